@@ -1,0 +1,102 @@
+/*
+ * The device protocol (docs/device-protocol.md): one struct at a fixed address, written and read by the
+ * harness over whatever reaches memory. This file is its only definition; the harness takes symbol and field offsets
+ * from the ELF file and its DWARF.
+ *
+ * The harness fills `argument`, then `command`, and lets the device run until it is idle. The device
+ * answers with `status`, and clears `command`.
+ */
+#ifndef PT_MAILBOX_H
+#define PT_MAILBOX_H
+
+#include <stdint.h>
+
+#include "nn/pt_error.h"
+
+enum pt_protocol {
+    PT_MAILBOX_MAGIC = 0x424d5450, /* "PTMB" */
+    PT_PROTOCOL_VERSION = 1,
+};
+
+enum pt_command {
+    PT_CMD_NONE = 0,
+    PT_CMD_INFO = 1,        /* refreshes `memory` */
+    PT_CMD_RESET = 2,       /* forgets the model; the model window opens */
+    PT_CMD_LOAD_MODEL = 3,  /* (size): validates the blob in the model window */
+    PT_CMD_SET_METHOD = 4,  /* (struct pt_method): plans, initialises; the io window opens */
+    PT_CMD_SET_MU = 5,      /* (mu) */
+    PT_CMD_TRAIN = 6,       /* (images): trains on the batch in the io window -> {correct} */
+    PT_CMD_EVALUATE = 7,    /* (images): predicts the batch in the io window -> {correct} */
+    PT_CMD_TRACE_BEGIN = 8, /* starts a step with the batch of one in the io window */
+    PT_CMD_TRACE_NEXT = 9,  /* its next operation -> struct pt_event; updates in the io window */
+    PT_CMD_READ_TENSOR = 10,  /* (tensor, layer, offset, count): copies into the io window -> {size} */
+    PT_CMD_WRITE_TENSOR = 11, /* (tensor, layer, offset, count): weights or scores from the io window */
+    PT_CMD_CHECKPOINT = 12,   /* puts struct pt_checkpoint and the state into the io window -> {size} */
+    PT_CMD_RESTORE = 13,      /* (size): takes both back */
+    PT_CMD_CLEAR_SATURATION = 14,
+    PT_COMMANDS
+};
+
+enum pt_status { PT_STATUS_IDLE = 0, PT_STATUS_BUSY = 1, PT_STATUS_DONE = 2, PT_STATUS_ERROR = 3 };
+
+/*
+ * A batch of n images in the io window: n images uint8, n labels uint8, padding to 4, then n struct pt_result
+ * that the device writes.
+ */
+
+/* Memory that the harness may touch. Size 0: closed in this state. */
+struct pt_window {
+    uintptr_t address;
+    uint32_t size;
+    uint32_t writable;
+};
+
+enum pt_window_name {
+    PT_WINDOW_MODEL = 0,
+    PT_WINDOW_IO = 1,
+    PT_WINDOW_PLAN = 2,       /* struct pt_plan */
+    PT_WINDOW_SATURATION = 3, /* struct pt_saturation [layers] */
+    PT_WINDOWS
+};
+
+/* Where the RAM goes, in bytes. */
+struct pt_memory {
+    uint32_t arena;
+    uint32_t code;
+    uint32_t statics;
+    uint32_t stack_reserved;
+    uint32_t stack_used;
+    uint32_t blob; /* weights and the description of the network */
+    uint32_t weights;
+    uint32_t scores; /* with their index */
+    uint32_t activations;
+    uint32_t transient; /* activations, errors and scratch, overlapped */
+    uint32_t io_minimum; /* a batch of one */
+};
+
+struct pt_mailbox {
+    uint32_t magic;
+    uint32_t version;
+    uint32_t size; /* of this struct */
+    volatile uint32_t command; /* enum pt_command */
+    uint32_t argument[8];
+    volatile uint32_t status; /* enum pt_status */
+    int32_t error;            /* enum pt_error */
+    struct pt_detail detail;
+    uint32_t response[8];
+    struct pt_memory memory;
+    struct pt_window window[PT_WINDOWS];
+};
+
+/* Heads a checkpoint; the state follows: the weights (NITI) or the scores (PRIOT), layer by layer. */
+struct pt_checkpoint {
+    uint32_t magic;
+    uint32_t model_crc; /* of the blob as it was loaded */
+    uint32_t method;    /* CRC-32 of struct pt_method without mu */
+    uint32_t state_crc;
+    uint32_t state_size;
+};
+
+enum pt_checkpoint_format { PT_CHECKPOINT_MAGIC = 0x434d5450 /* "PTMC" */ };
+
+#endif

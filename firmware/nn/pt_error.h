@@ -1,0 +1,52 @@
+/*
+ * Every way in which the library refuses. Functions return 0 or one of these; where a caller asked for
+ * it, struct pt_detail explains the refusal in numbers.
+ */
+#ifndef PT_ERROR_H
+#define PT_ERROR_H
+
+#include <stdint.h>
+
+enum pt_error {
+    PT_OK = 0,
+    PT_ERR_COMMAND = -1,       /* no such command: {command} */
+    PT_ERR_ARGUMENT = -2,      /* argument out of range: {argument, value, least, most} */
+    PT_ERR_STATE = -3,         /* not now: {state, state needed} */
+    PT_ERR_BLOB_SIZE = -4,     /* blob cut or extended: {size given, size needed} */
+    PT_ERR_BLOB_MAGIC = -5,    /* not a model blob: {found, expected} */
+    PT_ERR_BLOB_VERSION = -6,  /* made for another firmware: {found, expected} */
+    PT_ERR_BLOB_CRC = -7,      /* damaged: {found, expected} */
+    PT_ERR_BLOB_LAYERS = -8,   /* number of layers or classes: {layers, most, classes, most} */
+    PT_ERR_LAYER_KIND = -9,    /* unknown layer kind or flag: {layer, kind, relu} */
+    PT_ERR_LAYER_SHAPE = -10,  /* geometry absurd or not chained to the layer before: {layer} */
+    PT_ERR_LAYER_TERMS = -11,  /* a sum could overflow int32: {layer, terms, most} */
+    PT_ERR_LAYER_SCALE = -12,  /* shift, range or exponent out of range: {layer, value} */
+    PT_ERR_LAYER_OFFSET = -13, /* weights not where they belong: {layer, found, expected} */
+    PT_ERR_WEIGHT = -14,       /* a weight or score of -128: {layer, index} */
+    PT_ERR_HEAD = -15,         /* last layer not linear without ReLU and one output a class: {layer} */
+    PT_ERR_EXPONENT = -16,     /* logits exponent <= -7, no loss error: {exponent as uint32} */
+    PT_ERR_MEMORY = -17,       /* does not fit: {bytes needed, bytes there, bytes of the largest
+                                  buffer, kind << 8 | layer of that (enum pt_memory_kind)} */
+    PT_ERR_BATCH = -18,        /* batch too large for the io window: {images, most} */
+    PT_ERR_LABEL = -19,        /* label not a class: {image, label, classes} */
+    PT_ERR_TENSOR = -20,       /* no such tensor now: {tensor, layer} */
+    PT_ERR_RANGE = -21,        /* tensor range outside: {offset, count, size} */
+    PT_ERR_CHECKPOINT = -22,   /* checkpoint of another model or method, or damaged: {field} */
+};
+
+struct pt_detail {
+    uint32_t value[4];
+};
+
+/* Fills `detail` and returns `error`, so that a refusal is one statement. */
+static inline int pt_refuse(struct pt_detail *detail, int error, uint32_t a, uint32_t b,
+                            uint32_t c, uint32_t d)
+{
+    detail->value[0] = a;
+    detail->value[1] = b;
+    detail->value[2] = c;
+    detail->value[3] = d;
+    return error;
+}
+
+#endif

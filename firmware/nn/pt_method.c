@@ -1,0 +1,34 @@
+#include "nn/pt_method.h"
+
+#include "kernels/pt_numerics.h"
+
+static int check(struct pt_detail *detail, uint32_t field, int32_t value, int32_t least,
+                 int32_t most)
+{
+    if (value < least || value > most) {
+        return pt_refuse(detail, PT_ERR_ARGUMENT, field, (uint32_t)value, (uint32_t)least,
+                         (uint32_t)most);
+    }
+    return PT_OK;
+}
+
+int pt_method_check(const struct pt_method *method, struct pt_detail *detail)
+{
+    int err = check(detail, 0, (int32_t)method->kind, PT_INFER, PT_METHOD_KINDS - 1);
+    if (!err) {
+        err = check(detail, 1, method->mu, PT_MIN_MU, PT_MAX_MU);
+    }
+    if (!err) {
+        err = check(detail, 2, method->threshold, -PT_S8_MAX, PT_S8_MAX);
+    }
+    if (!err) {
+        err = check(detail, 3, (int32_t)method->permille, 1, 1000);
+    }
+    if (!err) {
+        err = check(detail, 4, (int32_t)method->selection, 0, PT_SELECTIONS - 1);
+    }
+    if (!err) {
+        err = check(detail, 5, (int32_t)method->start, 0, PT_STARTS - 1);
+    }
+    return err;
+}

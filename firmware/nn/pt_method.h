@@ -1,0 +1,50 @@
+/*
+ * What learns, and how: docs/numerics.md, section 6.
+ */
+#ifndef PT_METHOD_H
+#define PT_METHOD_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "nn/pt_error.h"
+
+enum pt_method_kind {
+    PT_INFER = 0,        /* static scales, nothing learns */
+    PT_NITI_DYNAMIC = 1, /* weights learn; scales from the range of each tensor */
+    PT_NITI_STATIC = 2,  /* weights learn; calibrated scales */
+    PT_PRIOT = 3,        /* a score per edge learns; calibrated scales */
+    PT_PRIOT_S = 4,      /* scores of a chosen share of the edges learn */
+    PT_METHOD_KINDS
+};
+
+enum pt_selection { PT_SELECT_RANDOM = 0, PT_SELECT_WEIGHT = 1, PT_SELECTIONS };
+
+enum pt_start { PT_START_ZERO = 0, PT_START_NORMAL = 1, PT_STARTS };
+
+enum pt_mu_limit { PT_MIN_MU = -8, PT_MAX_MU = 7 };
+
+struct pt_method {
+    uint32_t kind;      /* enum pt_method_kind */
+    int32_t mu;         /* step size: update shift = range bits - mu */
+    int32_t threshold;  /* of PRIOT and PRIOT-S, -127..127 */
+    uint32_t permille;  /* PRIOT-S: scored share of each layer's edges, 1..1000 */
+    uint32_t selection; /* PRIOT-S: enum pt_selection */
+    uint32_t start;     /* PRIOT, PRIOT-S: enum pt_start */
+    uint32_t seed;
+};
+
+/* Checks every field; `detail` names the first bad one by its index in the struct. */
+int pt_method_check(const struct pt_method *method, struct pt_detail *detail);
+
+static inline bool pt_method_trains(const struct pt_method *method)
+{
+    return method->kind != PT_INFER;
+}
+
+static inline bool pt_method_scores(const struct pt_method *method)
+{
+    return method->kind == PT_PRIOT || method->kind == PT_PRIOT_S;
+}
+
+#endif

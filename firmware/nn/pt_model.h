@@ -1,0 +1,92 @@
+/*
+ * A network as data: the model blob and its validation.
+ *
+ * A blob is little-endian: pt_model_header, `layers` times pt_model_layer, then the weights of each
+ * layer in order, [rows, row length] int8, each layer's padded with zeros to 4 bytes. The C structs are the
+ * format; the harness reads their layout from DWARF. Weights are used and trained in place.
+ */
+#ifndef PT_MODEL_H
+#define PT_MODEL_H
+
+#include <stdint.h>
+
+#include "kernels/pt_shape.h"
+#include "nn/pt_error.h"
+
+enum pt_model_format {
+    PT_MODEL_MAGIC = 0x314d5450, /* "PTM1" */
+    PT_MODEL_VERSION = 1,
+    PT_MODEL_ALIGNMENT = 8,      /* of the blob in memory */
+    PT_INPUT_EXPONENT = -7,
+};
+
+enum pt_limit {
+    PT_MAX_LAYERS = 24,
+    PT_MAX_CLASSES = 256,
+    PT_MAX_DIMENSION = 4096,
+    PT_MAX_KERNEL = 15,
+    PT_MAX_TERMS = 1 << 17,      /* of a sum: 127 * 127 * 2^17 + 2^23 < 2^31 */
+    PT_MAX_WEIGHTS = 1 << 22,    /* of a layer */
+    PT_MAX_SHIFT = 24,
+    PT_MAX_RANGE_BITS = 31,
+    PT_MIN_EXPONENT = -24,
+    PT_MAX_EXPONENT = 8,
+};
+
+enum pt_layer_kind { PT_CONV2D = 1, PT_MAXPOOL2 = 2, PT_LINEAR = 3 };
+
+struct pt_model_header {
+    uint32_t magic;
+    uint32_t version;
+    uint32_t size;  /* of the whole blob in bytes */
+    uint32_t crc32; /* of everything after this field */
+    uint16_t layers;
+    uint16_t classes;
+    uint32_t reserved; /* 0 */
+};
+
+struct pt_model_layer {
+    uint8_t kind; /* enum pt_layer_kind */
+    uint8_t relu; /* 0 or 1; 0 for maxpool2 */
+    int8_t weight_exponent;
+    uint8_t forward_shift;
+    uint8_t error_shift;
+    uint8_t gradient_bits;
+    uint8_t score_bits;
+    uint8_t reserved; /* 0 */
+    struct pt_shape shape;
+    uint32_t weights_offset; /* from the start of the blob; 0 for maxpool2 */
+    uint32_t weights_size;   /* in bytes, without padding */
+};
+
+/* A validated blob. Points into it; nothing is copied. */
+struct pt_model {
+    const struct pt_model_header *header;
+    const struct pt_model_layer *layer;
+    uint8_t *blob;
+    uint32_t first_weighted; /* the lowest layer that has weights; backward stops there */
+    int32_t logits_exponent; /* with the static shifts; a method with static scales needs >= -6 */
+};
+
+/*
+ * Validates blob[0..size) completely (magic, version, CRC, chain of shapes, overflow bounds, weights
+ * in [-127, 127], head) and fills `model`; on error nothing in `model` may be used and
+ * `detail` says why. `blob` must be aligned to PT_MODEL_ALIGNMENT. Reads no byte outside the blob.
+ */
+int pt_model_open(struct pt_model *model, uint8_t *blob, uint32_t size, struct pt_detail *detail);
+
+static inline int8_t *pt_model_weights(const struct pt_model *model, uint32_t layer)
+{
+    return (int8_t *)(model->blob + model->layer[layer].weights_offset);
+}
+
+/* Output channels, and weights of one output channel; 0 and 0 for a layer without weights. */
+uint32_t pt_layer_rows(const struct pt_model_layer *layer);
+uint32_t pt_layer_row_length(const struct pt_model_layer *layer);
+
+static inline uint32_t pt_round4(uint32_t size)
+{
+    return (size + 3u) & ~3u;
+}
+
+#endif

@@ -1,0 +1,246 @@
+#include "nn/pt_plan.h"
+
+#include <stdbool.h>
+
+uint32_t pt_scored_edges(const struct pt_model_layer *layer, uint32_t permille)
+{
+    const uint32_t edges = layer->weights_size;
+    if (edges == 0u) {
+        return 0u;
+    }
+    const uint32_t scored = edges / 1000u * permille + edges % 1000u * permille / 1000u;
+    return scored == 0u ? 1u : scored;
+}
+
+uint32_t pt_bitmap_row_size(const struct pt_model_layer *layer)
+{
+    return (pt_layer_row_length(layer) + 7u) / 8u;
+}
+
+uint32_t pt_layer_scores_size(const struct pt_model_layer *layer, const struct pt_method *method)
+{
+    switch (method->kind) {
+    case PT_PRIOT:
+        return pt_round4(layer->weights_size);
+    case PT_PRIOT_S:
+        return pt_round4(pt_scored_edges(layer, method->permille)) +
+               pt_round4(pt_layer_rows(layer) * pt_bitmap_row_size(layer));
+    default:
+        return 0u;
+    }
+}
+
+static void add_operation(struct pt_plan *plan, enum pt_operation_kind kind, uint32_t layer)
+{
+    struct pt_operation *operation = &plan->operation[plan->operations++];
+    operation->kind = (uint8_t)kind;
+    operation->layer = (uint8_t)layer;
+    operation->scratch = PT_NO_BUFFER;
+}
+
+static void list_operations(struct pt_plan *plan, const struct pt_model *model, bool trains)
+{
+    const uint32_t layers = model->header->layers;
+    for (uint32_t l = 0; l < layers; ++l) {
+        add_operation(plan, PT_FORWARD, l);
+    }
+    add_operation(plan, PT_LOSS, layers - 1u);
+    if (!trains) {
+        return;
+    }
+    for (uint32_t l = layers; l-- > model->first_weighted;) {
+        if (l > model->first_weighted) {
+            add_operation(plan, PT_ERROR, l);
+        }
+        if (model->layer[l].weights_size != 0u) {
+            add_operation(plan, PT_UPDATE, l);
+        }
+    }
+}
+
+/* The operation of that kind and layer, or `otherwise`. */
+static uint8_t find(const struct pt_plan *plan, enum pt_operation_kind kind, uint32_t layer,
+                    uint8_t otherwise)
+{
+    for (uint32_t i = 0; i < plan->operations; ++i) {
+        if (plan->operation[i].kind == kind && plan->operation[i].layer == layer) {
+            return (uint8_t)i;
+        }
+    }
+    return otherwise;
+}
+
+/* The last backward operation of a layer, or `otherwise`; its update comes after its error. */
+static uint8_t last_backward(const struct pt_plan *plan, uint32_t layer, uint8_t otherwise)
+{
+    return find(plan, PT_UPDATE, layer, find(plan, PT_ERROR, layer, otherwise));
+}
+
+static void add_buffer(struct pt_plan *plan, enum pt_memory_kind kind, uint32_t layer,
+                       uint32_t size, uint8_t first, uint8_t last)
+{
+    struct pt_buffer *buffer = &plan->buffer[plan->buffers++];
+    buffer->offset = 0;
+    buffer->size = pt_round4(size);
+    buffer->kind = (uint8_t)kind;
+    buffer->layer = (uint8_t)layer;
+    buffer->first = first;
+    buffer->last = last;
+}
+
+static uint32_t scratch_size(const struct pt_model_layer *layer, uint32_t operation,
+                             const struct pt_method *method)
+{
+    const uint32_t row = pt_round4(pt_layer_row_length(layer));
+    const bool dynamic = method->kind == PT_NITI_DYNAMIC;
+    const bool masked = pt_method_scores(method);
+    if (layer->kind == PT_MAXPOOL2) {
+        return 0u;
+    }
+    switch (operation) {
+    case PT_FORWARD:
+        if (layer->kind == PT_CONV2D) {
+            return row + (masked ? pt_round4(layer->weights_size) : 0u) +
+                   (dynamic ? 4u * pt_shape_out_size(&layer->shape) : 0u);
+        }
+        return (masked ? row : 0u) + (dynamic ? 4u * layer->shape.out_c : 0u);
+    case PT_ERROR:
+        return 4u * pt_shape_in_size(&layer->shape) + (masked ? row : 0u);
+    case PT_UPDATE:
+        if (layer->kind == PT_CONV2D && dynamic) {
+            return 4u * layer->weights_size + row;
+        }
+        return 4u * pt_layer_row_length(layer) + row;
+    default:
+        return 0u;
+    }
+}
+
+static void list_buffers(struct pt_plan *plan, const struct pt_model *model,
+                         const struct pt_method *method)
+{
+    const uint32_t layers = model->header->layers;
+    const uint8_t loss = find(plan, PT_LOSS, layers - 1u, 0);
+    add_buffer(plan, PT_MEMORY_ACTIVATION, PT_INPUT_LAYER, plan->image_size, 0,
+               last_backward(plan, 0, 0));
+    for (uint32_t l = 0; l < layers; ++l) {
+        const uint8_t read = l + 1u < layers ? (uint8_t)(l + 1u) : loss;
+        add_buffer(plan, PT_MEMORY_ACTIVATION, l, pt_shape_out_size(&model->layer[l].shape),
+                   (uint8_t)l, l + 1u < layers ? last_backward(plan, l + 1u, read) : read);
+    }
+    for (uint32_t i = 0; i < plan->buffers; ++i) {
+        plan->activations_size += plan->buffer[i].size;
+    }
+    if (pt_method_trains(method)) {
+        for (uint32_t l = layers; l-- > model->first_weighted;) {
+            add_buffer(plan, PT_MEMORY_ERROR, l, pt_shape_out_size(&model->layer[l].shape),
+                       l + 1u < layers ? find(plan, PT_ERROR, l + 1u, loss) : loss,
+                       last_backward(plan, l, loss));
+        }
+    }
+    for (uint32_t i = 0; i < plan->operations; ++i) {
+        struct pt_operation *operation = &plan->operation[i];
+        const uint32_t size = scratch_size(&model->layer[operation->layer], operation->kind,
+                                           method);
+        if (size != 0u) {
+            operation->scratch = (uint8_t)plan->buffers;
+            add_buffer(plan, PT_MEMORY_SCRATCH, operation->layer, size, (uint8_t)i, (uint8_t)i);
+        }
+    }
+}
+
+static bool live_together(const struct pt_buffer *a, const struct pt_buffer *b)
+{
+    return a->first <= b->last && b->first <= a->last;
+}
+
+/* Lowest offset at which buffer `at` meets no placed buffer that it shares an operation with. */
+static uint32_t lowest_offset(const struct pt_plan *plan, const bool *placed, uint32_t at)
+{
+    const struct pt_buffer *buffer = &plan->buffer[at];
+    uint32_t offset = 0;
+    for (uint32_t i = 0; i < plan->buffers;) {
+        const struct pt_buffer *other = &plan->buffer[i];
+        if (placed[i] && live_together(buffer, other) && offset < other->offset + other->size &&
+            other->offset < offset + buffer->size) {
+            offset = other->offset + other->size; /* every lower place collides too */
+            i = 0;
+        } else {
+            ++i;
+        }
+    }
+    return offset;
+}
+
+static void place_buffers(struct pt_plan *plan)
+{
+    bool placed[PT_MAX_BUFFERS] = {false};
+    for (uint32_t n = 0; n < plan->buffers; ++n) {
+        uint32_t largest = PT_MAX_BUFFERS;
+        for (uint32_t i = 0; i < plan->buffers; ++i) {
+            if (!placed[i] && (largest == PT_MAX_BUFFERS ||
+                               plan->buffer[i].size > plan->buffer[largest].size)) {
+                largest = i;
+            }
+        }
+        struct pt_buffer *buffer = &plan->buffer[largest];
+        buffer->offset = lowest_offset(plan, placed, largest);
+        placed[largest] = true;
+        if (buffer->offset + buffer->size > plan->transient_size) {
+            plan->transient_size = buffer->offset + buffer->size;
+        }
+    }
+}
+
+/* PT_ERR_MEMORY with the largest of all buffers, weights and scores included. */
+static int refuse_memory(const struct pt_plan *plan, const struct pt_model *model,
+                         const struct pt_method *method, uint32_t needed, uint32_t available,
+                         struct pt_detail *detail)
+{
+    uint32_t size = 0;
+    uint32_t name = 0;
+    for (uint32_t i = 0; i < plan->buffers; ++i) {
+        if (plan->buffer[i].size > size) {
+            size = plan->buffer[i].size;
+            name = (uint32_t)plan->buffer[i].kind << 8 | plan->buffer[i].layer;
+        }
+    }
+    for (uint32_t l = 0; l < model->header->layers; ++l) {
+        const struct pt_model_layer *layer = &model->layer[l];
+        if (layer->weights_size > size) {
+            size = layer->weights_size;
+            name = (uint32_t)PT_MEMORY_WEIGHTS << 8 | l;
+        }
+        if (pt_layer_scores_size(layer, method) > size) {
+            size = pt_layer_scores_size(layer, method);
+            name = (uint32_t)PT_MEMORY_SCORES << 8 | l;
+        }
+    }
+    return pt_refuse(detail, PT_ERR_MEMORY, needed, available, size, name);
+}
+
+int pt_plan_make(struct pt_plan *plan, const struct pt_model *model,
+                 const struct pt_method *method, uint32_t arena_size, struct pt_detail *detail)
+{
+    const uint32_t alignment = PT_MODEL_ALIGNMENT;
+    if (method->kind != PT_NITI_DYNAMIC && model->logits_exponent <= -7) {
+        return pt_refuse(detail, PT_ERR_EXPONENT, (uint32_t)model->logits_exponent, 0, 0, 0);
+    }
+    *plan = (struct pt_plan){0};
+    plan->blob_size = (model->header->size + alignment - 1u) & ~(alignment - 1u);
+    plan->image_size = pt_shape_in_size(&model->layer[0].shape);
+    plan->io_minimum = pt_batch_size(plan->image_size, 1);
+    for (uint32_t l = 0; l < model->header->layers; ++l) {
+        plan->scores_size += pt_layer_scores_size(&model->layer[l], method);
+    }
+    list_operations(plan, model, pt_method_trains(method));
+    list_buffers(plan, model, method);
+    place_buffers(plan);
+    /* Each term is far below 2^31: layers <= 24, weights and tensors of a layer <= 2^22. */
+    const uint32_t needed = plan->blob_size + plan->scores_size + plan->transient_size +
+                            plan->io_minimum;
+    if (needed > arena_size) {
+        return refuse_memory(plan, model, method, needed, arena_size, detail);
+    }
+    return PT_OK;
+}

@@ -1,0 +1,96 @@
+/*
+ * The memory plan of a whole training step (docs/numerics.md, section 11).
+ *
+ *   arena: blob | scores | transient | io
+ *
+ * Transient buffers share memory where they do not live through a common operation.
+ */
+#ifndef PT_PLAN_H
+#define PT_PLAN_H
+
+#include <stdint.h>
+
+#include "nn/pt_error.h"
+#include "nn/pt_method.h"
+#include "nn/pt_model.h"
+
+enum pt_plan_limit {
+    PT_MAX_OPERATIONS = 3 * PT_MAX_LAYERS,     /* forward, error and update each, and the loss */
+    PT_MAX_BUFFERS = 5 * PT_MAX_LAYERS,        /* L + 1 activations, L errors, 3 L - 1 scratches */
+    PT_NO_BUFFER = 0xff,
+};
+
+enum pt_operation_kind { PT_FORWARD = 0, PT_LOSS = 1, PT_ERROR = 2, PT_UPDATE = 3, PT_DONE = 4 };
+
+struct pt_operation {
+    uint8_t kind;    /* enum pt_operation_kind */
+    uint8_t layer;
+    uint8_t scratch; /* its buffer, or PT_NO_BUFFER */
+};
+
+enum pt_memory_kind {
+    PT_MEMORY_WEIGHTS = 0,
+    PT_MEMORY_SCORES = 1,
+    PT_MEMORY_ACTIVATION = 2, /* the output of a layer; PT_INPUT_LAYER: the network's input */
+    PT_MEMORY_ERROR = 3,      /* the error of that output */
+    PT_MEMORY_SCRATCH = 4,
+};
+
+enum pt_special_layer { PT_INPUT_LAYER = 0xff };
+
+struct pt_buffer {
+    uint32_t offset; /* into the transient part */
+    uint32_t size;
+    uint8_t kind; /* enum pt_memory_kind */
+    uint8_t layer;
+    uint8_t first; /* it lives through operations [first, last] */
+    uint8_t last;
+};
+
+struct pt_plan {
+    uint32_t blob_size;      /* rounded up to PT_MODEL_ALIGNMENT */
+    uint32_t scores_size;
+    uint32_t transient_size;
+    uint32_t activations_size; /* all activations together; transient_size - this is what training adds */
+    uint32_t io_minimum;       /* for a batch of one */
+    uint32_t image_size;
+    uint32_t operations;
+    uint32_t buffers;
+    struct pt_operation operation[PT_MAX_OPERATIONS];
+    struct pt_buffer buffer[PT_MAX_BUFFERS];
+};
+
+/* Bytes of an image batch in the io window: images, labels, padding to 4, results of 8 bytes. */
+static inline uint32_t pt_batch_size(uint32_t image_size, uint32_t images)
+{
+    return pt_round4(images * image_size + images) + images * 8u;
+}
+
+/* Edges of a layer that PRIOT-S scores. */
+uint32_t pt_scored_edges(const struct pt_model_layer *layer, uint32_t permille);
+
+/* Bytes of one layer's score bitmap row and of its scores with index, for the method. */
+uint32_t pt_bitmap_row_size(const struct pt_model_layer *layer);
+uint32_t pt_layer_scores_size(const struct pt_model_layer *layer, const struct pt_method *method);
+
+/*
+ * Plans `model` under `method` into `arena_size` bytes; PT_ERR_MEMORY with the bytes needed, the bytes
+ * there and the largest buffer where it does not fit.
+ */
+int pt_plan_make(struct pt_plan *plan, const struct pt_model *model,
+                 const struct pt_method *method, uint32_t arena_size, struct pt_detail *detail);
+
+static inline const struct pt_buffer *pt_plan_activation(const struct pt_plan *plan,
+                                                         int32_t layer)
+{
+    return &plan->buffer[layer + 1];
+}
+
+/* The error of the output of `layer`; only for layers from the first weighted one up. */
+static inline const struct pt_buffer *pt_plan_error(const struct pt_plan *plan,
+                                                    uint32_t layers, uint32_t layer)
+{
+    return &plan->buffer[2u * layers - layer];
+}
+
+#endif

@@ -1,0 +1,525 @@
+#include "nn/pt_trainer.h"
+
+#include <stddef.h>
+
+#include "kernels/pt_conv2d.h"
+#include "kernels/pt_linear.h"
+#include "kernels/pt_maxpool2.h"
+#include "kernels/pt_memory.h"
+#include "kernels/pt_requantize.h"
+#include "kernels/pt_update.h"
+#include "nn/pt_loss.h"
+#include "nn/pt_scores.h"
+
+static uint8_t *transient(const struct pt_trainer *t, const struct pt_buffer *buffer)
+{
+    return t->arena + t->plan.blob_size + t->plan.scores_size + buffer->offset;
+}
+
+static int8_t *activation(const struct pt_trainer *t, int32_t layer)
+{
+    return (int8_t *)transient(t, pt_plan_activation(&t->plan, layer));
+}
+
+static int8_t *error_of(const struct pt_trainer *t, uint32_t layer)
+{
+    return (int8_t *)transient(t, pt_plan_error(&t->plan, t->model.header->layers, layer));
+}
+
+static uint8_t *scratch_of(const struct pt_trainer *t, const struct pt_operation *operation)
+{
+    return operation->scratch == PT_NO_BUFFER
+               ? NULL
+               : transient(t, &t->plan.buffer[operation->scratch]);
+}
+
+static struct pt_scores scores_of(const struct pt_trainer *t, uint32_t layer)
+{
+    uint8_t *memory = t->arena + t->plan.blob_size;
+    for (uint32_t l = 0; l < layer; ++l) {
+        memory += pt_layer_scores_size(&t->model.layer[l], &t->method);
+    }
+    return pt_scores_at(memory, &t->model.layer[layer], &t->method);
+}
+
+static bool dynamic(const struct pt_trainer *t)
+{
+    return t->method.kind == PT_NITI_DYNAMIC;
+}
+
+static uint32_t dynamic_shift(uint32_t magnitude)
+{
+    const uint32_t bits = pt_range_bits(magnitude);
+    return bits > 7u ? bits - 7u : 0u;
+}
+
+/* Rows of effective weights, in order: the mask applied where the method has one. */
+struct row_reader {
+    const int8_t *weights;
+    uint32_t row_length;
+    uint32_t bitmap_row;
+    int32_t threshold;
+    struct pt_scores scores; /* of the rows still to come */
+};
+
+static struct row_reader read_rows(const struct pt_trainer *t, uint32_t layer)
+{
+    const struct row_reader reader = {
+        pt_model_weights(&t->model, layer),
+        pt_layer_row_length(&t->model.layer[layer]),
+        pt_bitmap_row_size(&t->model.layer[layer]),
+        t->method.threshold,
+        scores_of(t, layer),
+    };
+    return reader;
+}
+
+/* The next row: in place where nothing is masked, else made in `masked` [row_length]. */
+static const int8_t *next_row(struct row_reader *reader, int8_t *masked)
+{
+    const int8_t *row = reader->weights;
+    reader->weights += reader->row_length;
+    if (reader->scores.score == NULL) {
+        return row;
+    }
+    if (reader->scores.bitmap == NULL) {
+        pt_mask_weights_s8(row, reader->scores.score, reader->threshold, reader->row_length,
+                           masked);
+        reader->scores.score += reader->row_length;
+    } else {
+        reader->scores.score += pt_mask_sparse_weights_s8(row, reader->scores.score,
+                                                          reader->scores.bitmap,
+                                                          reader->threshold,
+                                                          reader->row_length, masked);
+        reader->scores.bitmap += reader->bitmap_row;
+    }
+    return masked;
+}
+
+/* Requantises accumulators with their own range and notes the exponent. */
+static uint32_t requantize_dynamic(struct pt_trainer *t, const struct pt_model_layer *layer,
+                                   const int32_t *accumulator, int8_t *output)
+{
+    const uint32_t count = pt_shape_out_size(&layer->shape);
+    const uint32_t shift = dynamic_shift(pt_max_abs_s32(accumulator, count));
+    t->exponent += (int32_t)shift;
+    return pt_requantize_s8(accumulator, count, shift, layer->relu != 0u, output);
+}
+
+static uint32_t forward_conv2d(struct pt_trainer *t, uint32_t l, const int8_t *input,
+                               uint8_t *scratch, int8_t *output)
+{
+    const struct pt_model_layer *layer = &t->model.layer[l];
+    struct row_reader rows = read_rows(t, l);
+    const int8_t *weights = rows.weights;
+    int8_t *patch = (int8_t *)scratch;
+    scratch += pt_round4(rows.row_length);
+    if (pt_method_scores(&t->method)) {
+        int8_t *effective = (int8_t *)scratch;
+        for (uint32_t row = 0; row < layer->shape.out_c; ++row) {
+            next_row(&rows, effective + row * rows.row_length);
+        }
+        weights = effective;
+    }
+    if (dynamic(t)) {
+        int32_t *accumulator = (int32_t *)scratch;
+        pt_conv2d_forward_s32(&layer->shape, input, weights, patch, accumulator);
+        return requantize_dynamic(t, layer, accumulator, output);
+    }
+    return pt_conv2d_forward_s8(&layer->shape, input, weights, layer->forward_shift,
+                                layer->relu != 0u, patch, output);
+}
+
+static uint32_t forward_linear(struct pt_trainer *t, uint32_t l, const int8_t *input,
+                               uint8_t *scratch, int8_t *output)
+{
+    const struct pt_model_layer *layer = &t->model.layer[l];
+    struct row_reader rows = read_rows(t, l);
+    const uint32_t outputs = layer->shape.out_c;
+    const bool relu = layer->relu != 0u;
+    if (dynamic(t)) {
+        int32_t *accumulator = (int32_t *)scratch;
+        pt_linear_forward_s32(input, rows.weights, rows.row_length, outputs, accumulator);
+        return requantize_dynamic(t, layer, accumulator, output);
+    }
+    if (!pt_method_scores(&t->method)) {
+        return pt_linear_forward_s8(input, rows.weights, rows.row_length, outputs,
+                                    layer->forward_shift, relu, output);
+    }
+    uint32_t saturated = 0;
+    for (uint32_t row = 0; row < outputs; ++row) {
+        const int8_t *weights = next_row(&rows, (int8_t *)scratch);
+        saturated += pt_linear_forward_s8(input, weights, rows.row_length, 1, layer->forward_shift,
+                                          relu, output + row);
+    }
+    return saturated;
+}
+
+static void forward(struct pt_trainer *t, const struct pt_operation *operation)
+{
+    const uint32_t l = operation->layer;
+    const struct pt_model_layer *layer = &t->model.layer[l];
+    const int8_t *input = activation(t, (int32_t)l - 1);
+    int8_t *output = activation(t, (int32_t)l);
+    uint8_t *scratch = scratch_of(t, operation);
+    if (layer->kind == PT_MAXPOOL2) {
+        pt_maxpool2_forward_s8(&layer->shape, input, output);
+        return;
+    }
+    t->exponent += layer->weight_exponent + (dynamic(t) ? 0 : layer->forward_shift);
+    const uint32_t saturated = layer->kind == PT_CONV2D
+                                   ? forward_conv2d(t, l, input, scratch, output)
+                                   : forward_linear(t, l, input, scratch, output);
+    t->saturation[l].forward += saturated;
+    t->result.saturated += saturated;
+}
+
+static void predict(struct pt_trainer *t)
+{
+    const uint32_t layers = t->model.header->layers;
+    t->result.prediction = (uint16_t)pt_argmax_s8(activation(t, (int32_t)layers - 1),
+                                                  t->model.header->classes);
+}
+
+static void loss(struct pt_trainer *t)
+{
+    const uint32_t last = t->model.header->layers - 1u;
+    predict(t);
+    t->result.loss_norm = (uint16_t)pt_loss_error_s8(activation(t, (int32_t)last), t->exponent,
+                                                     t->model.header->classes, t->target,
+                                                     error_of(t, last));
+}
+
+static void error(struct pt_trainer *t, const struct pt_operation *operation)
+{
+    const uint32_t l = operation->layer;
+    const struct pt_model_layer *layer = &t->model.layer[l];
+    const bool relu = t->model.layer[l - 1u].relu != 0u;
+    const int8_t *input = activation(t, (int32_t)l - 1);
+    const int8_t *output_error = error_of(t, l);
+    int8_t *input_error = error_of(t, l - 1u);
+    if (layer->kind == PT_MAXPOOL2) {
+        pt_maxpool2_error_s8(&layer->shape, input, output_error, relu, input_error);
+        return;
+    }
+    const uint32_t count = pt_shape_in_size(&layer->shape);
+    int32_t *accumulator = (int32_t *)scratch_of(t, operation);
+    int8_t *masked = (int8_t *)(accumulator + count);
+    struct row_reader rows = read_rows(t, l);
+    memset(accumulator, 0, count * sizeof *accumulator);
+    for (uint32_t row = 0; row < layer->shape.out_c; ++row) {
+        const int8_t *weights = next_row(&rows, masked);
+        if (layer->kind == PT_CONV2D) {
+            pt_conv2d_error_row_s32(&layer->shape, row, output_error, weights, accumulator);
+        } else if (output_error[row] != 0) {
+            pt_linear_accumulate_s32(output_error[row], weights, count, accumulator);
+        }
+    }
+    const uint32_t shift = dynamic(t) ? dynamic_shift(pt_max_abs_s32(accumulator, count))
+                                      : layer->error_shift;
+    const uint32_t saturated = pt_requantize_error_s8(accumulator, relu ? input : NULL, count,
+                                                      shift, input_error);
+    t->saturation[l].error += saturated;
+    t->result.saturated += saturated;
+}
+
+static uint32_t update_shift(uint32_t bits, int32_t mu)
+{
+    const int32_t shift = (int32_t)bits - mu;
+    return shift < 0 ? 0u : shift > 31 ? 31u : (uint32_t)shift;
+}
+
+/* Halvings of G that keep G * w in int32: up to 1048 output positions need none. */
+static uint32_t gradient_shift(const struct pt_shape *shape)
+{
+    uint32_t shift = 0;
+    while (1048u << shift < pt_shape_positions(shape)) {
+        ++shift;
+    }
+    return shift;
+}
+
+static void gradient_row(const struct pt_trainer *t, uint32_t l, uint32_t row, int32_t *gradient)
+{
+    const struct pt_model_layer *layer = &t->model.layer[l];
+    const int8_t *input = activation(t, (int32_t)l - 1);
+    const int8_t *output_error = error_of(t, l);
+    if (layer->kind == PT_CONV2D) {
+        pt_conv2d_gradient_row_s32(&layer->shape, row, input, output_error, gradient);
+        return;
+    }
+    const uint32_t count = pt_layer_row_length(layer);
+    memset(gradient, 0, count * sizeof *gradient);
+    pt_linear_accumulate_s32(output_error[row], input, count, gradient);
+}
+
+/* Before the first row of an update: its shift, and for a dynamic convolution the whole gradient. */
+static void start_update(struct pt_trainer *t, uint32_t l, int32_t *gradient)
+{
+    const struct pt_model_layer *layer = &t->model.layer[l];
+    const uint32_t row_length = pt_layer_row_length(layer);
+    uint32_t bits = pt_method_scores(&t->method) ? layer->score_bits : layer->gradient_bits;
+    if (dynamic(t) && layer->kind == PT_CONV2D) {
+        for (uint32_t row = 0; row < layer->shape.out_c; ++row) {
+            gradient_row(t, l, row, gradient + row * row_length);
+        }
+        bits = pt_range_bits(pt_max_abs_s32(gradient, layer->weights_size));
+    } else if (dynamic(t)) {
+        /* A linear gradient has rank one, so its range needs no gradient. */
+        bits = pt_range_bits(pt_max_abs_s8(error_of(t, l), layer->shape.out_c) *
+                             pt_max_abs_s8(activation(t, (int32_t)l - 1), row_length));
+    }
+    t->row = 0;
+    t->scored = 0;
+    t->row_shift = update_shift(bits, t->method.mu);
+}
+
+/* One row; returns how many elements of `update` it made. */
+static uint32_t update_row(struct pt_trainer *t, uint32_t l, const int32_t *gradient,
+                           int8_t *update, uint32_t *saturated)
+{
+    const struct pt_model_layer *layer = &t->model.layer[l];
+    const uint32_t row_length = pt_layer_row_length(layer);
+    const uint32_t first = t->row * row_length;
+    int8_t *weights = pt_model_weights(&t->model, l) + first;
+    const struct pt_scores scores = scores_of(t, l);
+    if (scores.score == NULL) {
+        *saturated += pt_update_weights_s8(weights, gradient, row_length, t->row_shift, update);
+        return row_length;
+    }
+    const uint32_t halvings = gradient_shift(&layer->shape);
+    if (scores.bitmap == NULL) {
+        *saturated += pt_update_scores_s8(scores.score + first, weights, gradient, row_length,
+                                          halvings, t->row_shift, update);
+        return row_length;
+    }
+    const uint32_t used = pt_update_sparse_scores_s8(
+        scores.score + t->scored, scores.bitmap + t->row * pt_bitmap_row_size(layer), weights,
+        gradient, row_length, halvings, t->row_shift, update, saturated);
+    t->scored += used;
+    return used;
+}
+
+/* Updates rows until the layer is done or the sink is full. */
+static void update(struct pt_trainer *t, const struct pt_operation *operation, int8_t *sink,
+                   uint32_t sink_size, struct pt_event *event)
+{
+    const uint32_t l = operation->layer;
+    const struct pt_model_layer *layer = &t->model.layer[l];
+    const uint32_t row_length = pt_layer_row_length(layer);
+    const bool whole_gradient = dynamic(t) && layer->kind == PT_CONV2D;
+    int32_t *gradient = (int32_t *)scratch_of(t, operation);
+    int8_t *steps = (int8_t *)(gradient + (whole_gradient ? layer->weights_size : row_length));
+    uint32_t saturated = 0;
+    if (!event->unfinished) {
+        start_update(t, l, gradient);
+    }
+    event->updates = 0;
+    for (; t->row < layer->shape.out_c; ++t->row) {
+        if (sink != NULL && sink_size - event->updates < row_length) {
+            break;
+        }
+        if (!whole_gradient) {
+            gradient_row(t, l, t->row, gradient);
+        }
+        const uint32_t made = update_row(
+            t, l, whole_gradient ? gradient + t->row * row_length : gradient, steps, &saturated);
+        if (sink != NULL) {
+            memcpy(sink + event->updates, steps, made);
+            event->updates += made;
+        }
+    }
+    event->unfinished = t->row < layer->shape.out_c ? 1u : 0u;
+    t->saturation[l].update += saturated;
+    t->result.saturated += saturated;
+}
+
+void pt_trainer_begin(struct pt_trainer *t, const uint8_t *image, uint32_t label)
+{
+    int8_t *input = activation(t, -1);
+    for (uint32_t i = 0; i < t->plan.image_size; ++i) {
+        input[i] = (int8_t)(image[i] >> 1);
+    }
+    t->target = label;
+    t->exponent = PT_INPUT_EXPONENT;
+    t->operation = 0;
+    t->row = 0;
+    t->result = (struct pt_result){0};
+}
+
+struct pt_event pt_trainer_next(struct pt_trainer *t, int8_t *sink, uint32_t sink_size)
+{
+    struct pt_event event = {PT_DONE, 0, 0, 0};
+    if (t->operation >= t->plan.operations) {
+        return event;
+    }
+    const struct pt_operation *operation = &t->plan.operation[t->operation];
+    event.kind = operation->kind;
+    event.layer = operation->layer;
+    switch (operation->kind) {
+    case PT_FORWARD:
+        forward(t, operation);
+        break;
+    case PT_LOSS:
+        if (pt_method_trains(&t->method)) {
+            loss(t);
+        } else {
+            predict(t);
+        }
+        break;
+    case PT_ERROR:
+        error(t, operation);
+        break;
+    default:
+        event.unfinished = t->row != 0u ? 1u : 0u;
+        update(t, operation, sink, sink_size, &event);
+        break;
+    }
+    if (!event.unfinished) {
+        ++t->operation;
+        t->row = 0;
+    }
+    return event;
+}
+
+struct pt_result pt_trainer_train(struct pt_trainer *t, const uint8_t *image, uint32_t label)
+{
+    pt_trainer_begin(t, image, label);
+    for (;;) {
+        const struct pt_event event = pt_trainer_next(t, NULL, 0);
+        /* Without a loss error no update can change anything (docs/numerics.md, section 10). */
+        if (event.kind == PT_DONE || (event.kind == PT_LOSS && t->result.loss_norm == 0u)) {
+            return t->result;
+        }
+    }
+}
+
+struct pt_result pt_trainer_predict(struct pt_trainer *t, const uint8_t *image)
+{
+    pt_trainer_begin(t, image, 0);
+    for (uint32_t l = 0; l < t->model.header->layers; ++l) {
+        forward(t, &t->plan.operation[l]);
+    }
+    predict(t);
+    return t->result;
+}
+
+void pt_trainer_reset(struct pt_trainer *t, uint8_t *arena, uint32_t arena_size)
+{
+    memset(t, 0, sizeof *t);
+    t->arena = arena;
+    t->arena_size = arena_size;
+    t->state = PT_STATE_EMPTY;
+}
+
+int pt_trainer_open(struct pt_trainer *t, uint32_t size, struct pt_detail *detail)
+{
+    t->state = PT_STATE_EMPTY;
+    if (size > t->arena_size) {
+        return pt_refuse(detail, PT_ERR_MEMORY, size, t->arena_size, size,
+                         (uint32_t)PT_MEMORY_WEIGHTS << 8);
+    }
+    const int err = pt_model_open(&t->model, t->arena, size, detail);
+    if (!err) {
+        t->state = PT_STATE_MODEL;
+    }
+    return err;
+}
+
+int pt_trainer_method(struct pt_trainer *t, const struct pt_method *method,
+                      struct pt_detail *detail)
+{
+    t->state = PT_STATE_MODEL;
+    int err = pt_method_check(method, detail);
+    if (!err) {
+        err = pt_plan_make(&t->plan, &t->model, method, t->arena_size, detail);
+    }
+    if (err) {
+        return err;
+    }
+    t->method = *method;
+    memset(t->saturation, 0, sizeof t->saturation);
+    t->operation = t->plan.operations;
+    for (uint32_t l = 0; l < t->model.header->layers; ++l) {
+        const struct pt_scores scores = scores_of(t, l);
+        if (scores.count != 0u) {
+            pt_scores_initialise(&scores, &t->model, l, method);
+        }
+    }
+    t->state = PT_STATE_READY;
+    return PT_OK;
+}
+
+int pt_trainer_set_mu(struct pt_trainer *t, int32_t mu, struct pt_detail *detail)
+{
+    struct pt_method method = t->method;
+    method.mu = mu;
+    const int err = pt_method_check(&method, detail);
+    if (!err) {
+        t->method = method;
+    }
+    return err;
+}
+
+/* True where the operation that ran last made, or still had, that activation or error. */
+static bool fresh(const struct pt_trainer *t, const struct pt_buffer *buffer)
+{
+    const uint32_t last = t->operation == 0u ? 0u : t->operation - 1u;
+    return buffer->first <= last && last <= buffer->last;
+}
+
+int pt_trainer_tensor(const struct pt_trainer *t, uint32_t kind, uint32_t layer, uint8_t **data,
+                      uint32_t *size, struct pt_detail *detail)
+{
+    const uint32_t layers = t->model.header->layers;
+    const bool input = kind == PT_TENSOR_ACTIVATION && layer == PT_INPUT_LAYER;
+    struct pt_scores scores = {NULL, NULL, 0};
+    const struct pt_buffer *buffer = NULL;
+    *data = NULL;
+    *size = 0;
+    if (input) {
+        buffer = pt_plan_activation(&t->plan, -1);
+        *size = t->plan.image_size;
+    } else if (layer < layers) {
+        const struct pt_model_layer *entry = &t->model.layer[layer];
+        scores = scores_of(t, layer);
+        switch (kind) {
+        case PT_TENSOR_ACTIVATION:
+            buffer = pt_plan_activation(&t->plan, (int32_t)layer);
+            *size = pt_shape_out_size(&entry->shape);
+            break;
+        case PT_TENSOR_ERROR:
+            if (pt_method_trains(&t->method) && layer >= t->model.first_weighted) {
+                buffer = pt_plan_error(&t->plan, layers, layer);
+                *size = pt_shape_out_size(&entry->shape);
+            }
+            break;
+        case PT_TENSOR_WEIGHTS:
+            *data = (uint8_t *)pt_model_weights(&t->model, layer);
+            *size = entry->weights_size;
+            break;
+        case PT_TENSOR_SCORES:
+            *data = (uint8_t *)scores.score;
+            *size = scores.count;
+            break;
+        case PT_TENSOR_BITMAP:
+            *data = scores.bitmap;
+            *size = scores.bitmap == NULL ? 0u : pt_layer_rows(entry) * pt_bitmap_row_size(entry);
+            break;
+        default:
+            break;
+        }
+    }
+    if (buffer != NULL && fresh(t, buffer)) {
+        *data = transient(t, buffer);
+    }
+    if (*data == NULL || *size == 0u) {
+        return pt_refuse(detail, PT_ERR_TENSOR, kind, layer, 0, 0);
+    }
+    return PT_OK;
+}
+
+uint32_t pt_trainer_io_offset(const struct pt_trainer *t)
+{
+    return t->plan.blob_size + t->plan.scores_size + t->plan.transient_size;
+}

@@ -1,0 +1,114 @@
+/*
+ * Training and inference of one model by one method in one arena. Batch size 1, as in the papers.
+ *
+ *   pt_trainer_open     validate a blob at the start of the arena
+ *   pt_trainer_method   plan the memory, place and initialise the state that learns
+ *   pt_trainer_train    one image: forward, loss, backward, update
+ *   pt_trainer_predict  one image: forward, prediction
+ *
+ * A training step is a fixed list of operations (struct pt_plan). pt_trainer_begin and pt_trainer_next
+ * run the same list one operation at a time, so that a harness can look at each tensor between them.
+ *
+ * The caller owns struct pt_trainer and the arena; nothing else is touched.
+ */
+#ifndef PT_TRAINER_H
+#define PT_TRAINER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "nn/pt_error.h"
+#include "nn/pt_method.h"
+#include "nn/pt_model.h"
+#include "nn/pt_plan.h"
+
+enum pt_trainer_state { PT_STATE_EMPTY = 0, PT_STATE_MODEL = 1, PT_STATE_READY = 2 };
+
+/* Elements that were clamped, summed until reset (docs/numerics.md, section 9). */
+struct pt_saturation {
+    uint32_t forward;
+    uint32_t error;
+    uint32_t update;
+};
+
+/* What came of one image. */
+struct pt_result {
+    uint16_t prediction;
+    uint16_t loss_norm; /* sum |loss error|; 0 for a prediction alone */
+    uint32_t saturated; /* of all layers and phases */
+};
+
+/* One step of pt_trainer_next. */
+struct pt_event {
+    uint32_t kind; /* enum pt_operation_kind of what ran; PT_DONE: the step is over, nothing ran */
+    uint32_t layer;
+    uint32_t updates; /* PT_UPDATE: elements put into the sink */
+    uint32_t unfinished; /* PT_UPDATE: 1 where rows remain for the next call */
+};
+
+struct pt_trainer {
+    uint8_t *arena;
+    uint32_t arena_size;
+    uint32_t state; /* enum pt_trainer_state */
+    struct pt_model model;
+    struct pt_method method;
+    struct pt_plan plan;
+    struct pt_saturation saturation[PT_MAX_LAYERS];
+
+    uint32_t target;      /* label of the image in work */
+    int32_t exponent;     /* of the activation computed last */
+    uint32_t operation;   /* next of the plan */
+    uint32_t row;         /* next row of an update in work */
+    uint32_t scored;      /* scores of rows before that one (PRIOT-S) */
+    uint32_t row_shift;   /* update shift of the layer in work */
+    struct pt_result result;
+};
+
+/* Empties the trainer; the arena must be aligned to PT_MODEL_ALIGNMENT. */
+void pt_trainer_reset(struct pt_trainer *trainer, uint8_t *arena, uint32_t arena_size);
+
+/* Validates the blob of `size` bytes at the start of the arena. On error the trainer is empty. */
+int pt_trainer_open(struct pt_trainer *trainer, uint32_t size, struct pt_detail *detail);
+
+/*
+ * Plans and initialises `method`. The weights stay as they are: what NITI has trained, stays trained.
+ * On error the model stays open, without a method.
+ */
+int pt_trainer_method(struct pt_trainer *trainer, const struct pt_method *method,
+                      struct pt_detail *detail);
+
+/* Changes the step size; state and plan stay. */
+int pt_trainer_set_mu(struct pt_trainer *trainer, int32_t mu, struct pt_detail *detail);
+
+/* image uint8 [in_h, in_w, in_c]; label < classes. State must be PT_STATE_READY. */
+struct pt_result pt_trainer_train(struct pt_trainer *trainer, const uint8_t *image,
+                                  uint32_t label);
+struct pt_result pt_trainer_predict(struct pt_trainer *trainer, const uint8_t *image);
+
+/*
+ * The same step in pieces. pt_trainer_next runs the next operation; an update writes its int8 elements
+ * to `sink`, in row order, as many whole rows as fit `sink_size` (which must hold one row).
+ * Nothing is skipped. With sink NULL an update runs whole.
+ */
+void pt_trainer_begin(struct pt_trainer *trainer, const uint8_t *image, uint32_t label);
+struct pt_event pt_trainer_next(struct pt_trainer *trainer, int8_t *sink, uint32_t sink_size);
+
+/*
+ * A tensor in memory. Activations and errors can be had only right after the operation that made
+ * them (pt_trainer_next); weights and scores always.
+ */
+enum pt_tensor_kind {
+    PT_TENSOR_ACTIVATION = 0, /* int8, the output of a layer; PT_INPUT_LAYER: the input */
+    PT_TENSOR_ERROR = 1,      /* int8, the error of that output */
+    PT_TENSOR_WEIGHTS = 2,    /* int8 [rows, row length] */
+    PT_TENSOR_SCORES = 3,     /* int8, one per scored edge */
+    PT_TENSOR_BITMAP = 4,     /* uint8 [rows, ceil(row length / 8)], PRIOT-S */
+};
+
+int pt_trainer_tensor(const struct pt_trainer *trainer, uint32_t kind, uint32_t layer,
+                      uint8_t **data, uint32_t *size, struct pt_detail *detail);
+
+/* Where the io window starts in the arena. */
+uint32_t pt_trainer_io_offset(const struct pt_trainer *trainer);
+
+#endif
