@@ -1,0 +1,101 @@
+"""Static scales from runs with dynamic ones: docs/numerics.md section 8."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+
+from golden.loss import loss_error
+from golden.network import Network
+from golden.numerics import Int32, Int64, UInt8, peak
+from golden.passes import backward_pass, forward_pass, score_gradient
+
+RangeName = Literal["forward", "error", "gradient", "score"]
+RANGE_NAMES: tuple[RangeName, ...] = ("forward", "error", "gradient", "score")
+
+
+@dataclass
+class Ranges:
+    """`range_bits` of a layer's tensors for one image; None where all zero or not there.
+
+    `error` is the accumulators that the layer makes for the error of its input.
+    """
+
+    forward: int | None = None
+    error: int | None = None
+    gradient: int | None = None
+    score: int | None = None
+
+
+def _bits(highest: int | None) -> int | None:
+    return (highest - 1).bit_length() if highest else None
+
+
+def _tensor_bits(tensor: Int32) -> int | None:
+    return _bits(peak(tensor))
+
+
+def observe(network: Network, image: UInt8, label: int) -> list[Ranges]:
+    """Forward, loss and backward with dynamic scales and no update, on one image [H, W, C]."""
+    weights = [None if held is None else held.weights for held in network.parameters]
+    done = forward_pass(network, weights, image[np.newaxis], dynamic=True)
+    ranges = [
+        Ranges(forward=None if peaks is None else _bits(int(peaks[0]))) for peaks in done.peaks
+    ]
+    error = loss_error(done.logits[0], int(done.exponents[0]), label)
+    # An all-zero error makes every tensor of the backward pass all zero.
+    if not error.any():
+        return ranges
+    error = error.reshape(network.layers[-1].out_shape)
+    for step in backward_pass(network, weights, done, error, dynamic=True):
+        seen = ranges[step.layer]
+        seen.error = _bits(step.error_peak)
+        if step.gradient is not None:
+            layer, held = network.layers[step.layer], network.of(step.layer)
+            seen.gradient = _tensor_bits(step.gradient)
+            seen.score = _tensor_bits(score_gradient(layer, step.gradient, held.weights))
+    return ranges
+
+
+@dataclass
+class Histograms:
+    """How often each `range_bits` was seen: per layer, name -> int64 counts [32]."""
+
+    layers: list[dict[RangeName, Int64]]
+
+    @classmethod
+    def empty(cls, network: Network) -> Histograms:
+        return cls([{name: np.zeros(32, np.int64) for name in RANGE_NAMES} for _ in network.layers])
+
+    def add(self, ranges: list[Ranges]) -> None:
+        """Count one image."""
+        for counts, seen in zip(self.layers, ranges, strict=True):
+            for name in RANGE_NAMES:
+                bits: int | None = getattr(seen, name)
+                if bits is not None:
+                    counts[name][bits] += 1
+
+    def mode(self, layer: int, name: RangeName) -> int:
+        """The most frequent value, ties to the larger; 0 where nothing was seen."""
+        counts = self.layers[layer][name]
+        return len(counts) - 1 - int(counts[::-1].argmax()) if counts.any() else 0
+
+
+def calibrated(network: Network, histograms: Histograms) -> Network:
+    """A copy of the network with the static numbers that the histograms give."""
+    result = network.copy()
+    result.parameters = tuple(
+        None
+        if held is None
+        else replace(
+            held,
+            forward_shift=max(histograms.mode(index, "forward") - 7, 0),
+            error_shift=max(histograms.mode(index, "error") - 7, 0),
+            gradient_bits=histograms.mode(index, "gradient"),
+            score_bits=histograms.mode(index, "score"),
+        )
+        for index, held in enumerate(result.parameters)
+    )
+    return result

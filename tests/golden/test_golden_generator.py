@@ -1,0 +1,89 @@
+"""The generator and the selection of PRIOT-S edges."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from golden import key, mix, normal_scores, select_edges, words
+
+
+def plain_mix(x: int) -> int:
+    x ^= x >> 16
+    x = x * 0x7FEB352D % 2**32
+    x ^= x >> 15
+    x = x * 0x846CA68B % 2**32
+    return x ^ (x >> 16)
+
+
+def plain_word(seed: int, stream: int, index: int) -> int:
+    start = plain_mix((plain_mix(seed) + stream) % 2**32)
+    return plain_mix((start + index * 0x9E3779B9) % 2**32)
+
+
+def test_mix_known_values() -> None:
+    # mix(1) step by step: * gives 0x7feb352d; ^ its >> 15 (0xffd6), 0x7febcafb; * gives
+    # 0x6889f849; ^ its >> 16 (0x6889), 0x688990c0.
+    assert mix(0) == 0
+    assert mix(1) == 0x688990C0
+    inputs = [0, 1, 2, 0x80000000, 0xFFFFFFFF, 0x12345678]
+    assert mix(np.array(inputs, np.uint32)).tolist() == [plain_mix(x) for x in inputs]
+    assert [mix(x) for x in inputs] == [plain_mix(x) for x in inputs]
+
+
+def test_words_known_values() -> None:
+    assert words(0, 0, 1).tolist() == [0]
+    assert words(1, 4, 3).tolist() == [0x171445AA, 0xCBB0891F, 0x9E5F83A2]
+
+
+@pytest.mark.parametrize("seed", [0, 7, 0xFFFFFFFF])
+@pytest.mark.parametrize("stream", [0, 93, 0xFFFFFF00])
+def test_words_one_by_one(seed: int, stream: int) -> None:
+    expected = [plain_word(seed, stream, i) for i in range(50)]
+    assert words(seed, stream, 50).tolist() == expected
+    chosen = np.array([49, 3, 3, 0])
+    assert words(seed, stream, chosen).tolist() == [expected[i] for i in (49, 3, 3, 0)]
+    assert words(seed, stream, np.array([2**22])).tolist() == [plain_word(seed, stream, 2**22)]
+    assert key(seed, stream) == plain_mix((plain_mix(seed) + stream) % 2**32)
+
+
+def test_normal_scores_element_by_element() -> None:
+    drawn = normal_scores(5, 8, 200)
+    expected = []
+    for i in range(200):
+        octets = b"".join(plain_word(5, 8, 3 * i + j).to_bytes(4, "little") for j in range(3))
+        expected.append(min(max((sum(octets) - 1530 + 4) // 8, -127), 127))
+    assert drawn.dtype == np.int8
+    assert drawn.tolist() == expected
+    assert normal_scores(1, 0, 4).tolist() == [-29, -5, 3, 27]
+
+
+def test_normal_scores_distribution() -> None:
+    drawn = normal_scores(3, 4, 20000).astype(float)
+    # The standard error of the mean is 0.23, of the deviation 0.16.
+    assert abs(drawn.mean()) < 1
+    assert abs(drawn.std() - 32) < 0.7
+
+
+def test_select_by_weight_and_ties() -> None:
+    weights = np.array([[3, -3, 1], [0, 3, -127]], np.int8)
+    assert select_edges(weights, 1, "weight", 0, 0).tolist() == [5]
+    assert select_edges(weights, 334, "weight", 0, 0).tolist() == [0, 5]
+    assert select_edges(weights, 500, "weight", 0, 0).tolist() == [0, 1, 5]
+    assert select_edges(weights, 999, "weight", 0, 0).tolist() == [0, 1, 2, 4, 5]
+    assert select_edges(weights, 1000, "weight", 9, 9).tolist() == [0, 1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("select", ["weight", "random"])
+def test_select_against_a_plain_sort(select: str) -> None:
+    rng = np.random.default_rng(6)
+    # 60,000 edges against 16-bit keys: many ties.
+    weights = rng.integers(-127, 128, (100, 600)).astype(np.int8)
+    if select == "weight":
+        keys = [abs(int(w)) for w in weights.reshape(-1)]
+    else:
+        keys = [plain_word(11, 4 * 3 + 1, i) >> 16 for i in range(weights.size)]
+    order = sorted(range(weights.size), key=lambda edge: (-keys[edge], edge))
+    assert len(set(keys)) < len(keys)
+    chosen = select_edges(weights, 123, "weight" if select == "weight" else "random", 11, 3)
+    assert chosen.tolist() == sorted(order[: 60000 * 123 // 1000])
