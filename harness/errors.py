@@ -1,0 +1,107 @@
+"""What can go wrong, told apart.
+
+`UserError` is a mistake in the input: the CLI prints its one sentence and exits with 2.
+`DeviceFailure` and its subclasses are failures of the device or of the way to it; the CLI prints
+the class and the sentence and exits with 1.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+class UserError(Exception):
+    """A mistake the user can mend; the text names the thing, the value and the fix."""
+
+
+class DeviceFailure(Exception):
+    """Base of all failures of a device; `failure_class` is what reports show."""
+
+    failure_class = "DEVICE"
+
+
+class BuildFailure(DeviceFailure):
+    """The firmware, or a tool it needs, could not be built."""
+
+    failure_class = "BUILD"
+
+
+class FlashFailure(DeviceFailure):
+    """The firmware could not be put on the device."""
+
+    failure_class = "FLASH"
+
+
+class LinkFailure(DeviceFailure):
+    """The device does not answer as a picotrain device."""
+
+    failure_class = "LINK"
+
+
+class MagicMismatch(LinkFailure):
+    """There is no mailbox where the ELF file says it should be."""
+
+    failure_class = "LINK/MAGIC"
+
+
+class VersionMismatch(LinkFailure):
+    """The device speaks another version of the protocol."""
+
+    failure_class = "LINK/VERSION"
+
+
+@dataclass
+class CrashFailure(DeviceFailure):
+    """The device faulted; `registers` holds what its handler saved, `place` the symbolised pc."""
+
+    message: str
+    registers: dict[str, int] = field(default_factory=dict)
+    place: str = ""
+    failure_class = "CRASH"
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class TimeoutFailure(DeviceFailure):
+    """The device did not finish a command in time; the text says where it was."""
+
+    failure_class = "TIMEOUT"
+
+
+@dataclass
+class MismatchFailure(DeviceFailure):
+    """Device and golden differ; names the first element in the order of computation."""
+
+    step: int
+    layer: int
+    tensor: str
+    index: tuple[int, ...]
+    expected: int
+    actual: int
+    failure_class = "MISMATCH"
+
+    def __str__(self) -> str:
+        return (
+            f"step {self.step}, layer {self.layer}, {self.tensor}{list(self.index)}: "
+            f"expected {self.expected}, device has {self.actual}"
+        )
+
+
+@dataclass
+class CommandError(DeviceFailure):
+    """The device refused a command with a named error and keeps running.
+
+    `name` is the C enumerator, e.g. ``PT_ERR_MEMORY``; `detail` its numbers, as its comment in
+    `firmware/nn/pt_error.h` explains them.
+    """
+
+    command: str
+    name: str
+    detail: tuple[int, ...]
+    hint: str = ""
+    failure_class = "COMMAND"
+
+    def __str__(self) -> str:
+        text = f"{self.command}: the device refused with {self.name} {list(self.detail)}"
+        return f"{text}: {self.hint}" if self.hint else text

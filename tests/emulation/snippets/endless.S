@@ -1,0 +1,5 @@
+@ No count: never comes back.
+    .include "snippet.inc"
+    SNIPPET
+    b .
+    END 0
