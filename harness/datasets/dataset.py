@@ -1,0 +1,59 @@
+"""What a dataset is once it is in memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Bytes = NDArray[np.uint8]
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Images and their labels: `images` uint8 [N, H, W, C], `labels` uint8 [N]."""
+
+    images: Bytes
+    labels: Bytes
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def take(self, indices: NDArray[np.integer]) -> Split:
+        """The images at `indices` (int [M]), in that order."""
+        return Split(self.images[indices], self.labels[indices])
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """A named dataset.
+
+    `splits` has "train", "validation" and "test". `classes` is the number of labels, counted
+    from 0. `source` says in words where it came from. `sha256` maps the name of each file that
+    was read to the checksum of its unpacked contents.
+    """
+
+    name: str
+    splits: dict[str, Split]
+    classes: int
+    source: str
+    sha256: dict[str, str]
+
+    @property
+    def train(self) -> Split:
+        return self.splits["train"]
+
+    @property
+    def validation(self) -> Split:
+        return self.splits["validation"]
+
+    @property
+    def test(self) -> Split:
+        return self.splits["test"]
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(H, W, C), the same in all splits."""
+        height, width, channels = self.train.images.shape[1:]
+        return height, width, channels
