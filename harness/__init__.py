@@ -1,0 +1,1 @@
+"""Drives a picotrain device, wherever it is: targets, protocol, data, the main job, the CLI."""

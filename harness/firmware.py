@@ -1,0 +1,37 @@
+"""Where the built parts are, and what to say when they are not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from harness.elf import Elf
+from harness.errors import BuildFailure
+
+ROOT = Path(__file__).resolve().parents[1]
+BUILD = ROOT / "build"
+
+HOST = BUILD / "host" / "picotrain-host"
+HOST_SANITIZED = BUILD / "host-sanitized" / "picotrain-host"
+MICROBIT = BUILD / "microbit" / "picotrain.elf"
+CYCLE_PLUGIN = BUILD / "qemu" / "cycles.so"
+
+PICO_RAM = 264 * 1024
+_ARENA_WITHOUT_MICROBIT = 240 * 1024
+
+
+def require(path: Path) -> Path:
+    """The path of something built. Raises BuildFailure naming the command that builds it."""
+    if not path.is_file():
+        raise BuildFailure(f"{path.relative_to(ROOT)} is not built; run `make firmware`")
+    return path
+
+
+def pico_arena_bytes() -> int:
+    """What code, static data and stack leave of 264 KiB: the microbit build's arena.
+
+    Without that build (no ARM compiler) a round number below it.
+    """
+    if not MICROBIT.is_file():
+        return _ARENA_WITHOUT_MICROBIT
+    elf = Elf(MICROBIT)
+    return elf.symbol("pt_arena_end") - elf.symbol("pt_arena_start")

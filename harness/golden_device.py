@@ -1,0 +1,162 @@
+"""The NumPy twin as a device: the truth for the mathematics, and a target to run without firmware."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from golden import Buffer, Method, Network, Plan, Trainer, plan
+from harness.blob import blob_size
+from harness.device import BatchResult, Int8, Memory, Progress, TraceTensor, UInt8
+from harness.elf import Elf
+from harness.errors import CommandError
+from harness.explain import explain
+from harness.targets.base import BlockCount
+
+_EVALUATION_BATCH = 64
+
+
+class GoldenDevice:
+    """The `Device` in NumPy, with the memory limits of the device that `elf` and `arena_bytes` give."""
+
+    name = "golden"
+
+    def __init__(self, elf: Elf, arena_bytes: int) -> None:
+        self._elf = elf
+        self._arena_bytes = arena_bytes
+        self._network: Network | None = None
+        self._trainer: Trainer | None = None
+        self._plan: Plan | None = None
+
+    def _ready(self) -> Trainer:
+        if self._trainer is None:
+            raise CommandError("TRAIN", "PT_ERR_STATE", (0, 0, 0, 0), "set a method first")
+        return self._trainer
+
+    def load_model(self, network: Network) -> None:
+        self._network = network.copy()
+        self._trainer = None
+
+    def set_method(self, method: Method) -> None:
+        if self._network is None:
+            raise CommandError("SET_METHOD", "PT_ERR_STATE", (0, 1, 0, 0), "load a model first")
+        if not method.dynamic and self._network.logits_exponent <= -7:
+            detail = (self._network.logits_exponent & 0xFFFFFFFF, 0, 0, 0)
+            hint = explain("PT_ERR_EXPONENT", detail, self._elf)
+            raise CommandError("SET_METHOD", "PT_ERR_EXPONENT", detail, hint)
+        planned = plan(self._network, method, blob_size(self._network, self._elf))
+        if planned.total > self._arena_bytes:
+            self._refuse(planned)
+        if self._trainer is not None:
+            self._network = self._trainer.network
+        self._trainer = Trainer(self._network, method)
+        self._plan = planned
+
+    def _refuse(self, planned: Plan) -> None:
+        assert self._network is not None
+        kinds = self._elf.enum("pt_memory_kind")
+        candidates = [
+            (buffer.size, kinds[f"PT_MEMORY_{buffer.kind.upper()}"], buffer.layer & 0xFF)
+            for buffer in planned.buffers
+        ]
+        for index, layer in enumerate(self._network.layers):
+            candidates.append((layer.weight_count, kinds["PT_MEMORY_WEIGHTS"], index))
+            candidates.append((planned.score_bytes[index], kinds["PT_MEMORY_SCORES"], index))
+        size, kind, layer_index = max(candidates, key=lambda candidate: candidate[0])
+        detail = (planned.total, self._arena_bytes, size, int(kind) << 8 | layer_index)
+        hint = explain("PT_ERR_MEMORY", detail, self._elf)
+        raise CommandError("SET_METHOD", "PT_ERR_MEMORY", detail, hint)
+
+    def set_mu(self, mu: int) -> None:
+        self._ready().mu = mu
+
+    def train(
+        self, images: UInt8, labels: UInt8, progress: Progress | None = None
+    ) -> BatchResult:
+        trainer = self._ready()
+        results = []
+        for image, label in zip(images, labels, strict=True):
+            results.append(trainer.train_step(image, int(label)))
+            if progress is not None:
+                progress(1)
+        return BatchResult(
+            np.array([result.prediction for result in results], np.int64),
+            np.array([result.loss_norm for result in results], np.int64),
+            np.array([result.saturated for result in results], np.int64),
+        )
+
+    def evaluate(
+        self, images: UInt8, labels: UInt8, progress: Progress | None = None
+    ) -> BatchResult:
+        trainer = self._ready()
+        predictions = []
+        for start in range(0, len(images), _EVALUATION_BATCH):
+            batch = images[start : start + _EVALUATION_BATCH]
+            predictions.append(trainer.predict(batch))
+            if progress is not None:
+                progress(len(batch))
+        nothing = np.zeros(len(images), np.int64)
+        joined = np.concatenate(predictions) if predictions else nothing
+        return BatchResult(joined, nothing, nothing)
+
+    def trace(self, image: UInt8, label: int) -> Iterator[TraceTensor]:
+        tensors: list[TraceTensor] = []
+        self._ready().train_step(
+            image,
+            label,
+            lambda kind, layer, values: tensors.append(
+                TraceTensor(kind, layer, np.array(values).reshape(-1))
+            ),
+        )
+        return iter(tensors)
+
+    def weights(self, layer: int) -> Int8:
+        return self._ready().weights(layer).reshape(-1)
+
+    def scores(self, layer: int) -> Int8:
+        trainer = self._ready()
+        if not trainer.method.scored:
+            return np.zeros(0, np.int8)
+        return trainer.scores(layer).reshape(-1)
+
+    def scored_edges(self, layer: int) -> NDArray[np.int64]:
+        trainer = self._ready()
+        if not trainer.method.scored:
+            return np.zeros(0, np.int64)
+        return trainer.scored_edges(layer)
+
+    def saturation(self) -> NDArray[np.int64]:
+        return self._ready().saturation
+
+    def clear_saturation(self) -> None:
+        self._ready().reset_saturation()
+
+    def plan(self) -> tuple[Buffer, ...]:
+        """The transient buffers as planned."""
+        assert self._plan is not None
+        return self._plan.buffers
+
+    def memory(self) -> Memory:
+        trainer, planned = self._ready(), self._plan
+        assert planned is not None
+        weights = sum(layer.weight_count for layer in trainer.network.layers)
+        activations = sum(b.size for b in planned.buffers if b.kind == "activation")
+        return Memory(
+            code=None,
+            statics=None,
+            stack=None,
+            weights=weights,
+            model_table=planned.blob - weights,
+            scores=planned.scores,
+            activations=activations,
+            scratch=planned.transient - activations,
+            batch=planned.io_minimum,
+        )
+
+    def blocks(self) -> list[BlockCount] | None:
+        return None
+
+    def close(self) -> None:
+        self._trainer = None
