@@ -163,8 +163,7 @@ class Trainer:
         last = len(self.network.layers) - 1
         error = error.reshape(self.network.layers[last].out_shape)
         if trace is not None:
-            for index, activation in enumerate(done.activations):
-                trace("activation", index - 1, activation[0])
+            _trace_activations(done, trace)
             trace("error", last, error)
         # An all-zero error changes nothing (section 10); a trace still shows that it does not.
         if trace is not None or error.any():
@@ -174,6 +173,12 @@ class Trainer:
             loss_norm=int(np.abs(error.astype(np.int64)).sum()),
             saturated=int(self._saturation.sum()) - before,
         )
+
+    def trace_forward(self, image: UInt8, trace: Trace) -> int:
+        """The prediction for one image [H, W, C], with every activation reported as in a step."""
+        done = self._forward(image[np.newaxis])
+        _trace_activations(done, trace)
+        return int(done.logits[0].argmax())
 
     def _forward(self, images: UInt8) -> ForwardPass:
         if images.dtype != np.uint8 or images.shape[1:] != self.network.input_shape:
@@ -222,3 +227,8 @@ class Trainer:
         if trace is not None:
             trace("update", index, update)
             trace("weights" if scores is None else "scores", index, changed)
+
+
+def _trace_activations(done: ForwardPass, trace: Trace) -> None:
+    for index, activation in enumerate(done.activations):
+        trace("activation", index - 1, activation[0])
