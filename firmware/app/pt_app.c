@@ -128,14 +128,15 @@ static int trace_begin(struct pt_app *app, struct pt_detail *detail)
 static int trace_next(struct pt_app *app, struct pt_detail *detail)
 {
     struct pt_trainer *t = &app->trainer;
-    if (t->operation < t->plan.operations) {
+    int8_t *sink = app->mailbox->argument[0] != 0u ? NULL : (int8_t *)io_window(app);
+    if (sink != NULL && t->operation < t->plan.operations) {
         const struct pt_operation *operation = &t->plan.operation[t->operation];
         const uint32_t row_length = pt_layer_row_length(&t->model.layer[operation->layer]);
         if (operation->kind == PT_UPDATE && row_length > io_size(app)) {
             return pt_refuse(detail, PT_ERR_RANGE, 0, row_length, io_size(app), 0);
         }
     }
-    const struct pt_event event = pt_trainer_next(t, (int8_t *)io_window(app), io_size(app));
+    const struct pt_event event = pt_trainer_next(t, sink, io_size(app));
     memcpy(app->mailbox->response, &event, sizeof event);
     return PT_OK;
 }

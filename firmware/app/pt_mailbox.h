@@ -28,7 +28,8 @@ enum pt_command {
     PT_CMD_TRAIN = 6,       /* (images): trains on the batch in the io window -> {correct} */
     PT_CMD_EVALUATE = 7,    /* (images): predicts the batch in the io window -> {correct} */
     PT_CMD_TRACE_BEGIN = 8, /* starts a step with the batch of one in the io window */
-    PT_CMD_TRACE_NEXT = 9,  /* its next operation -> struct pt_event; updates in the io window */
+    PT_CMD_TRACE_NEXT = 9,  /* (bare): its next operation -> struct pt_event; the update's elements in
+                               the io window, rows as they fit, or with bare = 1 not at all */
     PT_CMD_READ_TENSOR = 10,  /* (tensor, layer, offset, count): copies into the io window -> {size} */
     PT_CMD_WRITE_TENSOR = 11, /* (tensor, layer, offset, count): weights or scores from the io window */
     PT_CMD_CHECKPOINT = 12,   /* puts struct pt_checkpoint and the state into the io window -> {size} */
