@@ -27,9 +27,7 @@ def encode(network: Network, elf: Elf) -> bytes:
     kinds = elf.enum("pt_layer_kind")
     offset = header.nbytes + table.nbytes
     weights = b""
-    for entry, layer, parameters in zip(
-        table, network.layers, network.parameters, strict=True
-    ):
+    for entry, layer, parameters in zip(table, network.layers, network.parameters, strict=True):
         entry["kind"] = kinds[_KINDS[layer.kind]]
         entry["relu"] = layer.relu
         shape = entry["shape"]

@@ -8,12 +8,31 @@ from __future__ import annotations
 import mmap
 import os
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from harness.errors import LinkFailure
-from harness.targets.base import BlockCount
+
+
+@dataclass(frozen=True)
+class BlockCount:
+    """One executed basic block: its first address, size, cycles for one pass, and how often it ran.
+
+    `taken` counts the passes that left through a taken conditional branch (one cycle more each).
+    """
+
+    pc: int
+    instructions: int
+    cycles: int
+    executions: int
+    taken: int
+
+    @property
+    def total_cycles(self) -> int:
+        return self.executions * self.cycles + self.taken
+
 
 _MAGIC = b"PTCYCLES"
 _VERSION = 1

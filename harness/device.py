@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from golden import Method, Network
-from harness.targets.base import BlockCount
+from harness.cycles import BlockCount
 
 Int8 = NDArray[np.int8]
 UInt8 = NDArray[np.uint8]
@@ -87,9 +87,7 @@ class Device(Protocol):
     def set_mu(self, mu: int) -> None:
         """Change the step size only."""
 
-    def train(
-        self, images: UInt8, labels: UInt8, progress: Progress | None = None
-    ) -> BatchResult:
+    def train(self, images: UInt8, labels: UInt8, progress: Progress | None = None) -> BatchResult:
         """Train on images uint8 [N, H, W, C], labels uint8 [N], one at a time, in order."""
 
     def evaluate(
@@ -98,7 +96,10 @@ class Device(Protocol):
         """Predict; `loss_norms` are 0."""
 
     def trace(self, image: UInt8, label: int) -> Iterator[TraceTensor]:
-        """One training step, tensor by tensor in the order of computation. Exhaust it."""
+        """One step, tensor by tensor in the order of computation; exhaust it.
+
+        With method `infer` it is the forward pass alone.
+        """
 
     def weights(self, layer: int) -> Int8:
         """int8, flat."""

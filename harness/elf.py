@@ -1,7 +1,8 @@
 """What the firmware's ELF file says of it: symbols, and the layout of its structs from DWARF.
 
-The protocol and the model blob are defined once, as C structs and enums. The harness turns those into NumPy
-dtypes and enumerations here, so that no offset and no number stands a second time in Python.
+The protocol and the model blob are defined once, as C structs and enums. The harness turns those
+into NumPy dtypes and enumerations here, so that no offset and no number stands a second time in
+Python.
 """
 
 from __future__ import annotations
@@ -31,7 +32,9 @@ class Elf:
         try:
             self._elf: Any = ELFFile(BytesIO(path.read_bytes()))
         except (OSError, ELFError) as error:
-            raise BuildFailure(f"{path}: no firmware image ({error}); run `make firmware`") from error
+            raise BuildFailure(
+                f"{path}: no firmware image ({error}); run `make firmware`"
+            ) from error
 
     @cached_property
     def _symbols(self) -> dict[str, tuple[int, int, bool]]:
@@ -55,7 +58,9 @@ class Elf:
         try:
             return self._symbols[name][0]
         except KeyError:
-            raise BuildFailure(f"{self.path}: no symbol {name}; rebuild with `make firmware`") from None
+            raise BuildFailure(
+                f"{self.path}: no symbol {name}; rebuild with `make firmware`"
+            ) from None
 
     def symbols(self) -> list[str]:
         return sorted(self._symbols)
@@ -102,11 +107,15 @@ class Elf:
         """A C enum as IntEnum, with the C names."""
         die = self._find("DW_TAG_enumeration_type", name)
         members = {
-            child.attributes["DW_AT_name"].value.decode(): child.attributes["DW_AT_const_value"].value
+            child.attributes["DW_AT_name"].value.decode(): child.attributes[
+                "DW_AT_const_value"
+            ].value
             for child in die.iter_children()
             if child.tag == "DW_TAG_enumerator"
         }
-        return IntEnum(name, members)
+        make: Any = IntEnum
+        made: type[IntEnum] = make(name, members)
+        return made
 
     def dtype(self, name: str) -> np.dtype[np.void]:
         """A C struct as a NumPy dtype with the same offsets and size, padding included."""
@@ -148,6 +157,7 @@ class Elf:
         if "DW_AT_byte_size" in target.attributes:
             size = target.attributes["DW_AT_byte_size"].value
         signed = (
-            target.tag == "DW_TAG_base_type" and target.attributes["DW_AT_encoding"].value in _SIGNED
+            target.tag == "DW_TAG_base_type"
+            and target.attributes["DW_AT_encoding"].value in _SIGNED
         )
         return np.dtype(f"<{'i' if signed else 'u'}{size}")

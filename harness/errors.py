@@ -103,5 +103,5 @@ class CommandError(DeviceFailure):
     failure_class = "COMMAND"
 
     def __str__(self) -> str:
-        text = f"{self.command}: the device refused with {self.name} {list(self.detail)}"
-        return f"{text}: {self.hint}" if self.hint else text
+        what = self.hint or f"details {list(self.detail)}"
+        return f"{self.command}: the device refused with {self.name}: {what}"

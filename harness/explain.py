@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from golden import Network
 from harness.elf import Elf
+from harness.errors import CommandError
 
 _BUFFERS = {
     "PT_MEMORY_WEIGHTS": "the weights",
@@ -11,6 +13,17 @@ _BUFFERS = {
     "PT_MEMORY_ERROR": "the error",
     "PT_MEMORY_SCRATCH": "the scratch memory",
 }
+
+
+def refuse_blob(network: Network, size: int, arena: int, elf: Elf) -> CommandError:
+    """The refusal of a model whose description and weights alone are larger than the arena."""
+    weights = [layer.weight_count for layer in network.layers]
+    largest = weights.index(max(weights))
+    name = int(elf.enum("pt_memory_kind")["PT_MEMORY_WEIGHTS"]) << 8 | largest
+    detail = (size, arena, weights[largest], name)
+    return CommandError(
+        "LOAD_MODEL", "PT_ERR_MEMORY", detail, explain("PT_ERR_MEMORY", detail, elf)
+    )
 
 
 def explain(name: str, detail: tuple[int, ...], elf: Elf) -> str:
@@ -23,7 +36,7 @@ def explain(name: str, detail: tuple[int, ...], elf: Elf) -> str:
         return (
             f"the model needs {a:,} bytes and the device has {b:,}, so {a - b:,} are missing; "
             f"the largest buffer is {where} with {c:,} bytes; use a smaller network or a method "
-            "with less state (priot-s)"
+            "with less state (priot-s), or give golden or host more with --ram-kib"
         )
     if name == "PT_ERR_EXPONENT":
         exponent = a - (1 << 32) if a >> 31 else a

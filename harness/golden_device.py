@@ -1,4 +1,4 @@
-"""The NumPy twin as a device: the truth for the mathematics, and a target to run without firmware."""
+"""The NumPy twin as a device: the truth for the mathematics."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from numpy.typing import NDArray
 
 from golden import Buffer, Method, Network, Plan, Trainer, plan
 from harness.blob import blob_size
+from harness.cycles import BlockCount
 from harness.device import BatchResult, Int8, Memory, Progress, TraceTensor, UInt8
 from harness.elf import Elf
 from harness.errors import CommandError
-from harness.explain import explain
-from harness.targets.base import BlockCount
+from harness.explain import explain, refuse_blob
 
 _EVALUATION_BATCH = 64
 
 
 class GoldenDevice:
-    """The `Device` in NumPy, with the memory limits of the device that `elf` and `arena_bytes` give."""
+    """The `Device` in NumPy, with the blob layout of `elf` and the memory limit `arena_bytes`."""
 
     name = "golden"
 
@@ -36,6 +36,9 @@ class GoldenDevice:
         return self._trainer
 
     def load_model(self, network: Network) -> None:
+        size = blob_size(network, self._elf)
+        if size > self._arena_bytes:
+            raise refuse_blob(network, size, self._arena_bytes, self._elf)
         self._network = network.copy()
         self._trainer = None
 
@@ -72,9 +75,7 @@ class GoldenDevice:
     def set_mu(self, mu: int) -> None:
         self._ready().mu = mu
 
-    def train(
-        self, images: UInt8, labels: UInt8, progress: Progress | None = None
-    ) -> BatchResult:
+    def train(self, images: UInt8, labels: UInt8, progress: Progress | None = None) -> BatchResult:
         trainer = self._ready()
         results = []
         for image, label in zip(images, labels, strict=True):
@@ -102,14 +103,16 @@ class GoldenDevice:
         return BatchResult(joined, nothing, nothing)
 
     def trace(self, image: UInt8, label: int) -> Iterator[TraceTensor]:
+        trainer = self._ready()
         tensors: list[TraceTensor] = []
-        self._ready().train_step(
-            image,
-            label,
-            lambda kind, layer, values: tensors.append(
-                TraceTensor(kind, layer, np.array(values).reshape(-1))
-            ),
-        )
+
+        def note(kind: str, layer: int, values: NDArray[np.int8]) -> None:
+            tensors.append(TraceTensor(kind, layer, np.array(values).reshape(-1)))
+
+        if trainer.method.trains:
+            trainer.train_step(image, label, note)
+        else:
+            trainer.trace_forward(image, note)
         return iter(tensors)
 
     def weights(self, layer: int) -> Int8:

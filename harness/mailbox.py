@@ -1,7 +1,7 @@
 """The device protocol: commands through the mailbox in a target's memory.
 
-`firmware/app/pt_mailbox.h` defines the protocol; struct offsets and numbers come from the firmware's DWARF.
-`docs/device-protocol.md` describes it.
+`firmware/app/pt_mailbox.h` defines the protocol; struct offsets and numbers come from the
+firmware's DWARF. `docs/device-protocol.md` describes it.
 """
 
 from __future__ import annotations
@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 
 from golden import Method, Network
 from harness.blob import encode
+from harness.cycles import BlockCount
 from harness.device import BatchResult, Int8, Memory, Progress, TraceTensor, UInt8
 from harness.elf import Elf
 from harness.errors import CommandError, LinkFailure, MagicMismatch, VersionMismatch
-from harness.explain import explain
-from harness.targets.base import BlockCount, Target
+from harness.explain import explain, refuse_blob
+from harness.targets.base import Target
 
 METHOD_KINDS = {
     "infer": "PT_INFER",
@@ -126,18 +127,17 @@ class MailboxDevice:
     # Device
 
     def load_model(self, network: Network) -> None:
-        self.load_blob(encode(network, self._elf))
+        blob = encode(network, self._elf)
+        self.command("RESET")
+        _, room = self.window("MODEL")
+        if len(blob) > room:
+            raise refuse_blob(network, len(blob), room, self._elf)
+        self.load_blob(blob)
         self._network = network
 
     def load_blob(self, blob: bytes) -> None:
-        """Reset the device and load a blob, whatever its bytes are."""
+        """Reset the device and load a blob that fits, whatever its bytes are."""
         self.command("RESET")
-        _, size = self.window("MODEL")
-        if len(blob) > size:
-            kinds = self._elf.enum("pt_memory_kind")
-            detail = (len(blob), size, len(blob), int(kinds["PT_MEMORY_WEIGHTS"]) << 8)
-            hint = explain("PT_ERR_MEMORY", detail, self._elf)
-            raise CommandError("LOAD_MODEL", "PT_ERR_MEMORY", detail, hint)
         self.write_window("MODEL", blob)
         self.command("LOAD_MODEL", [len(blob)])
 
@@ -157,9 +157,7 @@ class MailboxDevice:
     def set_mu(self, mu: int) -> None:
         self.command("SET_MU", [mu])
 
-    def train(
-        self, images: UInt8, labels: UInt8, progress: Progress | None = None
-    ) -> BatchResult:
+    def train(self, images: UInt8, labels: UInt8, progress: Progress | None = None) -> BatchResult:
         return self._batches("TRAIN", images, labels, progress)
 
     def evaluate(
@@ -201,7 +199,7 @@ class MailboxDevice:
         updates: list[Int8] = []
         while True:
             event = self.trace_next()
-            kind, layer = self._operations(int(event["kind"])).name, int(event["layer"])
+            kind, layer = self.operation_name(event), int(event["layer"])
             if kind == "PT_DONE":
                 return
             if kind == "PT_FORWARD":
@@ -220,10 +218,14 @@ class MailboxDevice:
                     updates = []
                     yield TraceTensor(learned, layer, self.tensor(learned.upper(), layer))
 
-    def trace_next(self) -> Any:
-        """The next operation of a traced step: struct pt_event."""
-        response = self.command("TRACE_NEXT")["response"]
+    def trace_next(self, bare: bool = False) -> Any:
+        """The next operation of a traced step: struct pt_event. `bare`: without its updates."""
+        response = self.command("TRACE_NEXT", [bare])["response"]
         return np.frombuffer(response.tobytes(), self._elf.dtype("pt_event"), count=1)[0]
+
+    def operation_name(self, event: Any) -> str:
+        """The C name of an event's operation, e.g. "PT_FORWARD"."""
+        return self._operations(int(event["kind"])).name
 
     def tensor(self, kind: str, layer: int) -> Int8:
         """A whole tensor as int8, flat, read through the io window."""
@@ -263,9 +265,7 @@ class MailboxDevice:
         return np.flatnonzero(bits)
 
     def saturation(self) -> NDArray[np.int64]:
-        counts = np.frombuffer(
-            self.read_window("SATURATION"), self._elf.dtype("pt_saturation")
-        )
+        counts = np.frombuffer(self.read_window("SATURATION"), self._elf.dtype("pt_saturation"))
         return np.stack([counts[name] for name in ("forward", "error", "update")], axis=1).astype(
             np.int64
         )

@@ -6,27 +6,10 @@ A target moves bytes and lets the device run; it knows nothing of commands or te
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-
-@dataclass(frozen=True)
-class BlockCount:
-    """One executed basic block: its first address, size, cycles for one pass, and how often it ran.
-
-    `taken` counts the passes that left through a taken conditional branch (one cycle more each).
-    """
-
-    pc: int
-    instructions: int
-    cycles: int
-    executions: int
-    taken: int
-
-    @property
-    def total_cycles(self) -> int:
-        return self.executions * self.cycles + self.taken
+from harness.cycles import BlockCount
 
 
 class Target(Protocol):
@@ -54,7 +37,10 @@ class Target(Protocol):
         """Write `data`. Raises LinkFailure where there is no such memory."""
 
     def run(self, timeout: float) -> None:
-        """Run until idle. Raises TimeoutFailure after `timeout` seconds, CrashFailure on a fault."""
+        """Run until idle.
+
+        Raises TimeoutFailure after `timeout` seconds, CrashFailure on a fault.
+        """
 
     def profile(self) -> list[BlockCount] | None:
         """Counters since `connect`, cumulative; None where the target cannot count cycles."""

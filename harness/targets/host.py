@@ -1,7 +1,7 @@
 """The firmware as a process of this machine: the fastest way to run the C, sanitizers included.
 
-The process shares a file of memory with the harness (`firmware/boards/host/main.c`), so a crash or an endless loop
-in the C is a failure that is reported, not the end of the harness.
+The process shares a file of memory with the harness (`firmware/boards/host/main.c`), so a crash or
+an endless loop in the C is a failure that is reported, not the end of the harness.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ import tempfile
 from pathlib import Path
 from typing import IO
 
+from harness.cycles import BlockCount
 from harness.elf import Elf
 from harness.errors import CrashFailure, FlashFailure, LinkFailure, TimeoutFailure
 from harness.firmware import require
-from harness.targets.base import BlockCount
 
 _START_SECONDS = 30.0
 
@@ -39,7 +39,7 @@ class HostTarget:
     def connect(self) -> None:
         self.close()
         size = Elf(self.elf).dtype("pt_host_memory").itemsize + self._arena_bytes
-        self._errors = tempfile.TemporaryFile()
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 (closed by close())
         with tempfile.NamedTemporaryFile(prefix="picotrain-", dir=_memory_folder()) as file:
             file.truncate(size)
             self._memory = mmap.mmap(file.fileno(), size)

@@ -24,7 +24,7 @@ from pathlib import Path
 from signal import SIGINT
 from typing import IO
 
-from harness.cycles import read_counters
+from harness.cycles import BlockCount, read_counters
 from harness.elf import Elf
 from harness.errors import (
     CrashFailure,
@@ -34,7 +34,6 @@ from harness.errors import (
     UserError,
 )
 from harness.gdb import PC, REGISTERS, GdbClient
-from harness.targets.base import BlockCount
 
 FLASH_SIZE = 0x200000
 SRAM_SIZE = 0x42000

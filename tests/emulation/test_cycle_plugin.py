@@ -22,7 +22,7 @@ from elftools.elf.sections import SymbolTableSection
 
 from harness.cycles import difference, read_counters, total
 from harness.errors import CrashFailure, LinkFailure, TimeoutFailure, UserError
-from harness.targets.base import BlockCount
+from harness.cycles import BlockCount
 from harness.targets.qemu import SRAM_SIZE, QemuTarget
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -1,0 +1,46 @@
+"""Results for machines (JSON files, replaced whole) and for people (aligned text)."""
+
+from __future__ import annotations
+
+import json
+import re
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from harness.errors import UserError
+
+_NUMBER = re.compile(r"-?[\d,]+(\.\d+)?%?")
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write a file that is complete at any moment: the old one or the new one."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(
+            "w", dir=path.parent, prefix=f".{path.name}-", delete=False
+        ) as file:
+            json.dump(content, file, indent=1)
+            file.write("\n")
+        Path(file.name).chmod(0o644)
+        Path(file.name).replace(path)
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror}; choose another file") from error
+
+
+def table(rows: Sequence[Sequence[str]], header: Sequence[str]) -> str:
+    """Aligned columns: numbers to the right, text to the left."""
+    columns = list(zip(header, *rows, strict=True))
+    widths = [max(map(len, column)) for column in columns]
+    numeric = [all(_NUMBER.fullmatch(cell) for cell in column[1:] if cell) for column in columns]
+
+    def render(line: Sequence[str]) -> str:
+        cells = [
+            text.rjust(width) if right else text.ljust(width)
+            for text, width, right in zip(line, widths, numeric, strict=True)
+        ]
+        return "  ".join(cells).rstrip()
+
+    ruler = "  ".join("-" * width for width in widths)
+    return "\n".join([render(header), ruler, *map(render, rows)])

@@ -1,0 +1,91 @@
+"""Where the cycles go: per image, per layer and phase, from the emulator's counters."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from golden import Method, Network
+from harness import cycles
+from harness.adapt import CLOCK_HZ
+from harness.datasets import Split
+from harness.errors import UserError
+from harness.mailbox import MailboxDevice
+
+_PHASES = {"PT_FORWARD": "forward", "PT_LOSS": "loss", "PT_ERROR": "error", "PT_UPDATE": "update"}
+
+
+@dataclass(frozen=True)
+class PhaseCycles:
+    """Mean cycles per image of one operation, without the mailbox's."""
+
+    layer: int
+    kind: str
+    phase: str
+    cycles: float
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Mean cycles per image.
+
+    `train` skips the backward pass of images without a loss error, as the device does; `phases`
+    come from steps run one operation a command, where nothing is skipped.
+    """
+
+    images: int
+    train: float | None
+    infer: float
+    phases: list[PhaseCycles]
+    dispatch: float
+    """Cycles of one empty command: the mailbox's own."""
+
+    @staticmethod
+    def milliseconds(cycle_count: float) -> float:
+        return cycle_count / CLOCK_HZ * 1000
+
+
+def _measure(device: MailboxDevice) -> int:
+    blocks = device.blocks()
+    if blocks is None:
+        raise UserError(f"target {device.name} does not count cycles; use --target qemu")
+    return cycles.total(blocks)
+
+
+def profile(device: MailboxDevice, network: Network, method: Method, images: Split) -> Profile:
+    """Profile training and inference on rotated images; the device is left trained on them."""
+    count = len(images.labels)
+    device.load_model(network)
+    device.set_method(method)
+
+    start = _measure(device)
+    device.evaluate(images.images, images.labels)
+    infer = (_measure(device) - start) / count
+
+    train = None
+    if method.trains:
+        start = _measure(device)
+        device.train(images.images, images.labels)
+        train = (_measure(device) - start) / count
+
+    device.set_method(method)
+    sums: dict[tuple[int, str], int] = {}
+    dispatch = 0
+    for image, label in zip(images.images, images.labels, strict=True):
+        device.write_window("IO", image.tobytes() + bytes([int(label)]))
+        device.command("TRACE_BEGIN")
+        dispatch = 0
+        while dispatch == 0:
+            start = _measure(device)
+            event = device.trace_next(bare=True)
+            spent = _measure(device) - start
+            operation = device.operation_name(event)
+            if operation == "PT_DONE":
+                dispatch = spent  # nothing was left to run
+            else:
+                key = (int(event["layer"]), _PHASES[operation])
+                sums[key] = sums.get(key, 0) + spent
+    phases = [
+        PhaseCycles(layer, network.layers[layer].kind, phase, spent / count - dispatch)
+        for (layer, phase), spent in sums.items()
+    ]
+    return Profile(count, train, infer, phases, float(dispatch))
