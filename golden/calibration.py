@@ -20,7 +20,7 @@ RANGE_NAMES: tuple[RangeName, ...] = ("forward", "error", "gradient", "score")
 class Ranges:
     """`range_bits` of a layer's tensors for one image; None where all zero or not there.
 
-    `error` is the accumulators that the layer makes for the error of its input.
+    `score` is that of 16 times the mean of |G' * w|. `error` is the accumulators that the layer makes for the error of its input.
     """
 
     forward: int | None = None
@@ -35,6 +35,13 @@ def _bits(highest: int | None) -> int | None:
 
 def _tensor_bits(tensor: Int32) -> int | None:
     return _bits(peak(tensor))
+
+
+def _mean_bits(tensor: Int32) -> int | None:
+    """Of sixteen times the mean magnitude, at most 31 (section 8); None where all zero."""
+    total = int(np.abs(tensor, dtype=np.int64).sum())
+    mean = 16 * total // tensor.size
+    return min((max(mean, 1) - 1).bit_length(), 31) if total else None
 
 
 def observe(network: Network, image: UInt8, label: int) -> list[Ranges]:
@@ -55,7 +62,7 @@ def observe(network: Network, image: UInt8, label: int) -> list[Ranges]:
         if step.gradient is not None:
             layer, held = network.layers[step.layer], network.of(step.layer)
             seen.gradient = _tensor_bits(step.gradient)
-            seen.score = _tensor_bits(score_gradient(layer, step.gradient, held.weights))
+            seen.score = _mean_bits(score_gradient(layer, step.gradient, held.weights))
     return ranges
 
 

@@ -233,7 +233,9 @@ class SlowTrainer:
             for row, weight_row in zip(rows, weights, strict=True)
             for value, weight in zip(row, weight_row, strict=True)
         ]
-        self.note(index, "score", products)
+        if any(products):
+            mean = 16 * sum(abs(product) for product in products) // len(products)
+            self.bits[index]["score"] = min(range_bits([mean]), 31)
         scored = self.method.name.startswith("priot")
         if scored:
             edges = sorted(self.scores[index])

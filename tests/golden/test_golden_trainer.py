@@ -198,6 +198,13 @@ def test_histograms_and_modes() -> None:
     assert result.parameters[0] is None
     assert (result.of(1).forward_shift, result.of(1).score_bits) == (5, 31)
     assert (result.of(2).error_shift, result.of(2).gradient_bits) == (2, 0)
+    # Nine in ten images within 8 are enough, eight are not.
+    for ones, expected in ((1, 8), (2, 12)):
+        counts = Histograms.empty(network)
+        counts.layers[2]["error"][[8, 12]] = 10 - ones, ones
+        assert counts.most(2, "error") == expected
+        assert calibrated(network, counts).of(2).error_shift == expected - 7
+    assert histograms.most(0, "error") == 0
     # F makes no error, so its shift has nothing to go by.
     assert result.of(1).error_shift == 0
     assert result.of(1).weights is not network.of(1).weights
