@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from golden import Method, Network
 from harness import cycles
 from harness.datasets import Dataset, Split, permutation, rotate, sample
-from harness.device import Device, Memory, state_sha256
+from harness.device import Device, state_sha256
 from harness.errors import UserError
 from harness.progress import progress_bar
 from harness.versions import versions
@@ -206,7 +206,7 @@ def adapt(
         result.ms_per_train_image_125mhz = _milliseconds(training.per_image)
         result.ms_per_infer_image_125mhz = _milliseconds(inference.per_image)
         memory = device.memory()
-        result.ram_bytes = ram_bytes(memory)
+        result.ram_bytes = memory.by_part()
         result.code_bytes = memory.code
         result.state_sha256 = state_sha256(device, network)
         result.wall_seconds = round(time.monotonic() - start, 3)
@@ -251,11 +251,6 @@ def adapt(
         result.complete = epoch == options.epochs
         update()
     return result
-
-
-def ram_bytes(memory: Memory) -> dict[str, int | None]:
-    """Parts in bytes and their total; None where this target has no such part."""
-    return {"total": memory.total, **memory.parts()}
 
 
 def _milliseconds(cycle_count: float | None) -> float | None:

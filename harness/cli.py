@@ -389,10 +389,14 @@ def _summary(result: AdaptResult) -> str:
                 f"{what:10} {count:,.0f} cycles, {milliseconds:.1f} ms an image "
                 "(cycle model at 125 MHz)"
             )
-    parts = {name: size for name, size in result.ram_bytes.items() if size is not None}
-    lines.append("RAM bytes  " + "  ".join(f"{name} {size:,}" for name, size in parts.items()))
+    lines.append(_ram(result.ram_bytes))
     lines.append(f"state      sha256 {result.state_sha256}")
     return "\n".join(lines)
+
+
+def _ram(parts: dict[str, int | None]) -> str:
+    known = {name: size for name, size in parts.items() if size is not None}
+    return "RAM bytes  " + "  ".join(f"{name} {size:,}" for name, size in known.items())
 
 
 def _random_material(model: str, seed: int, images: int) -> tuple[Network, Split]:
@@ -530,7 +534,7 @@ def _profile_text(result: Profile) -> str:
     rows.append(line("inference", "", result.infer))
     if result.train is not None:
         rows.append(line("training", "", result.train))
-    return table(rows, ["per image", "kind", "cycles", "ms"])
+    return table(rows, ["per image", "kind", "cycles", "ms"]) + "\n" + _ram(result.ram_bytes)
 
 
 if __name__ == "__main__":

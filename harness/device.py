@@ -49,7 +49,7 @@ class TraceTensor:
 
 @dataclass(frozen=True)
 class Memory:
-    """Where the RAM goes, in bytes; the parts add up to `total`. None: this backend cannot tell.
+    """Where the RAM goes, in bytes. None: this backend cannot tell.
 
     `scratch` is what training adds to the activations (errors, accumulators, rows of gradients),
     after buffers that never live together were overlapped. `stack` is the painted high-water mark.
@@ -65,12 +65,19 @@ class Memory:
     scratch: int
     batch: int
 
-    @property
-    def total(self) -> int:
-        return sum(value or 0 for value in self.parts().values())
+    def by_part(self) -> dict[str, int | None]:
+        """`total` and the parts that add up to it."""
+        parts: dict[str, int | None] = dict(vars(self))
+        return {"total": sum(size or 0 for size in parts.values()), **parts}
 
-    def parts(self) -> dict[str, int | None]:
-        return dict(vars(self))
+
+def split_transient(transient: int, activations: int) -> tuple[int, int]:
+    """Of the transient bytes, those that the activations take and those that come on top.
+
+    Inference overlaps activations too, so that together they take less than their sum.
+    """
+    taken = min(transient, activations)
+    return taken, transient - taken
 
 
 class Device(Protocol):

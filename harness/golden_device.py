@@ -10,7 +10,15 @@ from numpy.typing import NDArray
 from golden import Buffer, Method, Network, Plan, Trainer, plan
 from harness.blob import blob_size
 from harness.cycles import BlockCount
-from harness.device import BatchResult, Int8, Memory, Progress, TraceTensor, UInt8
+from harness.device import (
+    BatchResult,
+    Int8,
+    Memory,
+    Progress,
+    TraceTensor,
+    UInt8,
+    split_transient,
+)
 from harness.elf import Elf
 from harness.errors import CommandError
 from harness.explain import explain, refuse_blob
@@ -145,7 +153,9 @@ class GoldenDevice:
         trainer, planned = self._ready(), self._plan
         assert planned is not None
         weights = sum(layer.weight_count for layer in trainer.network.layers)
-        activations = sum(b.size for b in planned.buffers if b.kind == "activation")
+        activations, scratch = split_transient(
+            planned.transient, sum(b.size for b in planned.buffers if b.kind == "activation")
+        )
         return Memory(
             code=None,
             statics=None,
@@ -154,7 +164,7 @@ class GoldenDevice:
             model_table=planned.blob - weights,
             scores=planned.scores,
             activations=activations,
-            scratch=planned.transient - activations,
+            scratch=scratch,
             batch=planned.io_minimum,
         )
 

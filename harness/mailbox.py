@@ -15,7 +15,15 @@ from numpy.typing import NDArray
 from golden import Method, Network
 from harness.blob import encode
 from harness.cycles import BlockCount
-from harness.device import BatchResult, Int8, Memory, Progress, TraceTensor, UInt8
+from harness.device import (
+    BatchResult,
+    Int8,
+    Memory,
+    Progress,
+    TraceTensor,
+    UInt8,
+    split_transient,
+)
 from harness.elf import Elf
 from harness.errors import CommandError, LinkFailure, MagicMismatch, VersionMismatch
 from harness.explain import explain, refuse_blob
@@ -289,6 +297,7 @@ class MailboxDevice:
     def memory(self) -> Memory:
         memory = self.command("INFO")["memory"]
         on_board = memory["code"] != 0
+        activations, scratch = split_transient(int(memory["transient"]), int(memory["activations"]))
         return Memory(
             code=int(memory["code"]) if on_board else None,
             statics=int(memory["statics"]) if on_board else None,
@@ -296,8 +305,8 @@ class MailboxDevice:
             weights=int(memory["weights"]),
             model_table=int(memory["blob"] - memory["weights"]),
             scores=int(memory["scores"]),
-            activations=int(memory["activations"]),
-            scratch=int(memory["transient"]) - int(memory["activations"]),
+            activations=activations,
+            scratch=scratch,
             batch=int(memory["io_minimum"]),
         )
 

@@ -38,6 +38,7 @@ class Profile:
     phases: list[PhaseCycles]
     dispatch: float
     """Cycles of one empty command: the mailbox's own."""
+    ram_bytes: dict[str, int | None]
 
     @staticmethod
     def milliseconds(cycle_count: float) -> float:
@@ -88,4 +89,5 @@ def profile(device: MailboxDevice, network: Network, method: Method, images: Spl
         PhaseCycles(layer, network.layers[layer].kind, phase, spent / count - dispatch)
         for (layer, phase), spent in sums.items()
     ]
-    return Profile(count, train, infer, phases, float(dispatch))
+    ram = device.memory().by_part()
+    return Profile(count, train, infer, phases, float(dispatch), ram)
