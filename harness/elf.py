@@ -45,9 +45,13 @@ class Elf:
             if symbol["st_shndx"] == "SHN_UNDEF" or symbol.name.startswith("$"):
                 continue
             function = symbol["st_info"]["type"] == "STT_FUNC"
-            address = symbol["st_value"] & ~1 if function else symbol["st_value"]
+            address = self._code(symbol["st_value"]) if function else symbol["st_value"]
             symbols[symbol.name] = (address, symbol["st_size"], function)
         return symbols
+
+    def _code(self, address: int) -> int:
+        """A code address without the Thumb bit that Arm keeps in it."""
+        return address & ~1 if self._elf["e_machine"] == "EM_ARM" else address
 
     @cached_property
     def _functions(self) -> list[tuple[int, int, str]]:
@@ -67,10 +71,11 @@ class Elf:
 
     def function_at(self, pc: int) -> str:
         """Name of the function that holds `pc`, or "?"."""
-        at = bisect_right(self._functions, (pc & ~1, 1 << 62, "")) - 1
+        pc = self._code(pc)
+        at = bisect_right(self._functions, (pc, 1 << 62, "")) - 1
         if at >= 0:
             address, size, name = self._functions[at]
-            if (pc & ~1) < address + max(size, 2):
+            if pc < address + max(size, 2):
                 return name
         return "?"
 
@@ -79,12 +84,12 @@ class Elf:
         name = self.function_at(pc)
         if name == "?":
             return f"0x{pc:08x}"
-        return f"{name}+0x{(pc & ~1) - self._symbols[name][0]:x}"
+        return f"{name}+0x{self._code(pc) - self._symbols[name][0]:x}"
 
     @cached_property
     def _types(self) -> dict[tuple[str, str], Any]:
         """(tag, name) -> the defining DIE."""
-        if not self._elf.has_dwarf_info():
+        if self._elf.get_section_by_name(".debug_info") is None:
             raise BuildFailure(f"{self.path}: no debug information; build with -g")
         types: dict[tuple[str, str], Any] = {}
         for unit in self._elf.get_dwarf_info().iter_CUs():

@@ -224,6 +224,10 @@ static struct pt_checkpoint describe_state(const struct pt_app *app)
     for (uint32_t l = 0; l < t->model.header->layers; ++l) {
         uint8_t *data;
         uint32_t size;
+        if (pt_method_scores(&method)) {
+            head.model_crc = pt_crc32(head.model_crc, pt_model_weights(&t->model, l),
+                                      t->model.layer[l].weights_size);
+        }
         if (learned_tensor(app, l, &data, &size) == PT_OK) {
             head.state_crc = pt_crc32(head.state_crc, data, size);
             head.state_size += size;

@@ -92,7 +92,7 @@ struct pt_mailbox {
 /* Heads a checkpoint; the state follows: the weights (NITI) or the scores (PRIOT), layer by layer. */
 struct pt_checkpoint {
     uint32_t magic;
-    uint32_t model_crc; /* of the blob as it was loaded */
+    uint32_t model_crc; /* of the blob as it was loaded; for scores, of the frozen weights too */
     uint32_t method;    /* CRC-32 of struct pt_method without mu */
     uint32_t state_crc;
     uint32_t state_size;

@@ -382,16 +382,23 @@ struct pt_event pt_trainer_next(struct pt_trainer *t, int8_t *sink, uint32_t sin
     return event;
 }
 
+/* Leaves nothing of the step for pt_trainer_next to go on with. */
+static void end_step(struct pt_trainer *t)
+{
+    t->operation = t->plan.operations;
+}
+
 struct pt_result pt_trainer_train(struct pt_trainer *t, const uint8_t *image, uint32_t label)
 {
     pt_trainer_begin(t, image, label);
-    for (;;) {
+    while (t->operation < t->plan.operations) {
         const struct pt_event event = pt_trainer_next(t, NULL, 0);
         /* Without a loss error no update can change anything (docs/numerics.md, section 10). */
-        if (event.kind == PT_DONE || (event.kind == PT_LOSS && t->result.loss_norm == 0u)) {
-            return t->result;
+        if (event.kind == PT_LOSS && t->result.loss_norm == 0u) {
+            end_step(t);
         }
     }
+    return t->result;
 }
 
 struct pt_result pt_trainer_predict(struct pt_trainer *t, const uint8_t *image)
@@ -401,6 +408,7 @@ struct pt_result pt_trainer_predict(struct pt_trainer *t, const uint8_t *image)
         forward(t, &t->plan.operation[l]);
     }
     predict(t);
+    end_step(t);
     return t->result;
 }
 
@@ -439,7 +447,7 @@ int pt_trainer_method(struct pt_trainer *t, const struct pt_method *method,
     }
     t->method = *method;
     memset(t->saturation, 0, sizeof t->saturation);
-    t->operation = t->plan.operations;
+    end_step(t);
     for (uint32_t l = 0; l < t->model.header->layers; ++l) {
         const struct pt_scores scores = scores_of(t, l);
         if (scores.count != 0u) {
