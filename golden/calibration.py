@@ -20,7 +20,8 @@ RANGE_NAMES: tuple[RangeName, ...] = ("forward", "error", "gradient", "score")
 class Ranges:
     """`range_bits` of a layer's tensors for one image; None where all zero or not there.
 
-    `score` is that of 16 times the mean of |G' * w|. `error` is the accumulators that the layer makes for the error of its input.
+    `score` is that of 16 times the mean of |G' * w|; `error` that of the accumulators that the
+    layer makes for the error of its input.
     """
 
     forward: int | None = None

@@ -134,7 +134,10 @@ def test_a_model_that_does_not_fit_says_by_how_much(
     assert f"needs {needed:,} bytes" in message
     assert f"{needed - 102400:,} are missing" in message
     assert "largest buffer is the weights of layer 4 with 50,176 bytes" in message
-    assert run("verify", "--target", "host", "--model", "vgg11", "--method", "priot", "--steps", "1") == 1
+    assert (
+        run("verify", "--target", "host", "--model", "vgg11", "--method", "priot", "--steps", "1")
+        == 1
+    )
     assert "weights of layer 8 with 2,359,296 bytes" in capsys.readouterr().err
 
 
