@@ -2,7 +2,7 @@
  * A network as data: the model blob and its validation.
  *
  * A blob is little-endian: pt_model_header, `layers` times pt_model_layer, then the weights of each
- * layer in order, [rows, row length] int8, each layer's padded with zeros to 4 bytes. The C structs are the
+ * layer in order, [rows, row length] int8, each layer's padded to 4 bytes. The C structs are the
  * format; the harness reads their layout from DWARF. Weights are used and trained in place.
  */
 #ifndef PT_MODEL_H
