@@ -172,8 +172,8 @@ def validate(network: Network, dynamic: bool = False) -> None:
         shape = layer.out_shape
     if layers[-1].kind != "linear" or layers[-1].relu:
         raise ValueError("the last layer must be linear without ReLU")
-    if network.classes > MAX_CLASSES:
-        raise ValueError(f"{network.classes} classes are more than {MAX_CLASSES}")
+    if not 2 <= network.classes <= MAX_CLASSES:
+        raise ValueError(f"a network has 2 to {MAX_CLASSES} classes, not {network.classes}")
     if not dynamic and network.logits_exponent <= -7:
         raise ValueError(f"the logits have exponent {network.logits_exponent}, -6 is the least")
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from harness import firmware
 from harness.device import Device
-from harness.elf import Elf
+from harness.elf import open_elf
 from harness.errors import UserError
 from harness.golden_device import GoldenDevice
 from harness.mailbox import MailboxDevice
@@ -89,7 +89,7 @@ def open_device(name: str, arena_bytes: int | None = None) -> Device:
     if name not in NAMES:
         raise UserError(f"unknown target {name!r}; use one of {', '.join(NAMES)}")
     if name == "golden":
-        elf = Elf(firmware.require(firmware.HOST))
+        elf = open_elf(firmware.require(firmware.HOST))
         return GoldenDevice(elf, arena_bytes or firmware.pico_arena_bytes())
     if arena_bytes is not None and name != "host":
         raise UserError(f"the memory of target {name} is fixed; use host or golden for --ram-kib")

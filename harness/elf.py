@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from enum import IntEnum
-from functools import cached_property
+from functools import cached_property, lru_cache
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,19 @@ from harness.errors import BuildFailure
 
 _TRANSPARENT = {"DW_TAG_typedef", "DW_TAG_const_type", "DW_TAG_volatile_type"}
 _SIGNED = {5, 6, 13}  # DW_ATE_signed, signed_char; 13 is DW_ATE_signed_fixed
+
+
+def open_elf(path: Path) -> Elf:
+    """The image at `path`, parsed once for as long as the file stays the same."""
+    try:
+        return _cached(path, path.stat().st_mtime_ns)
+    except OSError as error:
+        raise BuildFailure(f"{path}: no firmware image ({error}); run `make firmware`") from error
+
+
+@lru_cache(maxsize=8)
+def _cached(path: Path, modified: int) -> Elf:
+    return Elf(path)
 
 
 class Elf:
@@ -161,8 +174,13 @@ class Elf:
         size = self._elf.elfclass // 8
         if "DW_AT_byte_size" in target.attributes:
             size = target.attributes["DW_AT_byte_size"].value
-        signed = (
-            target.tag == "DW_TAG_base_type"
-            and target.attributes["DW_AT_encoding"].value in _SIGNED
-        )
+        if target.tag == "DW_TAG_enumeration_type":
+            signed = any(
+                child.attributes["DW_AT_const_value"].value < 0 for child in target.iter_children()
+            )
+        else:
+            signed = (
+                target.tag == "DW_TAG_base_type"
+                and target.attributes["DW_AT_encoding"].value in _SIGNED
+            )
         return np.dtype(f"<{'i' if signed else 'u'}{size}")

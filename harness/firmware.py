@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from harness.elf import Elf
+from harness.elf import open_elf
 from harness.errors import BuildFailure
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -33,5 +33,5 @@ def pico_arena_bytes() -> int:
     """
     if not MICROBIT.is_file():
         return _ARENA_WITHOUT_MICROBIT
-    elf = Elf(MICROBIT)
+    elf = open_elf(MICROBIT)
     return elf.symbol("pt_arena_end") - elf.symbol("pt_arena_start")

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from golden import Buffer, Method, Network, Plan, Trainer, plan
+from golden.method import MAX_MU, MIN_MU
 from harness.blob import blob_size
 from harness.cycles import BlockCount
 from harness.device import (
@@ -53,6 +54,8 @@ class GoldenDevice:
     def set_method(self, method: Method) -> None:
         if self._network is None:
             raise CommandError("SET_METHOD", "PT_ERR_STATE", (0, 1, 0, 0), "load a model first")
+        if self._trainer is not None:
+            self._network, self._trainer = self._trainer.network, None
         if not method.dynamic and self._network.logits_exponent <= -7:
             detail = (self._network.logits_exponent & 0xFFFFFFFF, 0, 0, 0)
             hint = explain("PT_ERR_EXPONENT", detail, self._elf)
@@ -60,8 +63,6 @@ class GoldenDevice:
         planned = plan(self._network, method, blob_size(self._network, self._elf))
         if planned.total > self._arena_bytes:
             self._refuse(planned)
-        if self._trainer is not None:
-            self._network = self._trainer.network
         self._trainer = Trainer(self._network, method)
         self._plan = planned
 
@@ -81,10 +82,16 @@ class GoldenDevice:
         raise CommandError("SET_METHOD", "PT_ERR_MEMORY", detail, hint)
 
     def set_mu(self, mu: int) -> None:
-        self._ready().mu = mu
+        trainer = self._ready()
+        if not MIN_MU <= mu <= MAX_MU:
+            detail = (1, mu & 0xFFFFFFFF, MIN_MU & 0xFFFFFFFF, MAX_MU)
+            raise CommandError("SET_MU", "PT_ERR_ARGUMENT", detail)
+        trainer.mu = mu
 
     def train(self, images: UInt8, labels: UInt8, progress: Progress | None = None) -> BatchResult:
         trainer = self._ready()
+        if not trainer.method.trains:
+            raise CommandError("TRAIN", "PT_ERR_ARGUMENT", (0, 0, 1, 4), "infer learns nothing")
         results = []
         for image, label in zip(images, labels, strict=True):
             results.append(trainer.train_step(image, int(label)))

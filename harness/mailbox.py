@@ -24,7 +24,7 @@ from harness.device import (
     UInt8,
     split_transient,
 )
-from harness.elf import Elf
+from harness.elf import open_elf
 from harness.errors import CommandError, LinkFailure, MagicMismatch, VersionMismatch
 from harness.explain import explain, refuse_blob
 from harness.targets.base import Target
@@ -51,7 +51,7 @@ class MailboxDevice:
     def __init__(self, target: Target) -> None:
         self._target = target
         self.name = target.name
-        self._elf = Elf(target.elf)
+        self._elf = open_elf(target.elf)
         self._commands = self._elf.enum("pt_command")
         self._errors = self._elf.enum("pt_error")
         self._tensors = self._elf.enum("pt_tensor_kind")
@@ -63,9 +63,10 @@ class MailboxDevice:
         self._address = target.mailbox_address()
         self._network: Network | None = None
         self._method = Method("infer")
-        self._check()
+        self.check()
 
-    def _check(self) -> None:
+    def check(self) -> None:
+        """Raise MagicMismatch or VersionMismatch if this is not our device (any more)."""
         protocol = self._elf.enum("pt_protocol")
         mailbox = self._mailbox()
         if mailbox["magic"] != protocol["PT_MAILBOX_MAGIC"]:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO
 
 from harness.cycles import BlockCount
-from harness.elf import Elf
+from harness.elf import open_elf
 from harness.errors import CrashFailure, FlashFailure, LinkFailure, TimeoutFailure
 from harness.firmware import require
 
@@ -38,7 +38,7 @@ class HostTarget:
 
     def connect(self) -> None:
         self.close()
-        size = Elf(self.elf).dtype("pt_host_memory").itemsize + self._arena_bytes
+        size = open_elf(self.elf).dtype("pt_host_memory").itemsize + self._arena_bytes
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 (closed by close())
         with tempfile.NamedTemporaryFile(prefix="picotrain-", dir=_memory_folder()) as file:
             file.truncate(size)

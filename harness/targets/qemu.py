@@ -25,7 +25,7 @@ from signal import SIGINT
 from typing import IO
 
 from harness.cycles import BlockCount, read_counters
-from harness.elf import Elf
+from harness.elf import Elf, open_elf
 from harness.errors import (
     CrashFailure,
     FlashFailure,
@@ -159,7 +159,7 @@ class QemuTarget:
 
     @cached_property
     def _symbols(self) -> Elf:
-        return Elf(self.elf)
+        return open_elf(self.elf)
 
     # QEMU's process
 
