@@ -20,9 +20,8 @@ import pytest
 from elftools.elf.elffile import ELFFile
 from elftools.elf.sections import SymbolTableSection
 
-from harness.cycles import difference, read_counters, total
+from harness.cycles import BlockCount, difference, read_counters, total
 from harness.errors import CrashFailure, LinkFailure, TimeoutFailure, UserError
-from harness.cycles import BlockCount
 from harness.targets.qemu import SRAM_SIZE, QemuTarget
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -1,0 +1,77 @@
+"""Fixtures of several suites. `device` and `target_name` come from `harness.pytest_plugin`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from support import require
+
+from harness import backends, firmware
+from harness.device import Device
+from harness.elf import Elf
+from harness.golden_device import GoldenDevice
+from harness.mailbox import MailboxDevice
+from harness.targets.base import Target
+from harness.targets.host import HostTarget
+
+WIDE_ARENA = 64 << 20
+"""Bytes; more than any network here needs."""
+
+
+@pytest.fixture(scope="session")
+def host_elf() -> Elf:
+    return Elf(require(firmware.HOST))
+
+
+@pytest.fixture(scope="session")
+def microbit_elf() -> Elf:
+    return Elf(require(firmware.MICROBIT))
+
+
+@pytest.fixture
+def reference(host_elf: Elf) -> GoldenDevice:
+    """The golden device to compare with, with memory for everything."""
+    return GoldenDevice(host_elf, WIDE_ARENA)
+
+
+@pytest.fixture
+def mailbox(device: Device) -> MailboxDevice:
+    """The device of this run, for tests of the protocol; golden has none."""
+    if not isinstance(device, MailboxDevice):
+        pytest.skip(f"target {device.name} has no mailbox")
+    return device
+
+
+@pytest.fixture
+def host_device(host_elf: Elf) -> Iterator[Callable[..., MailboxDevice]]:
+    """Opens host processes with an arena of some bytes, sanitized or not; closed after the test."""
+    opened: list[MailboxDevice] = []
+
+    def open_(arena_bytes: int = WIDE_ARENA, sanitized: bool = False) -> MailboxDevice:
+        program = require(firmware.HOST_SANITIZED) if sanitized else host_elf.path
+        target = HostTarget(program, arena_bytes)
+        target.connect()
+        opened.append(MailboxDevice(target))
+        return opened[-1]
+
+    yield open_
+    for one in opened:
+        one.close()
+
+
+@pytest.fixture
+def connect(target_name: str) -> Iterator[Callable[[], Target]]:
+    """Connects targets of their own to tests that break them; closed after the test."""
+    if target_name == "golden":
+        pytest.skip("target golden has no memory")
+    opened: list[Target] = []
+
+    def connect_() -> Target:
+        opened.append(backends.open_target(target_name))
+        opened[-1].connect()
+        return opened[-1]
+
+    yield connect_
+    for target in opened:
+        target.close()

@@ -1,0 +1,104 @@
+"""The firmware under the address and undefined-behaviour sanitizers: exact, and without a report.
+
+A report ends the process, which the harness tells as CrashFailure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+import support
+from support import INFER, METHODS, begin, images, require
+
+from golden import Method, plan
+from harness import firmware
+from harness.blob import blob_size
+from harness.elf import Elf
+from harness.errors import CrashFailure
+from harness.golden_device import GoldenDevice
+from harness.mailbox import MailboxDevice
+from harness.targets.host import HostTarget
+from harness.verify import verify
+
+
+@pytest.fixture(scope="module")
+def sanitized() -> Iterator[MailboxDevice]:
+    target = HostTarget(require(firmware.HOST_SANITIZED), 240 * 1024)
+    target.connect()
+    device = MailboxDevice(target)
+    yield device
+    device.close()
+
+
+@pytest.mark.parametrize("method", [*METHODS.values(), INFER], ids=[*METHODS, "infer"])
+@pytest.mark.parametrize("name", ["oddnet", "tinycnn"])
+def test_methods(
+    sanitized: MailboxDevice, reference: GoldenDevice, name: str, method: Method
+) -> None:
+    network = support.shipped(name)
+    comparison = begin(sanitized, reference, network, method)
+    pixels, labels = images(network, 4)
+    report = verify(comparison, pixels, labels, 3, train=method.trains)
+    assert report.steps == 3
+    if method.trains:
+        saved = sanitized.checkpoint()
+        comparison.batch(4, pixels, labels, train=True)
+        sanitized.restore(saved)
+        assert sanitized.checkpoint() == saved
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_random_network(sanitized: MailboxDevice, reference: GoldenDevice, seed: int) -> None:
+    """Other networks than those of test_exactness."""
+    network = support.random_network(1000 + seed)
+    comparison = begin(sanitized, reference, network, list(METHODS.values())[seed % len(METHODS)])
+    pixels, labels = images(network, 4, seed)
+    verify(comparison, pixels, labels, 2, train=True)
+
+
+@pytest.mark.parametrize("name", ["niti-dynamic", "priot", "priot-s-random-normal"])
+def test_smallest_arena(
+    host_device: Callable[..., MailboxDevice], reference: GoldenDevice, host_elf: Elf, name: str
+) -> None:
+    """With no byte to spare, a trace whose updates come in pieces."""
+    network = support.shipped("tinycnn")
+    device = host_device(
+        plan(network, METHODS[name], blob_size(network, host_elf)).total, sanitized=True
+    )
+    comparison = begin(device, reference, network, METHODS[name])
+    pixels, labels = images(network, 3)
+    verify(comparison, pixels, labels, 2, train=True)
+
+
+@pytest.mark.parametrize(
+    ("move", "report"),
+    [
+        (lambda address: 64, "AddressSanitizer: SEGV"),
+        (lambda address: address + 1, "runtime error: .* misaligned address"),
+    ],
+    ids=["address", "undefined"],
+)
+def test_sanitizers_are_on(
+    host_device: Callable[..., MailboxDevice], move: Callable[[int], int], report: str
+) -> None:
+    """An arena where no memory is, and one that is not aligned, are reported."""
+    network = support.shipped("oddnet")
+    device = host_device(sanitized=True)
+    device.load_model(network)
+    device.set_method(METHODS["niti-static"])
+    elf, target = device._elf, device._target
+    pointer = target.mailbox_address()
+    for struct, field in (
+        ("pt_host_memory", "app"),
+        ("pt_app", "trainer"),
+        ("pt_trainer", "arena"),
+    ):
+        fields = elf.dtype(struct).fields
+        assert fields is not None
+        pointer += fields[field][1]
+    arena = int.from_bytes(target.read(pointer, 8), "little")
+    assert arena == target.mailbox_address() + elf.dtype("pt_host_memory").itemsize
+    target.write(pointer, move(arena).to_bytes(8, "little"))
+    with pytest.raises(CrashFailure, match=report):
+        device.command("TRAIN", [1])

@@ -1,0 +1,208 @@
+"""Who may know whom (docs and README draw the same picture), and what no file may hold."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+FIRMWARE = ROOT / "firmware"
+
+# C
+
+FREESTANDING = {"stdint.h", "stdbool.h", "stddef.h", "limits.h", "stdalign.h", "stdarg.h"}
+MAY_INCLUDE = {
+    "kernels": {"kernels"},
+    "nn": {"nn", "kernels"},
+    "app": {"app", "nn", "kernels"},
+    "boards": {"app", "kernels"},  # kernels: a board without a C library implements pt_memory.h
+}
+NOT_IN_C = {
+    *("float", "double", "_Float16", "__fp16"),
+    *("malloc", "calloc", "realloc", "free", "alloca"),
+    *("printf", "fprintf", "assert", "longjmp", "setjmp"),
+}
+SOURCES = sorted(path for path in FIRMWARE.rglob("*.[chS]") if path.parent != FIRMWARE)
+
+
+def includes(source: str) -> list[tuple[bool, str]]:
+    """(in angle brackets, name) of every #include."""
+    found = re.findall(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]', source, re.MULTILINE)
+    return [(bracket == "<", name) for bracket, name in found]
+
+
+def tokens(source: str) -> set[str]:
+    """Identifiers of a C source outside comments and strings."""
+    bare = re.sub(r'/\*.*?\*/|//[^\n]*|"(?:\\.|[^"\\])*"', " ", source, flags=re.DOTALL)
+    return set(re.findall(r"[A-Za-z_]\w*", bare))
+
+
+def part_of(path: Path) -> str:
+    return path.relative_to(FIRMWARE).parts[0]
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(FIRMWARE)))
+def test_includes(path: Path) -> None:
+    allowed = MAY_INCLUDE[part_of(path)]
+    for system, name in includes(path.read_text()):
+        if system:
+            # A board may be a program of an operating system; the rest has none.
+            assert part_of(path) == "boards" or name in FREESTANDING, name
+            continue
+        # A name from the top of firmware/, so that it says where the file is.
+        assert (FIRMWARE / name).is_file() or (path.parent / name).is_file(), name
+        if (FIRMWARE / name).is_file():
+            own_board = part_of(path) == "boards" and name.startswith("boards/")
+            assert own_board or name.split("/")[0] in allowed, name
+
+
+@pytest.mark.parametrize(
+    "path",
+    [path for path in SOURCES if part_of(path) != "boards"],
+    ids=lambda path: str(path.relative_to(FIRMWARE)),
+)
+def test_no_float_heap_or_stdio(path: Path) -> None:
+    assert tokens(path.read_text()) & NOT_IN_C == set()
+
+
+def test_the_checks_of_c_see_what_they_should() -> None:
+    assert len(SOURCES) > 30
+    assert {part_of(path) for path in SOURCES} == set(MAY_INCLUDE)
+    assert includes('#include <stdio.h>\n  # include "nn/pt_plan.h"\n// x') == [
+        (True, "stdio.h"),
+        (False, "nn/pt_plan.h"),
+    ]
+    code = 'int x; /* float\n */ // double\nconst char *s = "malloc"; float y = 1;'
+    assert tokens(code) & NOT_IN_C == {"float"}
+
+
+def test_every_folder_of_the_firmware_has_a_rule() -> None:
+    folders = {path.name for path in FIRMWARE.iterdir() if path.is_dir()}
+    assert folders == set(MAY_INCLUDE)
+
+
+# Python
+
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+DISTRIBUTIONS = {"scikit-learn": "sklearn", "pyelftools": "elftools"}
+DEPENDENCIES = {
+    DISTRIBUTIONS.get(name, name)
+    for name in (re.split(r"[<>=\[ ]", entry)[0] for entry in PROJECT["dependencies"])
+}
+STDLIB = set(sys.stdlib_module_names)
+MAY_IMPORT = {
+    "golden": STDLIB | {"numpy", "golden"},
+    "harness": STDLIB | DEPENDENCIES | {"golden", "harness"},
+}
+PLUGIN = ROOT / "harness" / "pytest_plugin.py"
+MODULES = sorted(
+    path for package in MAY_IMPORT for path in (ROOT / package).rglob("*.py") if path.is_file()
+)
+
+
+def imports(source: str) -> set[str]:
+    """Names of all imported modules, those in functions too; a relative import begins with `.`."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            module = "." * node.level + (node.module or "")
+            names |= {f"{module}.{alias.name}" for alias in node.names} | {module}
+    return names
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_imports(path: Path) -> None:
+    names = {name.split(".")[0] for name in imports(path.read_text())}
+    allowed = MAY_IMPORT[path.relative_to(ROOT).parts[0]]
+    assert names <= allowed | ({"pytest"} if path == PLUGIN else set())
+
+
+def test_harness_knows_golden_and_golden_not_harness() -> None:
+    assert any(
+        "golden" in {name.split(".")[0] for name in imports(path.read_text())}
+        for path in (ROOT / "harness").glob("*.py")
+    )
+    assert not any(
+        "harness" in {name.split(".")[0] for name in imports(path.read_text())}
+        for path in (ROOT / "golden").rglob("*.py")
+    )
+
+
+def test_targets_move_bytes_only() -> None:
+    """They know nothing of commands, networks or the mathematics (harness/targets/base.py)."""
+    modules = ("base", "cycles", "elf", "errors", "firmware", "gdb", "serial", "targets")
+    for path in (ROOT / "harness" / "targets").glob("*.py"):
+        ours = {name for name in imports(path.read_text()) if name.split(".")[0] == "harness"}
+        known = {name.split(".")[1] for name in ours if "." in name}
+        assert known <= set(modules), path.name
+        names = {name.split(".")[0] for name in imports(path.read_text())}
+        assert "golden" not in names, path.name
+
+
+def test_nobody_knows_the_cli() -> None:
+    for path in MODULES:
+        if path.name != "cli.py":
+            assert "harness.cli" not in imports(path.read_text()), path.name
+
+
+def test_the_checks_of_python_see_what_they_should() -> None:
+    assert len(MODULES) > 25
+    source = "import os.path\ndef f():\n    from harness import cli\n    from . import x\n"
+    assert imports(source) == {"os.path", "harness", "harness.cli", ".", "..x"}
+    assert {"numpy", "scipy", "sklearn", "elftools", "tqdm"} <= DEPENDENCIES
+
+
+# All files
+
+
+def tracked() -> list[Path]:
+    """The files of the repository, those not yet committed too."""
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
+    try:
+        names = subprocess.run(command, cwd=ROOT, capture_output=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("not a git checkout, or git is not installed")
+    paths = [ROOT / name.decode() for name in names.split(b"\0") if name]
+    return [path for path in paths if path.is_file()]
+
+
+MACHINE_PATH = re.compile(r"(?<![\w.~:/-])/(?:work|root|home|Users)/\w")
+
+
+def machine_paths(text: str) -> list[str]:
+    return [line.strip() for line in text.splitlines() if MACHINE_PATH.search(line)]
+
+
+def test_no_path_of_a_machine() -> None:
+    found = {}
+    for path in tracked():
+        data = path.read_bytes()
+        if b"\0" not in data[:4096]:
+            lines = machine_paths(data.decode(errors="replace"))
+            if lines:
+                found[str(path.relative_to(ROOT))] = lines
+    assert found == {}
+
+
+def test_the_check_of_paths_sees_them() -> None:
+    slash = "/"
+    for folder in ("work", "root", "home"):
+        assert machine_paths(f"cd {slash}{folder}{slash}main") != []
+        assert machine_paths(f'"{slash}{folder}{slash}x"') != []
+    assert machine_paths(f"https://example.org{slash}home{slash}page") == []
+    assert machine_paths(f"docs{slash}work{slash}x") == []
+
+
+def test_nothing_built_is_tracked() -> None:
+    names = [str(path.relative_to(ROOT)) for path in tracked()]
+    built = re.compile(r"(^|/)(build|__pycache__|\.venv|node_modules)/|\.(o|elf|so|pyc|uf2|su|d)$")
+    assert [name for name in names if built.search(name)] == []
+    assert len(names) > 80
