@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -14,7 +15,8 @@ def progress_bar(label: str, total: int, unit: str = "img") -> Iterator[Callable
 
     On a terminal it is redrawn and then cleared; in a log it prints a line now and then.
     """
+    pause = 0.2 if sys.stderr.isatty() else 5.0
     with tqdm(
-        total=total, desc=label, unit=unit, leave=False, mininterval=0.2, dynamic_ncols=True
+        total=total, desc=label, unit=unit, leave=False, mininterval=pause, dynamic_ncols=True
     ) as bar:
         yield lambda count: bar.update(count) and None
