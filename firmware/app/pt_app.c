@@ -6,7 +6,7 @@
 #include "nn/pt_crc32.h"
 #include "nn/pt_scores.h"
 
-/* The model window is open only while nothing can be using what lies there, and io the other way. */
+/* The model window is open while nothing uses what lies there, the io window once it is planned. */
 static void open_windows(struct pt_app *app)
 {
     struct pt_trainer *t = &app->trainer;
@@ -86,7 +86,8 @@ static int run_batch(struct pt_app *app, bool training, struct pt_detail *detail
 {
     struct pt_trainer *t = &app->trainer;
     const uint32_t images = app->mailbox->argument[0];
-    const uint32_t most = io_size(app) / (t->plan.image_size + 1u + (uint32_t)sizeof(struct pt_result));
+    const uint32_t each = t->plan.image_size + 1u + (uint32_t)sizeof(struct pt_result);
+    const uint32_t most = io_size(app) / each;
     if (images < 1u || images > most || pt_batch_size(t->plan.image_size, images) > io_size(app)) {
         return pt_refuse(detail, PT_ERR_BATCH, images, most, 0, 0);
     }

@@ -2,8 +2,8 @@
  * The program on the device: serves the mailbox.
  *
  * The board owns the memory: it zero-initialises both structs, calls pt_app_start once, then
- * pt_app_serve whenever the harness may have posted something. Never returns an error; those go into
- * the mailbox, and the device serves on.
+ * pt_app_serve whenever the harness may have posted something. Never returns an error; those go
+ * into the mailbox, and the device serves on.
  */
 #ifndef PT_APP_H
 #define PT_APP_H

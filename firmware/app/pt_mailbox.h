@@ -1,10 +1,10 @@
 /*
- * The device protocol (docs/device-protocol.md): one struct at a fixed address, written and read by the
- * harness over whatever reaches memory. This file is its only definition; the harness takes symbol and field offsets
- * from the ELF file and its DWARF.
+ * The device protocol (docs/device-protocol.md): one struct at a fixed address, written and read by
+ * the harness over whatever reaches memory. This file is its only definition; the harness takes
+ * symbol and field offsets from the ELF file and its DWARF.
  *
- * The harness fills `argument`, then `command`, and lets the device run until it is idle. The device
- * answers with `status`, and clears `command`.
+ * The harness fills `argument`, then `command`, and lets the device run until it is idle. The
+ * device answers with `status`, and clears `command`.
  */
 #ifndef PT_MAILBOX_H
 #define PT_MAILBOX_H
@@ -20,19 +20,19 @@ enum pt_protocol {
 
 enum pt_command {
     PT_CMD_NONE = 0,
-    PT_CMD_INFO = 1,        /* refreshes `memory` */
-    PT_CMD_RESET = 2,       /* forgets the model; the model window opens */
-    PT_CMD_LOAD_MODEL = 3,  /* (size): validates the blob in the model window */
-    PT_CMD_SET_METHOD = 4,  /* (struct pt_method): plans, initialises; the io window opens */
-    PT_CMD_SET_MU = 5,      /* (mu) */
-    PT_CMD_TRAIN = 6,       /* (images): trains on the batch in the io window -> {correct} */
-    PT_CMD_EVALUATE = 7,    /* (images): predicts the batch in the io window -> {correct} */
-    PT_CMD_TRACE_BEGIN = 8, /* starts a step with the batch of one in the io window */
-    PT_CMD_TRACE_NEXT = 9,  /* (bare): its next operation -> struct pt_event; the update's elements in
-                               the io window, rows as they fit, or with bare = 1 not at all */
-    PT_CMD_READ_TENSOR = 10,  /* (tensor, layer, offset, count): copies into the io window -> {size} */
-    PT_CMD_WRITE_TENSOR = 11, /* (tensor, layer, offset, count): weights or scores from the io window */
-    PT_CMD_CHECKPOINT = 12,   /* puts struct pt_checkpoint and the state into the io window -> {size} */
+    PT_CMD_INFO = 1,          /* refreshes `memory` */
+    PT_CMD_RESET = 2,         /* forgets the model; the model window opens */
+    PT_CMD_LOAD_MODEL = 3,    /* (size): validates the blob in the model window */
+    PT_CMD_SET_METHOD = 4,    /* (struct pt_method): plans, initialises; the io window opens */
+    PT_CMD_SET_MU = 5,        /* (mu) */
+    PT_CMD_TRAIN = 6,         /* (images): trains on the batch in the io window -> {correct} */
+    PT_CMD_EVALUATE = 7,      /* (images): predicts the batch in the io window -> {correct} */
+    PT_CMD_TRACE_BEGIN = 8,   /* starts a step with the batch of one in the io window */
+    PT_CMD_TRACE_NEXT = 9,    /* (bare): runs the next operation -> struct pt_event; leaves the
+                                 update's elements in the io window, rows as they fit; bare: none */
+    PT_CMD_READ_TENSOR = 10,  /* (tensor, layer, offset, count): into the io window -> {size} */
+    PT_CMD_WRITE_TENSOR = 11, /* (tensor, layer, offset, count): weights or scores from there */
+    PT_CMD_CHECKPOINT = 12,   /* struct pt_checkpoint and state into the io window -> {size} */
     PT_CMD_RESTORE = 13,      /* (size): takes both back */
     PT_CMD_CLEAR_SATURATION = 14,
     PT_COMMANDS
@@ -41,8 +41,8 @@ enum pt_command {
 enum pt_status { PT_STATUS_IDLE = 0, PT_STATUS_BUSY = 1, PT_STATUS_DONE = 2, PT_STATUS_ERROR = 3 };
 
 /*
- * A batch of n images in the io window: n images uint8, n labels uint8, padding to 4, then n struct pt_result
- * that the device writes.
+ * A batch of n images in the io window: n images uint8, n labels uint8, padding to 4, then n struct
+ * pt_result that the device writes.
  */
 
 /* Memory that the harness may touch. Size 0: closed in this state. */
@@ -89,7 +89,7 @@ struct pt_mailbox {
     struct pt_window window[PT_WINDOWS];
 };
 
-/* Heads a checkpoint; the state follows: the weights (NITI) or the scores (PRIOT), layer by layer. */
+/* Heads a checkpoint; the state follows, layer by layer: weights (NITI) or scores (PRIOT). */
 struct pt_checkpoint {
     uint32_t magic;
     uint32_t model_crc; /* of the blob as it was loaded; for scores, of the frozen weights too */

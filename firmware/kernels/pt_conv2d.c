@@ -90,11 +90,17 @@ uint32_t pt_conv2d_forward_s8(const struct pt_shape *shape, const int8_t *input,
     return saturated;
 }
 
-void pt_conv2d_error_row_s32(const struct pt_shape *shape, uint32_t row, const int8_t *error,
-                             const int8_t *row_weights, int32_t *accumulator)
+/*
+ * For every error of output channel `row` that is not zero: to += error * from, under its window.
+ * One of `from` and `to` is laid out as the input, the other as the kernel.
+ */
+static void accumulate_windows(const struct pt_shape *shape, uint32_t row, const int8_t *error,
+                               const int8_t *from, bool from_kernel, int32_t *to)
 {
     const uint32_t kernel_row = (uint32_t)shape->kernel_w * shape->in_c;
     const uint32_t input_row = (uint32_t)shape->in_w * shape->in_c;
+    const uint32_t from_step = from_kernel ? kernel_row : input_row;
+    const uint32_t to_step = from_kernel ? input_row : kernel_row;
     error += row;
     for (uint32_t y = 0; y < shape->out_h; ++y) {
         for (uint32_t x = 0; x < shape->out_w; ++x) {
@@ -104,39 +110,27 @@ void pt_conv2d_error_row_s32(const struct pt_shape *shape, uint32_t row, const i
                 continue;
             }
             const struct window window = window_at(shape, y, x);
-            const int8_t *from = row_weights + window.row_begin * kernel_row + window.kernel_start;
-            int32_t *to = accumulator + window.input_start;
+            const uint32_t kernel_start = window.row_begin * kernel_row + window.kernel_start;
+            const int8_t *vector = from + (from_kernel ? kernel_start : window.input_start);
+            int32_t *sums = to + (from_kernel ? window.input_start : kernel_start);
             for (uint32_t k = window.row_begin; k < window.row_end; ++k) {
-                pt_linear_accumulate_s32(factor, from, window.length, to);
-                from += kernel_row;
-                to += input_row;
+                pt_linear_accumulate_s32(factor, vector, window.length, sums);
+                vector += from_step;
+                sums += to_step;
             }
         }
     }
 }
 
+void pt_conv2d_error_row_s32(const struct pt_shape *shape, uint32_t row, const int8_t *error,
+                             const int8_t *row_weights, int32_t *accumulator)
+{
+    accumulate_windows(shape, row, error, row_weights, true, accumulator);
+}
+
 void pt_conv2d_gradient_row_s32(const struct pt_shape *shape, uint32_t row, const int8_t *input,
                                 const int8_t *error, int32_t *gradient)
 {
-    const uint32_t kernel_row = (uint32_t)shape->kernel_w * shape->in_c;
-    const uint32_t input_row = (uint32_t)shape->in_w * shape->in_c;
     memset(gradient, 0, pt_shape_patch_size(shape) * sizeof *gradient);
-    error += row;
-    for (uint32_t y = 0; y < shape->out_h; ++y) {
-        for (uint32_t x = 0; x < shape->out_w; ++x) {
-            const int32_t factor = *error;
-            error += shape->out_c;
-            if (factor == 0) {
-                continue;
-            }
-            const struct window window = window_at(shape, y, x);
-            const int8_t *from = input + window.input_start;
-            int32_t *to = gradient + window.row_begin * kernel_row + window.kernel_start;
-            for (uint32_t k = window.row_begin; k < window.row_end; ++k) {
-                pt_linear_accumulate_s32(factor, from, window.length, to);
-                from += input_row;
-                to += kernel_row;
-            }
-        }
-    }
+    accumulate_windows(shape, row, error, input, false, gradient);
 }

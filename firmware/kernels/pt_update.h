@@ -2,12 +2,12 @@
  * From a gradient to new weights or scores (docs/numerics.md, section 6), and from scores to the
  * weights that take part.
  *
- * All work on one run of `count` edges of one row. `update` receives the clamped PSTO result of each
- * edge that learns, for traces. Shifts 0..31. Buffers must not overlap. Each returns or adds to
- * `saturated` the elements whose update or new state was clamped.
+ * All work on one run of `count` edges of one row. `update` receives the clamped PSTO result of
+ * each edge that learns, for traces. Shifts 0..31. Buffers must not overlap. Each returns or adds
+ * to `saturated` the elements whose update or new state was clamped.
  *
- * A sparse score list (PRIOT-S) has bit `i % 8` of bitmap byte `i / 8` set where edge i has a score,
- * and one score per set bit, in order.
+ * A sparse score list (PRIOT-S) has bit `i % 8` of bitmap byte `i / 8` set where edge i has a
+ * score, and one score per set bit, in order.
  */
 #ifndef PT_UPDATE_H
 #define PT_UPDATE_H

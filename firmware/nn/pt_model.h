@@ -69,8 +69,8 @@ struct pt_model {
 };
 
 /*
- * Validates blob[0..size) completely (magic, version, CRC, chain of shapes, overflow bounds, weights
- * in [-127, 127], head) and fills `model`; on error nothing in `model` may be used and
+ * Validates blob[0..size) completely (magic, version, CRC, chain of shapes, overflow bounds,
+ * weights in [-127, 127], head) and fills `model`; on error nothing in `model` may be used and
  * `detail` says why. `blob` must be aligned to PT_MODEL_ALIGNMENT. Reads no byte outside the blob.
  */
 int pt_model_open(struct pt_model *model, uint8_t *blob, uint32_t size, struct pt_detail *detail);

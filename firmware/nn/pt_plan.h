@@ -51,7 +51,7 @@ struct pt_plan {
     uint32_t blob_size;      /* rounded up to PT_MODEL_ALIGNMENT */
     uint32_t scores_size;
     uint32_t transient_size;
-    uint32_t activations_size; /* all activations together; transient_size - this is what training adds */
+    uint32_t activations_size; /* all activations, before buffers are overlapped */
     uint32_t io_minimum;       /* for a batch of one */
     uint32_t image_size;
     uint32_t operations;
@@ -74,8 +74,8 @@ uint32_t pt_bitmap_row_size(const struct pt_model_layer *layer);
 uint32_t pt_layer_scores_size(const struct pt_model_layer *layer, const struct pt_method *method);
 
 /*
- * Plans `model` under `method` into `arena_size` bytes; PT_ERR_MEMORY with the bytes needed, the bytes
- * there and the largest buffer where it does not fit.
+ * Plans `model` under `method` into `arena_size` bytes; PT_ERR_MEMORY with the bytes needed, the
+ * bytes there and the largest buffer where it does not fit.
  */
 int pt_plan_make(struct pt_plan *plan, const struct pt_model *model,
                  const struct pt_method *method, uint32_t arena_size, struct pt_detail *detail);

@@ -253,7 +253,7 @@ static void gradient_row(const struct pt_trainer *t, uint32_t l, uint32_t row, i
     pt_linear_accumulate_s32(output_error[row], input, count, gradient);
 }
 
-/* Before the first row of an update: its shift, and for a dynamic convolution the whole gradient. */
+/* Before the first row: the shift, and for a dynamic convolution the whole gradient. */
 static void start_update(struct pt_trainer *t, uint32_t l, int32_t *gradient)
 {
     const struct pt_model_layer *layer = &t->model.layer[l];

@@ -6,8 +6,9 @@
  *   pt_trainer_train    one image: forward, loss, backward, update
  *   pt_trainer_predict  one image: forward, prediction
  *
- * A training step is a fixed list of operations (struct pt_plan). pt_trainer_begin and pt_trainer_next
- * run the same list one operation at a time, so that a harness can look at each tensor between them.
+ * A training step is a fixed list of operations (struct pt_plan). pt_trainer_begin and
+ * pt_trainer_next run the same list one operation at a time, so that a harness can look at each
+ * tensor between them.
  *
  * The caller owns struct pt_trainer and the arena; nothing else is touched.
  */
@@ -71,8 +72,8 @@ void pt_trainer_reset(struct pt_trainer *trainer, uint8_t *arena, uint32_t arena
 int pt_trainer_open(struct pt_trainer *trainer, uint32_t size, struct pt_detail *detail);
 
 /*
- * Plans and initialises `method`. The weights stay as they are: what NITI has trained, stays trained.
- * On error the model stays open, without a method.
+ * Plans and initialises `method`. The weights stay as they are: what NITI has trained, stays
+ * trained. On error the model stays open, without a method.
  */
 int pt_trainer_method(struct pt_trainer *trainer, const struct pt_method *method,
                       struct pt_detail *detail);
@@ -86,9 +87,9 @@ struct pt_result pt_trainer_train(struct pt_trainer *trainer, const uint8_t *ima
 struct pt_result pt_trainer_predict(struct pt_trainer *trainer, const uint8_t *image);
 
 /*
- * The same step in pieces. pt_trainer_next runs the next operation; an update writes its int8 elements
- * to `sink`, in row order, as many whole rows as fit `sink_size` (which must hold one row).
- * Nothing is skipped. With sink NULL an update runs whole.
+ * The same step in pieces. pt_trainer_next runs the next operation; an update writes its int8
+ * elements to `sink`, in row order, as many whole rows as fit `sink_size` (which must hold one
+ * row). Nothing is skipped. With sink NULL an update runs whole.
  */
 void pt_trainer_begin(struct pt_trainer *trainer, const uint8_t *image, uint32_t label);
 struct pt_event pt_trainer_next(struct pt_trainer *trainer, int8_t *sink, uint32_t sink_size);

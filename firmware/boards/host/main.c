@@ -1,8 +1,8 @@
 /*
  * Board "host": the firmware as a process. Mailbox, application and arena lie in a file that the
- * harness maps too. First it writes the address where it mapped that file (8 bytes) to standard output; then
- * one byte whenever it is idle, and serves when it reads one from standard input. A crash or an
- * endless loop is the end of this process, not of the harness.
+ * harness maps too. First it writes the address where it mapped that file (8 bytes) to standard
+ * output; then one byte whenever it is idle, and serves when it reads one from standard input. A
+ * crash or an endless loop is the end of this process, not of the harness.
  *
  *   picotrain-host MEMORY-FILE ARENA-BYTES
  */
@@ -77,7 +77,7 @@ int main(int argc, char **argv)
     pt_app_start(&memory->app, &memory->mailbox, &parts);
     for (;;) {
         pt_board_idle();
-        /* Validation may read the blob and nothing behind it; the sanitizer cannot know by itself. */
+        /* Validation may read the blob and nothing behind it; tell the sanitizer so. */
         const uint32_t blob = memory->mailbox.argument[0];
         if (memory->mailbox.command == PT_CMD_LOAD_MODEL && blob < arena_size) {
             ASAN_POISON_MEMORY_REGION(memory->arena + blob, arena_size - blob);

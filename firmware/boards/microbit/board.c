@@ -1,6 +1,6 @@
 /*
- * Board "microbit": QEMU's Cortex-M0 with the RP2040's memory sizes. No peripheral is used: the harness
- * reaches memory through the gdb stub.
+ * Board "microbit": QEMU's Cortex-M0 with the RP2040's memory sizes. No peripheral is used: the
+ * harness reaches memory through the gdb stub.
  */
 #include <stddef.h>
 #include <stdint.h>
