@@ -523,18 +523,24 @@ def run_profile(options: argparse.Namespace) -> int:
 
 
 def _profile_text(result: Profile) -> str:
-    def line(name: str, kind: str, count: float) -> list[str]:
-        return [name, kind, f"{count:,.0f}", f"{Profile.milliseconds(count):.3f}"]
+    def line(name: str, kind: str, count: float, macs: int = 0) -> list[str]:
+        each = f"{count / macs:.2f}" if macs else ""
+        milliseconds = f"{Profile.milliseconds(count):.3f}"
+        return [name, kind, f"{count:,.0f}", milliseconds, f"{macs:,}" if macs else "", each]
 
     rows = [
-        line(f"layer {entry.layer} {entry.phase}", entry.kind, entry.cycles)
+        line(f"layer {entry.layer} {entry.phase}", entry.kind, entry.cycles, entry.macs)
         for entry in result.phases
     ]
     rows.append(line("all operations", "", sum(entry.cycles for entry in result.phases)))
     rows.append(line("inference", "", result.infer))
     if result.train is not None:
         rows.append(line("training", "", result.train))
-    return table(rows, ["per image", "kind", "cycles", "ms"]) + "\n" + _ram(result.ram_bytes)
+    return (
+        table(rows, ["per image", "kind", "cycles", "ms", "MACs", "cycles/MAC"])
+        + "\n"
+        + _ram(result.ram_bytes)
+    )
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from golden import Method, Network
+from golden import Layer, Method, Network
 from harness import cycles
 from harness.adapt import CLOCK_HZ
 from harness.datasets import Split
@@ -22,6 +22,9 @@ class PhaseCycles:
     kind: str
     phase: str
     cycles: float
+    macs: int
+    """Multiply-accumulates of the dense operation; 0 where it has none."""
+    cycles_per_mac: float | None
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,12 @@ class Profile:
     @staticmethod
     def milliseconds(cycle_count: float) -> float:
         return cycle_count / CLOCK_HZ * 1000
+
+
+def _phase(layer: Layer, index: int, phase: str, spent: float) -> PhaseCycles:
+    # Forward, input error and gradient multiply the same pairs, in another order.
+    macs = 0 if phase == "loss" or not layer.has_weights else layer.macs
+    return PhaseCycles(index, layer.kind, phase, spent, macs, spent / macs if macs else None)
 
 
 def _measure(device: MailboxDevice) -> int:
@@ -86,7 +95,7 @@ def profile(device: MailboxDevice, network: Network, method: Method, images: Spl
                 key = (int(event["layer"]), _PHASES[operation])
                 sums[key] = sums.get(key, 0) + spent
     phases = [
-        PhaseCycles(layer, network.layers[layer].kind, phase, spent / count - dispatch)
+        _phase(network.layers[layer], layer, phase, spent / count - dispatch)
         for (layer, phase), spent in sums.items()
     ]
     ram = device.memory().by_part()
