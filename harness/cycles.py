@@ -1,4 +1,4 @@
-"""Cycle counts per basic block: reading the counter file of the QEMU plugin, and arithmetic on it.
+"""Cycle counts per basic block and call chain: reading the QEMU plugin's file, and arithmetic.
 
 `emulation/qemu/README.md` describes the file and what the counts mean.
 """
@@ -8,8 +8,9 @@ from __future__ import annotations
 import mmap
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -34,8 +35,23 @@ class BlockCount:
         return self.executions * self.cycles + self.taken
 
 
+@dataclass(frozen=True)
+class CallNode:
+    """One node of the call tree: a function reached through one chain of calls.
+
+    `parent` is an index into the list of nodes, -1 for the root; `entry` the function's first
+    address, `call_site` the address of the call; `cycles` are its own, without its callees'.
+    """
+
+    parent: int
+    entry: int
+    call_site: int
+    calls: int
+    cycles: int
+
+
 _MAGIC = b"PTCYCLES"
-_VERSION = 1
+_VERSION = 2
 _HEADER = np.dtype(
     [
         ("magic", "S8"),
@@ -45,7 +61,12 @@ _HEADER = np.dtype(
         ("capacity", "u4"),
         ("used", "u4"),
         ("dropped", "u4"),
-        ("reserved", "V32"),
+        ("node_size", "u4"),
+        ("node_capacity", "u4"),
+        ("nodes", "u4"),
+        ("lost_calls", "u4"),
+        ("unmatched", "u8"),
+        ("reserved", "V8"),
     ]
 )
 _SLOT = np.dtype(
@@ -58,6 +79,16 @@ _SLOT = np.dtype(
         ("instructions", "u4"),
         ("cycles", "u4"),
         ("flags", "u4"),
+        ("last", "u4"),
+    ]
+)
+_NODE = np.dtype(
+    [
+        ("calls", "u8"),
+        ("cycles", "u8"),
+        ("parent", "i4"),
+        ("entry", "u4"),
+        ("call_site", "u4"),
         ("reserved", "u4"),
     ]
 )
@@ -68,26 +99,61 @@ def read_counters(file: Path | int) -> list[BlockCount]:
 
     The device must be stopped. Blocks of one address but other code (self-modified) stay apart.
     """
+    return _blocks(_content(file))
+
+
+def read_calls(file: Path | int) -> list[CallNode]:
+    """Read the call tree so far, by path or file descriptor; the device must be stopped.
+
+    Parents come before their children, and nodes keep their index from one reading to the next.
+    All cycles together are those of all blocks. Raises LinkFailure where calls found no room.
+    """
+    content = _content(file)
+    header = _header(content)
+    if header["lost_calls"]:
+        raise LinkFailure(
+            f"the call tree is incomplete: {header['lost_calls']} calls found no room beside "
+            f"{header['node_capacity']} nodes, or were nested too deep"
+        )
+    start = _HEADER.itemsize + int(header["capacity"]) * _SLOT.itemsize
+    nodes = np.frombuffer(content, _NODE, int(header["nodes"]), start)
+    columns = [nodes[name].tolist() for name in ("parent", "entry", "call_site")]
+    columns += [nodes[name].tolist() for name in ("calls", "cycles")]
+    return [CallNode(*row) for row in zip(*columns, strict=True)]
+
+
+def unmatched_returns(file: Path | int) -> int:
+    """Returns so far that went where no call came from; their cycles may be a callee's."""
+    return int(_header(_content(file))["unmatched"])
+
+
+def _content(file: Path | int) -> bytes:
     descriptor = os.open(file, os.O_RDONLY) if isinstance(file, Path) else file
     try:
         if os.fstat(descriptor).st_size < _HEADER.itemsize:
             raise LinkFailure("the cycle counter file is too short: the plugin did not start")
         with mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ) as content:
-            return _blocks(content[:])
+            return content[:]
     finally:
         if isinstance(file, Path):
             os.close(descriptor)
 
 
-def _blocks(content: bytes) -> list[BlockCount]:
+def _header(content: bytes) -> Any:
     header = np.frombuffer(content, _HEADER, 1)[0]
     if (
         header["magic"] != _MAGIC
         or header["version"] != _VERSION
         or header["header_size"] != _HEADER.itemsize
         or header["slot_size"] != _SLOT.itemsize
+        or header["node_size"] != _NODE.itemsize
     ):
         raise LinkFailure("the cycle counter file is not of this version: build the plugin again")
+    return header
+
+
+def _blocks(content: bytes) -> list[BlockCount]:
+    header = _header(content)
     if header["dropped"]:
         raise LinkFailure(
             f"the cycle counts are incomplete: {header['dropped']} blocks found no room beside "
@@ -120,6 +186,19 @@ def difference(after: Iterable[BlockCount], before: Iterable[BlockCount]) -> lis
         for key, (executions, taken) in sorted(counts.items())
         if executions or taken
     ]
+
+
+def call_difference(after: Sequence[CallNode], before: Sequence[CallNode]) -> list[CallNode]:
+    """What ran between two readings of the same run: the nodes of `after`, at their indices."""
+    if len(after) < len(before):
+        raise ValueError(f"{len(before)} nodes before, but only {len(after)} after")
+    nodes = list(after)
+    for index, (now, then) in enumerate(zip(after, before, strict=False)):
+        same = (now.parent, now.entry, now.call_site) == (then.parent, then.entry, then.call_site)
+        if not same or now.calls < then.calls or now.cycles < then.cycles:
+            raise ValueError(f"node {index} is not a later reading of the same run's")
+        nodes[index] = replace(now, calls=now.calls - then.calls, cycles=now.cycles - then.cycles)
+    return nodes
 
 
 def total(blocks: Iterable[BlockCount], exclude: Sequence[tuple[int, int]] = ()) -> int:

@@ -7,6 +7,7 @@ firmware's DWARF. `docs/device-protocol.md` describes it.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 from golden import Method, Network
 from harness.blob import encode
-from harness.cycles import BlockCount
+from harness.cycles import BlockCount, CallNode
 from harness.device import (
     BatchResult,
     Int8,
@@ -24,7 +25,7 @@ from harness.device import (
     UInt8,
     split_transient,
 )
-from harness.elf import open_elf
+from harness.elf import Elf, open_elf
 from harness.errors import CommandError, LinkFailure, MagicMismatch, VersionMismatch
 from harness.explain import explain, refuse_blob
 from harness.targets.base import Target
@@ -85,6 +86,11 @@ class MailboxDevice:
                 f"{self.name}: the device's mailbox has {mailbox['size']} bytes, {self._elf.path} "
                 f"says {self._layout.itemsize}; load the firmware built from it"
             )
+
+    @property
+    def elf(self) -> Elf:
+        """The firmware that runs, for symbols and DWARF."""
+        return self._elf
 
     # Protocol
 
@@ -317,6 +323,14 @@ class MailboxDevice:
             return None
         waiting = range(self._elf.symbol("pt_idle_start"), self._elf.symbol("pt_idle_end"))
         return [block for block in blocks if block.pc not in waiting]
+
+    def calls(self) -> list[CallNode] | None:
+        """The call tree; all its cycles are those of `blocks()`, as waiting costs nothing here."""
+        nodes = self._target.calls()
+        if nodes is None:
+            return None
+        waiting = range(self._elf.symbol("pt_idle_start"), self._elf.symbol("pt_idle_end"))
+        return [replace(node, cycles=0) if node.entry in waiting else node for node in nodes]
 
     def close(self) -> None:
         self._target.close()

@@ -89,3 +89,17 @@ bool m0plus_is_conditional(uint16_t opcode)
 {
     return (opcode & 0xf000) == 0xd000 && (opcode & 0x0e00) != 0x0e00;
 }
+
+enum m0plus_flow m0plus_flow(uint16_t opcode, uint16_t second)
+{
+    if ((opcode & 0xf800) == 0xf000) {
+        return (second & 0xd000) == 0xd000 ? M0PLUS_CALL : M0PLUS_ONWARD;
+    }
+    if ((opcode & 0xff80) == 0x4780) {
+        return M0PLUS_CALL;
+    }
+    if ((opcode & 0xfff8) == 0x4770 || opcode == 0x46f7 || (opcode & 0xff00) == 0xbd00) {
+        return M0PLUS_RETURN;
+    }
+    return (opcode & 0xff80) == 0x4700 ? M0PLUS_BX : M0PLUS_ONWARD;
+}

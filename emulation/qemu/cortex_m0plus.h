@@ -8,6 +8,14 @@
 /* Cycles that a B<cond> costs more when it is taken; the table has it as not taken. */
 #define M0PLUS_TAKEN_EXTRA 1
 
+/* Where an instruction goes, as far as a shadow stack of calls must know. */
+enum m0plus_flow {
+    M0PLUS_ONWARD, /* to the next instruction, or by B or a computed jump to another */
+    M0PLUS_CALL,   /* BL, BLX: links */
+    M0PLUS_RETURN, /* BX LR, MOV PC, LR, POP with PC */
+    M0PLUS_BX,     /* BX by another register: a return if it goes to a return address, or a jump */
+};
+
 /* All functions take the first halfword, which alone decides width, class and cycles. */
 
 /* Width in bytes, 2 or 4. */
@@ -18,5 +26,8 @@ unsigned m0plus_cycles(uint16_t opcode);
 
 /* Whether it is B<cond>, whose cycles depend on where it goes. */
 bool m0plus_is_conditional(uint16_t opcode);
+
+/* `second` is the second halfword (0 if there is none): it tells BL from MRS, MSR and barriers. */
+enum m0plus_flow m0plus_flow(uint16_t opcode, uint16_t second);
 
 #endif

@@ -1,9 +1,11 @@
 /*
- * QEMU TCG plugin: Cortex-M0+ cycles per basic block, in a file that others can map.
+ * QEMU TCG plugin: Cortex-M0+ cycles per basic block and per call chain, in a file that others can
+ * map.
  *
- *   -plugin file=cycles.so,out=PATH[,slots=N]
+ *   -plugin file=cycles.so,out=PATH[,slots=N][,nodes=N]
  *
- * Each block has one slot, and one callback per execution adds to it. README.md describes the file.
+ * Each block has one slot, and one callback per execution adds to it and to the node of the call
+ * tree that the core is in. README.md describes the file.
  */
 #define _POSIX_C_SOURCE 200809L
 
@@ -19,13 +21,16 @@
 #include <unistd.h>
 
 #define FILE_MAGIC "PTCYCLES"
-#define FILE_VERSION 1
+#define FILE_VERSION 2
 #define DEFAULT_SLOTS 65536
-#define MAX_SLOTS (1u << 24)
+#define DEFAULT_NODES 16384
+#define MAX_ENTRIES (1u << 24)
+#define MAX_DEPTH 1024 /* calls that the shadow stack holds */
 
 enum slot_flags {
     ENDS_CONDITIONAL = 1, /* the last instruction is B<cond>, so `taken` means something */
     HAS_UNCOSTED = 2,     /* holds an instruction for which the manual gives no number */
+    FLOW_SHIFT = 2,       /* above: enum m0plus_flow of the last instruction */
 };
 
 /* In the byte order of the host. */
@@ -37,7 +42,12 @@ struct header {
     uint32_t capacity;
     uint32_t used;
     uint32_t dropped; /* blocks that found no free slot: the counts are then worthless */
-    uint8_t reserved[32];
+    uint32_t node_size;
+    uint32_t node_capacity;
+    uint32_t nodes;       /* in use */
+    uint32_t lost_calls;  /* found no node or were too deep: their cycles are their caller's */
+    uint64_t unmatched;   /* returns to an address that no call left on the shadow stack */
+    uint8_t reserved[8];
 };
 
 struct slot {
@@ -49,31 +59,145 @@ struct slot {
     uint32_t instructions;
     uint32_t cycles; /* for one pass, its B<cond> not taken */
     uint32_t flags;
+    uint32_t last; /* address of the last instruction */
+};
+
+/* A function as reached through one chain of calls. */
+struct node {
+    uint64_t calls;
+    uint64_t cycles;    /* its own, without its callees' */
+    uint32_t parent;    /* number of a node before this one; NO_PARENT for the root */
+    uint32_t entry;     /* the first pc after the call */
+    uint32_t call_site; /* address of the BL or BLX that came first */
     uint32_t reserved;
 };
 
+#define NO_PARENT UINT32_MAX
+
 _Static_assert(sizeof(struct header) == 64, "the file layout is documented");
 _Static_assert(sizeof(struct slot) == 48, "the file layout is documented");
+_Static_assert(sizeof(struct node) == 32, "the file layout is documented");
 
 int qemu_plugin_version = QEMU_PLUGIN_API_VERSION;
 
 static struct header *header;
 static struct slot *slots;
+static struct node *nodes;
 
-/* Open addressing over (pc, instructions, hash): slot number + 1, or 0 where free. */
-static uint32_t *slot_index;
-static uint32_t index_mask;
+/* Open addressing: the number of a slot or node + 1, or 0 where free. */
+struct index {
+    uint32_t *numbers;
+    uint32_t mask;
+};
 
-/* Makes the first block that runs need no special case. */
-static struct slot before_first;
+static struct index slot_index; /* over (pc, instructions, hash) */
+static struct index node_index; /* over (parent, entry) */
+
+/* Where each open call will return to, and the node that it left. */
+static struct frame {
+    uint32_t return_address;
+    struct node *caller;
+} frames[MAX_DEPTH];
+static unsigned depth;
+
+/* Calls are recognised by the block after them; "called" from here, the first one is the root. */
+static struct slot before_first = {.flags = M0PLUS_CALL << FLOW_SHIFT};
 static struct slot *previous = &before_first;
+static struct node *current;
+
+static uint32_t spread(uint64_t key)
+{
+    return (uint32_t)(key * 0x9e3779b97f4a7c15u >> 32);
+}
+
+/* The node of a function called from node `parent`, a new one at the first call; NULL if full. */
+static struct node *find_node(uint32_t parent, uint32_t entry, uint32_t call_site)
+{
+    uint32_t at = spread((uint64_t)parent << 32 | entry) & node_index.mask;
+
+    for (; node_index.numbers[at]; at = (at + 1) & node_index.mask) {
+        struct node *node = &nodes[node_index.numbers[at] - 1];
+        if (node->parent == parent && node->entry == entry) {
+            return node;
+        }
+    }
+    if (header->nodes == header->node_capacity) {
+        return NULL;
+    }
+    struct node *node = &nodes[header->nodes];
+    node->parent = parent;
+    node->entry = entry;
+    node->call_site = call_site;
+    node_index.numbers[at] = ++header->nodes;
+    return node;
+}
+
+static void enter(const struct slot *from, uint32_t entry)
+{
+    if (!current) {
+        current = find_node(NO_PARENT, entry, 0); /* there is room for one */
+        current->calls++;
+        return;
+    }
+    if (depth == MAX_DEPTH) {
+        /* Without a frame the return will look unmatched, or unwind further: wrong, and said so. */
+        header->lost_calls++;
+        return;
+    }
+    frames[depth++] = (struct frame){from->fall_through, current};
+
+    struct node *node = find_node((uint32_t)(current - nodes), entry, from->last);
+    if (!node) {
+        header->lost_calls++;
+        return;
+    }
+    node->calls++;
+    current = node;
+}
+
+/* Back to the innermost call that returns to `pc`; whether there was one. */
+static bool leave(uint32_t pc)
+{
+    for (unsigned i = depth; i-- > 0;) {
+        if (frames[i].return_address == pc) {
+            depth = i;
+            current = frames[i].caller;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* A call or return, known by its last block, has arrived at `pc`. */
+static void change_function(const struct slot *from, uint32_t pc)
+{
+    switch (from->flags >> FLOW_SHIFT) {
+    case M0PLUS_CALL:
+        enter(from, pc);
+        break;
+    case M0PLUS_RETURN:
+        header->unmatched += !leave(pc);
+        break;
+    default:
+        leave(pc);
+    }
+}
 
 static void on_block(unsigned int vcpu, void *user)
 {
     struct slot *slot = user;
+    struct slot *last = previous;
     (void)vcpu;
+    if (last->flags >> FLOW_SHIFT) {
+        /* Such a block ends in no B<cond>: nothing to add for it. */
+        change_function(last, slot->pc);
+        current->cycles += slot->cycles;
+    } else {
+        uint32_t taken = (last->flags & ENDS_CONDITIONAL) & (last->fall_through != slot->pc);
+        last->taken += taken;
+        current->cycles += slot->cycles + taken; /* a branch stays in the node of its block */
+    }
     slot->executions++;
-    previous->taken += (previous->flags & ENDS_CONDITIONAL) & (previous->fall_through != slot->pc);
     previous = slot;
 }
 
@@ -101,8 +225,13 @@ static void describe(const struct qemu_plugin_tb *tb, struct slot *key)
         if (cycles == 0) {
             key->flags |= HAS_UNCOSTED;
         }
-        if (i + 1 == key->instructions && m0plus_is_conditional(opcode)) {
-            key->flags |= ENDS_CONDITIONAL;
+        if (i + 1 == key->instructions) {
+            uint16_t second = width == 4 ? (uint16_t)(bytes[2] | bytes[3] << 8) : 0;
+            key->last = key->fall_through - width;
+            key->flags |= (uint32_t)m0plus_flow(opcode, second) << FLOW_SHIFT;
+            if (m0plus_is_conditional(opcode)) {
+                key->flags |= ENDS_CONDITIONAL;
+            }
         }
     }
 }
@@ -110,12 +239,10 @@ static void describe(const struct qemu_plugin_tb *tb, struct slot *key)
 /* The slot of a block, a new one if it was never seen; NULL when the file is full. */
 static struct slot *find_slot(const struct slot *key)
 {
-    uint64_t mixed = (key->hash ^ key->pc ^ ((uint64_t)key->instructions << 32))
-                     * 0x9e3779b97f4a7c15u;
-    uint32_t at = (uint32_t)(mixed >> 32) & index_mask;
+    uint32_t at = spread(key->hash ^ key->pc ^ (uint64_t)key->instructions << 32) & slot_index.mask;
 
-    for (; slot_index[at]; at = (at + 1) & index_mask) {
-        struct slot *slot = &slots[slot_index[at] - 1];
+    for (; slot_index.numbers[at]; at = (at + 1) & slot_index.mask) {
+        struct slot *slot = &slots[slot_index.numbers[at] - 1];
         if (slot->pc == key->pc && slot->instructions == key->instructions
             && slot->hash == key->hash) {
             return slot;
@@ -125,7 +252,7 @@ static struct slot *find_slot(const struct slot *key)
         return NULL;
     }
     slots[header->used] = *key;
-    slot_index[at] = ++header->used;
+    slot_index.numbers[at] = ++header->used;
     return &slots[header->used - 1];
 }
 
@@ -149,9 +276,10 @@ static int fail(const char *what, const char *detail)
     return 1;
 }
 
-static int create_file(const char *path, uint32_t capacity)
+static int create_file(const char *path, uint32_t capacity, uint32_t node_capacity)
 {
-    size_t size = sizeof(struct header) + (size_t)capacity * sizeof(struct slot);
+    size_t nodes_at = sizeof(struct header) + (size_t)capacity * sizeof(struct slot);
+    size_t size = nodes_at + (size_t)node_capacity * sizeof(struct node);
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (fd < 0) {
         return fail("cannot open the counter file: ", strerror(errno));
@@ -168,29 +296,45 @@ static int create_file(const char *path, uint32_t capacity)
     }
     header = map;
     slots = (struct slot *)(header + 1);
+    nodes = (struct node *)(slots + capacity);
     memcpy(header->magic, FILE_MAGIC, sizeof header->magic);
     header->version = FILE_VERSION;
     header->header_size = sizeof(struct header);
     header->slot_size = sizeof(struct slot);
     header->capacity = capacity;
+    header->node_size = sizeof(struct node);
+    header->node_capacity = node_capacity;
     return 0;
 }
 
-static int create_index(uint32_t capacity)
+static int create_index(struct index *index, uint32_t capacity)
 {
     uint32_t size = 2;
     while (size < 2 * capacity) {
         size *= 2;
     }
-    slot_index = calloc(size, sizeof *slot_index);
-    index_mask = size - 1;
-    return slot_index ? 0 : fail("out of memory", "");
+    index->numbers = calloc(size, sizeof *index->numbers);
+    index->mask = size - 1;
+    return index->numbers ? 0 : fail("out of memory", "");
+}
+
+static int parse_capacity(const char *text, const char *refusal, uint32_t *capacity)
+{
+    char *end;
+    unsigned long n = strtoul(text, &end, 10);
+    if (*end || n < 1 || n > MAX_ENTRIES) {
+        return fail(refusal, text);
+    }
+    *capacity = (uint32_t)n;
+    return 0;
 }
 
 int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_t *info, int argc, char **argv)
 {
     const char *path = NULL;
     uint32_t capacity = DEFAULT_SLOTS;
+    uint32_t node_capacity = DEFAULT_NODES;
+    int err = 0;
 
     if (info->version.cur != QEMU_PLUGIN_API_VERSION) {
         fprintf(stderr, "cycles plugin: built for plugin API %d, but this QEMU has %d\n",
@@ -201,26 +345,28 @@ int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_t *info, int argc, 
         || info->system.smp_vcpus != 1) {
         return fail("counts one Cortex-M0+ in qemu-system-arm, nothing else", "");
     }
-    for (int i = 0; i < argc; i++) {
+    for (int i = 0; i < argc && !err; i++) {
         if (strncmp(argv[i], "out=", 4) == 0) {
             path = argv[i] + 4;
         } else if (strncmp(argv[i], "slots=", 6) == 0) {
-            char *end;
-            unsigned long n = strtoul(argv[i] + 6, &end, 10);
-            if (*end || n < 1 || n > MAX_SLOTS) {
-                return fail("slots must be 1 to 16777216, not ", argv[i] + 6);
-            }
-            capacity = (uint32_t)n;
+            err = parse_capacity(argv[i] + 6, "slots must be 1 to 16777216, not ", &capacity);
+        } else if (strncmp(argv[i], "nodes=", 6) == 0) {
+            err = parse_capacity(argv[i] + 6, "nodes must be 1 to 16777216, not ", &node_capacity);
         } else {
             return fail("unknown argument ", argv[i]);
         }
     }
-    if (!path) {
-        return fail("needs out=PATH for the counter file", "");
+    if (!err && !path) {
+        err = fail("needs out=PATH for the counter file", "");
     }
-    int err = create_file(path, capacity);
     if (!err) {
-        err = create_index(capacity);
+        err = create_file(path, capacity, node_capacity);
+    }
+    if (!err) {
+        err = create_index(&slot_index, capacity);
+    }
+    if (!err) {
+        err = create_index(&node_index, node_capacity);
     }
     if (err) {
         return err;

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Protocol
 
-from harness.cycles import BlockCount
+from harness.cycles import BlockCount, CallNode
 
 
 class Target(Protocol):
@@ -44,6 +44,9 @@ class Target(Protocol):
 
     def profile(self) -> list[BlockCount] | None:
         """Counters since `connect`, cumulative; None where the target cannot count cycles."""
+
+    def calls(self) -> list[CallNode] | None:
+        """The call tree since `connect`, cumulative; None where the target cannot follow calls."""
 
     def close(self) -> None:
         """Stop the device and free everything; may be called twice."""

@@ -15,7 +15,7 @@ import tempfile
 from pathlib import Path
 from typing import IO
 
-from harness.cycles import BlockCount
+from harness.cycles import BlockCount, CallNode
 from harness.elf import open_elf
 from harness.errors import CrashFailure, FlashFailure, LinkFailure, TimeoutFailure
 from harness.firmware import require
@@ -83,6 +83,9 @@ class HostTarget:
         self._receive(1, timeout)
 
     def profile(self) -> list[BlockCount] | None:
+        return None
+
+    def calls(self) -> list[CallNode] | None:
         return None
 
     def close(self) -> None:

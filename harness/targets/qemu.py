@@ -24,7 +24,7 @@ from pathlib import Path
 from signal import SIGINT
 from typing import IO
 
-from harness.cycles import BlockCount, read_counters
+from harness.cycles import BlockCount, CallNode, read_calls, read_counters
 from harness.elf import Elf, open_elf
 from harness.errors import (
     CrashFailure,
@@ -134,6 +134,10 @@ class QemuTarget:
     def profile(self) -> list[BlockCount] | None:
         """Counters of all blocks since `connect`, the page of `pt_board_idle` included."""
         return read_counters(self._counters.fileno()) if self._counters else None
+
+    def calls(self) -> list[CallNode] | None:
+        """The call tree since `connect`; all its cycles are those of `profile()`."""
+        return read_calls(self._counters.fileno()) if self._counters else None
 
     def close(self) -> None:
         """End QEMU."""
