@@ -8,11 +8,14 @@ Python.
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Iterator
 from enum import IntEnum
 from functools import cached_property, lru_cache
 from io import BytesIO
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from posixpath import normpath
+from typing import Any, NamedTuple
 
 import numpy as np
 from elftools.common.exceptions import ELFError
@@ -22,6 +25,16 @@ from harness.errors import BuildFailure
 
 _TRANSPARENT = {"DW_TAG_typedef", "DW_TAG_const_type", "DW_TAG_volatile_type"}
 _SIGNED = {5, 6, 13}  # DW_ATE_signed, signed_char; 13 is DW_ATE_signed_fixed
+_SHF_ALLOC = 2
+
+
+class LineRange(NamedTuple):
+    """Code from address `start` to before `end`, and the source line that it comes from."""
+
+    start: int
+    end: int
+    file: str
+    line: int
 
 
 def open_elf(path: Path) -> Elf:
@@ -98,6 +111,68 @@ class Elf:
         if name == "?":
             return f"0x{pc:08x}"
         return f"{name}+0x{self._code(pc) - self._symbols[name][0]:x}"
+
+    def lines(self) -> list[LineRange]:
+        """The line table, by address: ranges that do not overlap, without code of no known line.
+
+        Files are named relative to the firmware's folder, inlined code by the file it stands in.
+        A file from elsewhere keeps no path of the machine that built it.
+        """
+        return self._line_table[0]
+
+    def line_at(self, pc: int) -> tuple[str, int] | None:
+        """Source file and line of the code at `pc`, inlined code included, or None."""
+        pc = self._code(pc)
+        lines = self.lines()
+        at = bisect_right(lines, pc, key=lambda row: row.start) - 1
+        if at < 0 or pc >= lines[at].end:
+            return None
+        return lines[at].file, lines[at].line
+
+    def source_of(self, function: str) -> tuple[str, int] | None:
+        """Source file and line where a function starts, or None.
+
+        `line_at` its address may name another line, inlined from another file.
+        """
+        return self._line_table[1].get(self.symbol(function))
+
+    @cached_property
+    def _line_table(self) -> tuple[list[LineRange], dict[int, tuple[str, int]]]:
+        """All ranges, by address, and the first line that is given for an address."""
+        if self._elf.get_section_by_name(".debug_line") is None:
+            raise BuildFailure(f"{self.path}: no line table; build with -g")
+        dwarf = self._elf.get_dwarf_info()
+        ranges: list[LineRange] = []
+        firsts: dict[int, tuple[str, int]] = {}
+        for unit in dwarf.iter_CUs():
+            program = dwarf.line_program_for_CU(unit)
+            for rows in _sequences(program) if program is not None else ():
+                # Of several rows at one address the last counts. Line 0: the compiler knows none.
+                for (start, file, line), (end, _, _) in pairwise(rows):
+                    if line:
+                        firsts.setdefault(start, (file, line))
+                        if end > start:
+                            ranges.append(LineRange(start, end, file, line))
+        return sorted(ranges), firsts
+
+    @cached_property
+    def _loaded(self) -> list[tuple[int, bytes]]:
+        """(address at which it runs, content) of the sections that are loaded."""
+        return [
+            (section["sh_addr"], section.data())
+            for section in self._elf.iter_sections()
+            if section["sh_type"] == "SHT_PROGBITS" and section["sh_flags"] & _SHF_ALLOC
+        ]
+
+    def loaded(self, address: int, size: int) -> bytes:
+        """What the image has for `size` bytes of memory at `address`, at most to the section's end.
+
+        `address` is where the bytes are at run time, not where flash holds a copy of them.
+        """
+        for start, content in self._loaded:
+            if start <= address < start + len(content):
+                return content[address - start : address - start + size]
+        raise BuildFailure(f"{self.path}: the image loads nothing at 0x{address:08x}")
 
     @cached_property
     def _types(self) -> dict[tuple[str, str], Any]:
@@ -184,3 +259,38 @@ class Elf:
                 and target.attributes["DW_AT_encoding"].value in _SIGNED
             )
         return np.dtype(f"<{'i' if signed else 'u'}{size}")
+
+
+def _sequences(program: Any) -> Iterator[list[tuple[int, str, int]]]:
+    """The rows (address, file, line) of each sequence of one unit's line program.
+
+    A sequence ends with a row for the address after its code.
+    """
+    rows: list[tuple[int, str, int]] = []
+    for entry in program.get_entries():
+        state = entry.state
+        if state is None:
+            continue
+        rows.append((state.address, _source_file(program, state.file), state.line))
+        if state.end_sequence:
+            # The linker moves the lines of functions that it left out to address 0, where there
+            # are vectors and no code.
+            if rows[0][0] != 0:
+                yield rows
+            rows = []
+
+
+def _source_file(program: Any, index: int) -> str:
+    header = program.header
+    # Versions before 5 number files and folders from 1, but folder 0 is always the unit's own.
+    first = 0 if header["version"] >= 5 else 1
+    entry = header["file_entry"][index - first]
+    folder = b"."
+    if entry["dir_index"]:
+        folder = header["include_directory"][entry["dir_index"] - first]
+    path: str = normpath(f"{folder.decode()}/{entry['name'].decode()}")
+    if path.startswith("/"):
+        return path.rpartition("/")[2]
+    while path.startswith("../"):
+        path = path[3:]
+    return path
