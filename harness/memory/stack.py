@@ -1,0 +1,374 @@
+"""The stack's static worst case, from the image's machine code and call graph."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from harness.errors import BuildFailure
+from harness.memory.image import Image
+
+EXCEPTION_FRAME = 36
+"""Eight words, and one more where the stack was not aligned to 8 bytes."""
+
+_SP, _LR, _PC = 13, 14, 15
+_CLOBBERED = {0, 1, 2, 3, 12, _LR}
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call as the machine code has it: to `target`, with `depth` bytes pushed by the caller.
+
+    A jump out of the function counts as one: what it pushed so far stays below the target's frame.
+    """
+
+    site: int
+    target: int
+    depth: int
+
+
+@dataclass(frozen=True)
+class Frame:
+    """What a function takes: by the compiler's .su (None without), and by its machine code."""
+
+    name: str
+    compiler: int | None
+    decoded: int
+
+    @property
+    def bytes(self) -> int:
+        """The larger: .su has 0 for naked functions, whatever their assembler pushes."""
+        return max(self.compiler or 0, self.decoded)
+
+
+@dataclass(frozen=True)
+class Step:
+    """A function of the worst path with the bytes it holds when it calls the next one."""
+
+    name: str
+    bytes: int
+
+
+@dataclass(frozen=True)
+class StackReport:
+    """The deepest the stack can get.
+
+    `path` leads from the reset handler down and adds up to `worst`; `exception` is the exception's
+    frame and its handler's path, which comes on top (`total`) only where the program crashed: it
+    enables no interrupt. `unresolved` names indirect calls without a known target; unless it is
+    empty, `worst` is no bound.
+    """
+
+    path: tuple[Step, ...]
+    worst: int
+    exception_path: tuple[Step, ...]
+    exception: int
+    total: int
+    reserved: int
+    frames: tuple[Frame, ...]
+    unresolved: tuple[str, ...]
+
+
+_Value = tuple[Literal["constant", "table", "stack"], int]
+"""What a register holds: a number; a word of the table at an address; sp as it was at a depth."""
+
+
+@dataclass
+class _State:
+    """On entry to an instruction: bytes pushed, and the registers whose content is known."""
+
+    depth: int
+    registers: dict[int, _Value]
+
+
+class Decoder:
+    """Follows the stack pointer through one function, along every path.
+
+    Knows what GCC and libgcc use of ARMv6-M to move sp and to call; what it does not know only
+    forgets the register written, so that a call through it ends up among the unresolved.
+    """
+
+    def __init__(self, image: Image, start: int) -> None:
+        self._image = image
+        self._start = start
+        self.name, size = image.functions[start]
+        self._end = start + size
+        self.calls: list[Call] = []
+        self.unresolved: list[str] = []
+        self.deepest = 0
+        self._states: dict[int, _State] = {}
+        self._run()
+
+    def _run(self) -> None:
+        work = [(self._start, _State(0, {}))]
+        while work:
+            address, state = work.pop()
+            held = self._states.get(address)
+            if held is not None:
+                if held.depth != state.depth:
+                    raise BuildFailure(
+                        f"{self.name}: two paths meet at 0x{address:x} with {held.depth} and "
+                        f"{state.depth} bytes on the stack"
+                    )
+                known = dict(held.registers.items() & state.registers.items())
+                if known == held.registers:
+                    continue
+                state = _State(state.depth, known)
+            self._states[address] = _State(state.depth, dict(state.registers))
+            self.deepest = max(self.deepest, state.depth)
+            after, _ = self._step(address, state)
+            for target in after:
+                work.append((target, _State(state.depth, dict(state.registers))))
+        self._collect()
+
+    def _collect(self) -> None:
+        """Calls, once no state changes any more; then of code that no path reached."""
+        for address, state in sorted(self._states.items()):
+            _, calls = self._step(address, _State(state.depth, dict(state.registers)))
+            self._add(address, calls, state.depth)
+        address = self._start
+        while address < self._end:
+            if not self._image.is_code(address):
+                address += 2
+                continue
+            code = self._half(address)
+            if address not in self._states:
+                _, calls = self._step(address, _State(self.deepest, {}))
+                self._add(address, calls, self.deepest)
+            address += 4 if code >> 11 >= 0x1D else 2
+
+    def _add(self, address: int, targets: list[int | None], depth: int) -> None:
+        for target in targets:
+            callee = None if target is None else self._image.function_at(target)
+            if callee is None:
+                self.unresolved.append(f"{self.name}+0x{address - self._start:x}")
+            else:
+                self.calls.append(Call(address, callee, depth))
+
+    def _half(self, address: int) -> int:
+        code = self._image.word(address, 2)
+        if code is None:
+            raise BuildFailure(f"{self.name}: no code at 0x{address:x}")
+        return code
+
+    def _within(self, address: int) -> bool:
+        return self._start <= address < self._end
+
+    def _flow(self, targets: Iterable[int]) -> tuple[list[int], list[int | None]]:
+        """Jump targets: those of this function to follow, the others as calls."""
+        inside = [t for t in targets if self._within(t) and self._image.is_code(t)]
+        return inside, [t for t in targets if not self._within(t)]
+
+    def _step(self, at: int, state: _State) -> tuple[list[int], list[int | None]]:
+        """Carries out one instruction on `state`. Returns where it goes on and whom it calls."""
+        code, registers = self._half(at), state.registers
+        top, low, middle = code >> 11, code & 7, code >> 8 & 7
+        if top >= 0x1D:
+            return self._wide(at, code, registers)
+        if top == 0b11100:  # B
+            return self._flow([at + 4 + _signed(code & 0x7FF, 11) * 2])
+        if code >> 12 == 0b1101:  # B<cond>; 14 is undefined, 15 SVC
+            if code >> 8 & 15 == 14:
+                return [], []
+            if code >> 8 & 15 < 14:
+                return self._flow([at + 2, at + 4 + _signed(code & 0xFF, 8) * 2])
+        elif code >> 10 == 0b010001:
+            return self._high(at, code, state)
+        elif code & 0xFF00 == 0xB000:  # ADD, SUB SP, #n
+            state.depth += (code & 0x7F) * (4 if code & 0x80 else -4)
+        elif code & 0xFE00 == 0xB400:  # PUSH
+            state.depth += 4 * (code & 0x1FF).bit_count()
+        elif code & 0xFE00 == 0xBC00:  # POP
+            state.depth -= 4 * (code & 0x1FF).bit_count()
+            for register in range(8):
+                if code >> register & 1:
+                    registers.pop(register, None)
+            if code & 0x100:
+                return [], []
+        elif top == 0b01001:  # LDR literal
+            value = self._image.word((at + 4 & ~3) + (code & 0xFF) * 4)
+            _set(registers, middle, None if value is None else ("constant", value))
+        elif top == 0b10101:  # ADD rd, sp, #n
+            registers[middle] = ("stack", state.depth - (code & 0xFF) * 4)
+        elif top == 0b00100:  # MOVS
+            registers[middle] = ("constant", code & 0xFF)
+        elif code >> 9 == 0b0101100:  # LDR rd, [rn, rm]
+            bases = [registers.get(code >> 3 & 7), registers.get(code >> 6 & 7)]
+            known = [base for base in bases if base is not None and base[0] == "constant"]
+            _set(registers, low, ("table", known[0][1]) if len(known) == 1 else None)
+        elif code >> 6 == 0 and code >> 3 & 7 in registers:  # MOVS rd, rm
+            registers[low] = registers[code >> 3 & 7]
+        else:
+            for register in _written(code):
+                registers.pop(register, None)
+        return self._flow([at + 2])
+
+    def _high(self, at: int, code: int, state: _State) -> tuple[list[int], list[int | None]]:
+        """ADD, CMP, MOV with high registers, BX, BLX."""
+        registers, source = state.registers, code >> 3 & 15
+        value, to = registers.get(source), code & 7 | code >> 4 & 8
+        operation = code >> 8 & 3
+        if operation == 3:
+            target = value[1] & ~1 if value is not None and value[0] == "constant" else None
+            if code & 0x80:
+                for register in _CLOBBERED:
+                    registers.pop(register, None)
+                return self._flow([at + 2])[0], [target]
+            return ([], []) if source == _LR else ([], [target])
+        if operation == 1:
+            return self._flow([at + 2])
+        if to == _PC:
+            if operation == 2 and value is not None and value[0] == "table":
+                return self._flow(self._table(value[1]))
+            return ([], []) if source == _LR else ([], [None])
+        if to == _SP:
+            if operation == 0 and value is not None and value[0] == "constant":
+                state.depth -= _signed(value[1], 32)
+            elif operation == 2 and value is not None and value[0] == "stack":
+                state.depth = value[1]
+            else:
+                raise BuildFailure(f"{self.name}: sp is set to what is unknown at 0x{at:x}")
+        elif operation == 2 and source == _SP:
+            registers[to] = ("stack", state.depth)
+        else:
+            _set(registers, to, value if operation == 2 else None)
+        return self._flow([at + 2])
+
+    def _table(self, base: int) -> list[int]:
+        """The cases of a switch: the words from `base` on that point into this function."""
+        targets: list[int] = []
+        while (word := self._image.word(base + 4 * len(targets))) is not None:
+            if not self._within(word & ~1):
+                break
+            targets.append(word & ~1)
+        return targets
+
+    def _wide(
+        self, at: int, code: int, registers: dict[int, _Value]
+    ) -> tuple[list[int], list[int | None]]:
+        """BL; of the others (MRS, MSR, barriers) MRS writes a register."""
+        second = self._half(at + 2)
+        if code >> 11 == 0b11110 and second & 0xD000 == 0xD000:
+            target = bl_target(at, code, second)
+            name = self._image.functions.get(target, ("", 0))[0]
+            for register in _CLOBBERED:
+                registers.pop(register, None)
+            if name.startswith("__gnu_thumb1_case"):
+                # It returns into the table behind the call; all cases count as not reached.
+                return [], [target]
+            return self._flow([at + 4])[0], [target]
+        registers.pop(second >> 8 & 15, None)
+        return self._flow([at + 4])
+
+
+def bl_target(address: int, first: int, second: int) -> int:
+    """Where the BL (encoding T1) of two halfwords at `address` goes."""
+    sign = first >> 10 & 1
+    i1, i2 = ~(second >> 13 ^ sign) & 1, ~(second >> 11 ^ sign) & 1
+    offset = sign << 24 | i1 << 23 | i2 << 22 | (first & 0x3FF) << 12 | (second & 0x7FF) << 1
+    return address + 4 + _signed(offset, 25)
+
+
+def _signed(value: int, bits: int) -> int:
+    return value - (1 << bits) if value >> bits - 1 & 1 else value
+
+
+def _set(registers: dict[int, _Value], register: int, value: _Value | None) -> None:
+    if value is None:
+        registers.pop(register, None)
+    else:
+        registers[register] = value
+
+
+def _written(code: int) -> list[int]:
+    """Low registers that a 16-bit instruction may write, of those without a case of their own."""
+    top, low, middle = code >> 11, code & 7, code >> 8 & 7
+    if top <= 0b00011 or code >> 8 in (0xB2, 0xBA):  # shifts, ADD, SUB; extends, reverses
+        return [low]
+    if top in (0b00110, 0b00111, 0b10011, 0b10100):  # ADD, SUB #n; LDR sp; ADR
+        return [middle]
+    if code >> 10 == 0b010000:  # TST, CMP and CMN write none
+        return [] if code >> 6 & 15 in (8, 10, 11) else [low]
+    if top in (0b01101, 0b01111, 0b10001):  # LDR, LDRB, LDRH with an offset
+        return [low]
+    if top in (0b01010, 0b01011):  # with a register: from LDRSB on they load
+        return [low] if code >> 9 & 7 >= 3 else []
+    if top in (0b11000, 0b11001):  # STM, LDM: the base, and what is loaded
+        loaded = [register for register in range(8) if top & 1 and code >> register & 1]
+        return [middle, *loaded]
+    return []
+
+
+def worst_stack(image: Image) -> StackReport:
+    """The stack's static worst case. Raises BuildFailure on recursion."""
+    decoded = {address: Decoder(image, address) for address in image.functions}
+    compiler = image.compiler_frames
+    frames = {
+        address: Frame(one.name, compiler.get(address), one.deepest)
+        for address, one in decoded.items()
+    }
+    worst = deepest_path(
+        {address: [(c.depth, c.target) for c in one.calls] for address, one in decoded.items()},
+        {address: frame.bytes for address, frame in frames.items()},
+        lambda address: frames[address].name,
+    )
+    path = worst(image.symbols.symbol("pt_reset"))
+    handlers = _handlers(image)
+    bad = [address for address in handlers if address not in frames]
+    if bad:
+        raise BuildFailure(f"vector 0x{bad[0]:x} is no function")
+    exception_path = max((worst(address) for address in handlers), key=_bytes, default=())
+    exception = EXCEPTION_FRAME + _bytes(exception_path)
+    stack_start, stack_end = (image.symbols.symbol(f"pt_stack_{end}") for end in ("start", "end"))
+    return StackReport(
+        path,
+        _bytes(path),
+        exception_path,
+        exception,
+        _bytes(path) + exception,
+        stack_end - stack_start,
+        tuple(sorted(frames.values(), key=lambda frame: (-frame.bytes, frame.name))),
+        tuple(sorted({site for one in decoded.values() for site in one.unresolved})),
+    )
+
+
+def _bytes(path: Iterable[Step]) -> int:
+    return sum(step.bytes for step in path)
+
+
+def _handlers(image: Image) -> list[int]:
+    """Addresses of the exception handlers in the vector table, reset excepted."""
+    start = image.symbols.symbol("vectors")
+    size = next(size for address, size, name, _ in image._named if name == "vectors")
+    words = [image.word(at) for at in range(start + 8, start + size, 4)]
+    return sorted({word & ~1 for word in words if word})
+
+
+def deepest_path(
+    calls: dict[int, list[tuple[int, int]]], frames: dict[int, int], name: Callable[[int], str]
+) -> Callable[[int], tuple[Step, ...]]:
+    """The search for the deepest path from a function, on (bytes held, callee) per caller.
+
+    What it returns raises BuildFailure where a function can call itself.
+    """
+    known: dict[int, tuple[Step, ...]] = {}
+    active: list[int] = []
+
+    def search(address: int) -> tuple[Step, ...]:
+        if address in active:
+            circle = [*active[active.index(address) :], address]
+            raise BuildFailure(
+                "recursion, so the stack has no bound: " + " -> ".join(map(name, circle))
+            )
+        if address not in known:
+            active.append(address)
+            paths: list[tuple[Step, ...]] = [(Step(name(address), frames[address]),)]
+            for held, callee in calls[address]:
+                paths.append((Step(name(address), held), *search(callee)))
+            # The shortest of equals: a callee that takes nothing adds nothing.
+            known[address] = min(paths, key=lambda path: (-_bytes(path), len(path)))
+            active.pop()
+        return known[address]
+
+    return search
