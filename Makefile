@@ -73,8 +73,12 @@ verify: setup ## Every method on host and qemu against golden, tensor by tensor
 	        --steps 100 --seed $$seed || exit 1; \
 	done; done
 
-profile: setup ## Cycles by layer and phase
-	@$(BIN)/picotrain profile --target qemu --method priot
+profile: setup ## Cycles and memory, against the committed baselines
+	@for method in priot niti-static; do \
+	    $(BIN)/picotrain profile --target qemu --dataset digits --angle 180 --images 16 \
+	        --method $$method --baseline tests/baselines/cycles-$$method.json || exit 1; \
+	done
+	@$(BIN)/picotrain memory --budget tests/baselines/memory.json
 
 backbones: setup ## Makes models/backbones again: the same weights
 	@$(BIN)/picotrain pretrain --model tinycnn --dataset digits --epochs 10 --mu 3,3,2,2,1 \

@@ -14,7 +14,7 @@ import numpy as np
 
 from golden import Histograms, Network, calibrated, observe
 from golden.generator import words
-from harness import datasets, methods, models
+from harness import baseline, datasets, firmware, methods, models, profile_views
 from harness.adapt import AdaptOptions, AdaptResult, adapt, prepare
 from harness.backends import NAMES as TARGETS
 from harness.backends import availability, open_device
@@ -23,9 +23,19 @@ from harness.device import Device
 from harness.errors import DeviceFailure, UserError
 from harness.firmware import BUILD
 from harness.mailbox import MailboxDevice
+from harness.memory.arena import timeline_of_record
+from harness.memory.budget import check_budget, present, read_budget
+from harness.memory.image import Image
+from harness.memory.stack import worst_stack
+from harness.memory.text import (
+    render_sections,
+    render_stack,
+    render_symbols,
+    render_timeline,
+)
 from harness.output import table, write_json
 from harness.pretrain import PretrainOptions, pretrain, static_numbers
-from harness.profile import Profile, profile
+from harness.profile import profile
 from harness.progress import progress_bar
 from harness.verify import Comparison, verify
 from harness.versions import versions
@@ -138,7 +148,30 @@ def _parser() -> argparse.ArgumentParser:
     _add_device(look, default_target="qemu")
     look.add_argument("--method", default="priot", help=f"one of {', '.join(methods.NAMES)}")
     look.add_argument("--images", type=_positive, default=32)
+    look.add_argument(
+        "--by", choices=profile_views.VIEWS, default="layer", help="what to list (%(default)s)"
+    )
+    for name, what in (
+        ("callgrind", "for KCachegrind and callgrind_annotate"),
+        ("speedscope", "for speedscope.app"),
+        ("collapsed", "for flamegraph.pl"),
+    ):
+        look.add_argument(f"--{name}", type=Path, metavar="FILE", help=f"write a file {what}")
+    look.add_argument("--baseline", type=Path, metavar="FILE", help="fail where cycles grew")
+    look.add_argument("--max-regress", default="0.5%", metavar="SHARE", help="growth allowed")
     methods.add_options(look)
+
+    memory = verb(
+        "memory",
+        run_memory,
+        "Flash and RAM by section and symbol, the arena over time, the stack's worst case.",
+        "picotrain memory --method priot --budget tests/baselines/memory.json",
+    )
+    memory.add_argument("--model", default="tinycnn", help="shipped name or TOML file")
+    memory.add_argument("--method", default="priot", help=f"one of {', '.join(methods.NAMES)}")
+    memory.add_argument("--seed", type=_seed, default=0)
+    memory.add_argument("--budget", type=Path, metavar="FILE", help="fail where it is exceeded")
+    methods.add_options(memory)
     return parser
 
 
@@ -500,47 +533,98 @@ def run_profile(options: argparse.Namespace) -> int:
     try:
         if not isinstance(device, MailboxDevice):
             raise UserError(f"target {options.target} does not count cycles; use --target qemu")
-        result = profile(device, network, method, split)
+        result, samples = profile(device, network, method, split)
+        elf = device.elf
     finally:
         device.close()
-    print(
+    title = (
         f"{network.name}, {method.name}, {result.images} images of {options.dataset} rotated by "
         f"{options.angle:g} degrees; cycle model at 125 MHz"
     )
-    print(_profile_text(result))
+    print(title)
+    if options.by == "function":
+        print(profile_views.by_function(samples, elf, result.images))
+    elif options.by == "line":
+        print(profile_views.by_line(samples, elf, result.images))
+    else:
+        print(profile_views.by_layer(result))
+    print(_ram(result.ram_bytes))
+    content = {
+        **asdict(result),
+        "model": network.name,
+        "method": method.name,
+        "dataset": options.dataset,
+        "angle": options.angle,
+        "seed": options.seed,
+        "unit": "Cortex-M0+ cycles per image, zero wait states",
+        "versions": versions(options.target),
+    }
+    _finish(options, content)
+    if options.callgrind is not None:
+        profile_views.write_callgrind(options.callgrind, samples, elf, title)
+    if options.speedscope is not None:
+        profile_views.write_speedscope(options.speedscope, samples, elf, title)
+    if options.collapsed is not None:
+        profile_views.write_collapsed(options.collapsed, samples, elf)
+    return 0 if options.baseline is None else _compare(options, content)
+
+
+def run_memory(options: argparse.Namespace) -> int:
+    method, _ = methods.from_options(options, options.method)
+    network, split = _random_material(options.model, options.seed, 2)
+    image = Image(firmware.require(firmware.MICROBIT))
+    sections, stack = image.sections(), worst_stack(image)
+    device = open_device("qemu")
+    try:
+        if not isinstance(device, MailboxDevice):
+            raise UserError("target qemu has no plan to read")
+        device.load_model(network)
+        device.set_method(method)
+        if method.trains:
+            device.train(split.images, split.labels)
+        device.evaluate(split.images, split.labels)
+        timeline = timeline_of_record(device.plan(), device.elf)
+        painted = device.memory().stack
+    finally:
+        device.close()
+    print(render_sections(sections))
+    print("\nlargest symbols\n" + render_symbols(sections))
+    print(f"\narena of {network.name}, {method.name}\n" + render_timeline(timeline))
+    print("\nstack\n" + render_stack(stack, painted))
     _finish(
         options,
         {
-            **asdict(result),
+            "unit": "bytes",
             "model": network.name,
             "method": method.name,
-            "dataset": options.dataset,
-            "unit": "Cortex-M0+ cycles per image, zero wait states",
-            "versions": versions(options.target),
+            "sections": asdict(sections),
+            "arena": asdict(timeline),
+            "stack": {**asdict(stack), "painted": painted},
+            "versions": versions("qemu"),
         },
     )
-    return 0
+    if options.budget is None:
+        return 0
+    exceeded = check_budget(read_budget(options.budget), present(image))
+    for sentence in exceeded:
+        print(f"picotrain: {sentence}", file=sys.stderr)
+    if not exceeded:
+        print(f"\nwithin {options.budget}")
+    return 1 if exceeded else 0
 
 
-def _profile_text(result: Profile) -> str:
-    def line(name: str, kind: str, count: float, macs: int = 0) -> list[str]:
-        each = f"{count / macs:.2f}" if macs else ""
-        milliseconds = f"{Profile.milliseconds(count):.3f}"
-        return [name, kind, f"{count:,.0f}", milliseconds, f"{macs:,}" if macs else "", each]
-
-    rows = [
-        line(f"layer {entry.layer} {entry.phase}", entry.kind, entry.cycles, entry.macs)
-        for entry in result.phases
-    ]
-    rows.append(line("all operations", "", sum(entry.cycles for entry in result.phases)))
-    rows.append(line("inference", "", result.infer))
-    if result.train is not None:
-        rows.append(line("training", "", result.train))
-    return (
-        table(rows, ["per image", "kind", "cycles", "ms", "MACs", "cycles/MAC"])
-        + "\n"
-        + _ram(result.ram_bytes)
+def _compare(options: argparse.Namespace, content: dict[str, Any]) -> int:
+    """1 where something grew beyond what the baseline allows, each named."""
+    regressions = baseline.compare(
+        baseline.read_baseline(options.baseline),
+        baseline.make_baseline(content),
+        baseline.parse_percent(options.max_regress),
     )
+    for regression in regressions:
+        print(f"picotrain: {regression}", file=sys.stderr)
+    if not regressions:
+        print(f"within {options.max_regress} of {options.baseline}")
+    return 1 if regressions else 0
 
 
 if __name__ == "__main__":

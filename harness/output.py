@@ -14,19 +14,23 @@ from harness.errors import UserError
 _NUMBER = re.compile(r"-?[\d,]+(\.\d+)?%?")
 
 
-def write_json(path: Path, content: Any) -> None:
+def write_text(path: Path, content: str) -> None:
     """Write a file that is complete at any moment: the old one or the new one."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(
             "w", dir=path.parent, prefix=f".{path.name}-", delete=False
         ) as file:
-            json.dump(content, file, indent=1)
-            file.write("\n")
+            file.write(content)
         Path(file.name).chmod(0o644)
         Path(file.name).replace(path)
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror}; choose another file") from error
+
+
+def write_json(path: Path, content: Any) -> None:
+    """`write_text` for a result."""
+    write_text(path, json.dumps(content, indent=1) + "\n")
 
 
 def table(rows: Sequence[Sequence[str]], header: Sequence[str]) -> str:

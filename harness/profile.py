@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from golden import Layer, Method, Network
 from harness import cycles
 from harness.adapt import CLOCK_HZ
+from harness.cycles import BlockCount, CallNode
 from harness.datasets import Split
 from harness.errors import UserError
 from harness.mailbox import MailboxDevice
@@ -48,34 +49,55 @@ class Profile:
         return cycle_count / CLOCK_HZ * 1000
 
 
+@dataclass(frozen=True)
+class Samples:
+    """What ran during the training (or, by `infer`, the prediction), for the finer views."""
+
+    blocks: list[BlockCount]
+    calls: list[CallNode]
+
+
 def _phase(layer: Layer, index: int, phase: str, spent: float) -> PhaseCycles:
     # Forward, input error and gradient multiply the same pairs, in another order.
     macs = 0 if phase == "loss" or not layer.has_weights else layer.macs
     return PhaseCycles(index, layer.kind, phase, spent, macs, spent / macs if macs else None)
 
 
-def _measure(device: MailboxDevice) -> int:
-    blocks = device.blocks()
-    if blocks is None:
+def _sample(device: MailboxDevice) -> Samples:
+    blocks, calls = device.blocks(), device.calls()
+    if blocks is None or calls is None:
         raise UserError(f"target {device.name} does not count cycles; use --target qemu")
-    return cycles.total(blocks)
+    return Samples(blocks, calls)
 
 
-def profile(device: MailboxDevice, network: Network, method: Method, images: Split) -> Profile:
+def _measure(device: MailboxDevice) -> int:
+    return cycles.total(device.blocks() or [])
+
+
+def _record(device: MailboxDevice, images: Split, train: bool) -> Samples:
+    run = device.train if train else device.evaluate
+    before = _sample(device)
+    run(images.images, images.labels)
+    after = _sample(device)
+    return Samples(
+        cycles.difference(after.blocks, before.blocks),
+        cycles.call_difference(after.calls, before.calls),
+    )
+
+
+def profile(
+    device: MailboxDevice, network: Network, method: Method, images: Split
+) -> tuple[Profile, Samples]:
     """Profile training and inference on rotated images; the device is left trained on them."""
     count = len(images.labels)
     device.load_model(network)
     device.set_method(method)
-
-    start = _measure(device)
-    device.evaluate(images.images, images.labels)
-    infer = (_measure(device) - start) / count
-
+    samples = _record(device, images, train=False)
+    infer = cycles.total(samples.blocks) / count
     train = None
     if method.trains:
-        start = _measure(device)
-        device.train(images.images, images.labels)
-        train = (_measure(device) - start) / count
+        samples = _record(device, images, train=True)
+        train = cycles.total(samples.blocks) / count
 
     device.set_method(method)
     sums: dict[tuple[int, str], int] = {}
@@ -99,4 +121,4 @@ def profile(device: MailboxDevice, network: Network, method: Method, images: Spl
         for (layer, phase), spent in sums.items()
     ]
     ram = device.memory().by_part()
-    return Profile(count, train, infer, phases, float(dispatch), ram)
+    return Profile(count, train, infer, phases, float(dispatch), ram), samples

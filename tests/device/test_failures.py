@@ -40,7 +40,7 @@ def serves(target: Target) -> None:
     """A device on this target trains exactly."""
     device = MailboxDevice(target)
     network = support.shipped("oddnet")
-    reference = GoldenDevice(device._elf, 1 << 20)
+    reference = GoldenDevice(device.elf, 1 << 20)
     comparison = begin(device, reference, network, METHODS["priot"])
     pixels, labels = images(network, 2)
     comparison.traced_step(0, pixels[0], int(labels[0]))

@@ -73,8 +73,8 @@ def test_plan(mailbox: MailboxDevice, name: str) -> None:
     for method in ALL_METHODS.values():
         mailbox.load_model(network)
         mailbox.set_method(method)
-        planned = plan(network, method, blob_size(network, mailbox._elf))
-        same_plan(mailbox.plan(), planned, mailbox._elf)
+        planned = plan(network, method, blob_size(network, mailbox.elf))
+        same_plan(mailbox.plan(), planned, mailbox.elf)
 
 
 def test_plan_of_a_network_larger_than_the_chip(

@@ -126,7 +126,7 @@ def test_every_command_was_tried(mailbox: MailboxDevice) -> None:
 
 
 def test_a_loaded_model_is_not_overwritten(session: Session) -> None:
-    for size in (0, 24, blob_size(session.network, session.device._elf)):
+    for size in (0, 24, blob_size(session.network, session.device.elf)):
         assert refusal(session.device, "LOAD_MODEL", [size]) == (
             "PT_ERR_STATE",
             (READY, EMPTY, 0, 0),
@@ -135,7 +135,7 @@ def test_a_loaded_model_is_not_overwritten(session: Session) -> None:
 
 
 def test_status_error_and_response(session: Session) -> None:
-    status = session.device._elf.enum("pt_status")
+    status = session.device.elf.enum("pt_status")
     session.evaluate()
     done = session.device._mailbox()
     expected = session.reference.evaluate(session.pixels, session.labels)
@@ -147,7 +147,7 @@ def test_status_error_and_response(session: Session) -> None:
     refusal(session.device, "EVALUATE", [0])
     refused = session.device._mailbox()
     assert (refused["status"], refused["command"]) == (status["PT_STATUS_ERROR"], 0)
-    assert refused["error"] == session.device._elf.enum("pt_error")["PT_ERR_BATCH"]
+    assert refused["error"] == session.device.elf.enum("pt_error")["PT_ERR_BATCH"]
     assert not refused["response"].any()
     session.goes_on()
 
@@ -179,9 +179,9 @@ def test_windows_open_and_close(mailbox: MailboxDevice, network: Network) -> Non
     mailbox.load_model(network)
     assert sizes() == [0, 0, 0, 0]
     mailbox.set_method(METHODS["priot"])
-    planned = plan(network, METHODS["priot"], blob_size(network, mailbox._elf))
+    planned = plan(network, METHODS["priot"], blob_size(network, mailbox.elf))
     io = arena - planned.blob - planned.scores - planned.transient
-    record = mailbox._elf.dtype("pt_plan").itemsize
+    record = mailbox.elf.dtype("pt_plan").itemsize
     assert sizes() == [0, io, record, 12 * len(network.layers)]
     refusal(mailbox, "SET_METHOD", [9])
     assert sizes() == [0, 0, 0, 0]
@@ -245,7 +245,7 @@ def test_largest_batch(session: Session) -> None:
     device.command("EVALUATE", [most], timeout=120)
     at = -(-most * (image + 1) // 4) * 4
     data = device._target.read(address + at, most * 8)
-    results = np.frombuffer(data, device._elf.dtype("pt_result"))
+    results = np.frombuffer(data, device.elf.dtype("pt_result"))
     expected = session.reference.evaluate(session.pixels, session.labels).predictions
     assert (results["prediction"] == np.resize(expected, most)).all()
     # Evaluation counts forward saturation, and nothing else.
@@ -312,7 +312,7 @@ def test_method_fields_out_of_range(session: Session, expected: tuple[int, int, 
 
 
 def test_method_kinds_are_those_of_the_firmware(mailbox: MailboxDevice) -> None:
-    kinds = mailbox._elf.enum("pt_method_kind")
+    kinds = mailbox.elf.enum("pt_method_kind")
     assert {kinds[name] for name in METHOD_KINDS.values()} == set(range(kinds["PT_METHOD_KINDS"]))
 
 
@@ -596,12 +596,12 @@ def test_checkpoint_layout(mailbox: MailboxDevice, network: Network) -> None:
     method = METHODS["priot-s-weight-normal"]
     learn(mailbox, network, method)
     saved = mailbox.checkpoint()
-    layout = mailbox._elf.dtype("pt_checkpoint")
+    layout = mailbox.elf.dtype("pt_checkpoint")
     head = np.frombuffer(saved, layout, 1)[0]
     scores = b"".join(mailbox.scores(index).tobytes() for index in (0, 2, 3, 4))
-    blob = encode(network, mailbox._elf)
+    blob = encode(network, mailbox.elf)
     fields = np.array([4, 0, method.theta, method.permille, 1, 1, method.seed], np.int64)
-    assert head["magic"] == mailbox._elf.enum("pt_checkpoint_format")["PT_CHECKPOINT_MAGIC"]
+    assert head["magic"] == mailbox.elf.enum("pt_checkpoint_format")["PT_CHECKPOINT_MAGIC"]
     frozen = b"".join(mailbox.weights(index).tobytes() for index in (0, 2, 3, 4))
     assert head["model_crc"] == zlib.crc32(frozen, int.from_bytes(blob[12:16], "little"))
     assert head["method"] == zlib.crc32((fields & 0xFFFFFFFF).astype(np.uint32).tobytes())

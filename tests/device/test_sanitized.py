@@ -87,7 +87,7 @@ def test_sanitizers_are_on(
     device = host_device(sanitized=True)
     device.load_model(network)
     device.set_method(METHODS["niti-static"])
-    elf, target = device._elf, device._target
+    elf, target = device.elf, device._target
     pointer = target.mailbox_address()
     for struct, field in (
         ("pt_host_memory", "app"),

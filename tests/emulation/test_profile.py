@@ -9,7 +9,9 @@ import pytest
 
 from harness import cli
 from harness.backends import availability
+from harness.baseline import make_baseline
 from harness.cycles import total
+from harness.output import write_json
 
 WORKS = {entry.name: entry for entry in availability()}["qemu"]
 pytestmark = pytest.mark.skipif(not WORKS.works, reason=f"qemu: {WORKS.remedy}")
@@ -77,3 +79,47 @@ def test_inference_has_no_training_phases(tmp_path: Path) -> None:
     assert isinstance(phases, list)
     assert {entry["phase"] for entry in phases} == {"forward", "loss"}
     assert result["train"] is None
+
+
+def test_a_slowdown_of_one_percent_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    result = profile(tmp_path)
+    baseline = tmp_path / "baseline.json"
+    write_json(baseline, make_baseline(result))
+    compare = ["--baseline", str(baseline), "--max-regress", "0.5%"]
+    assert cli.main(["profile", "--images", "3", *compare]) == 0
+    faster = make_baseline(result)
+    faster["numbers"]["layer 2 conv2d update"] /= 1.01
+    write_json(baseline, faster)
+    capsys.readouterr()
+    assert cli.main(["profile", "--images", "3", *compare]) == 1
+    errors = capsys.readouterr().err.replace("\r", "\n").splitlines()
+    named = [line for line in errors if line.startswith("picotrain: ")]
+    assert len(named) == 1
+    assert "layer 2 conv2d update" in named[0]
+    assert "+1.00%" in named[0]
+
+
+def test_functions_and_calls_add_up_to_the_total(tmp_path: Path) -> None:
+    files = {name: tmp_path / name for name in ("callgrind", "speedscope", "collapsed")}
+    options = [text for name, file in files.items() for text in (f"--{name}", str(file))]
+    result = profile(tmp_path, "--by", "function", *options)
+    train = result["train"]
+    assert isinstance(train, float)
+    stacks = [line.rsplit(" ", 1) for line in files["collapsed"].read_text().splitlines()]
+    cycles = sum(int(count) for _, count in stacks)
+    assert cycles == round(train * 3)
+    kernel = "pt_conv2d_forward_s8;pt_linear_forward_s8;dot_s8"
+    assert any(stack.endswith(kernel) for stack, _ in stacks)
+    sampled = json.loads(files["speedscope"].read_text())["profiles"][0]
+    assert sum(sampled["weights"]) == cycles
+    assert str(cycles) in files["callgrind"].read_text()
+
+
+def test_memory_is_within_its_budget(capsys: pytest.CaptureFixture[str]) -> None:
+    budget = Path(__file__).parents[1] / "baselines" / "memory.json"
+    assert cli.main(["memory", "--budget", str(budget)]) == 0
+    output = capsys.readouterr().out
+    assert f"within {budget}" in output
+    assert "pt_trainer_next" in output
