@@ -9,7 +9,7 @@ import os
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -31,8 +31,6 @@ from harness.errors import LinkFailure
 from harness.mailbox import MailboxDevice
 from harness.targets.qemu import QemuTarget
 
-ROOT = Path(__file__).resolve().parents[2]
-SOURCES = ROOT / "emulation" / "qemu"
 SNIPPETS = Path(__file__).parent / "snippets"
 
 pytestmark = [
@@ -45,44 +43,6 @@ pytestmark = [
 ]
 
 Start = Callable[[str], QemuTarget]
-
-
-@pytest.fixture(scope="module")
-def plugin(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    library = tmp_path_factory.mktemp("plugin") / "cycles.so"
-    command = ["cc", "-O2", "-shared", "-fPIC", "-Wall", "-Wextra", "-Werror", "-o", str(library)]
-    subprocess.run([*command, *sorted(map(str, SOURCES.glob("*.c")))], check=True)
-    return library
-
-
-@pytest.fixture(scope="module")
-def assemble(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    folder = tmp_path_factory.mktemp("snippets")
-
-    def build(name: str) -> Path:
-        elf = folder / f"{name}.elf"
-        command = ["arm-none-eabi-gcc", "-mcpu=cortex-m0plus", "-mthumb", "-nostdlib"]
-        command += [f"-Wa,-I{SNIPPETS}", "-T", str(SNIPPETS / "snippet.ld"), "-o", str(elf)]
-        command += [str(SNIPPETS / "runtime.S"), str(SNIPPETS / "calls" / f"{name}.S")]
-        subprocess.run(command, check=True)
-        return elf
-
-    return build
-
-
-@pytest.fixture
-def start(assemble: Callable[[str], Path], plugin: Path) -> Iterator[Start]:
-    targets: list[QemuTarget] = []
-
-    def launch(name: str) -> QemuTarget:
-        target = QemuTarget(assemble(name), plugin)
-        targets.append(target)
-        target.connect()
-        return target
-
-    yield launch
-    for target in targets:
-        target.close()
 
 
 def calls(target: QemuTarget | MailboxDevice) -> list[CallNode]:
@@ -151,7 +111,7 @@ def test_every_snippet_is_counted() -> None:
 
 @pytest.mark.parametrize("name", HAND_COUNTED)
 def test_nodes_hold_what_the_hand_counted(start: Start, name: str) -> None:
-    target = start(name)
+    target = start(f"calls/{name}")
     before = calls(target)
     for runs in range(1, 4):
         target.run(10.0)
@@ -167,7 +127,7 @@ def test_nodes_hold_what_the_hand_counted(start: Start, name: str) -> None:
 
 def test_the_tree_itself(start: Start) -> None:
     """Its root is the reset, its call sites are calls, and being idle leaves the stack balanced."""
-    target = start("nested")
+    target = start("calls/nested")
     for _ in range(5):
         target.run(10.0)
     nodes = calls(target)
@@ -209,7 +169,7 @@ def test_all_cycles_of_the_firmware_are_in_the_tree(method: Method) -> None:
 
 
 def test_no_tree_without_the_plugin(assemble: Callable[[str], Path]) -> None:
-    target = QemuTarget(assemble("nested"), None)
+    target = QemuTarget(assemble("calls/nested"), None)
     target.connect()
     try:
         assert target.calls() is None
@@ -222,7 +182,7 @@ def test_overflow_is_refused_but_blocks_still_count(
 ) -> None:
     counters = tmp_path / "counters"
     command = ["qemu-system-arm", "-M", "microbit", "-display", "none"]
-    command += ["-kernel", str(assemble("nested"))]
+    command += ["-kernel", str(assemble("calls/nested"))]
     command += ["-plugin", f"file={plugin},out={counters},nodes=2"]
     process = subprocess.Popen(command)
     try:

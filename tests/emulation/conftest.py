@@ -1,0 +1,61 @@
+"""Assembly snippets on QEMU with the cycle plugin, for the suites of this folder."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from harness.targets.qemu import QemuTarget
+
+ROOT = Path(__file__).resolve().parents[2]
+SOURCES = ROOT / "emulation" / "qemu"
+SNIPPETS = Path(__file__).parent / "snippets"
+
+
+@pytest.fixture(scope="session")
+def plugin(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The plugin as the Makefile built it if that is up to date, else built here."""
+    built = ROOT / "build" / "qemu" / "cycles.so"
+    newest = max(path.stat().st_mtime for path in SOURCES.glob("*.[ch]"))
+    if built.exists() and built.stat().st_mtime >= newest:
+        return built
+    library = tmp_path_factory.mktemp("plugin") / "cycles.so"
+    command = ["cc", "-O2", "-shared", "-fPIC", "-Wall", "-Wextra", "-Werror", "-o", str(library)]
+    subprocess.run([*command, *sorted(map(str, SOURCES.glob("*.c")))], check=True)
+    return library
+
+
+@pytest.fixture(scope="session")
+def assemble(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Build the ELF of one snippet, by its path in `snippets/` without the ending."""
+    folder = tmp_path_factory.mktemp("snippets")
+
+    def build(name: str) -> Path:
+        elf = folder / f"{name.replace('/', '-')}.elf"
+        if not elf.exists():
+            command = ["arm-none-eabi-gcc", "-mcpu=cortex-m0plus", "-mthumb", "-nostdlib"]
+            command += [f"-Wa,-I{SNIPPETS}", "-T", str(SNIPPETS / "snippet.ld"), "-o", str(elf)]
+            command += [str(SNIPPETS / "runtime.S"), str(SNIPPETS / f"{name}.S")]
+            subprocess.run(command, check=True)
+        return elf
+
+    return build
+
+
+@pytest.fixture
+def start(assemble: Callable[[str], Path], plugin: Path) -> Iterator[Callable[..., QemuTarget]]:
+    """Start targets on snippets; they are closed when the test ends."""
+    targets: list[QemuTarget] = []
+
+    def launch(name: str, counting: bool = True) -> QemuTarget:
+        target = QemuTarget(assemble(name), plugin if counting else None)
+        targets.append(target)
+        target.connect()
+        return target
+
+    yield launch
+    for target in targets:
+        target.close()
