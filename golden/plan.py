@@ -9,6 +9,10 @@ from typing import Literal
 from golden.method import Method
 from golden.network import Layer, Network
 
+# docs/numerics.md section 11: channels that are made together, and the errors that 16 bits hold.
+LANES = 8
+ERROR_BUDGET = 258
+
 BufferKind = Literal["activation", "error", "scratch"]
 OperationKind = Literal["forward", "loss", "error", "update"]
 
@@ -78,23 +82,24 @@ def _score_bytes(layer: Layer, method: Method) -> int:
     return _round(scored) + _round(layer.rows * _round(layer.row_length, 8) // 8)
 
 
-def _operations(network: Network, method: Method) -> list[tuple[OperationKind, int]]:
+def operations(network: Network, method: Method) -> list[tuple[OperationKind, int]]:
+    """What a step does, in order: each operation's kind and layer."""
     count, first = len(network.layers), network.first_weighted
-    operations: list[tuple[OperationKind, int]] = [("forward", index) for index in range(count)]
-    operations.append(("loss", count - 1))
+    listed: list[tuple[OperationKind, int]] = [("forward", index) for index in range(count)]
+    listed.append(("loss", count - 1))
     if method.trains:
         for index in range(count - 1, first - 1, -1):
             if index > first:
-                operations.append(("error", index))
+                listed.append(("error", index))
             if network.layers[index].has_weights:
-                operations.append(("update", index))
-    return operations
+                listed.append(("update", index))
+    return listed
 
 
 def _last_uses(network: Network, method: Method) -> list[int]:
     """Of each layer, the last operation that works on it: backward if there is one."""
     uses = [0] * len(network.layers)
-    for number, (kind, index) in enumerate(_operations(network, method)):
+    for number, (kind, index) in enumerate(operations(network, method)):
         if kind != "loss":
             uses[index] = number
     return uses
@@ -119,10 +124,10 @@ def _activations(network: Network, method: Method) -> list[Buffer]:
 
 def _rest(network: Network, method: Method) -> list[Buffer]:
     uses = _last_uses(network, method)
-    operations = _operations(network, method)
+    steps = operations(network, method)
     errors = []
     scratches = []
-    for number, (kind, index) in enumerate(operations):
+    for number, (kind, index) in enumerate(steps):
         # The loss makes the error of the last layer, error(l) that of layer l-1.
         made = index if kind == "loss" else index - 1
         if method.trains and kind in ("loss", "error"):
@@ -139,24 +144,42 @@ def _scratch(operation: OperationKind, layer: Layer, method: Method) -> list[int
     """The parts of an operation's scratch, in bytes."""
     if operation == "loss" or not layer.has_weights:
         return []
-    conv = layer.kind == "conv2d"
-    row, block = layer.row_length, layer.weight_count
-    parts = []
+    row, outputs, inputs = layer.row_length, prod(layer.out_shape), prod(layer.in_shape)
+    convolution = layer.kind == "conv2d"
     if operation == "forward":
-        if conv:
-            parts.append(row)
-        if method.scored:
-            parts.append(block if conv else row)
-        if method.dynamic:
-            parts.append(4 * prod(layer.out_shape))
-    elif operation == "error":
-        parts.append(4 * prod(layer.in_shape))
-        if method.scored:
-            parts.append(row)
-    else:
-        parts.append(4 * (block if conv and method.dynamic else row))
-        parts.append(row)
-    return parts
+        whole = 4 * outputs if method.dynamic else 0
+        if not convolution:
+            return [whole, 4 * row, row]
+        return [whole, *_conv2d_lists(layer, layer.in_shape, layer.padding[1], layer.out_shape[1])]
+    if operation == "error":
+        if not convolution:
+            return [4 * inputs, row]
+        padding = layer.kernel[1] - 1 - layer.padding[1]
+        return [
+            4 * inputs,
+            *_conv2d_lists(layer, layer.out_shape, padding, layer.in_shape[1]),
+        ]
+    if not convolution:
+        return [row, 4 * row + 4]
+    height, width, channels = layer.in_shape
+    padded = (height + 2 * layer.padding[0]) * (width + 2 * layer.padding[1]) * channels
+    pairs = padded if channels % 2 else padded // 2
+    gradient = 4 * (layer.weight_count if method.dynamic else row)
+    return [gradient, row, 4 * pairs, 32, 8 * layer.positions, 4 * ERROR_BUDGET + 4]
+
+
+def _conv2d_lists(
+    layer: Layer, source: tuple[int, ...], padding: int, target_width: int
+) -> list[int]:
+    """Lists of kernel-height rows of `source` [H, W, C], lanes, a row of accumulators, a row."""
+    _, width, channels = source
+    height = layer.kernel[0]
+    return [
+        4 * height * (width * channels + width + 2 * padding + 2),
+        2 * LANES * height * layer.kernel[1] * channels,
+        4 * LANES * target_width,
+        layer.row_length,
+    ]
 
 
 def _place(buffers: list[Buffer]) -> tuple[Buffer, ...]:

@@ -1,10 +1,10 @@
 /*
- * Fully connected layer, forward and backward. A convolution at one output position is the same
- * thing on a patch, so conv2d is built on these.
+ * Fully connected layer, forward and backward.
  *
- *   input   int8 [length], weights int8 [rows, length], output [rows].
+ *   input int8 [length], edges of int8 [rows, length], output [rows], error int8 [rows]
  *
- * Buffers must not overlap. No scratch. Sums have at most 2^17 terms of int8 * int8.
+ * Tensors hold -127..127. Sums have at most 2^17 terms. Buffers must not overlap. Scratch is
+ * aligned to 4; it needs no initial value and holds nothing afterwards.
  */
 #ifndef PT_LINEAR_H
 #define PT_LINEAR_H
@@ -12,19 +12,34 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* output = weights * input, as int32. */
-void pt_linear_forward_s32(const int8_t *input, const int8_t *weights, uint32_t length,
-                           uint32_t rows, int32_t *output);
+#include "kernels/pt_edges.h"
+#include "kernels/pt_shape.h"
 
-/* output = clamp(RHU(weights * input, shift)), shift 0..24. Returns how many outputs saturated. */
-uint32_t pt_linear_forward_s8(const int8_t *input, const int8_t *weights, uint32_t length,
-                              uint32_t rows, uint32_t shift, bool relu, int8_t *output);
+/* Bytes: a list of the inputs that are not zero, and one effective row. */
+static inline uint32_t pt_linear_forward_scratch(uint32_t length)
+{
+    return 4u * length + pt_round4(length);
+}
+
+/* Bytes: one effective row. */
+static inline uint32_t pt_linear_error_scratch(uint32_t length)
+{
+    return pt_round4(length);
+}
+
+/* output = effective weights * input, as int32. Scratch: pt_linear_forward_scratch. */
+void pt_linear_forward_s32(const int8_t *input, const struct pt_edges *edges, uint32_t rows,
+                           void *scratch, int32_t *output);
+
+/* The same, requantised: clamp(RHU(., shift)), shift 0..24. Returns how many outputs saturated. */
+uint32_t pt_linear_forward_s8(const int8_t *input, const struct pt_edges *edges, uint32_t rows,
+                              uint32_t shift, bool relu, void *scratch, int8_t *output);
 
 /*
- * accumulator[i] += factor * vector[i], i < length. With a row of weights and that row's error this
- * is the error of the input; with an input and an error it is a row of the gradient.
+ * input_error = transposed effective weights * error, int32 [length], overwritten. Scratch:
+ * pt_linear_error_scratch.
  */
-void pt_linear_accumulate_s32(int32_t factor, const int8_t *vector, uint32_t length,
-                              int32_t *accumulator);
+void pt_linear_error_s32(const int8_t *error, const struct pt_edges *edges, uint32_t rows,
+                         void *scratch, int32_t *input_error);
 
 #endif

@@ -26,6 +26,11 @@ struct pt_shape {
     uint8_t reserved; /* 0 */
 };
 
+static inline uint32_t pt_round4(uint32_t size)
+{
+    return (size + 3u) & ~3u;
+}
+
 static inline uint32_t pt_shape_in_size(const struct pt_shape *shape)
 {
     return (uint32_t)shape->in_h * shape->in_w * shape->in_c;

@@ -32,6 +32,11 @@ enum pt_error {
     PT_ERR_TENSOR = -20,       /* no such tensor now: {tensor, layer} */
     PT_ERR_RANGE = -21,        /* tensor range outside: {offset, count, size} */
     PT_ERR_CHECKPOINT = -22,   /* checkpoint of another model or method, or damaged: {field} */
+    PT_ERR_OPERAND = -23,      /* operand of another size, or outside the window: {operand, offset,
+                                  size, size needed} */
+    PT_ERR_ALIGNMENT = -24,    /* operand not aligned: {operand, offset, alignment} */
+    PT_ERR_OVERLAP = -25,      /* operands share memory: {operand, operand} */
+    PT_ERR_BITMAP = -26,       /* bit set behind the last edge of a row: {row} */
 };
 
 struct pt_detail {

@@ -5,23 +5,6 @@
 
 #include "nn/pt_crc32.h"
 
-uint32_t pt_layer_rows(const struct pt_model_layer *layer)
-{
-    return layer->kind == PT_MAXPOOL2 ? 0u : layer->shape.out_c;
-}
-
-uint32_t pt_layer_row_length(const struct pt_model_layer *layer)
-{
-    switch (layer->kind) {
-    case PT_CONV2D:
-        return pt_shape_patch_size(&layer->shape);
-    case PT_LINEAR:
-        return pt_shape_in_size(&layer->shape);
-    default:
-        return 0u;
-    }
-}
-
 static bool dimension_valid(uint32_t extent)
 {
     return extent >= 1u && extent <= PT_MAX_DIMENSION;
@@ -59,7 +42,20 @@ static bool conv_extent_valid(uint32_t in, uint32_t out, uint32_t kernel, uint32
     return out == (stride == 2u ? steps >> 1 : steps) + 1u;
 }
 
-static bool shape_valid(const struct pt_model_layer *layer)
+/* A tensor padded for a convolution: kernels note places in it in 24 bits, in steps of 16. */
+static bool padded_size_valid(uint32_t height, uint32_t width, uint32_t channels)
+{
+    return height * width <= PT_MAX_PADDED / channels;
+}
+
+static bool conv_sizes_valid(const struct pt_shape *s)
+{
+    return padded_size_valid(s->in_h + 2u * s->padding_h, s->in_w + 2u * s->padding_w, s->in_c) &&
+           padded_size_valid(s->out_h + 2u * (s->kernel_h - 1u - s->padding_h),
+                             s->out_w + 2u * (s->kernel_w - 1u - s->padding_w), s->out_c);
+}
+
+bool pt_layer_shape_valid(const struct pt_model_layer *layer)
 {
     const struct pt_shape *s = &layer->shape;
     if (!sizes_valid(s) || s->reserved != 0u) {
@@ -69,7 +65,8 @@ static bool shape_valid(const struct pt_model_layer *layer)
     case PT_CONV2D:
         return (s->stride == 1u || s->stride == 2u) &&
                conv_extent_valid(s->in_h, s->out_h, s->kernel_h, s->stride, s->padding_h) &&
-               conv_extent_valid(s->in_w, s->out_w, s->kernel_w, s->stride, s->padding_w);
+               conv_extent_valid(s->in_w, s->out_w, s->kernel_w, s->stride, s->padding_w) &&
+               conv_sizes_valid(s);
     case PT_MAXPOOL2:
         return tiles(s, 2) && s->out_h == s->in_h / 2u && s->out_w == s->in_w / 2u &&
                s->out_c == s->in_c;
@@ -89,8 +86,7 @@ static uint32_t larger(uint32_t a, uint32_t b)
     return a > b ? a : b;
 }
 
-/* The most terms that any of the layer's three sums (forward, error, gradient) can have. */
-static uint32_t largest_sum(const struct pt_model_layer *layer)
+uint32_t pt_layer_terms(const struct pt_model_layer *layer)
 {
     const struct pt_shape *s = &layer->shape;
     const uint32_t error_terms = (uint32_t)s->kernel_h * s->kernel_w * s->out_c;
@@ -126,11 +122,11 @@ static int check_layer(const struct pt_model *model, uint32_t index, struct pt_d
         (layer->kind == PT_MAXPOOL2 && layer->relu != 0u) || layer->reserved != 0u) {
         return pt_refuse(detail, PT_ERR_LAYER_KIND, index, layer->kind, layer->relu, 0);
     }
-    if (!shape_valid(layer) || (index > 0u && !chained(&layer[-1].shape, &layer->shape))) {
+    if (!pt_layer_shape_valid(layer) || (index > 0u && !chained(&layer[-1].shape, &layer->shape))) {
         return pt_refuse(detail, PT_ERR_LAYER_SHAPE, index, 0, 0, 0);
     }
     if (layer->kind != PT_MAXPOOL2) {
-        const uint32_t terms = largest_sum(layer);
+        const uint32_t terms = pt_layer_terms(layer);
         if (terms > PT_MAX_TERMS) {
             return pt_refuse(detail, PT_ERR_LAYER_TERMS, index, terms, PT_MAX_TERMS, 0);
         }

@@ -8,6 +8,7 @@
 #ifndef PT_MODEL_H
 #define PT_MODEL_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "kernels/pt_shape.h"
@@ -27,6 +28,7 @@ enum pt_limit {
     PT_MAX_KERNEL = 15,
     PT_MAX_TERMS = 1 << 17,      /* of a sum: 127 * 127 * 2^17 + 2^23 < 2^31 */
     PT_MAX_WEIGHTS = 1 << 22,    /* of a layer */
+    PT_MAX_PADDED = 1 << 20,     /* elements of a convolution's padded input, and of its error */
     PT_MAX_SHIFT = 24,
     PT_MAX_RANGE_BITS = 31,
     PT_MIN_EXPONENT = -24,
@@ -81,12 +83,27 @@ static inline int8_t *pt_model_weights(const struct pt_model *model, uint32_t la
 }
 
 /* Output channels, and weights of one output channel; 0 and 0 for a layer without weights. */
-uint32_t pt_layer_rows(const struct pt_model_layer *layer);
-uint32_t pt_layer_row_length(const struct pt_model_layer *layer);
-
-static inline uint32_t pt_round4(uint32_t size)
+static inline uint32_t pt_layer_rows(const struct pt_model_layer *layer)
 {
-    return (size + 3u) & ~3u;
+    return layer->kind == PT_MAXPOOL2 ? 0u : layer->shape.out_c;
 }
+
+static inline uint32_t pt_layer_row_length(const struct pt_model_layer *layer)
+{
+    switch (layer->kind) {
+    case PT_CONV2D:
+        return pt_shape_patch_size(&layer->shape);
+    case PT_LINEAR:
+        return pt_shape_in_size(&layer->shape);
+    default:
+        return 0u;
+    }
+}
+
+/* True where the geometry is possible: in the limits, and `out` what the kernel makes of `in`. */
+bool pt_layer_shape_valid(const struct pt_model_layer *layer);
+
+/* The most terms that any of the layer's three sums (forward, error, gradient) can have. */
+uint32_t pt_layer_terms(const struct pt_model_layer *layer);
 
 #endif

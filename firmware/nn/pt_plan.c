@@ -2,6 +2,10 @@
 
 #include <stdbool.h>
 
+#include "kernels/pt_conv2d.h"
+#include "kernels/pt_linear.h"
+#include "kernels/pt_update.h"
+
 uint32_t pt_scored_edges(const struct pt_model_layer *layer, uint32_t permille)
 {
     const uint32_t edges = layer->weights_size;
@@ -14,7 +18,7 @@ uint32_t pt_scored_edges(const struct pt_model_layer *layer, uint32_t permille)
 
 uint32_t pt_bitmap_row_size(const struct pt_model_layer *layer)
 {
-    return (pt_layer_row_length(layer) + 7u) / 8u;
+    return pt_bitmap_size(pt_layer_row_length(layer));
 }
 
 uint32_t pt_layer_scores_size(const struct pt_model_layer *layer, const struct pt_method *method)
@@ -91,26 +95,26 @@ static void add_buffer(struct pt_plan *plan, enum pt_memory_kind kind, uint32_t 
 static uint32_t scratch_size(const struct pt_model_layer *layer, uint32_t operation,
                              const struct pt_method *method)
 {
-    const uint32_t row = pt_round4(pt_layer_row_length(layer));
+    const struct pt_shape *shape = &layer->shape;
+    const bool conv2d = layer->kind == PT_CONV2D;
     const bool dynamic = method->kind == PT_NITI_DYNAMIC;
-    const bool masked = pt_method_scores(method);
+    const uint32_t row = pt_layer_row_length(layer);
     if (layer->kind == PT_MAXPOOL2) {
         return 0u;
     }
     switch (operation) {
     case PT_FORWARD:
-        if (layer->kind == PT_CONV2D) {
-            return row + (masked ? pt_round4(layer->weights_size) : 0u) +
-                   (dynamic ? 4u * pt_shape_out_size(&layer->shape) : 0u);
-        }
-        return (masked ? row : 0u) + (dynamic ? 4u * layer->shape.out_c : 0u);
+        return (dynamic ? 4u * pt_shape_out_size(shape) : 0u) +
+               (conv2d ? pt_conv2d_forward_scratch(shape) : pt_linear_forward_scratch(row));
     case PT_ERROR:
-        return 4u * pt_shape_in_size(&layer->shape) + (masked ? row : 0u);
+        return 4u * pt_shape_in_size(shape) +
+               (conv2d ? pt_conv2d_error_scratch(shape) : pt_linear_error_scratch(row));
     case PT_UPDATE:
-        if (layer->kind == PT_CONV2D && dynamic) {
-            return 4u * layer->weights_size + row;
+        if (conv2d) {
+            return 4u * (dynamic ? layer->weights_size : row) + pt_round4(row) +
+                   pt_conv2d_gradient_scratch(shape);
         }
-        return 4u * pt_layer_row_length(layer) + row;
+        return pt_round4(row) + pt_update_linear_scratch(row);
     default:
         return 0u;
     }

@@ -7,6 +7,7 @@
 #include "kernels/pt_maxpool2.h"
 #include "kernels/pt_memory.h"
 #include "kernels/pt_requantize.h"
+#include "kernels/pt_skips.h"
 #include "kernels/pt_update.h"
 #include "nn/pt_loss.h"
 #include "nn/pt_scores.h"
@@ -33,15 +34,6 @@ static uint8_t *scratch_of(const struct pt_trainer *t, const struct pt_operation
                : transient(t, &t->plan.buffer[operation->scratch]);
 }
 
-static struct pt_scores scores_of(const struct pt_trainer *t, uint32_t layer)
-{
-    uint8_t *memory = t->arena + t->plan.blob_size;
-    for (uint32_t l = 0; l < layer; ++l) {
-        memory += pt_layer_scores_size(&t->model.layer[l], &t->method);
-    }
-    return pt_scores_at(memory, &t->model.layer[layer], &t->method);
-}
-
 static bool dynamic(const struct pt_trainer *t)
 {
     return t->method.kind == PT_NITI_DYNAMIC;
@@ -53,47 +45,17 @@ static uint32_t dynamic_shift(uint32_t magnitude)
     return bits > 7u ? bits - 7u : 0u;
 }
 
-/* Rows of effective weights, in order: the mask applied where the method has one. */
-struct row_reader {
-    const int8_t *weights;
-    uint32_t row_length;
-    uint32_t bitmap_row;
-    int32_t threshold;
-    struct pt_scores scores; /* of the rows still to come */
-};
-
-static struct row_reader read_rows(const struct pt_trainer *t, uint32_t layer)
+static struct pt_edges edges_of(const struct pt_trainer *t, uint32_t layer)
 {
-    const struct row_reader reader = {
+    const struct pt_scores scores = t->scores[layer];
+    const struct pt_edges edges = {
         pt_model_weights(&t->model, layer),
-        pt_layer_row_length(&t->model.layer[layer]),
-        pt_bitmap_row_size(&t->model.layer[layer]),
+        scores.score,
+        scores.bitmap,
         t->method.threshold,
-        scores_of(t, layer),
+        pt_layer_row_length(&t->model.layer[layer]),
     };
-    return reader;
-}
-
-/* The next row: in place where nothing is masked, else made in `masked` [row_length]. */
-static const int8_t *next_row(struct row_reader *reader, int8_t *masked)
-{
-    const int8_t *row = reader->weights;
-    reader->weights += reader->row_length;
-    if (reader->scores.score == NULL) {
-        return row;
-    }
-    if (reader->scores.bitmap == NULL) {
-        pt_mask_weights_s8(row, reader->scores.score, reader->threshold, reader->row_length,
-                           masked);
-        reader->scores.score += reader->row_length;
-    } else {
-        reader->scores.score += pt_mask_sparse_weights_s8(row, reader->scores.score,
-                                                          reader->scores.bitmap,
-                                                          reader->threshold,
-                                                          reader->row_length, masked);
-        reader->scores.bitmap += reader->bitmap_row;
-    }
-    return masked;
+    return edges;
 }
 
 /* Requantises accumulators with their own range and notes the exponent. */
@@ -106,53 +68,31 @@ static uint32_t requantize_dynamic(struct pt_trainer *t, const struct pt_model_l
     return pt_requantize_s8(accumulator, count, shift, layer->relu != 0u, output);
 }
 
-static uint32_t forward_conv2d(struct pt_trainer *t, uint32_t l, const int8_t *input,
-                               uint8_t *scratch, int8_t *output)
+/* With dynamic scales the accumulators of the whole layer come first in the scratch. */
+static uint32_t forward_dynamic(struct pt_trainer *t, const struct pt_model_layer *layer,
+                                const int8_t *input, const struct pt_edges *edges,
+                                uint8_t *scratch, int8_t *output)
 {
-    const struct pt_model_layer *layer = &t->model.layer[l];
-    struct row_reader rows = read_rows(t, l);
-    const int8_t *weights = rows.weights;
-    int8_t *patch = (int8_t *)scratch;
-    scratch += pt_round4(rows.row_length);
-    if (pt_method_scores(&t->method)) {
-        int8_t *effective = (int8_t *)scratch;
-        for (uint32_t row = 0; row < layer->shape.out_c; ++row) {
-            next_row(&rows, effective + row * rows.row_length);
-        }
-        weights = effective;
+    int32_t *accumulator = (int32_t *)scratch;
+    void *rest = accumulator + pt_shape_out_size(&layer->shape);
+    if (layer->kind == PT_CONV2D) {
+        pt_conv2d_forward_s32(&layer->shape, input, edges, rest, accumulator);
+    } else {
+        pt_linear_forward_s32(input, edges, layer->shape.out_c, rest, accumulator);
     }
-    if (dynamic(t)) {
-        int32_t *accumulator = (int32_t *)scratch;
-        pt_conv2d_forward_s32(&layer->shape, input, weights, patch, accumulator);
-        return requantize_dynamic(t, layer, accumulator, output);
-    }
-    return pt_conv2d_forward_s8(&layer->shape, input, weights, layer->forward_shift,
-                                layer->relu != 0u, patch, output);
+    return requantize_dynamic(t, layer, accumulator, output);
 }
 
-static uint32_t forward_linear(struct pt_trainer *t, uint32_t l, const int8_t *input,
-                               uint8_t *scratch, int8_t *output)
+static uint32_t forward_static(const struct pt_model_layer *layer, const int8_t *input,
+                               const struct pt_edges *edges, uint8_t *scratch, int8_t *output)
 {
-    const struct pt_model_layer *layer = &t->model.layer[l];
-    struct row_reader rows = read_rows(t, l);
-    const uint32_t outputs = layer->shape.out_c;
     const bool relu = layer->relu != 0u;
-    if (dynamic(t)) {
-        int32_t *accumulator = (int32_t *)scratch;
-        pt_linear_forward_s32(input, rows.weights, rows.row_length, outputs, accumulator);
-        return requantize_dynamic(t, layer, accumulator, output);
+    if (layer->kind == PT_CONV2D) {
+        return pt_conv2d_forward_s8(&layer->shape, input, edges, layer->forward_shift, relu,
+                                    scratch, output);
     }
-    if (!pt_method_scores(&t->method)) {
-        return pt_linear_forward_s8(input, rows.weights, rows.row_length, outputs,
-                                    layer->forward_shift, relu, output);
-    }
-    uint32_t saturated = 0;
-    for (uint32_t row = 0; row < outputs; ++row) {
-        const int8_t *weights = next_row(&rows, (int8_t *)scratch);
-        saturated += pt_linear_forward_s8(input, weights, rows.row_length, 1, layer->forward_shift,
-                                          relu, output + row);
-    }
-    return saturated;
+    return pt_linear_forward_s8(input, edges, layer->shape.out_c, layer->forward_shift, relu,
+                                scratch, output);
 }
 
 static void forward(struct pt_trainer *t, const struct pt_operation *operation)
@@ -166,10 +106,11 @@ static void forward(struct pt_trainer *t, const struct pt_operation *operation)
         pt_maxpool2_forward_s8(&layer->shape, input, output);
         return;
     }
+    const struct pt_edges edges = edges_of(t, l);
     t->exponent += layer->weight_exponent + (dynamic(t) ? 0 : layer->forward_shift);
-    const uint32_t saturated = layer->kind == PT_CONV2D
-                                   ? forward_conv2d(t, l, input, scratch, output)
-                                   : forward_linear(t, l, input, scratch, output);
+    const uint32_t saturated =
+        dynamic(t) ? forward_dynamic(t, layer, input, &edges, scratch, output)
+                   : forward_static(layer, input, &edges, scratch, output);
     t->saturation[l].forward += saturated;
     t->result.saturated += saturated;
 }
@@ -204,16 +145,12 @@ static void error(struct pt_trainer *t, const struct pt_operation *operation)
     }
     const uint32_t count = pt_shape_in_size(&layer->shape);
     int32_t *accumulator = (int32_t *)scratch_of(t, operation);
-    int8_t *masked = (int8_t *)(accumulator + count);
-    struct row_reader rows = read_rows(t, l);
-    memset(accumulator, 0, count * sizeof *accumulator);
-    for (uint32_t row = 0; row < layer->shape.out_c; ++row) {
-        const int8_t *weights = next_row(&rows, masked);
-        if (layer->kind == PT_CONV2D) {
-            pt_conv2d_error_row_s32(&layer->shape, row, output_error, weights, accumulator);
-        } else if (output_error[row] != 0) {
-            pt_linear_accumulate_s32(output_error[row], weights, count, accumulator);
-        }
+    const struct pt_edges edges = edges_of(t, l);
+    if (layer->kind == PT_CONV2D) {
+        pt_conv2d_error_s32(&layer->shape, output_error, &edges, accumulator + count, accumulator);
+    } else {
+        pt_linear_error_s32(output_error, &edges, layer->shape.out_c, accumulator + count,
+                            accumulator);
     }
     const uint32_t shift = dynamic(t) ? dynamic_shift(pt_max_abs_s32(accumulator, count))
                                       : layer->error_shift;
@@ -239,65 +176,124 @@ static uint32_t gradient_shift(const struct pt_shape *shape)
     return shift;
 }
 
-static void gradient_row(const struct pt_trainer *t, uint32_t l, uint32_t row, int32_t *gradient)
+/* The scratch of an update: gradient (convolutions), the row's update elements, the kernel's own. */
+struct update_scratch {
+    int32_t *gradient;
+    int8_t *steps;
+    void *kernel;
+};
+
+static bool whole_gradient(const struct pt_trainer *t, const struct pt_model_layer *layer)
 {
-    const struct pt_model_layer *layer = &t->model.layer[l];
-    const int8_t *input = activation(t, (int32_t)l - 1);
-    const int8_t *output_error = error_of(t, l);
+    return dynamic(t) && layer->kind == PT_CONV2D;
+}
+
+static struct update_scratch update_scratch_of(const struct pt_trainer *t,
+                                               const struct pt_operation *operation)
+{
+    const struct pt_model_layer *layer = &t->model.layer[operation->layer];
+    const uint32_t row_length = pt_layer_row_length(layer);
+    uint8_t *memory = scratch_of(t, operation);
+    struct update_scratch scratch = {(int32_t *)memory, NULL, NULL};
     if (layer->kind == PT_CONV2D) {
-        pt_conv2d_gradient_row_s32(&layer->shape, row, input, output_error, gradient);
-        return;
+        memory += 4u * (dynamic(t) ? layer->weights_size : row_length);
     }
-    const uint32_t count = pt_layer_row_length(layer);
-    memset(gradient, 0, count * sizeof *gradient);
-    pt_linear_accumulate_s32(output_error[row], input, count, gradient);
+    scratch.steps = (int8_t *)memory;
+    scratch.kernel = memory + pt_round4(row_length);
+    return scratch;
+}
+
+static void gradient_row(const struct pt_trainer *t, uint32_t l, uint32_t row, void *scratch,
+                         int32_t *gradient)
+{
+    pt_conv2d_gradient_row_s32(&t->model.layer[l].shape, row, activation(t, (int32_t)l - 1),
+                               error_of(t, l), scratch, gradient);
 }
 
 /* Before the first row: the shift, and for a dynamic convolution the whole gradient. */
-static void start_update(struct pt_trainer *t, uint32_t l, int32_t *gradient)
+static void start_update(struct pt_trainer *t, uint32_t l, const struct update_scratch *scratch)
 {
     const struct pt_model_layer *layer = &t->model.layer[l];
     const uint32_t row_length = pt_layer_row_length(layer);
+    const int8_t *input = activation(t, (int32_t)l - 1);
     uint32_t bits = pt_method_scores(&t->method) ? layer->score_bits : layer->gradient_bits;
-    if (dynamic(t) && layer->kind == PT_CONV2D) {
+    if (layer->kind == PT_CONV2D) {
+        pt_conv2d_gradient_begin(&layer->shape, input, error_of(t, l), scratch->kernel);
+    } else {
+        pt_update_linear_begin(input, row_length, scratch->kernel);
+    }
+    if (whole_gradient(t, layer)) {
         for (uint32_t row = 0; row < layer->shape.out_c; ++row) {
-            gradient_row(t, l, row, gradient + row * row_length);
+            gradient_row(t, l, row, scratch->kernel, scratch->gradient + row * row_length);
         }
-        bits = pt_range_bits(pt_max_abs_s32(gradient, layer->weights_size));
+        bits = pt_range_bits(pt_max_abs_s32(scratch->gradient, layer->weights_size));
     } else if (dynamic(t)) {
         /* A linear gradient has rank one, so its range needs no gradient. */
         bits = pt_range_bits(pt_max_abs_s8(error_of(t, l), layer->shape.out_c) *
-                             pt_max_abs_s8(activation(t, (int32_t)l - 1), row_length));
+                             pt_max_abs_s8(input, row_length));
     }
     t->row = 0;
     t->scored = 0;
     t->row_shift = update_shift(bits, t->method.mu);
 }
 
-/* One row; returns how many elements of `update` it made. */
-static uint32_t update_row(struct pt_trainer *t, uint32_t l, const int32_t *gradient,
-                           int8_t *update, uint32_t *saturated)
+/* One row; `update` may be NULL. Returns how many elements saturated. */
+static uint32_t update_conv2d_row(const struct pt_trainer *t, uint32_t l,
+                                  const struct pt_scores *scores, int8_t *weights,
+                                  const struct update_scratch *scratch, int8_t *update)
 {
     const struct pt_model_layer *layer = &t->model.layer[l];
     const uint32_t row_length = pt_layer_row_length(layer);
-    const uint32_t first = t->row * row_length;
-    int8_t *weights = pt_model_weights(&t->model, l) + first;
-    const struct pt_scores scores = scores_of(t, l);
-    if (scores.score == NULL) {
-        *saturated += pt_update_weights_s8(weights, gradient, row_length, t->row_shift, update);
-        return row_length;
-    }
     const uint32_t halvings = gradient_shift(&layer->shape);
-    if (scores.bitmap == NULL) {
-        *saturated += pt_update_scores_s8(scores.score + first, weights, gradient, row_length,
-                                          halvings, t->row_shift, update);
-        return row_length;
+    const int32_t *gradient = scratch->gradient;
+    if (whole_gradient(t, layer)) {
+        gradient += t->row * row_length;
+    } else {
+        gradient_row(t, l, t->row, scratch->kernel, scratch->gradient);
     }
-    const uint32_t used = pt_update_sparse_scores_s8(
-        scores.score + t->scored, scores.bitmap + t->row * pt_bitmap_row_size(layer), weights,
-        gradient, row_length, halvings, t->row_shift, update, saturated);
-    t->scored += used;
-    return used;
+    if (scores->score == NULL) {
+        return pt_update_weights_s8(weights, gradient, row_length, t->row_shift, update);
+    }
+    if (scores->bitmap == NULL) {
+        return pt_update_scores_s8(scores->score, weights, gradient, row_length, halvings,
+                                   t->row_shift, update);
+    }
+    return pt_update_sparse_scores_s8(scores->score, scores->bitmap, weights, gradient,
+                                      row_length, halvings, t->row_shift, update);
+}
+
+static uint32_t update_linear_row(const struct pt_trainer *t, uint32_t l,
+                                  const struct pt_scores *scores, int8_t *weights,
+                                  const struct update_scratch *scratch, int8_t *update)
+{
+    const uint32_t row_length = pt_layer_row_length(&t->model.layer[l]);
+    const int8_t *input = activation(t, (int32_t)l - 1);
+    const int32_t error = error_of(t, l)[t->row];
+    if (scores->score == NULL) {
+        return pt_update_linear_weights_s8(weights, input, error, row_length, t->row_shift,
+                                           scratch->kernel, update);
+    }
+    if (scores->bitmap == NULL) {
+        return pt_update_linear_scores_s8(scores->score, weights, input, error, row_length,
+                                          t->row_shift, scratch->kernel, update);
+    }
+    return pt_update_linear_sparse_scores_s8(scores->score, scores->bitmap, weights, input, error,
+                                             row_length, t->row_shift, update);
+}
+
+/* Of the layer's scores those of row t->row, the next one. */
+static struct pt_scores row_scores(const struct pt_trainer *t, const struct pt_scores *layer,
+                                   uint32_t row_length)
+{
+    struct pt_scores scores = {NULL, NULL, row_length};
+    if (layer->score != NULL) {
+        scores.score = layer->score + t->scored;
+    }
+    if (layer->bitmap != NULL) {
+        scores.bitmap = layer->bitmap + t->row * pt_bitmap_size(row_length);
+        scores.count = pt_bitmap_count(scores.bitmap, row_length);
+    }
+    return scores;
 }
 
 /* Updates rows until the layer is done or the sink is full. */
@@ -307,26 +303,27 @@ static void update(struct pt_trainer *t, const struct pt_operation *operation, i
     const uint32_t l = operation->layer;
     const struct pt_model_layer *layer = &t->model.layer[l];
     const uint32_t row_length = pt_layer_row_length(layer);
-    const bool whole_gradient = dynamic(t) && layer->kind == PT_CONV2D;
-    int32_t *gradient = (int32_t *)scratch_of(t, operation);
-    int8_t *steps = (int8_t *)(gradient + (whole_gradient ? layer->weights_size : row_length));
+    const struct update_scratch scratch = update_scratch_of(t, operation);
+    const struct pt_scores layer_scores = t->scores[l];
+    int8_t *steps = sink == NULL ? NULL : scratch.steps;
     uint32_t saturated = 0;
     if (!event->unfinished) {
-        start_update(t, l, gradient);
+        start_update(t, l, &scratch);
     }
     event->updates = 0;
     for (; t->row < layer->shape.out_c; ++t->row) {
         if (sink != NULL && sink_size - event->updates < row_length) {
             break;
         }
-        if (!whole_gradient) {
-            gradient_row(t, l, t->row, gradient);
-        }
-        const uint32_t made = update_row(
-            t, l, whole_gradient ? gradient + t->row * row_length : gradient, steps, &saturated);
+        int8_t *weights = pt_model_weights(&t->model, l) + t->row * row_length;
+        const struct pt_scores scores = row_scores(t, &layer_scores, row_length);
+        saturated += layer->kind == PT_CONV2D
+                         ? update_conv2d_row(t, l, &scores, weights, &scratch, steps)
+                         : update_linear_row(t, l, &scores, weights, &scratch, steps);
+        t->scored += scores.count;
         if (sink != NULL) {
-            memcpy(sink + event->updates, steps, made);
-            event->updates += made;
+            memcpy(sink + event->updates, steps, scores.count);
+            event->updates += scores.count;
         }
     }
     event->unfinished = t->row < layer->shape.out_c ? 1u : 0u;
@@ -334,12 +331,23 @@ static void update(struct pt_trainer *t, const struct pt_operation *operation, i
     t->result.saturated += saturated;
 }
 
-void pt_trainer_begin(struct pt_trainer *t, const uint8_t *image, uint32_t label)
+/* Pixels 0..255 become activations 0..127. */
+static void halve_pixels(const uint8_t *image, uint32_t size, int8_t *input)
 {
-    int8_t *input = activation(t, -1);
-    for (uint32_t i = 0; i < t->plan.image_size; ++i) {
+    uint32_t i = 0;
+    if ((uintptr_t)image % 4u == 0u) {
+        for (; i + 4u <= size; i += 4u) {
+            pt_store_word(input + i, pt_load_word(image + i) >> 1 & 0x7f7f7f7fu);
+        }
+    }
+    for (; i < size; ++i) {
         input[i] = (int8_t)(image[i] >> 1);
     }
+}
+
+void pt_trainer_begin(struct pt_trainer *t, const uint8_t *image, uint32_t label)
+{
+    halve_pixels(image, t->plan.image_size, activation(t, -1));
     t->target = label;
     t->exponent = PT_INPUT_EXPONENT;
     t->operation = 0;
@@ -394,7 +402,7 @@ struct pt_result pt_trainer_train(struct pt_trainer *t, const uint8_t *image, ui
     while (t->operation < t->plan.operations) {
         const struct pt_event event = pt_trainer_next(t, NULL, 0);
         /* Without a loss error no update can change anything (docs/numerics.md, section 10). */
-        if (event.kind == PT_LOSS && t->result.loss_norm == 0u) {
+        if (PT_SKIP_ZEROS && event.kind == PT_LOSS && t->result.loss_norm == 0u) {
             end_step(t);
         }
     }
@@ -448,10 +456,12 @@ int pt_trainer_method(struct pt_trainer *t, const struct pt_method *method,
     t->method = *method;
     memset(t->saturation, 0, sizeof t->saturation);
     end_step(t);
+    uint8_t *memory = t->arena + t->plan.blob_size;
     for (uint32_t l = 0; l < t->model.header->layers; ++l) {
-        const struct pt_scores scores = scores_of(t, l);
-        if (scores.count != 0u) {
-            pt_scores_initialise(&scores, &t->model, l, method);
+        t->scores[l] = pt_scores_at(memory, &t->model.layer[l], method);
+        memory += pt_layer_scores_size(&t->model.layer[l], method);
+        if (t->scores[l].count != 0u) {
+            pt_scores_initialise(&t->scores[l], &t->model, l, method);
         }
     }
     t->state = PT_STATE_READY;
@@ -490,7 +500,7 @@ int pt_trainer_tensor(const struct pt_trainer *t, uint32_t kind, uint32_t layer,
         *size = t->plan.image_size;
     } else if (layer < layers) {
         const struct pt_model_layer *entry = &t->model.layer[layer];
-        scores = scores_of(t, layer);
+        scores = t->scores[layer];
         switch (kind) {
         case PT_TENSOR_ACTIVATION:
             buffer = pt_plan_activation(&t->plan, (int32_t)layer);

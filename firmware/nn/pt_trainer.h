@@ -22,6 +22,7 @@
 #include "nn/pt_method.h"
 #include "nn/pt_model.h"
 #include "nn/pt_plan.h"
+#include "nn/pt_scores.h"
 
 enum pt_trainer_state { PT_STATE_EMPTY = 0, PT_STATE_MODEL = 1, PT_STATE_READY = 2 };
 
@@ -54,6 +55,7 @@ struct pt_trainer {
     struct pt_model model;
     struct pt_method method;
     struct pt_plan plan;
+    struct pt_scores scores[PT_MAX_LAYERS]; /* where each layer's lie */
     struct pt_saturation saturation[PT_MAX_LAYERS];
 
     uint32_t target;      /* label of the image in work */

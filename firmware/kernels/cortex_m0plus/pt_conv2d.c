@@ -1,0 +1,624 @@
+#include "kernels/pt_conv2d.h"
+
+#include <stddef.h>
+
+#include "kernels/cortex_m0plus/pt_conv2d_inner.h"
+#include "kernels/pt_memory.h"
+#include "kernels/pt_requantize.h"
+#include "kernels/pt_skips.h"
+#include "kernels/pt_window.h"
+
+enum { MAX_KERNEL = 15, LANE_WORDS = PT_LANES / 2 };
+
+/* A stride-1 or -2 convolution of any tensor with weights in lanes. */
+struct convolution {
+    const int8_t *source; /* [height, width, channels] */
+    uint32_t height;
+    uint32_t width;
+    uint32_t channels;
+    uint32_t kernel_h;
+    uint32_t kernel_w;
+    uint32_t stride;
+    uint32_t padding_h;
+    uint32_t padding_w;
+    uint32_t target_h;
+    uint32_t target_w;
+    uint32_t row_words; /* of one list: entries, index, sum of the magnitudes */
+    uint32_t *lists;    /* kernel_h of them, row y in list y % kernel_h; the lanes follow */
+    uint32_t *lanes;    /* [kernel_h, kernel_w, channels, LANE_WORDS] */
+    int32_t *sums;      /* [target_w, PT_LANES] */
+    int8_t *row;        /* one effective row of edges */
+    uint32_t listed;    /* rows listed so far */
+    uint32_t *next;     /* list of row `listed` */
+    bool negative;      /* a listed value was */
+    bool measured;      /* whether lists hold the sum of their magnitudes */
+};
+
+static void carve(struct convolution *c, void *scratch)
+{
+    c->row_words = c->width * c->channels + c->width + 2u * c->padding_w + 2u;
+    c->lists = scratch;
+    c->lanes = c->lists + c->kernel_h * c->row_words;
+    c->sums = (int32_t *)(c->lanes + c->kernel_h * c->kernel_w * c->channels * LANE_WORDS);
+    c->row = (int8_t *)(c->sums + c->target_w * PT_LANES);
+}
+
+static uintptr_t address_base(const struct convolution *c)
+{
+    return sizeof(void *) == sizeof(uint32_t) ? 0u : (uintptr_t)c->lists;
+}
+
+/* Rows share kernel_h lists, one after the other. */
+static uint32_t *list_after(const struct convolution *c, uint32_t *list)
+{
+    list += c->row_words;
+    return list == c->lanes ? c->lists : list;
+}
+
+/* Appends one element, as the byte that it is, unless it is 0. */
+static uint32_t *list_value(uint32_t *entry, uint32_t offset, uint32_t value)
+{
+    if (!PT_SKIP_ZEROS || value != 0u) {
+        *entry++ = offset | value;
+    }
+    return entry;
+}
+
+/* A step of one element in the lane offset of an entry. */
+enum { ELEMENT = 16 << 8 };
+
+/* These three append a row of pixels, note where each begins, and return all bits there were. */
+static uint32_t list_single(const int8_t *pixel, uint32_t width, uint32_t offset, uint32_t base,
+                            uint32_t **entries, uint32_t *index)
+{
+    uint32_t *entry = *entries;
+    uint32_t bits = 0;
+    for (const uint32_t *end = index + width; index != end; offset += ELEMENT) {
+        const uint32_t value = (uint8_t)*pixel++;
+        *index++ = (uint32_t)(uintptr_t)entry - base;
+        entry = list_value(entry, offset, value);
+        bits |= value;
+    }
+    *entries = entry;
+    return bits;
+}
+
+static uint32_t list_bytes(const int8_t *pixel, uint32_t width, uint32_t channels,
+                           uint32_t offset, uint32_t base, uint32_t **entries, uint32_t *index)
+{
+    uint32_t *entry = *entries;
+    uint32_t bits = 0;
+    for (const uint32_t *end = index + width; index != end;) {
+        *index++ = (uint32_t)(uintptr_t)entry - base;
+        for (const int8_t *next = pixel + channels; pixel != next; offset += ELEMENT) {
+            const uint32_t value = (uint8_t)*pixel++;
+            entry = list_value(entry, offset, value);
+            bits |= value;
+        }
+    }
+    *entries = entry;
+    return bits;
+}
+
+/* Four channels at a time; most words are 0. */
+static uint32_t list_words(const int8_t *pixel, uint32_t width, uint32_t channels,
+                           uint32_t offset, uint32_t base, uint32_t **entries, uint32_t *index)
+{
+    uint32_t *entry = *entries;
+    uint32_t bits = 0;
+    for (const uint32_t *end = index + width; index != end;) {
+        *index++ = (uint32_t)(uintptr_t)entry - base;
+        for (const int8_t *next = pixel + channels; pixel != next; pixel += 4) {
+            const uint32_t word = pt_load_word(pixel);
+            if (!PT_SKIP_ZEROS || word != 0u) {
+                bits |= word;
+                entry = list_value(entry, offset, word & 0xffu);
+                entry = list_value(entry, offset + ELEMENT, word >> 8 & 0xffu);
+                entry = list_value(entry, offset + 2u * ELEMENT, word >> 16 & 0xffu);
+                entry = list_value(entry, offset + 3u * ELEMENT, word >> 24);
+            }
+            offset += 4u * ELEMENT;
+        }
+    }
+    *entries = entry;
+    return bits;
+}
+
+static uint32_t sum_magnitudes(const uint32_t *entry, const uint32_t *end)
+{
+    uint32_t sum = 0;
+    while (entry != end) {
+        sum += pt_abs_s32((int8_t)(uint8_t)*entry++);
+    }
+    return sum;
+}
+
+static void list_next_row(struct convolution *c)
+{
+    const int8_t *pixel = c->source + c->listed * c->width * c->channels;
+    const uint32_t base = (uint32_t)address_base(c);
+    const uint32_t offset = c->padding_w * c->channels * ELEMENT;
+    uint32_t *entry = c->next;
+    uint32_t *index = entry + c->width * c->channels;
+    uint32_t bits;
+    for (uint32_t x = 0; x < c->padding_w; ++x) {
+        *index++ = (uint32_t)(uintptr_t)entry - base;
+    }
+    if (c->channels == 1u) {
+        bits = list_single(pixel, c->width, offset, base, &entry, index);
+    } else if (c->channels % 4u == 0u && (uintptr_t)pixel % 4u == 0u) {
+        bits = list_words(pixel, c->width, c->channels, offset, base, &entry, index);
+    } else {
+        bits = list_bytes(pixel, c->width, c->channels, offset, base, &entry, index);
+    }
+    index += c->width;
+    for (uint32_t x = 0; x <= c->padding_w; ++x) {
+        *index++ = (uint32_t)(uintptr_t)entry - base;
+    }
+    *index = c->measured ? sum_magnitudes(c->next, entry) : PT_ERROR_BUDGET + 1u;
+    c->negative = c->negative || (bits & 0x80808080u) != 0u;
+    c->next = list_after(c, c->next);
+    ++c->listed;
+}
+
+static bool list_empty(const struct convolution *c, const uint32_t *list)
+{
+    const uint32_t *index = list + c->width * c->channels;
+    return index[0] == index[c->width + 2u * c->padding_w];
+}
+
+enum magnitude { NONE, SMALL, LARGE }; /* SMALL: all together fit PT_ERROR_BUDGET */
+
+/* Points `job` at the lists under target row y; says how much there is. */
+static enum magnitude rows_under(struct convolution *c, uint32_t y, struct pt_lanes_row *rows,
+                                 struct pt_lanes_job *job)
+{
+    const uint32_t index_words = c->width + 2u * c->padding_w + 1u;
+    const uint32_t kernel_row = c->kernel_w * c->channels * LANE_WORDS;
+    uint32_t magnitudes = 0;
+    uint32_t begin;
+    uint32_t end;
+    pt_window_clip(y, c->stride, c->padding_h, c->kernel_h, c->height, &begin, &end);
+    const uint32_t first = y * c->stride + begin - c->padding_h;
+    while (c->listed < first + (end - begin)) {
+        list_next_row(c);
+    }
+    job->rows = rows;
+    uint32_t *list = c->lists + first % c->kernel_h * c->row_words;
+    for (uint32_t k = begin; k < end; ++k, list = list_after(c, list)) {
+        if (!PT_SKIP_ZEROS || !list_empty(c, list)) {
+            rows->index = list + c->width * c->channels;
+            magnitudes += rows->index[index_words];
+            rows->lanes = c->lanes + k * kernel_row;
+            ++rows;
+        }
+    }
+    job->rows_end = rows;
+    return job->rows == rows ? NONE : magnitudes <= PT_ERROR_BUDGET ? SMALL : LARGE;
+}
+
+static struct pt_lanes_job start_job(const struct convolution *c)
+{
+    struct pt_lanes_job job = {0};
+    job.kernel_step = 4u * c->kernel_w;
+    job.index_step = 4u * c->stride;
+    job.lane_step = 16u * c->stride * c->channels;
+    job.positions = c->target_w;
+    job.base = address_base(c);
+    return job;
+}
+
+/* A row of accumulators, int32 [target_w, PT_LANES], `step` bytes from one to the next. */
+static void sum_row(const struct convolution *c, enum magnitude magnitude, int32_t *output,
+                    uint32_t step, struct pt_lanes_job *job)
+{
+    job->output = output;
+    job->output_step = step;
+    if (magnitude == SMALL) {
+        pt_lanes_row_small_s32(job);
+    } else if (magnitude == LARGE) {
+        pt_lanes_row_s32(job);
+    } else {
+        for (uint32_t x = 0; x < c->target_w; ++x, output += step / sizeof *output) {
+            memset(output, 0, PT_LANES * sizeof *output);
+        }
+    }
+}
+
+static void restart(struct convolution *c, bool measured)
+{
+    c->measured = measured;
+    c->listed = 0;
+    c->next = c->lists;
+    c->negative = false;
+}
+
+/* Accumulators of channels [begin, begin + count) into target [target_h, target_w, channels]. */
+static void convolve_s32(struct convolution *c, uint32_t count, uint32_t channels,
+                         int32_t *target)
+{
+    struct pt_lanes_job job = start_job(c);
+    struct pt_lanes_row rows[MAX_KERNEL];
+    restart(c, true);
+    for (uint32_t y = 0; y < c->target_h; ++y, target += c->target_w * channels) {
+        const enum magnitude magnitude = rows_under(c, y, rows, &job);
+        if (count == PT_LANES) {
+            sum_row(c, magnitude, target, 4u * channels, &job);
+            continue;
+        }
+        sum_row(c, magnitude, c->sums, 4u * PT_LANES, &job);
+        for (uint32_t x = 0; x < c->target_w; ++x) {
+            for (uint32_t i = 0; i < count; ++i) {
+                target[x * channels + i] = c->sums[x * PT_LANES + i];
+            }
+        }
+    }
+}
+
+static uint32_t convolve_s8(struct convolution *c, uint32_t count, uint32_t channels,
+                            uint32_t shift, bool relu, int8_t *target)
+{
+    struct pt_lanes_job job = start_job(c);
+    struct pt_lanes_row rows[MAX_KERNEL];
+    uint32_t saturated = 0;
+    restart(c, false);
+    job.shift = shift;
+    for (uint32_t y = 0; y < c->target_h; ++y, target += c->target_w * channels) {
+        const enum magnitude magnitude = rows_under(c, y, rows, &job);
+        if (magnitude != NONE && relu && count == PT_LANES && shift != 0u && !c->negative) {
+            job.output = target;
+            job.output_step = channels;
+            pt_lanes_row_relu_s8(&job);
+            continue;
+        }
+        sum_row(c, magnitude, c->sums, 4u * PT_LANES, &job);
+        for (uint32_t x = 0; x < c->target_w; ++x) {
+            saturated += pt_requantize_s8(c->sums + x * PT_LANES, count, shift, relu,
+                                          target + x * channels);
+        }
+    }
+    return saturated + job.saturated;
+}
+
+static struct convolution forward_of(const struct pt_shape *shape, const int8_t *input,
+                                     void *scratch)
+{
+    struct convolution c = {
+        .source = input,
+        .height = shape->in_h,
+        .width = shape->in_w,
+        .channels = shape->in_c,
+        .kernel_h = shape->kernel_h,
+        .kernel_w = shape->kernel_w,
+        .stride = shape->stride,
+        .padding_h = shape->padding_h,
+        .padding_w = shape->padding_w,
+        .target_h = shape->out_h,
+        .target_w = shape->out_w,
+    };
+    carve(&c, scratch);
+    return c;
+}
+
+/* One effective row into its half of the lanes; even channels first. */
+static void pack_row(uint32_t *lanes, const int8_t *row, uint32_t length, uint32_t channel)
+{
+    const int8_t *end = row + length;
+    lanes += channel / 2u;
+    if (channel % 2u == 0u) {
+        for (; row != end; lanes += LANE_WORDS) {
+            *lanes = (uint32_t)(int32_t)*row++;
+        }
+    } else {
+        for (; row != end; lanes += LANE_WORDS) {
+            *lanes += (uint32_t)(int32_t)*row++ << 16;
+        }
+    }
+}
+
+/* The next block of output channels; returns how many there are. */
+static uint32_t pack_channels(const struct convolution *c, struct pt_edges *edges, uint32_t left)
+{
+    const uint32_t count = left < PT_LANES ? left : PT_LANES;
+    if (count < PT_LANES) {
+        memset(c->lanes, 0, edges->row_length * LANE_WORDS * sizeof *c->lanes);
+    }
+    for (uint32_t channel = 0; channel < count; ++channel) {
+        pack_row(c->lanes, pt_edges_next_row(edges, c->row), edges->row_length, channel);
+    }
+    return count;
+}
+
+void pt_conv2d_forward_s32(const struct pt_shape *shape, const int8_t *input,
+                           const struct pt_edges *edges, void *scratch, int32_t *output)
+{
+    struct convolution c = forward_of(shape, input, scratch);
+    struct pt_edges left = *edges;
+    for (uint32_t begin = 0; begin < shape->out_c; begin += PT_LANES) {
+        const uint32_t count = pack_channels(&c, &left, shape->out_c - begin);
+        convolve_s32(&c, count, shape->out_c, output + begin);
+    }
+}
+
+uint32_t pt_conv2d_forward_s8(const struct pt_shape *shape, const int8_t *input,
+                              const struct pt_edges *edges, uint32_t shift, bool relu,
+                              void *scratch, int8_t *output)
+{
+    struct convolution c = forward_of(shape, input, scratch);
+    struct pt_edges left = *edges;
+    uint32_t saturated = 0;
+    for (uint32_t begin = 0; begin < shape->out_c; begin += PT_LANES) {
+        const uint32_t count = pack_channels(&c, &left, shape->out_c - begin);
+        saturated += convolve_s8(&c, count, shape->out_c, shift, relu, output + begin);
+    }
+    return saturated;
+}
+
+/* The weights of one tap and one row: `count` input channels, as PT_LANES. */
+static void pack_tap(uint32_t *lanes, const int8_t *weight, uint32_t count)
+{
+    for (uint32_t i = 0; i < PT_LANES; i += 2u) {
+        const int32_t low = i < count ? weight[i] : 0;
+        const int32_t high = i + 1u < count ? weight[i + 1u] : 0;
+        *lanes++ = (uint32_t)low + ((uint32_t)high << 16);
+    }
+}
+
+static void pack_whole_tap(uint32_t *lanes, const int8_t *weight)
+{
+    lanes[0] = (uint32_t)(int32_t)weight[0] + ((uint32_t)(int32_t)weight[1] << 16);
+    lanes[1] = (uint32_t)(int32_t)weight[2] + ((uint32_t)(int32_t)weight[3] << 16);
+    lanes[2] = (uint32_t)(int32_t)weight[4] + ((uint32_t)(int32_t)weight[5] << 16);
+    lanes[3] = (uint32_t)(int32_t)weight[6] + ((uint32_t)(int32_t)weight[7] << 16);
+}
+
+/* Input channels [begin, begin + count) of all rows, the kernel turned by 180 degrees. */
+static void pack_transposed(const struct convolution *c, const struct pt_shape *shape,
+                            const struct pt_edges *edges, uint32_t begin, uint32_t count)
+{
+    struct pt_edges left = *edges;
+    const uint32_t taps = c->kernel_h * c->kernel_w;
+    const uint32_t step = shape->out_c * LANE_WORDS;
+    uint32_t *last = c->lanes + (taps - 1u) * step;
+    for (uint32_t row = 0; row < shape->out_c; ++row, last += LANE_WORDS) {
+        const int8_t *weight = pt_edges_next_row(&left, c->row) + begin;
+        uint32_t *lanes = last;
+        for (uint32_t tap = 0; tap < taps; ++tap) {
+            if (count == PT_LANES) {
+                pack_whole_tap(lanes, weight);
+            } else {
+                pack_tap(lanes, weight, count);
+            }
+            weight += shape->in_c;
+            lanes -= step;
+        }
+    }
+}
+
+/* The error of a stride-2 convolution is not a convolution: each error spreads its row's weights. */
+static void spread_errors(const struct pt_shape *shape, const int8_t *error,
+                          const struct pt_edges *edges, void *scratch, int32_t *input_error)
+{
+    struct pt_edges left = *edges;
+    memset(input_error, 0, pt_shape_in_size(shape) * sizeof *input_error);
+    for (uint32_t row = 0; row < shape->out_c; ++row) {
+        const int8_t *weights = pt_edges_next_row(&left, scratch);
+        pt_window_accumulate_s32(shape, row, error, weights, true, input_error);
+    }
+}
+
+void pt_conv2d_error_s32(const struct pt_shape *shape, const int8_t *error,
+                         const struct pt_edges *edges, void *scratch, int32_t *input_error)
+{
+    if (shape->stride != 1u) {
+        spread_errors(shape, error, edges, scratch, input_error);
+        return;
+    }
+    struct convolution c = {
+        .source = error,
+        .height = shape->out_h,
+        .width = shape->out_w,
+        .channels = shape->out_c,
+        .kernel_h = shape->kernel_h,
+        .kernel_w = shape->kernel_w,
+        .stride = 1,
+        .padding_h = shape->kernel_h - 1u - shape->padding_h,
+        .padding_w = shape->kernel_w - 1u - shape->padding_w,
+        .target_h = shape->in_h,
+        .target_w = shape->in_w,
+    };
+    carve(&c, scratch);
+    for (uint32_t begin = 0; begin < shape->in_c; begin += PT_LANES) {
+        const uint32_t left = shape->in_c - begin;
+        const uint32_t count = left < PT_LANES ? left : PT_LANES;
+        pack_transposed(&c, shape, edges, begin, count);
+        convolve_s32(&c, count, shape->in_c, input_error + begin);
+    }
+}
+
+/* The scratch of a gradient, in this order. */
+struct gradient {
+    int32_t *pairs; /* the padded input: with even channels two elements a word, else one and its
+                       neighbour to the right, so that a window may begin anywhere */
+    struct pt_position *position;
+    uint32_t *count; /* of positions */
+    uint32_t *list;
+    uint32_t pair_step; /* bytes from one pair of a window to the next */
+    uint32_t row_bytes; /* of a padded row */
+};
+
+static struct gradient gradient_of(const struct pt_shape *shape, void *scratch)
+{
+    const uint32_t row = (shape->in_w + 2u * shape->padding_w) * shape->in_c;
+    const uint32_t words = shape->in_c % 2u == 0u ? row / 2u : row;
+    struct gradient g = {.pairs = (int32_t *)scratch + 1};
+    g.pair_step = shape->in_c % 2u == 0u ? 4u : 8u;
+    g.row_bytes = 4u * words;
+    g.position = (struct pt_position *)(g.pairs + words * (shape->in_h + 2u * shape->padding_h) + 7);
+    g.count = (uint32_t *)(g.position + pt_shape_positions(shape));
+    g.list = g.count + 1;
+    return g;
+}
+
+static void pair_even(int32_t *pair, const int8_t *input, uint32_t width)
+{
+    for (const int8_t *end = input + width; input != end; input += 2) {
+        if (PT_SKIP_ZEROS && (input[0] | input[1]) == 0) {
+            ++pair;
+            continue;
+        }
+        *pair++ = input[0] + input[1] * 65536;
+    }
+}
+
+/* The word in front of the first pair is padding, or the end of the row above that no window uses. */
+static void pair_odd(int32_t *pair, const int8_t *input, uint32_t width)
+{
+    for (const int8_t *end = input + width; input != end; ++pair) {
+        const int32_t value = *input++;
+        if (value != 0) {
+            pair[0] += value;
+            pair[-1] += value * 65536;
+        }
+    }
+}
+
+static void pair_input(const struct pt_shape *shape, const int8_t *input,
+                       const struct gradient *g)
+{
+    const uint32_t width = (uint32_t)shape->in_w * shape->in_c;
+    const bool even = shape->in_c % 2u == 0u;
+    memset(g->pairs - 1, 0, g->row_bytes * (shape->in_h + 2u * shape->padding_h) + 32u);
+    for (uint32_t y = 0; y < shape->in_h; ++y, input += width) {
+        int32_t *row = g->pairs + (y + shape->padding_h) * (g->row_bytes / 4u);
+        if (even) {
+            pair_even(row + shape->padding_w * shape->in_c / 2u, input, width);
+        } else {
+            pair_odd(row + shape->padding_w * shape->in_c, input, width);
+        }
+    }
+}
+
+static uint32_t any_byte(const int8_t *values, const int8_t *end)
+{
+    uint32_t bits = 0;
+    while (values != end) {
+        bits |= (uint8_t)*values++;
+    }
+    return bits;
+}
+
+static uint32_t any_word(const int8_t *values, const int8_t *end)
+{
+    uint32_t bits = 0;
+    do {
+        bits |= pt_load_word(values) | pt_load_word(values + 4);
+        values += 8;
+    } while (values != end);
+    return bits;
+}
+
+/* Notes the positions of one row that have an error. */
+static struct pt_position *list_positions(const struct pt_shape *shape, const int8_t *error,
+                                          uint32_t at, uint32_t pairs, uint32_t pair_step,
+                                          struct pt_position *position)
+{
+    const uint32_t channels = shape->out_c;
+    const uint32_t end = at + channels * shape->out_w;
+    const bool words = ((channels | (uintptr_t)error) & 3u) == 0u && (channels & 7u) == 0u;
+    for (error += at; at != end; at += channels, error += channels, pairs += pair_step) {
+        if (!PT_SKIP_ZEROS || (words ? any_word(error, error + channels)
+                                     : any_byte(error, error + channels)) != 0u) {
+            position->error = at;
+            position->pairs = pairs;
+            ++position;
+        }
+    }
+    return position;
+}
+
+void pt_conv2d_gradient_begin(const struct pt_shape *shape, const int8_t *input,
+                              const int8_t *error, void *scratch)
+{
+    const struct gradient g = gradient_of(shape, scratch);
+    const uint32_t element = shape->in_c % 2u == 0u ? 2u : 4u; /* bytes of pairs for each */
+    const uint32_t step = shape->stride * shape->in_c * element << 8;
+    const uint32_t row = (uint32_t)shape->out_w * shape->out_c;
+    struct pt_position *position = g.position;
+    pair_input(shape, input, &g);
+    for (uint32_t y = 0; y < shape->out_h; ++y) {
+        position = list_positions(shape, error, y * row, y * shape->stride * g.row_bytes << 8,
+                                  step, position);
+    }
+    *g.count = (uint32_t)(position - g.position);
+}
+
+static void add_sums(const int32_t *sums, uint32_t count, int32_t *to)
+{
+    for (uint32_t i = 0; i < count; ++i) {
+        to[i] += sums[i];
+    }
+}
+
+/* One kernel row of `values` elements, twelve or four at a time. */
+static void add_pairs(const struct gradient *g, const uint32_t *end, const int32_t *pairs,
+                      uint32_t values, int32_t *to)
+{
+    int32_t sums[12];
+    while (values != 0u) {
+        const uint32_t most = values > 4u ? 12u : 4u;
+        const uint32_t count = values < most ? values : most;
+        if (most == 12u) {
+            (g->pair_step == 4u ? pt_pairs_6_step4 : pt_pairs_6_step8)(g->list, end, pairs, sums);
+        } else {
+            (g->pair_step == 4u ? pt_pairs_2_step4 : pt_pairs_2_step8)(g->list, end, pairs, sums);
+        }
+        add_sums(sums, count, to);
+        to += count;
+        values -= count;
+        pairs += most / 2u * (g->pair_step / 4u);
+    }
+}
+
+/* A 3x3 kernel on one channel, as first layers have it. */
+static void add_3x3(const struct gradient *g, const uint32_t *end, int32_t *gradient)
+{
+    int32_t sums[12];
+    pt_pairs_3x2_step8(g->list, end, g->pairs, sums, g->row_bytes);
+    for (uint32_t k = 0; k < 3u; ++k) {
+        add_sums(sums + 4u * k, 3, gradient + 3u * k);
+    }
+}
+
+/* Adds the listed errors' part to the gradient of their channel. */
+static void add_list(const struct pt_shape *shape, const struct gradient *g, const uint32_t *end,
+                     int32_t *gradient)
+{
+    const uint32_t kernel_row = (uint32_t)shape->kernel_w * shape->in_c;
+    const int32_t *pairs = g->pairs;
+    if (shape->kernel_h == 3u && kernel_row == 3u) {
+        add_3x3(g, end, gradient);
+        return;
+    }
+    for (uint32_t k = 0; k < shape->kernel_h; ++k) {
+        add_pairs(g, end, pairs, kernel_row, gradient);
+        pairs += g->row_bytes / 4u;
+        gradient += kernel_row;
+    }
+}
+
+void pt_conv2d_gradient_row_s32(const struct pt_shape *shape, uint32_t row, const int8_t *input,
+                                const int8_t *error, void *scratch, int32_t *gradient)
+{
+    (void)input;
+    const struct gradient g = gradient_of(shape, scratch);
+    struct pt_errors errors = {g.position, g.position + *g.count, error + row, g.list};
+    memset(gradient, 0, pt_shape_patch_size(shape) * sizeof *gradient);
+    while (errors.position != errors.end) {
+        pt_list_errors(&errors);
+        if (errors.entry != g.list) {
+            add_list(shape, &g, errors.entry, gradient);
+        }
+        errors.entry = g.list;
+    }
+}

@@ -1,0 +1,585 @@
+/*
+ * The inner loops of the tuned convolution (pt_conv2d_inner.h). Cycles stand beside the
+ * instructions of the loops that matter.
+ */
+#include "kernels/cortex_m0plus/pt_macros.inc"
+#include "kernels/pt_skips.h"
+
+    .equ PT_ERROR_BUDGET, 258
+    .equ JOB_ROWS, 0
+    .equ JOB_ROWS_END, 4
+    .equ JOB_KERNEL_STEP, 8
+    .equ JOB_INDEX_STEP, 12
+    .equ JOB_LANE_STEP, 16
+    .equ JOB_POSITIONS, 20
+    .equ JOB_OUTPUT, 24
+    .equ JOB_OUTPUT_STEP, 28
+    .equ JOB_SHIFT, 32
+    .equ JOB_SATURATED, 36
+
+    /*
+     * On the stack of a row of windows: what moves on with each window, by how much, and the rest.
+     */
+    .equ INDEX_AT, 0     /* x * index_step: where a window begins in an index */
+    .equ INDEX_END, 4    /* and ends */
+    .equ LANES_AT, 8     /* x * lane_step */
+    .equ OUTPUT, 12
+    .equ INDEX_STEP, 16
+    .equ LANE_STEP, 20
+    .equ OUTPUT_STEP, 24
+    .equ OUTPUT_END, 28
+    .equ ROWS, 32
+    .equ ROWS_END, 36
+    .equ ROW, 40         /* the next pt_lanes_row */
+    .equ JOB, 44
+    .equ SPILLED, 48     /* whether SUMS holds anything */
+    .equ SUMS, 52        /* int32 [8] */
+    .equ FRAME, 84
+
+/* \low, \high <- the two sums in \lanes */
+.macro split lanes, low, high
+    mov \high, \lanes
+    sxth \low, \high
+    subs \high, \low
+    asrs \high, #16
+.endm
+
+/* SUMS[\at], SUMS[\at + 1] <- (with \add: +=) the two sums in \lanes, which becomes 0; r6 is 0 */
+.macro spill lanes, at, add
+    split \lanes, r3, r4
+.if \add
+    ldr r5, [sp, #SUMS + 4 * \at]
+    adds r3, r5
+    ldr r5, [sp, #SUMS + 4 * \at + 4]
+    adds r4, r5
+.endif
+    str r3, [sp, #SUMS + 4 * \at]
+    str r4, [sp, #SUMS + 4 * \at + 4]
+    mov \lanes, r6
+.endm
+
+.macro spill_all add
+    movs r6, #0
+    spill r8, 0, \add
+    spill r9, 2, \add
+    spill r10, 4, \add
+    spill r11, 6, \add
+.endm
+
+/* The magnitude of the value in r1 off the budget in r7. */
+.macro charge budget
+.if \budget == 2
+    asrs r3, r1, #31
+    adds r4, r1, r3
+    eors r4, r3
+    subs r7, r4
+.else
+    subs r7, r1
+.endif
+.endm
+
+/*
+ * Begins the next row of a window whose list is not empty: r0 entry, r5 end. r3 is the next
+ * pt_lanes_row, r6 the end of them, r1 and r2 where the window begins and ends; 12 cycles for an
+ * empty list. Falls through behind the last row.
+ */
+.macro find_row found
+1:
+    ldr r5, [r3]                /* 2 */
+    adds r3, #8                 /* 1 */
+    ldr r0, [r5, r1]            /* 2 */
+    ldr r5, [r5, r2]            /* 2 */
+    cmp r0, r5                  /* 1 */
+    bne \found                  /* 1 */
+    cmp r3, r6                  /* 1 */
+    bne 1b                      /* 2 */
+.endm
+
+/*
+ * Sums one window after another into four lane words.
+ *   r0 entry  r1 value  r2 lanes  r3-r6 four lane words  r7 budget
+ *   r8-r11 sums  r12 end of the list  lr lanes of the kernel row
+ * For each element that is not zero and eight channels 23 cycles with budget 1 (no value is
+ * negative), 26 with budget 2 (any sign), 21 with budget 0 (the whole window fits).
+ */
+.macro windows prefix, budget
+    save_all
+    sub sp, #FRAME
+    str r0, [sp, #JOB]
+    ldr r1, [r0, #JOB_ROWS]
+    str r1, [sp, #ROWS]
+    ldr r1, [r0, #JOB_ROWS_END]
+    str r1, [sp, #ROWS_END]
+    ldr r1, [r0, #JOB_INDEX_STEP]
+    str r1, [sp, #INDEX_STEP]
+    ldr r1, [r0, #JOB_LANE_STEP]
+    str r1, [sp, #LANE_STEP]
+    ldr r1, [r0, #JOB_OUTPUT_STEP]
+    str r1, [sp, #OUTPUT_STEP]
+    ldr r2, [r0, #JOB_POSITIONS]
+    muls r1, r2
+    ldr r2, [r0, #JOB_OUTPUT]
+    str r2, [sp, #OUTPUT]
+    adds r1, r2
+    str r1, [sp, #OUTPUT_END]
+    ldr r2, [r0, #JOB_KERNEL_STEP]
+    str r2, [sp, #INDEX_END]
+    movs r1, #0
+    str r1, [sp, #INDEX_AT]
+    str r1, [sp, #LANES_AT]
+
+\prefix\()_window:
+    ldr r3, [sp, #ROWS]
+    ldr r6, [sp, #ROWS_END]
+    find_row \prefix\()_begin
+    b \prefix\()_empty
+
+\prefix\()_begin:
+    movs r7, #0
+    mov r8, r7
+    mov r9, r7
+    mov r10, r7
+    mov r11, r7
+.if \budget
+    str r7, [sp, #SPILLED]
+    movs r7, #PT_ERROR_BUDGET - 255
+    adds r7, #255
+.endif
+
+\prefix\()_row:
+    mov r12, r5
+    subs r3, #4
+    ldm r3!, {r2}
+    str r3, [sp, #ROW]
+    ldr r4, [sp, #LANES_AT]
+    subs r2, r4
+    mov lr, r2
+
+\prefix\()_entry:
+    ldm r0!, {r2}               /* 2 */
+    sxtb r1, r2                 /* 1 */
+    lsrs r2, #8                 /* 1 */
+    add r2, lr                  /* 1 */
+.if \budget
+    charge \budget              /* 1, 4 */
+    bmi \prefix\()_spill        /* 1 */
+.endif
+\prefix\()_add:
+    ldm r2!, {r3-r6}            /* 5 */
+    muls r3, r1                 /* 1 */
+    add r8, r3                  /* 1 */
+    muls r4, r1                 /* 1 */
+    add r9, r4                  /* 1 */
+    muls r5, r1                 /* 1 */
+    add r10, r5                 /* 1 */
+    muls r6, r1                 /* 1 */
+    add r11, r6                 /* 1 */
+    cmp r0, r12                 /* 1 */
+    bne \prefix\()_entry        /* 2 */
+    ldr r3, [sp, #ROW]
+    ldr r6, [sp, #ROWS_END]
+    cmp r3, r6
+    beq \prefix\()_finish
+    ldr r1, [sp, #INDEX_AT]
+    ldr r2, [sp, #INDEX_END]
+    find_row \prefix\()_row
+    b \prefix\()_finish
+
+.if \budget
+/* The value in r1 no longer fits the budget: the lanes move to SUMS and begin anew with it. */
+\prefix\()_spill:
+    ldr r3, [sp, #SPILLED]
+    cmp r3, #0
+    bne \prefix\()_spill_more
+    adds r3, #1
+    str r3, [sp, #SPILLED]
+    spill_all 0
+    b \prefix\()_spill_end
+\prefix\()_spill_more:
+    spill_all 1
+\prefix\()_spill_end:
+    movs r7, #PT_ERROR_BUDGET - 255
+    adds r7, #255
+    charge \budget
+    b \prefix\()_add
+.endif
+
+\prefix\()_finish:
+.endm
+
+/* To the next window, or out; r1 and r2 are where it begins and ends in an index. */
+.macro next_window prefix
+    add r0, sp, #INDEX_AT
+    ldm r0!, {r1-r4}            /* 5 */
+    ldm r0!, {r5-r7}            /* 4 */
+    adds r1, r5
+    adds r2, r5
+    adds r3, r6
+    adds r4, r7
+    subs r0, #OUTPUT_END
+    stm r0!, {r1-r4}            /* 5 */
+    ldr r5, [sp, #OUTPUT_END]
+    cmp r4, r5
+    beq 1f
+    b \prefix\()_window
+1:
+    add sp, #FRAME
+    restore_all
+.endm
+
+.macro store_window
+    ldr r0, [sp, #OUTPUT]
+    split r8, r1, r2
+    split r9, r3, r4
+    stm r0!, {r1-r4}
+    split r10, r1, r2
+    split r11, r3, r4
+    stm r0!, {r1-r4}
+.endm
+
+.macro store_zeros
+    ldr r0, [sp, #OUTPUT]
+    movs r1, #0
+    movs r2, #0
+    movs r3, #0
+    movs r4, #0
+    stm r0!, {r1-r4}
+    stm r0!, {r1-r4}
+.endm
+
+    start_function pt_lanes_row_s32
+    windows s32, 2
+    ldr r0, [sp, #SPILLED]
+    cmp r0, #0
+    bne s32_spilled
+    store_window
+s32_next:
+    next_window s32
+s32_empty:
+    store_zeros
+    b s32_next
+s32_spilled:
+    spill_all 1
+    add r1, sp, #SUMS
+    ldr r0, [sp, #OUTPUT]
+    ldm r1!, {r2-r5}
+    stm r0!, {r2-r5}
+    ldm r1!, {r2-r5}
+    stm r0!, {r2-r5}
+    b s32_next
+    .size pt_lanes_row_s32, . - pt_lanes_row_s32
+
+    start_function pt_lanes_row_small_s32
+    windows small, 0
+    store_window
+small_next:
+    next_window small
+small_empty:
+    store_zeros
+    b small_next
+    .size pt_lanes_row_small_s32, . - pt_lanes_row_small_s32
+
+/*
+ * output[\at], output[\at + 1] = max(RHU(the two sums in \lanes, r1), 0), with r0 the output and
+ * r2 = 0; 20 cycles, 26 with what was spilled. ADCS adds the last bit that ASRS shifted out. Above
+ * 127 the whole window is done again, slowly.
+ */
+.macro requantize_lanes lanes, at, spilled, saturated
+    split \lanes, r3, r4
+.if \spilled
+    ldr r5, [sp, #SUMS + 4 * \at]
+    adds r3, r5
+    ldr r5, [sp, #SUMS + 4 * \at + 4]
+    adds r4, r5
+.endif
+    asrs r3, r1
+    adcs r3, r2
+    asrs r5, r3, #31
+    bics r3, r5
+    asrs r4, r1
+    adcs r4, r2
+    asrs r5, r4, #31
+    bics r4, r5
+    movs r5, r3
+    orrs r5, r4
+    cmp r5, #127
+    bgt \saturated
+    strb r3, [r0, #\at]
+    strb r4, [r0, #\at + 1]
+.endm
+
+.macro requantize_window spilled, saturated
+    requantize_lanes r8, 0, \spilled, \saturated
+    requantize_lanes r9, 2, \spilled, \saturated
+    requantize_lanes r10, 4, \spilled, \saturated
+    requantize_lanes r11, 6, \spilled, \saturated
+.endm
+
+    start_function pt_lanes_row_relu_s8
+    windows relu, 1
+    ldr r0, [sp, #OUTPUT]
+    movs r2, #0
+    ldr r1, [sp, #JOB]
+    ldr r1, [r1, #JOB_SHIFT]
+    ldr r3, [sp, #SPILLED]
+    cmp r3, #0
+    beq 1f
+    b relu_spilled
+1:
+    requantize_window 0, relu_saturated
+relu_next:
+    next_window relu
+relu_empty:
+    ldr r0, [sp, #OUTPUT]
+    movs r2, #0
+    .irp at, 0, 1, 2, 3, 4, 5, 6, 7
+    strb r2, [r0, #\at]
+    .endr
+    b relu_next
+relu_saturated:
+    spill_all 0
+    b relu_slow
+relu_spilled:
+    requantize_window 1, relu_saturated_more
+    b relu_next
+relu_saturated_more:
+    spill_all 1
+relu_slow:
+    add r6, sp, #SUMS
+    movs r7, #8
+relu_one:
+    ldm r6!, {r3}
+    asrs r3, r1
+    adcs r3, r2
+    asrs r5, r3, #31
+    bics r3, r5
+    cmp r3, #127
+    ble 1f
+    ldr r5, [sp, #JOB]
+    ldr r3, [r5, #JOB_SATURATED]
+    adds r3, #1
+    str r3, [r5, #JOB_SATURATED]
+    movs r3, #127
+1:
+    strb r3, [r0]
+    adds r0, #1
+    subs r7, #1
+    bne relu_one
+    b relu_next
+    .size pt_lanes_row_relu_s8, . - pt_lanes_row_relu_s8
+
+/* value in r1, address of its pairs in r2; r0 list, r12 end, lr pairs; 5 cycles */
+.macro next_error
+    ldm r0!, {r2}
+    sxtb r1, r2
+    lsrs r2, #8
+    add r2, lr
+.endm
+
+.macro add_pair pair, sum
+    muls \pair, r1
+    add \sum, \pair
+.endm
+
+.macro store_pair sum
+    split \sum, r4, r5
+    stm r3!, {r4, r5}
+.endm
+
+.macro enter_pairs
+    save_all
+    mov r12, r1
+    mov lr, r2
+    push {r3}
+    movs r3, #0
+    mov r8, r3
+    mov r9, r3
+.endm
+
+/* Six pairs: 28 cycles for each error and 12 products, 32 with a step of 8. */
+.macro six_pairs name, step
+    start_function \name
+    enter_pairs
+    mov r10, r3
+    mov r11, r3
+    movs r6, #0
+    movs r7, #0
+1:
+    next_error                  /* 5 */
+.if \step == 4
+    ldm r2!, {r3-r5}            /* 4 */
+.else
+    ldr r3, [r2, #0]
+    ldr r4, [r2, #8]
+    ldr r5, [r2, #16]
+.endif
+    add_pair r3, r8             /* 2 */
+    add_pair r4, r9             /* 2 */
+    add_pair r5, r10            /* 2 */
+.if \step == 4
+    ldm r2!, {r3-r5}            /* 4 */
+.else
+    ldr r3, [r2, #24]
+    ldr r4, [r2, #32]
+    ldr r5, [r2, #40]
+.endif
+    add_pair r3, r11            /* 2 */
+    muls r4, r1                 /* 1 */
+    adds r6, r4                 /* 1 */
+    muls r5, r1                 /* 1 */
+    adds r7, r5                 /* 1 */
+    cmp r0, r12                 /* 1 */
+    bne 1b                      /* 2 */
+    pop {r3}
+    store_pair r8
+    store_pair r9
+    store_pair r10
+    store_pair r11
+    store_pair r6
+    store_pair r7
+    restore_all
+    .size \name, . - \name
+.endm
+
+/* Two pairs: 15 cycles for each error and 4 products, 16 with a step of 8. */
+.macro two_pairs name, step
+    start_function \name
+    enter_pairs
+1:
+    next_error
+.if \step == 4
+    ldm r2!, {r3, r4}
+.else
+    ldr r3, [r2, #0]
+    ldr r4, [r2, #8]
+.endif
+    add_pair r3, r8
+    add_pair r4, r9
+    cmp r0, r12
+    bne 1b
+    pop {r3}
+    store_pair r8
+    store_pair r9
+    restore_all
+    .size \name, . - \name
+.endm
+
+    six_pairs pt_pairs_6_step4, 4
+    six_pairs pt_pairs_6_step8, 8
+/*
+ * Two pairs in each of three rows: 36 cycles for each error and the 9 products of a 3x3 kernel on
+ * one channel.
+ */
+    start_function pt_pairs_3x2_step8
+    save_all
+    ldr r4, [sp, #36]           /* the fifth argument */
+    mov r12, r1
+    mov lr, r2
+    push {r3}
+    movs r3, #0
+    mov r8, r3
+    mov r9, r3
+    mov r10, r3
+    mov r11, r3
+    movs r6, #0
+    movs r7, #0
+    push {r4}
+1:
+    ldm r0!, {r2}               /* 2 */
+    sxtb r1, r2                 /* 1 */
+    lsrs r2, #8                 /* 1 */
+    add r2, lr                  /* 1 */
+    ldr r5, [sp]                /* 2 */
+    ldr r3, [r2, #0]            /* 2 */
+    ldr r4, [r2, #8]            /* 2 */
+    add_pair r3, r8             /* 2 */
+    add_pair r4, r9             /* 2 */
+    ldr r3, [r2, r5]            /* 2 */
+    adds r2, r5                 /* 1 */
+    ldr r4, [r2, #8]            /* 2 */
+    add_pair r3, r10            /* 2 */
+    add_pair r4, r11            /* 2 */
+    ldr r3, [r2, r5]            /* 2 */
+    adds r2, r5                 /* 1 */
+    ldr r4, [r2, #8]            /* 2 */
+    muls r3, r1                 /* 1 */
+    adds r6, r3                 /* 1 */
+    muls r4, r1                 /* 1 */
+    adds r7, r4                 /* 1 */
+    cmp r0, r12                 /* 1 */
+    bne 1b                      /* 2 */
+    pop {r4}
+    pop {r3}
+    store_pair r8
+    store_pair r9
+    store_pair r10
+    store_pair r11
+    store_pair r6
+    store_pair r7
+    restore_all
+    .size pt_pairs_3x2_step8, . - pt_pairs_3x2_step8
+
+    two_pairs pt_pairs_2_step4, 4
+    two_pairs pt_pairs_2_step8, 8
+
+/*
+ * r0 cursor { position, end, error, entry }: lists the errors that are not zero until the positions
+ * end or the budget does; 20 cycles for each, 9 for a zero.
+ *   r1 entry  r2 error  r3 position  r4 value  r5 pairs  r6 magnitude  r7 budget  r12 end
+ */
+    start_function pt_list_errors
+    push {r0, r4-r7, lr}
+    ldm r0!, {r3-r5}
+    mov r12, r4
+    mov r2, r5
+    ldr r1, [r0]
+    movs r7, #PT_ERROR_BUDGET - 255
+    adds r7, #255
+1:
+    ldm r3!, {r4, r5}           /* 3 */
+    ldrsb r4, [r2, r4]          /* 2 */
+.if PT_SKIP_ZEROS
+    cmp r4, #0                  /* 1 */
+    beq 2f                      /* 1 */
+.endif
+    asrs r0, r4, #31            /* 1 */
+    adds r6, r4, r0             /* 1 */
+    eors r6, r0                 /* 1 */
+.if PT_SKIP_ZEROS == 0
+    bne 3f
+    adds r6, #1                 /* so that the list ends in time */
+3:
+.endif
+    subs r7, r6                 /* 1 */
+    bmi 4f                      /* 1 */
+    uxtb r4, r4                 /* 1 */
+    orrs r5, r4                 /* 1 */
+    stm r1!, {r5}               /* 2 */
+2:
+    cmp r3, r12                 /* 1 */
+    bne 1b                      /* 2 */
+    b 5f
+4:
+    subs r3, #8                 /* this one begins the next list */
+5:
+    pop {r0}
+    str r3, [r0, #0]
+    str r1, [r0, #12]
+    pop {r4-r7, pc}
+    .size pt_list_errors, . - pt_list_errors
+
+/* Bytes of stack, for `picotrain memory`. */
+    .global __stack_pt_lanes_row_s32, __stack_pt_lanes_row_small_s32
+    .global __stack_pt_lanes_row_relu_s8
+    .global __stack_pt_pairs_6_step4, __stack_pt_pairs_6_step8
+    .global __stack_pt_pairs_2_step4, __stack_pt_pairs_2_step8
+    .global __stack_pt_pairs_3x2_step8, __stack_pt_list_errors
+    .set __stack_pt_list_errors, 24
+    .set __stack_pt_pairs_3x2_step8, 44
+    .set __stack_pt_lanes_row_s32, 36 + FRAME
+    .set __stack_pt_lanes_row_small_s32, 36 + FRAME
+    .set __stack_pt_lanes_row_relu_s8, 36 + FRAME
+    .set __stack_pt_pairs_6_step4, 40
+    .set __stack_pt_pairs_6_step8, 40
+    .set __stack_pt_pairs_2_step4, 40
+    .set __stack_pt_pairs_2_step8, 40

@@ -1,0 +1,88 @@
+/*
+ * The inner loops of the tuned convolution: assembly on the Cortex-M0+, C in host/ elsewhere.
+ */
+#ifndef PT_CONV2D_INNER_H
+#define PT_CONV2D_INNER_H
+
+#include <stdint.h>
+
+/*
+ * A list holds the elements of one row of a tensor [width, channels] that are not zero, in order:
+ *
+ *   entry   = lane offset << 8 | (uint8_t)value, lane offset = 16 * (padded column * channels + c)
+ *   index   = where the entries of each padded column begin, then the end: byte addresses less
+ *             `base`, which is 0 where addresses have 32 bits
+ *
+ * Lanes hold the weights of PT_LANES output channels: for each element of a window, in order, four
+ * words w(2j) + w(2j + 1) * 2^16. One multiplication of such a word by a value makes two products;
+ * their sums stay apart while the sum of the values' magnitudes is at most PT_ERROR_BUDGET.
+ */
+struct pt_lanes_row {
+    const uint32_t *index; /* at padded column 0 */
+    const uint32_t *lanes; /* of the kernel row that lies on it */
+};
+
+struct pt_lanes_job {
+    const struct pt_lanes_row *rows; /* the kernel rows inside the tensor, at least one */
+    const struct pt_lanes_row *rows_end;
+    uint32_t kernel_step; /* 4 * kernel_w */
+    uint32_t index_step;  /* 4 * stride */
+    uint32_t lane_step;   /* 16 * stride * channels */
+    uint32_t positions;   /* output positions of the row, at least one */
+    void *output;         /* PT_LANES elements for each position */
+    uint32_t output_step; /* bytes from one position to the next */
+    uint32_t shift;       /* _s8: 1..24 */
+    uint32_t saturated;   /* _s8: counts up */
+    uintptr_t base;
+};
+
+/*
+ * int32 accumulators; values of any sign. `output` is aligned to 4. `small`: the magnitudes of all
+ * values in the lists add up to at most PT_ERROR_BUDGET.
+ */
+void pt_lanes_row_s32(struct pt_lanes_job *job);
+void pt_lanes_row_small_s32(struct pt_lanes_job *job);
+
+/* clamp(RHU(accumulator, shift)) to [0, 127] as int8; no value may be negative. */
+void pt_lanes_row_relu_s8(struct pt_lanes_job *job);
+
+/*
+ * sums[i] = sum over the list of error * pair i, where pairs are words v(2i) + v(2i + 1) * 2^16:
+ * int32 [12] of six pairs, [4] of two. Entries are pair offset << 8 | (uint8_t)error, with the
+ * offset in bytes from `pairs`; the magnitudes of the errors add up to at most PT_ERROR_BUDGET.
+ * `list` is not empty. Pairs lie `step` bytes apart, 4 or 8.
+ */
+void pt_pairs_6_step4(const uint32_t *list, const uint32_t *end, const int32_t *pairs,
+                      int32_t *sums);
+void pt_pairs_6_step8(const uint32_t *list, const uint32_t *end, const int32_t *pairs,
+                      int32_t *sums);
+void pt_pairs_2_step4(const uint32_t *list, const uint32_t *end, const int32_t *pairs,
+                      int32_t *sums);
+void pt_pairs_2_step8(const uint32_t *list, const uint32_t *end, const int32_t *pairs,
+                      int32_t *sums);
+
+/* Three rows of two pairs, each `row_bytes` behind the one before; sums int32 [3, 4]. */
+void pt_pairs_3x2_step8(const uint32_t *list, const uint32_t *end, const int32_t *pairs,
+                        int32_t *sums, uint32_t row_bytes);
+
+/* An output position: its errors begin `error` bytes behind the first. */
+struct pt_position {
+    uint32_t error;
+    uint32_t pairs; /* offset of the pairs under its window << 8 */
+};
+
+/* Where to go on with a list of one channel's errors. */
+struct pt_errors {
+    const struct pt_position *position;
+    const struct pt_position *end; /* not reached */
+    const int8_t *error;           /* of the channel at the first position */
+    uint32_t *entry;               /* room for PT_ERROR_BUDGET entries */
+};
+
+/*
+ * Appends pairs | (uint8_t)error of each position whose error is not zero, until the positions end
+ * or the magnitudes would add up to more than PT_ERROR_BUDGET; moves `position` and `entry` on.
+ */
+void pt_list_errors(struct pt_errors *errors);
+
+#endif

@@ -1,0 +1,215 @@
+#include "kernels/pt_linear.h"
+
+#include <stddef.h>
+
+#include "kernels/cortex_m0plus/pt_linear_inner.h"
+#include "kernels/pt_memory.h"
+#include "kernels/pt_requantize.h"
+#include "kernels/pt_skips.h"
+
+enum { GROUP = 4, ROWS_AT_ONCE = 16 };
+
+/* The inputs that are not zero, in scratch. */
+struct input {
+    const uint32_t *list;
+    const uint32_t *end;
+};
+
+static struct input list_input(const int8_t *values, uint32_t length, uint32_t *list)
+{
+    struct input input = {list, NULL};
+    for (uint32_t k = 0; k < length << 8; k += 1u << 8) {
+        const uint32_t value = (uint8_t)*values++;
+        if (!PT_SKIP_ZEROS || value != 0u) {
+            *list++ = k | value;
+        }
+    }
+    input.end = list;
+    return input;
+}
+
+/* One row, for those that do not fill a group, and the last rows of PRIOT-S. */
+static int32_t sum_one(const struct input *input, const struct pt_edges *edges)
+{
+    int32_t sum = 0;
+    for (const uint32_t *entry = input->list; entry != input->end; ++entry) {
+        const uint32_t k = *entry >> 8;
+        if (edges->scores == NULL || edges->scores[k] >= edges->threshold) {
+            sum += (int8_t)(uint8_t)*entry * edges->weights[k];
+        }
+    }
+    return sum;
+}
+
+/* What the pruned edges of a sparsely scored row would have added; moves the scores on. */
+static int32_t sum_pruned(const int8_t *values, struct pt_edges *edges)
+{
+    int32_t sum = 0;
+    const int8_t *score = edges->scores;
+    for (uint32_t base = 0; base < edges->row_length; base += 8u) {
+        for (uint32_t bits = *edges->bitmap++, i = base; bits != 0u; bits >>= 1, ++i) {
+            if ((bits & 1u) != 0u && *score++ < edges->threshold) {
+                sum += values[i] * edges->weights[i];
+            }
+        }
+    }
+    edges->scores = score;
+    return sum;
+}
+
+static void sum_group(const struct input *input, const struct pt_edges *edges, uint32_t rows,
+                      int32_t *sums)
+{
+    struct pt_rows_job job = {
+        input->list, input->end, edges->weights, edges->scores, edges->row_length,
+        edges->threshold, {0},
+    };
+    if (rows == GROUP && input->list != input->end) {
+        (edges->scores == NULL ? pt_rows4 : pt_rows4_masked)(&job);
+        for (uint32_t row = 0; row < GROUP; ++row) {
+            sums[row] = job.sums[row];
+        }
+        return;
+    }
+    struct pt_edges one = *edges;
+    for (uint32_t row = 0; row < rows; ++row) {
+        sums[row] = sum_one(input, &one);
+        one.weights += one.row_length;
+        if (one.scores != NULL) {
+            one.scores += one.row_length;
+        }
+    }
+}
+
+/* Up to GROUP rows; moves the edges on. */
+static void next_group(const int8_t *values, const struct input *input, struct pt_edges *edges,
+                       uint32_t rows, int32_t *sums)
+{
+    struct pt_edges unmasked = *edges;
+    const bool sparse = edges->bitmap != NULL;
+    if (sparse) {
+        unmasked.scores = NULL;
+    }
+    sum_group(input, &unmasked, rows, sums);
+    for (uint32_t row = 0; row < rows; ++row) {
+        if (sparse) {
+            sums[row] -= sum_pruned(values, edges);
+        } else if (edges->scores != NULL) {
+            edges->scores += edges->row_length;
+        }
+        edges->weights += edges->row_length;
+    }
+}
+
+void pt_linear_forward_s32(const int8_t *input, const struct pt_edges *edges, uint32_t rows,
+                           void *scratch, int32_t *output)
+{
+    const struct input listed = list_input(input, edges->row_length, scratch);
+    struct pt_edges left = *edges;
+    for (uint32_t row = 0; row < rows; row += GROUP) {
+        const uint32_t count = rows - row < GROUP ? rows - row : GROUP;
+        next_group(input, &listed, &left, count, output + row);
+    }
+}
+
+uint32_t pt_linear_forward_s8(const int8_t *input, const struct pt_edges *edges, uint32_t rows,
+                              uint32_t shift, bool relu, void *scratch, int8_t *output)
+{
+    const struct input listed = list_input(input, edges->row_length, scratch);
+    struct pt_edges left = *edges;
+    uint32_t saturated = 0;
+    int32_t sums[GROUP];
+    for (uint32_t row = 0; row < rows; row += GROUP) {
+        const uint32_t count = rows - row < GROUP ? rows - row : GROUP;
+        next_group(input, &listed, &left, count, sums);
+        saturated += pt_requantize_s8(sums, count, shift, relu, output + row);
+    }
+    return saturated;
+}
+
+/* sums += rows of edges, each times its error, that lie on word boundaries. */
+static void add_rows(const struct pt_row_error *rows, const struct pt_row_error *end,
+                     const struct pt_edges *edges, int32_t *sums)
+{
+    const uint32_t threshold = (uint32_t)edges->threshold & 0x7fu;
+    struct pt_columns_job job = {
+        rows, end, sums, edges->row_length, 0, threshold * 0x01010101u,
+    };
+    if (rows == end) {
+        return;
+    }
+    if (edges->scores == NULL) {
+        pt_columns(&job);
+        return;
+    }
+    job.scores = (uint32_t)((uintptr_t)edges->scores - (uintptr_t)edges->weights);
+    if (edges->threshold < 0) {
+        pt_columns_masked_negative(&job);
+    } else {
+        pt_columns_masked_positive(&job);
+    }
+}
+
+static void error_of_words(const int8_t *error, const struct pt_edges *edges, uint32_t rows,
+                           int32_t *input_error)
+{
+    struct pt_row_error listed[ROWS_AT_ONCE];
+    struct pt_row_error *next = listed;
+    const int8_t *weights = edges->weights;
+    for (uint32_t row = 0; row < rows; ++row, weights += edges->row_length) {
+        if (PT_SKIP_ZEROS && error[row] == 0) {
+            continue;
+        }
+        next->error = error[row];
+        next->weights = weights;
+        if (++next == listed + ROWS_AT_ONCE) {
+            add_rows(listed, next, edges, input_error);
+            next = listed;
+        }
+    }
+    add_rows(listed, next, edges, input_error);
+}
+
+/* Rows that are made one by one, because they are sparsely scored or lie anywhere. */
+static void error_of_rows(const int8_t *error, const struct pt_edges *edges, uint32_t rows,
+                          int8_t *row_scratch, int32_t *input_error)
+{
+    struct pt_edges left = *edges;
+    for (uint32_t row = 0; row < rows; ++row) {
+        const int8_t *weights = left.weights;
+        const int32_t factor = error[row];
+        if (PT_SKIP_ZEROS && factor == 0) {
+            if (left.bitmap != NULL) {
+                left.scores += pt_bitmap_count(left.bitmap, left.row_length);
+                left.bitmap += pt_bitmap_size(left.row_length);
+            } else if (left.scores != NULL) {
+                left.scores += left.row_length;
+            }
+            left.weights += left.row_length;
+            continue;
+        }
+        weights = pt_edges_next_row(&left, row_scratch);
+        if (((left.row_length | (uintptr_t)weights) & 3u) == 0u) {
+            const struct pt_row_error made = {factor, weights};
+            const struct pt_edges whole = {weights, NULL, NULL, 0, left.row_length};
+            add_rows(&made, &made + 1, &whole, input_error);
+            continue;
+        }
+        for (uint32_t i = 0; i < left.row_length; ++i) {
+            input_error[i] += factor * weights[i];
+        }
+    }
+}
+
+void pt_linear_error_s32(const int8_t *error, const struct pt_edges *edges, uint32_t rows,
+                         void *scratch, int32_t *input_error)
+{
+    const uintptr_t places = edges->row_length | (uintptr_t)edges->weights |
+                             (uintptr_t)edges->scores;
+    memset(input_error, 0, edges->row_length * sizeof *input_error);
+    if (places % 4u == 0u && edges->bitmap == NULL) {
+        error_of_words(error, edges, rows, input_error);
+    } else {
+        error_of_rows(error, edges, rows, scratch, input_error);
+    }
+}

@@ -1,0 +1,193 @@
+/*
+ * The inner loops of the tuned linear layer (pt_linear_inner.h). Cycles stand beside the
+ * instructions.
+ */
+#include "kernels/cortex_m0plus/pt_macros.inc"
+
+    .equ ROWS_LIST, 0
+    .equ ROWS_END, 4
+    .equ ROWS_WEIGHTS, 8
+    .equ ROWS_SCORES, 12
+    .equ ROWS_LENGTH, 16
+    .equ ROWS_THRESHOLD, 20
+    .equ ROWS_SUMS, 24
+
+/* \sum += value * weight k of one row; with masked = 1 only if its score reaches the threshold */
+.macro add_edge sum, masked
+.if \masked
+    ldrsb r6, [r5, r2]          /* 2 */
+    cmp r6, r7                  /* 1 */
+    blt 2f                      /* 1 */
+.endif
+    ldrsb r3, [r4, r2]          /* 2 */
+    muls r3, r1                 /* 1 */
+    add \sum, r3                /* 1 */
+2:
+.endm
+
+/*
+ * Four rows at once: 26 cycles for each input that is not zero, 42 with masks.
+ *   r0 list  r1 value  r2 k  r3 weight  r4 weights  r5 scores  r6 score  r7 threshold
+ *   r8-r11 sums  r12 length  lr end
+ */
+.macro rows4 name, masked
+    start_function \name
+    save_all
+    push {r0}
+    ldr r1, [r0, #ROWS_END]
+    mov lr, r1
+    ldr r4, [r0, #ROWS_WEIGHTS]
+    ldr r1, [r0, #ROWS_LENGTH]
+    mov r12, r1
+.if \masked
+    ldr r5, [r0, #ROWS_SCORES]
+    ldr r7, [r0, #ROWS_THRESHOLD]
+.endif
+    ldr r0, [r0, #ROWS_LIST]
+    movs r3, #0
+    mov r8, r3
+    mov r9, r3
+    mov r10, r3
+    mov r11, r3
+1:
+    ldm r0!, {r2}               /* 2 */
+    sxtb r1, r2                 /* 1 */
+    lsrs r2, #8                 /* 1 */
+    add_edge r8, \masked        /* 4, 8 */
+    add r2, r12                 /* 1 */
+    add_edge r9, \masked
+    add r2, r12
+    add_edge r10, \masked
+    add r2, r12
+    add_edge r11, \masked
+    cmp r0, lr                  /* 1 */
+    bne 1b                      /* 2 */
+    pop {r0}
+    adds r0, #ROWS_SUMS
+    mov r1, r8
+    mov r2, r9
+    mov r3, r10
+    mov r4, r11
+    stm r0!, {r1-r4}
+    restore_all
+    .size \name, . - \name
+    .global __stack_\name
+    .set __stack_\name, 40
+.endm
+
+    rows4 pt_rows4, 0
+    rows4 pt_rows4_masked, 1
+
+    .equ COLUMNS_ROWS, 0
+    .equ COLUMNS_END, 4
+    .equ COLUMNS_SUMS, 8
+    .equ COLUMNS_LENGTH, 12
+    .equ COLUMNS_SCORES, 16
+    .equ COLUMNS_THRESHOLD, 20
+
+    .equ JOB, 0
+    .equ AT, 4                  /* column */
+    .equ LEFT, 8
+    .equ SUMS, 12
+    .equ TOP_BITS, 16           /* 0x80808080 */
+
+/*
+ * Four columns at once, down all rows: 23 cycles for each row, with masks 33 to 37.
+ *   r0 rows  r1 error  r2 weights, then scratch  r3 column  r4 four weights  r5, r6 scratch
+ *   r7 scores  r8-r11 sums  r12 end  lr minus the threshold in every byte (masked)
+ * Scores of four edges at once: with s the scores and g = (s | 0x80808080) - threshold % 128, the
+ * top bit of a byte of g says that the low seven bits of the score reach those of the threshold. An
+ * edge is pruned where s & ~g (negative threshold) or s | ~g (others) has the top bit set.
+ */
+.macro columns name, masked, positive
+    start_function \name
+    save_all
+    sub sp, #20
+    str r0, [sp, #JOB]
+    ldr r1, [r0, #COLUMNS_END]
+    mov r12, r1
+    ldr r1, [r0, #COLUMNS_LENGTH]
+    str r1, [sp, #LEFT]
+    ldr r1, [r0, #COLUMNS_SUMS]
+    str r1, [sp, #SUMS]
+.if \masked
+    ldr r7, [r0, #COLUMNS_SCORES]
+    ldr r1, [r0, #COLUMNS_THRESHOLD]
+    rsbs r1, r1, #0
+    mov lr, r1
+    ldr r1, =0x80808080
+    str r1, [sp, #TOP_BITS]
+.endif
+    movs r3, #0
+1:
+    ldr r1, [sp, #SUMS]
+    ldr r2, [sp, #JOB]
+    ldr r0, [r2, #COLUMNS_ROWS]
+    ldm r1!, {r2, r4-r6}
+    mov r8, r2
+    mov r9, r4
+    mov r10, r5
+    mov r11, r6
+2:
+    ldm r0!, {r1, r2}           /* 3 */
+    adds r2, r3                 /* 1 */
+    ldr r4, [r2]                /* 2 */
+.if \masked
+    ldr r5, [r2, r7]            /* 2 */
+    ldr r6, [sp, #TOP_BITS]     /* 2 */
+    movs r2, r5                 /* 1 */
+    orrs r2, r6                 /* 1 */
+    add r2, lr                  /* 1: g */
+.if \positive
+    bics r2, r5                 /* 1 */
+    mvns r5, r2                 /* 1 */
+.else
+    bics r5, r2                 /* 1 */
+.endif
+    ands r5, r6                 /* 1 */
+    beq 3f                      /* 2 */
+    lsrs r6, r5, #7
+    subs r2, r5, r6
+    orrs r2, r5                 /* 0xff where pruned */
+    bics r4, r2
+3:
+.endif
+    sxtb r5, r4                 /* 1 */
+    muls r5, r1                 /* 1 */
+    add r8, r5                  /* 1 */
+    lsls r5, r4, #16            /* 1 */
+    asrs r5, #24                /* 1 */
+    muls r5, r1                 /* 1 */
+    add r9, r5                  /* 1 */
+    lsls r5, r4, #8             /* 1 */
+    asrs r5, #24                /* 1 */
+    muls r5, r1                 /* 1 */
+    add r10, r5                 /* 1 */
+    asrs r4, #24                /* 1 */
+    muls r4, r1                 /* 1 */
+    add r11, r4                 /* 1 */
+    cmp r0, r12                 /* 1 */
+    bne 2b                      /* 2 */
+    ldr r0, [sp, #SUMS]
+    mov r1, r8
+    mov r2, r9
+    mov r4, r10
+    mov r5, r11
+    stm r0!, {r1, r2, r4, r5}
+    str r0, [sp, #SUMS]
+    adds r3, #4
+    ldr r1, [sp, #LEFT]
+    subs r1, #4
+    str r1, [sp, #LEFT]
+    bne 1b
+    add sp, #20
+    restore_all
+    .ltorg
+    .size \name, . - \name
+    .global __stack_\name
+    .set __stack_\name, 56
+.endm
+
+    columns pt_columns, 0, 0
+    columns pt_columns_masked_negative, 1, 0
+    columns pt_columns_masked_positive, 1, 1

@@ -1,0 +1,140 @@
+#include "kernels/pt_conv2d.h"
+
+#include <stddef.h>
+
+#include "kernels/pt_memory.h"
+#include "kernels/pt_requantize.h"
+#include "kernels/pt_window.h"
+
+static void gather_patch(const struct pt_shape *shape, uint32_t y, uint32_t x,
+                         const int8_t *input, int8_t *patch)
+{
+    const struct pt_window window = pt_window_at(shape, y, x);
+    const uint32_t kernel_row = (uint32_t)shape->kernel_w * shape->in_c;
+    const uint32_t input_row = (uint32_t)shape->in_w * shape->in_c;
+    const uint32_t rows = window.row_end - window.row_begin;
+    if (window.length != kernel_row || rows != shape->kernel_h) {
+        memset(patch, 0, pt_shape_patch_size(shape));
+    }
+    int8_t *to = patch + window.row_begin * kernel_row + window.kernel_start;
+    const int8_t *from = input + window.input_start;
+    for (uint32_t row = 0; row < rows; ++row) {
+        for (uint32_t i = 0; i < window.length; ++i) {
+            to[i] = from[i];
+        }
+        to += kernel_row;
+        from += input_row;
+    }
+}
+
+static int32_t dot_s8(const int8_t *a, const int8_t *b, uint32_t length)
+{
+    int32_t sum = 0;
+    for (uint32_t i = 0; i < length; ++i) {
+        sum += a[i] * b[i];
+    }
+    return sum;
+}
+
+/* A block of effective rows, then a patch: with masks, rows are made for PT_LANES channels. */
+struct block {
+    const int8_t *rows;
+    uint32_t row_size; /* from one row to the next */
+    int8_t *patch;
+    uint32_t begin; /* channels [begin, end) */
+    uint32_t end;
+};
+
+static struct block next_block(const struct pt_shape *shape, struct pt_edges *edges,
+                               uint32_t begin, void *scratch)
+{
+    const uint32_t length = edges->row_length;
+    const uint32_t left = shape->out_c - begin;
+    const bool masks = edges->scores != NULL;
+    int8_t *patch = scratch;
+    int8_t *masked = patch + pt_round4(length);
+    const struct block block = {
+        masks ? masked : edges->weights,
+        masks ? pt_round4(length) : length,
+        patch,
+        begin,
+        begin + (left < PT_LANES ? left : PT_LANES),
+    };
+    for (uint32_t row = block.begin; row < block.end; ++row) {
+        pt_edges_next_row(edges, masked);
+        masked += masks ? block.row_size : 0u;
+    }
+    return block;
+}
+
+void pt_conv2d_forward_s32(const struct pt_shape *shape, const int8_t *input,
+                           const struct pt_edges *edges, void *scratch, int32_t *output)
+{
+    struct pt_edges left = *edges;
+    const uint32_t length = edges->row_length;
+    for (uint32_t begin = 0; begin < shape->out_c; begin += PT_LANES) {
+        const struct block block = next_block(shape, &left, begin, scratch);
+        int32_t *to = output;
+        for (uint32_t y = 0; y < shape->out_h; ++y) {
+            for (uint32_t x = 0; x < shape->out_w; ++x, to += shape->out_c) {
+                gather_patch(shape, y, x, input, block.patch);
+                for (uint32_t c = block.begin; c < block.end; ++c) {
+                    const int8_t *row = block.rows + (c - block.begin) * block.row_size;
+                    to[c] = dot_s8(block.patch, row, length);
+                }
+            }
+        }
+    }
+}
+
+uint32_t pt_conv2d_forward_s8(const struct pt_shape *shape, const int8_t *input,
+                              const struct pt_edges *edges, uint32_t shift, bool relu,
+                              void *scratch, int8_t *output)
+{
+    struct pt_edges left = *edges;
+    const uint32_t length = edges->row_length;
+    uint32_t saturated = 0;
+    for (uint32_t begin = 0; begin < shape->out_c; begin += PT_LANES) {
+        const struct block block = next_block(shape, &left, begin, scratch);
+        int8_t *to = output;
+        for (uint32_t y = 0; y < shape->out_h; ++y) {
+            for (uint32_t x = 0; x < shape->out_w; ++x, to += shape->out_c) {
+                gather_patch(shape, y, x, input, block.patch);
+                for (uint32_t c = block.begin; c < block.end; ++c) {
+                    const int8_t *row = block.rows + (c - block.begin) * block.row_size;
+                    to[c] = pt_requantize_s32(dot_s8(block.patch, row, length), shift, relu,
+                                              &saturated);
+                }
+            }
+        }
+    }
+    return saturated;
+}
+
+void pt_conv2d_error_s32(const struct pt_shape *shape, const int8_t *error,
+                         const struct pt_edges *edges, void *scratch, int32_t *input_error)
+{
+    struct pt_edges left = *edges;
+    memset(input_error, 0, pt_shape_in_size(shape) * sizeof *input_error);
+    for (uint32_t row = 0; row < shape->out_c; ++row) {
+        const int8_t *weights = pt_edges_next_row(&left, scratch);
+        pt_window_accumulate_s32(shape, row, error, weights, true, input_error);
+    }
+}
+
+void pt_conv2d_gradient_begin(const struct pt_shape *shape, const int8_t *input,
+                              const int8_t *error, void *scratch)
+{
+    (void)shape;
+    (void)input;
+    (void)error;
+    (void)scratch;
+}
+
+void pt_conv2d_gradient_row_s32(const struct pt_shape *shape, uint32_t row, const int8_t *input,
+                                const int8_t *error, void *scratch, int32_t *gradient)
+{
+    (void)scratch;
+    memset(gradient, 0, pt_shape_patch_size(shape) * sizeof *gradient);
+    pt_window_accumulate_s32(shape, row, error, input, false, gradient);
+}

@@ -1,0 +1,52 @@
+#include "kernels/pt_window.h"
+
+#include "kernels/pt_skips.h"
+
+struct pt_window pt_window_at(const struct pt_shape *shape, uint32_t y, uint32_t x)
+{
+    struct pt_window window;
+    uint32_t column_begin;
+    uint32_t column_end;
+    pt_window_clip(y, shape->stride, shape->padding_h, shape->kernel_h, shape->in_h,
+                   &window.row_begin, &window.row_end);
+    pt_window_clip(x, shape->stride, shape->padding_w, shape->kernel_w, shape->in_w,
+                   &column_begin, &column_end);
+    window.kernel_start = column_begin * shape->in_c;
+    window.length = (column_end - column_begin) * shape->in_c;
+    const uint32_t in_y = y * shape->stride + window.row_begin - shape->padding_h;
+    const uint32_t in_x = x * shape->stride + column_begin - shape->padding_w;
+    window.input_start = (in_y * shape->in_w + in_x) * shape->in_c;
+    return window;
+}
+
+static void accumulate(int32_t factor, const int8_t *vector, uint32_t length, int32_t *sums)
+{
+    for (uint32_t i = 0; i < length; ++i) {
+        sums[i] += factor * vector[i];
+    }
+}
+
+void pt_window_accumulate_s32(const struct pt_shape *shape, uint32_t row, const int8_t *error,
+                              const int8_t *from, bool from_kernel, int32_t *to)
+{
+    const uint32_t kernel_row = (uint32_t)shape->kernel_w * shape->in_c;
+    const uint32_t input_row = (uint32_t)shape->in_w * shape->in_c;
+    error += row;
+    for (uint32_t y = 0; y < shape->out_h; ++y) {
+        for (uint32_t x = 0; x < shape->out_w; ++x, error += shape->out_c) {
+            const int32_t factor = *error;
+            if (PT_SKIP_ZEROS && factor == 0) {
+                continue;
+            }
+            const struct pt_window window = pt_window_at(shape, y, x);
+            uint32_t in_kernel = window.row_begin * kernel_row + window.kernel_start;
+            uint32_t in_input = window.input_start;
+            for (uint32_t k = window.row_begin; k < window.row_end; ++k) {
+                accumulate(factor, from + (from_kernel ? in_kernel : in_input), window.length,
+                           to + (from_kernel ? in_input : in_kernel));
+                in_kernel += kernel_row;
+                in_input += input_row;
+            }
+        }
+    }
+}
