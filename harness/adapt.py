@@ -29,7 +29,7 @@ CLOCK_HZ = 125_000_000
 class AdaptOptions:
     """What to adapt to. Samples of None: 1,024, or as many as the data set has.
 
-    `mu` is a schedule: its values are spread evenly over the epochs.
+    `mu` is a schedule: its values are spread evenly over the epochs. `kernels` is for the record.
     """
 
     target: str
@@ -42,6 +42,7 @@ class AdaptOptions:
     train_samples: int | None = None
     test_samples: int | None = None
     evaluate_on: str = "test"
+    kernels: str | None = None
 
 
 @dataclass
@@ -67,6 +68,7 @@ class AdaptResult:
     train_samples: int
     test_samples: int
     evaluated_on: str
+    kernels: str | None = None
     accuracy_before: float | None = None
     accuracy_best: float | None = None
     accuracy_final: float | None = None
@@ -187,6 +189,7 @@ def adapt(
         train_samples=len(train.labels),
         test_samples=len(test.labels),
         evaluated_on=options.evaluate_on,
+        kernels=options.kernels,
         versions=versions(options.target),
     )
     training, inference = _CycleMeter(device), _CycleMeter(device)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,3 +48,9 @@ def table(rows: Sequence[Sequence[str]], header: Sequence[str]) -> str:
 
     ruler = "  ".join("-" * width for width in widths)
     return "\n".join([render(header), ruler, *map(render, rows)])
+
+
+def ram_line(parts: Mapping[str, int | None]) -> str:
+    """One line with the bytes of each part of RAM that is known."""
+    known = {name: size for name, size in parts.items() if size is not None}
+    return "RAM bytes  " + "  ".join(f"{name} {size:,}" for name, size in known.items())

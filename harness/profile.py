@@ -9,8 +9,12 @@ from harness import cycles
 from harness.adapt import CLOCK_HZ
 from harness.cycles import BlockCount, CallNode
 from harness.datasets import Split
-from harness.errors import UserError
+from harness.device import BatchResult, state_sha256
+from harness.errors import DeviceFailure, UserError
 from harness.mailbox import MailboxDevice
+
+FLOOR = 1.25
+"""Cycles per MAC that dense arithmetic cannot beat, up to 1.5 by shape: docs/cycle-model.md."""
 
 _PHASES = {"PT_FORWARD": "forward", "PT_LOSS": "loss", "PT_ERROR": "error", "PT_UPDATE": "update"}
 
@@ -26,6 +30,8 @@ class PhaseCycles:
     macs: int
     """Multiply-accumulates of the dense operation; 0 where it has none."""
     cycles_per_mac: float | None
+    floor_ratio: float | None
+    """`cycles_per_mac` over the floor; skipped terms can make it less than 1."""
 
 
 @dataclass(frozen=True)
@@ -33,13 +39,17 @@ class Profile:
     """Mean cycles per image.
 
     `train` skips the backward pass of images without a loss error, as the device does; `phases`
-    come from steps run one operation a command, where nothing is skipped.
+    come from steps run one operation a command, where no operation is skipped.
     """
 
     images: int
     train: float | None
     infer: float
     phases: list[PhaseCycles]
+    predictions: list[int]
+    """Of the images before any training."""
+    state_sha256: str
+    """The weights and scores after training on all images once."""
     dispatch: float
     """Cycles of one empty command: the mailbox's own."""
     ram_bytes: dict[str, int | None]
@@ -47,6 +57,14 @@ class Profile:
     @staticmethod
     def milliseconds(cycle_count: float) -> float:
         return cycle_count / CLOCK_HZ * 1000
+
+    @property
+    def all_operations(self) -> float:
+        return sum(entry.cycles for entry in self.phases)
+
+    def macs(self, train: bool) -> int:
+        """The dense multiply-accumulates of a training step, or of an inference."""
+        return sum(entry.macs for entry in self.phases if train or entry.phase == "forward")
 
 
 @dataclass(frozen=True)
@@ -60,7 +78,31 @@ class Samples:
 def _phase(layer: Layer, index: int, phase: str, spent: float) -> PhaseCycles:
     # Forward, input error and gradient multiply the same pairs, in another order.
     macs = 0 if phase == "loss" or not layer.has_weights else layer.macs
-    return PhaseCycles(index, layer.kind, phase, spent, macs, spent / macs if macs else None)
+    each = spent / macs if macs else None
+    return PhaseCycles(index, layer.kind, phase, spent, macs, each, floor_ratio(spent, macs))
+
+
+def floor_ratio(spent: float, macs: int) -> float | None:
+    """Cycles per MAC over the floor; None without MACs."""
+    return spent / macs / FLOOR if macs else None
+
+
+def require_same_results(skipping: Profile, dense: Profile) -> None:
+    """Raise DeviceFailure unless both predict and learn the same, by the same operations."""
+    for what, one, other in (
+        ("operations", _operations(skipping), _operations(dense)),
+        ("predictions", skipping.predictions, dense.predictions),
+        ("weights and scores", skipping.state_sha256, dense.state_sha256),
+    ):
+        if one != other:
+            raise DeviceFailure(
+                f"with and without skipped zeros the device has other {what}: {one} and {other}; "
+                "compare both with `picotrain verify`"
+            )
+
+
+def _operations(profile: Profile) -> list[tuple[int, str]]:
+    return [(entry.layer, entry.phase) for entry in profile.phases]
 
 
 def _sample(device: MailboxDevice) -> Samples:
@@ -74,15 +116,16 @@ def _measure(device: MailboxDevice) -> int:
     return cycles.total(device.blocks() or [])
 
 
-def _record(device: MailboxDevice, images: Split, train: bool) -> Samples:
+def _record(device: MailboxDevice, images: Split, train: bool) -> tuple[Samples, BatchResult]:
     run = device.train if train else device.evaluate
     before = _sample(device)
-    run(images.images, images.labels)
+    result = run(images.images, images.labels)
     after = _sample(device)
-    return Samples(
+    samples = Samples(
         cycles.difference(after.blocks, before.blocks),
         cycles.call_difference(after.calls, before.calls),
     )
+    return samples, result
 
 
 def profile(
@@ -92,12 +135,13 @@ def profile(
     count = len(images.labels)
     device.load_model(network)
     device.set_method(method)
-    samples = _record(device, images, train=False)
+    samples, predicted = _record(device, images, train=False)
     infer = cycles.total(samples.blocks) / count
     train = None
     if method.trains:
-        samples = _record(device, images, train=True)
+        samples, _ = _record(device, images, train=True)
         train = cycles.total(samples.blocks) / count
+    state = state_sha256(device, network)
 
     device.set_method(method)
     sums: dict[tuple[int, str], int] = {}
@@ -121,4 +165,6 @@ def profile(
         for (layer, phase), spent in sums.items()
     ]
     ram = device.memory().by_part()
-    return Profile(count, train, infer, phases, float(dispatch), ram), samples
+    predictions = [int(one) for one in predicted.predictions]
+    result = Profile(count, train, infer, phases, predictions, state, float(dispatch), ram)
+    return result, samples

@@ -1,36 +1,48 @@
-"""A profile as people and other tools want it: tables by layer, function or line, and files."""
+"""A profile as people and other tools want it: tables, by layer down to instruction, and files."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from harness import exports
-from harness.costs import Costs, attribute, call_costs
+from harness.costs import UNKNOWN, Costs, attribute, call_costs
+from harness.disassembly import disassemble
 from harness.elf import Elf
 from harness.output import table, write_json, write_text
-from harness.profile import Profile, Samples
+from harness.profile import Profile, Samples, floor_ratio
 
-VIEWS = ("layer", "function", "line")
+VIEWS = ("layer", "function", "line", "instruction")
 _MOST_LINES = 30
+_MOST_INSTRUCTIONS = 30
 
 
-def by_layer(profile: Profile) -> str:
-    """Cycles, time and cycles per MAC of each operation, an image."""
+def by_layer(profile: Profile, dense: Profile | None = None) -> str:
+    """Cycles, time, cycles per MAC of each operation, an image; then those of `dense` beside."""
+    header = ["per image", "kind", "MACs", "cycles", "ms", "cycles/MAC", "x floor"]
+    if dense is not None:
+        header += ["no skips", "ms", "cycles/MAC", "x floor"]
 
-    def row(name: str, kind: str, count: float, macs: int = 0) -> list[str]:
-        each = f"{count / macs:.2f}" if macs else ""
-        milliseconds = f"{Profile.milliseconds(count):.3f}"
-        return [name, kind, f"{count:,.0f}", milliseconds, f"{macs:,}" if macs else "", each]
+    def row(name: str, kind: str, macs: int, *counts: float) -> list[str]:
+        cells = [name, kind, f"{macs:,}" if macs else ""]
+        for count in counts:
+            cells += [f"{count:,.0f}", f"{Profile.milliseconds(count):.3f}"]
+            ratio = floor_ratio(count, macs)
+            cells += ["", ""] if ratio is None else [f"{count / macs:.2f}", f"{ratio:.2f}"]
+        return cells
 
-    rows = [
-        row(f"layer {entry.layer} {entry.phase}", entry.kind, entry.cycles, entry.macs)
-        for entry in profile.phases
-    ]
-    rows.append(row("all operations", "", sum(entry.cycles for entry in profile.phases)))
-    rows.append(row("inference", "", profile.infer))
-    if profile.train is not None:
-        rows.append(row("training", "", profile.train))
-    return table(rows, ["per image", "kind", "cycles", "ms", "MACs", "cycles/MAC"])
+    both = [profile] if dense is None else [profile, dense]
+    rows = []
+    for entries in zip(*(one.phases for one in both), strict=True):
+        first = entries[0]
+        name = f"layer {first.layer} {first.phase}"
+        rows.append(row(name, first.kind, first.macs, *(entry.cycles for entry in entries)))
+    step, inference = profile.macs(train=True), profile.macs(train=False)
+    rows.append(row("all operations", "", step, *(one.all_operations for one in both)))
+    rows.append(row("inference", "", inference, *(one.infer for one in both)))
+    trained = [one.train for one in both if one.train is not None]
+    if trained:
+        rows.append(row("training", "", step, *trained))
+    return table(rows, header)
 
 
 def by_function(samples: Samples, elf: Elf, images: int) -> str:
@@ -62,6 +74,38 @@ def by_line(samples: Samples, elf: Elf, images: int) -> str:
         for name, count in shown
     ]
     return table(rows, ["line", "cycles an image", "share"])
+
+
+def by_instruction(samples: Samples, elf: Elf) -> str:
+    """The instructions with the most cycles, of all images together, so that all add up exactly.
+
+    The text of an instruction is empty where no objdump is installed.
+    """
+    costs = attribute(samples.blocks, elf)
+    order = sorted(costs.instructions, key=lambda one: (-one.cycles, one.address))
+    shown, rest = order[:_MOST_INSTRUCTIONS], order[_MOST_INSTRUCTIONS:]
+    texts = disassemble(elf.path) if shown else {}
+
+    def share(cycles: int) -> str:
+        return f"{100 * cycles / costs.total:.1f}%"
+
+    rows = [
+        [
+            f"0x{one.address:08x}",
+            texts.get(one.address, ""),
+            one.function,
+            UNKNOWN if one.file == UNKNOWN else f"{one.file}:{one.line}",
+            f"{one.cycles:,}",
+            share(one.cycles),
+            f"{one.executions:,}",
+        ]
+        for one in shown
+    ]
+    for name, group in ((f"{len(rest)} others", rest), ("total", costs.instructions)):
+        cycles, executions = sum(c.cycles for c in group), sum(c.executions for c in group)
+        rows.append([name, "", "", "", f"{cycles:,}", share(cycles), f"{executions:,}"])
+    header = ["address", "instruction", "function", "line", "cycles in all", "share", "ran"]
+    return table(rows, header)
 
 
 def write_callgrind(path: Path, samples: Samples, elf: Elf, title: str) -> None:

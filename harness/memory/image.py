@@ -15,12 +15,15 @@ from typing import Any, Literal
 from elftools.common.exceptions import ELFError
 from elftools.elf.elffile import ELFFile
 
-from harness import firmware
 from harness.elf import open_elf
 from harness.errors import BuildFailure
 
-OBJECTS = firmware.BUILD / "cortex-m0plus"
 SRAM = 0x20000000
+_DECLARED = "__stack_"
+_STUBS = "linker stubs"
+_MAP_HEAD = "Linker script and memory map"
+_OBJECT = re.compile(r".*/(cortex-m0plus[^/]*)/(.+)")
+"""Our objects in the linker map: the folder of a set of kernels, and the path in it."""
 
 PartKind = Literal["function", "object", "constants", "padding", "fill"]
 
@@ -99,11 +102,16 @@ class _Input:
 
 
 class Image:
-    """A linked Cortex-M0+ image with its map and its objects' .su files, which lie beside them."""
+    """A linked Cortex-M0+ image with its map and its objects' .su files, which lie beside them.
 
-    def __init__(self, elf: Path, map_file: Path | None = None, objects: Path = OBJECTS) -> None:
+    `objects` is by default the folder beside the image's own that the map names.
+    """
+
+    def __init__(
+        self, elf: Path, map_file: Path | None = None, objects: Path | None = None
+    ) -> None:
         self.path = elf
-        self._objects = objects
+        self._folder = objects
         self._map = map_file or elf.with_suffix(".map")
         try:
             self._elf: Any = ELFFile(BytesIO(elf.read_bytes()))
@@ -129,21 +137,35 @@ class Image:
         return int(section["sh_addr"])
 
     @cached_property
+    def _map_text(self) -> str:
+        try:
+            text = self._map.read_text()
+        except OSError as error:
+            raise BuildFailure(f"{self._map}: no map ({error}); run `make firmware`") from error
+        if _MAP_HEAD not in text:
+            raise BuildFailure(f"{self._map}: not a map of GNU ld; run `make firmware`")
+        # Before the head ld lists what it left out.
+        return text.split(_MAP_HEAD, 1)[1]
+
+    @cached_property
+    def objects(self) -> Path:
+        """The folder of the objects, as the parts name them."""
+        if self._folder is not None:
+            return self._folder
+        found = _OBJECT.search(self._map_text)
+        if found is None:
+            raise BuildFailure(f"{self._map}: names no object of ours; run `make firmware`")
+        return self.path.parent.parent / found[1]
+
+    @cached_property
     def inputs(self) -> list[_Input]:
         """The input sections in memory, by address, from the linker map.
 
         The map, not DWARF: compile units have no ranges for libgcc's assembler, switch tables and
         the linker's fill, so that sections would not add up.
         """
-        try:
-            text = self._map.read_text()
-        except OSError as error:
-            raise BuildFailure(f"{self._map}: no map ({error}); run `make firmware`") from error
-        head = "Linker script and memory map"
-        if head not in text:
-            raise BuildFailure(f"{self._map}: not a map of GNU ld; run `make firmware`")
-        # Before the head ld lists what it left out. Long names have their numbers on a new line.
-        body = re.sub(r"^( ?\.\S+)\n +0x", r"\1 0x", text.split(head, 1)[1], flags=re.MULTILINE)
+        # Long names have their numbers on a new line.
+        body = re.sub(r"^( ?\.\S+)\n +0x", r"\1 0x", self._map_text, flags=re.MULTILINE)
         names = {section.name for section in self._allocated}
         entry = re.compile(r" (\.\S+)\s+0x([0-9a-f]+)\s+0x([0-9a-f]+) (\S.*)")
         found, within = [], False
@@ -294,9 +316,28 @@ class Image:
                 frames[address] = size
         return frames
 
+    @cached_property
+    def declared_frames(self) -> dict[int, int]:
+        """Function address -> bytes by the absolute symbol __stack_NAME beside its assembler."""
+        declared = {
+            symbol.name.removeprefix(_DECLARED): int(symbol["st_value"])
+            for symbol in self._elf.get_section_by_name(".symtab").iter_symbols()
+            if symbol.name.startswith(_DECLARED) and symbol["st_shndx"] == "SHN_ABS"
+        }
+        return {
+            address: declared[name]
+            for address, (name, _) in self.functions.items()
+            if name in declared
+        }
+
+    def is_foreign(self, function: int) -> bool:
+        """Whether a function is of libgcc or the linker's (a veneer), which tell no stack."""
+        held = self._input_at(function)
+        return held is not None and (held.object.endswith(")") or held.object == _STUBS)
+
     def _su(self, name: str) -> dict[str, int]:
-        file = (self._objects / name).with_suffix(".su")
-        if not file.is_file():  # libgcc, or assembler: the machine code tells as much
+        file = (self.objects / name).with_suffix(".su")
+        if not file.is_file():  # libgcc, the linker, or assembler
             return {}
         frames = {}
         for line in file.read_text().splitlines():
@@ -309,8 +350,8 @@ class Image:
 
 def _short(file: str) -> str:
     """An object as people know it, without this machine's folders."""
-    _, mark, rest = file.rpartition("/cortex-m0plus/")
-    return rest if mark else file.rsplit("/", 1)[-1]
+    ours = _OBJECT.fullmatch(file)
+    return ours[2] if ours else file.rsplit("/", 1)[-1]
 
 
 def _spans(spans: Iterable[Span], start: int) -> tuple[Span, ...]:

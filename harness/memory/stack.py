@@ -12,7 +12,7 @@ from harness.memory.image import Image
 EXCEPTION_FRAME = 36
 """Eight words, and one more where the stack was not aligned to 8 bytes."""
 
-_SP, _LR, _PC = 13, 14, 15
+_SP, _LR, _PC, _SLOT = 13, 14, 15, 16
 _CLOBBERED = {0, 1, 2, 3, 12, _LR}
 
 
@@ -30,16 +30,19 @@ class Call:
 
 @dataclass(frozen=True)
 class Frame:
-    """What a function takes: by the compiler's .su (None without), and by its machine code."""
+    """What a function takes: by the compiler's .su, by its assembler's symbol __stack_NAME, and by
+    its machine code. libgcc and the linker's veneers have the last alone.
+    """
 
     name: str
     compiler: int | None
+    declared: int | None
     decoded: int
 
     @property
     def bytes(self) -> int:
-        """The larger: .su has 0 for naked functions, whatever their assembler pushes."""
-        return max(self.compiler or 0, self.decoded)
+        """The largest: .su has 0 for naked functions, whatever their assembler pushes."""
+        return max(self.compiler or 0, self.declared or 0, self.decoded)
 
 
 @dataclass(frozen=True)
@@ -70,13 +73,19 @@ class StackReport:
     unresolved: tuple[str, ...]
 
 
-_Value = tuple[Literal["constant", "table", "stack"], int]
-"""What a register holds: a number; a word of the table at an address; sp as it was at a depth."""
+_Value = tuple[Literal["constant", "table", "stack"], frozenset[int]]
+"""What a register holds: one of some numbers; a word of the table at an address; sp as it was at a
+depth. The last two have one number."""
+
+_MOST_CONSTANTS = 8
 
 
 @dataclass
 class _State:
-    """On entry to an instruction: bytes pushed, and the registers whose content is known."""
+    """On entry to an instruction: bytes pushed, and the registers whose content is known.
+
+    A word of the frame is register `_SLOT` plus its distance from sp at the function's entry.
+    """
 
     depth: int
     registers: dict[int, _Value]
@@ -86,7 +95,8 @@ class Decoder:
     """Follows the stack pointer through one function, along every path.
 
     Knows what GCC and libgcc use of ARMv6-M to move sp and to call; what it does not know only
-    forgets the register written, so that a call through it ends up among the unresolved.
+    forgets the register written, so that a call through it ends up among the unresolved. Takes
+    GCC's word that only a store relative to sp changes a word that it keeps in the frame.
     """
 
     def __init__(self, image: Image, start: int) -> None:
@@ -111,7 +121,7 @@ class Decoder:
                         f"{self.name}: two paths meet at 0x{address:x} with {held.depth} and "
                         f"{state.depth} bytes on the stack"
                     )
-                known = dict(held.registers.items() & state.registers.items())
+                known = _either(held.registers, state.registers)
                 if known == held.registers:
                     continue
                 state = _State(state.depth, known)
@@ -178,6 +188,8 @@ class Decoder:
         elif code & 0xFF00 == 0xB000:  # ADD, SUB SP, #n
             state.depth += (code & 0x7F) * (4 if code & 0x80 else -4)
         elif code & 0xFE00 == 0xB400:  # PUSH
+            for slot in [key for key in registers if key > _SLOT + state.depth]:
+                del registers[slot]
             state.depth += 4 * (code & 0x1FF).bit_count()
         elif code & 0xFE00 == 0xBC00:  # POP
             state.depth -= 4 * (code & 0x1FF).bit_count()
@@ -188,14 +200,25 @@ class Decoder:
                 return [], []
         elif top == 0b01001:  # LDR literal
             value = self._image.word((at + 4 & ~3) + (code & 0xFF) * 4)
-            _set(registers, middle, None if value is None else ("constant", value))
+            _set(registers, middle, None if value is None else ("constant", frozenset([value])))
         elif top == 0b10101:  # ADD rd, sp, #n
-            registers[middle] = ("stack", state.depth - (code & 0xFF) * 4)
+            registers[middle] = ("stack", frozenset([state.depth - (code & 0xFF) * 4]))
+        elif top == 0b10010:  # STR rd, [sp, #n]
+            slot = _SLOT + state.depth - (code & 0xFF) * 4
+            if slot > _SLOT:
+                _set(registers, slot, registers.get(middle))
+        elif top == 0b10011:  # LDR rd, [sp, #n]
+            slot = _SLOT + state.depth - (code & 0xFF) * 4
+            _set(registers, middle, registers.get(slot) if slot > _SLOT else None)
         elif top == 0b00100:  # MOVS
-            registers[middle] = ("constant", code & 0xFF)
+            registers[middle] = ("constant", frozenset([code & 0xFF]))
         elif code >> 9 == 0b0101100:  # LDR rd, [rn, rm]
             bases = [registers.get(code >> 3 & 7), registers.get(code >> 6 & 7)]
-            known = [base for base in bases if base is not None and base[0] == "constant"]
+            known = [
+                base
+                for base in bases
+                if base is not None and base[0] == "constant" and len(base[1]) == 1
+            ]
             _set(registers, low, ("table", known[0][1]) if len(known) == 1 else None)
         elif code >> 6 == 0 and code >> 3 & 7 in registers:  # MOVS rd, rm
             registers[low] = registers[code >> 3 & 7]
@@ -210,27 +233,31 @@ class Decoder:
         value, to = registers.get(source), code & 7 | code >> 4 & 8
         operation = code >> 8 & 3
         if operation == 3:
-            target = value[1] & ~1 if value is not None and value[0] == "constant" else None
+            targets: list[int | None] = [None]
+            if value is not None and value[0] == "constant":
+                targets = [one & ~1 for one in sorted(value[1])]
             if code & 0x80:
                 for register in _CLOBBERED:
                     registers.pop(register, None)
-                return self._flow([at + 2])[0], [target]
-            return ([], []) if source == _LR else ([], [target])
+                return self._flow([at + 2])[0], targets
+            return ([], []) if source == _LR else ([], targets)
         if operation == 1:
             return self._flow([at + 2])
         if to == _PC:
             if operation == 2 and value is not None and value[0] == "table":
-                return self._flow(self._table(value[1]))
+                return self._flow(self._table(*value[1]))
             return ([], []) if source == _LR else ([], [None])
         if to == _SP:
-            if operation == 0 and value is not None and value[0] == "constant":
-                state.depth -= _signed(value[1], 32)
-            elif operation == 2 and value is not None and value[0] == "stack":
-                state.depth = value[1]
+            kind, numbers = value or ("", frozenset())
+            number = min(numbers, default=0)
+            if operation == 0 and kind == "constant" and len(numbers) == 1:
+                state.depth -= _signed(number, 32)
+            elif operation == 2 and kind == "stack":
+                state.depth = number
             else:
                 raise BuildFailure(f"{self.name}: sp is set to what is unknown at 0x{at:x}")
         elif operation == 2 and source == _SP:
-            registers[to] = ("stack", state.depth)
+            registers[to] = ("stack", frozenset([state.depth]))
         else:
             _set(registers, to, value if operation == 2 else None)
         return self._flow([at + 2])
@@ -251,6 +278,10 @@ class Decoder:
         second = self._half(at + 2)
         if code >> 11 == 0b11110 and second & 0xD000 == 0xD000:
             target = bl_target(at, code, second)
+            if self._within(target) and target != self._start:
+                # GCC jumps far with BL where lr is saved.
+                registers.pop(_LR, None)
+                return self._flow([target])
             name = self._image.functions.get(target, ("", 0))[0]
             for register in _CLOBBERED:
                 registers.pop(register, None)
@@ -270,6 +301,19 @@ def bl_target(address: int, first: int, second: int) -> int:
     return address + 4 + _signed(offset, 25)
 
 
+def _either(one: dict[int, _Value], other: dict[int, _Value]) -> dict[int, _Value]:
+    """What is known where two paths meet."""
+    known: dict[int, _Value] = {}
+    for register, (kind, numbers) in one.items():
+        there = other.get(register)
+        if there is None or there[0] != kind:
+            continue
+        together = numbers | there[1]
+        if len(together) <= (_MOST_CONSTANTS if kind == "constant" else 1):
+            known[register] = (kind, together)
+    return known
+
+
 def _signed(value: int, bits: int) -> int:
     return value - (1 << bits) if value >> bits - 1 & 1 else value
 
@@ -286,7 +330,7 @@ def _written(code: int) -> list[int]:
     top, low, middle = code >> 11, code & 7, code >> 8 & 7
     if top <= 0b00011 or code >> 8 in (0xB2, 0xBA):  # shifts, ADD, SUB; extends, reverses
         return [low]
-    if top in (0b00110, 0b00111, 0b10011, 0b10100):  # ADD, SUB #n; LDR sp; ADR
+    if top in (0b00110, 0b00111, 0b10100):  # ADD, SUB #n; ADR
         return [middle]
     if code >> 10 == 0b010000:  # TST, CMP and CMN write none
         return [] if code >> 6 & 15 in (8, 10, 11) else [low]
@@ -301,13 +345,22 @@ def _written(code: int) -> list[int]:
 
 
 def worst_stack(image: Image) -> StackReport:
-    """The stack's static worst case. Raises BuildFailure on recursion."""
+    """The stack's static worst case. Raises BuildFailure on recursion, and where a function's
+    stack is known from its machine code alone.
+    """
     decoded = {address: Decoder(image, address) for address in image.functions}
-    compiler = image.compiler_frames
+    compiler, declared = image.compiler_frames, image.declared_frames
     frames = {
-        address: Frame(one.name, compiler.get(address), one.deepest)
+        address: Frame(one.name, compiler.get(address), declared.get(address), one.deepest)
         for address, one in decoded.items()
     }
+    for address, frame in frames.items():
+        if frame.compiler is None and frame.declared is None and not image.is_foreign(address):
+            raise BuildFailure(
+                f"{frame.name}: neither GCC nor its source says how much stack it takes; define "
+                f"the global symbol __stack_{frame.name} in its .S, with the bytes that it pushes "
+                "and reserves"
+            )
     worst = deepest_path(
         {address: [(c.depth, c.target) for c in one.calls] for address, one in decoded.items()},
         {address: frame.bytes for address, frame in frames.items()},

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,7 +14,9 @@ from harness import cli
 from harness.backends import availability
 from harness.baseline import make_baseline
 from harness.cycles import total
+from harness.errors import DeviceFailure
 from harness.output import write_json
+from harness.profile import FLOOR, PhaseCycles, Profile, require_same_results
 
 WORKS = {entry.name: entry for entry in availability()}["qemu"]
 pytestmark = pytest.mark.skipif(not WORKS.works, reason=f"qemu: {WORKS.remedy}")
@@ -49,6 +54,72 @@ def test_two_runs_count_the_same_cycles(tmp_path: Path) -> None:
     first, second = profile(tmp_path), profile(tmp_path)
     for name in ("train", "infer", "phases", "dispatch"):
         assert first[name] == second[name]
+
+
+@pytest.mark.parametrize("method", ["priot", "niti-static"])
+def test_no_zero_is_skipped_in_the_worst_case(
+    method: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The same images, results and operations; no convolution or linear layer is cheaper."""
+    result: Any = profile(tmp_path, "--method", method, "--angle", "30")
+    worst = result["worst_case"]
+    for name in ("images", "predictions", "state_sha256"):
+        assert worst[name] == result[name]
+    assert len(result["predictions"]) == 3
+    grew = []
+    for one, other in zip(result["phases"], worst["phases"], strict=True):
+        names = ("layer", "kind", "phase", "macs")
+        assert [one[name] for name in names] == [other[name] for name in names]
+        for entry in (one, other):
+            macs = entry["macs"]
+            ratio = entry["cycles"] / macs / FLOOR if macs else None
+            assert entry["floor_ratio"] == ratio
+        if one["macs"]:
+            assert other["cycles"] >= one["cycles"], (one["layer"], one["phase"])
+            grew.append(other["cycles"] > one["cycles"])
+        else:
+            # No multiplications, so nothing to leave out: only addresses and constants differ.
+            assert other["cycles"] == pytest.approx(one["cycles"], rel=0.01)
+    assert sum(grew) >= len(grew) / 2
+    for numbers in (result, worst):
+        spent = sum(entry["cycles"] for entry in numbers["phases"])
+        assert 0.99 < spent / numbers["train"] < 1.01
+    assert worst["infer"] > result["infer"]
+    lines = {line[:16].rstrip(): line.split() for line in capsys.readouterr().out.splitlines()}
+    assert lines["training"][2] == f"{result['train']:,.0f}"
+    assert lines["training"][6] == f"{worst['train']:,.0f}"
+    assert lines["inference"][1] == f"{sum_of_forward_macs(result):,}"
+
+
+def sum_of_forward_macs(result: Any) -> int:
+    return sum(entry["macs"] for entry in result["phases"] if entry["phase"] == "forward")
+
+
+def test_the_worst_case_can_be_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    without: Any = profile(tmp_path, "--no-worst-case")
+    assert without["worst_case"] is None
+    assert "no skips" not in capsys.readouterr().out
+    both = profile(tmp_path)
+    assert "no skips" in capsys.readouterr().out
+    # Baselines are those of the firmware as it runs.
+    assert make_baseline(both) == make_baseline(without)
+    portable: Any = profile(tmp_path, "--kernels", "portable")
+    assert portable["worst_case"] is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "what"),
+    [
+        ({"state_sha256": "cd"}, "weights and scores: ab and cd"),
+        ({"predictions": [2]}, r"predictions: \[1\] and \[2\]"),
+        ({"phases": [PhaseCycles(0, "linear", "loss", 1.0, 0, None, None)]}, "operations"),
+    ],
+)
+def test_other_results_are_refused(changes: dict[str, Any], what: str) -> None:
+    one = Profile(1, 1.0, 1.0, [], [1], "ab", 1.0, {})
+    require_same_results(one, one)
+    with pytest.raises(DeviceFailure, match=what):
+        require_same_results(one, replace(one, **changes))
 
 
 def test_waiting_costs_nothing() -> None:
@@ -110,11 +181,30 @@ def test_functions_and_calls_add_up_to_the_total(tmp_path: Path) -> None:
     stacks = [line.rsplit(" ", 1) for line in files["collapsed"].read_text().splitlines()]
     cycles = sum(int(count) for _, count in stacks)
     assert cycles == round(train * 3)
-    kernel = "pt_conv2d_forward_s8;pt_linear_forward_s8;dot_s8"
+    kernel = "pt_conv2d_forward_s8;pt_lanes_row_relu_s8"
     assert any(stack.endswith(kernel) for stack, _ in stacks)
     sampled = json.loads(files["speedscope"].read_text())["profiles"][0]
     assert sum(sampled["weights"]) == cycles
     assert str(cycles) in files["callgrind"].read_text()
+
+
+def test_instructions_add_up_to_the_total(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    result = profile(tmp_path, "--by", "instruction")
+    output = capsys.readouterr().out.splitlines()
+    start = next(index for index, line in enumerate(output) if line.startswith("---")) + 1
+    rows = [re.split(r" {2,}", line) for line in output[start : start + 32]]
+    cycles = [int(row[-3].replace(",", "")) for row in rows]
+    train = result["train"]
+    assert isinstance(train, float)
+    assert cycles[-1] == sum(cycles[:-1]) == round(train * 3)
+    assert cycles[:30] == sorted(cycles[:30], reverse=True)
+    assert rows[-2][0].endswith(" others")
+    hottest = rows[0]
+    assert re.fullmatch("0x2[0-9a-f]{7}", hottest[0])
+    assert re.fullmatch(r"kernels/\S+\.[chS]:\d+", hottest[-4])
+    assert 0 < int(hottest[-1].replace(",", "")) <= cycles[0]
 
 
 def test_memory_is_within_its_budget(capsys: pytest.CaptureFixture[str]) -> None:

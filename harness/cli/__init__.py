@@ -1,0 +1,43 @@
+"""`picotrain VERB`: the command line, one module per verb."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+from collections.abc import Sequence
+
+from harness.cli import adapt, bench, data, memory, pretrain, profile, targets, verify
+from harness.errors import DeviceFailure, UserError
+
+_VERBS = (targets, data, pretrain, adapt, verify, profile, bench, memory)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one verb. Returns 0, 1 for a device's failure, 2 for a user's mistake, 130 for Ctrl-C."""
+    given = sys.argv[1:] if arguments is None else arguments
+    options = _parser().parse_args(given)
+    options.command = shlex.join(["picotrain", *given])
+    try:
+        return int(options.run(options))
+    except UserError as error:
+        print(f"picotrain: {error}", file=sys.stderr)
+        return 2
+    except DeviceFailure as failure:
+        print(f"picotrain: {failure.failure_class}: {failure}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("picotrain: interrupted", file=sys.stderr)
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="picotrain",
+        description="Integer-only on-device training for the Raspberry Pi Pico.",
+        epilog="example: picotrain adapt --target qemu --dataset digits --angle 30 --method priot",
+    )
+    verbs = parser.add_subparsers(title="verbs", required=True, metavar="VERB")
+    for verb in _VERBS:
+        verb.add_parser(verbs)
+    return parser

@@ -1,0 +1,115 @@
+"""`picotrain adapt`: the main job."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from harness import datasets, methods
+from harness.adapt import AdaptOptions, AdaptResult, adapt, prepare
+from harness.backends import choose_kernels, open_device
+from harness.cli.material import backbone, check_fit
+from harness.cli.options import Verbs, add_device, add_verb, arena, positive
+from harness.errors import UserError
+from harness.firmware import BUILD
+from harness.output import ram_line, write_json
+
+
+def add_parser(verbs: Verbs) -> None:
+    parser = add_verb(
+        verbs,
+        "adapt",
+        "The main job: adapt a pre-trained network to rotated images on a device.",
+        "picotrain adapt --target qemu --dataset mnist --angle 30 --method priot --epochs 10",
+    )
+    add_device(parser, default_target="qemu")
+    parser.add_argument("--method", default="priot", help=f"one of {', '.join(methods.NAMES[1:])}")
+    parser.add_argument("--epochs", type=positive, default=10)
+    parser.add_argument("--train-samples", type=positive, help="default: 1024, or all there are")
+    parser.add_argument("--test-samples", type=positive, help="default: 1024, or all there are")
+    parser.add_argument(
+        "--split", choices=("test", "validation"), default="test", help="what to evaluate on"
+    )
+    methods.add_options(parser)
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    if options.method == "infer":
+        raise UserError("method infer trains nothing; use one of " + ", ".join(methods.NAMES[1:]))
+    method, mu = methods.from_options(options, options.method)
+    dataset = datasets.load(options.dataset)
+    network = backbone(options)
+    check_fit(network.name, network.input_shape, network.classes, dataset)
+    choice = AdaptOptions(
+        options.target,
+        options.dataset,
+        options.angle,
+        method,
+        options.epochs,
+        mu,
+        options.seed,
+        options.train_samples,
+        options.test_samples,
+        options.split,
+        choose_kernels(options.target, options.kernels),
+    )
+    task = prepare(dataset, choice)
+    if options.json is None:
+        angle = f"{options.angle:g}"
+        stem = Path(options.dataset.removeprefix("npz:")).stem
+        parts = ("adapt", network.name, stem, angle, method.name, options.target, options.seed)
+        options.json = BUILD / "results" / ("-".join(str(part) for part in parts) + ".json")
+    print(
+        f"{network.name} on {options.dataset} rotated by {options.angle:g} degrees, "
+        f"{method.name} on {options.target}: {len(task.train.labels)} training and "
+        f"{len(task.test.labels)} {options.split} images"
+    )
+
+    write_json(options.json, {"complete": False})
+
+    def report(result: AdaptResult) -> None:
+        write_json(options.json, result.to_json())
+        if not result.history:
+            print(f"before     accuracy {result.accuracy_before:.4f}", flush=True)
+            return
+        epoch = result.history[-1]
+        print(
+            f"epoch {epoch['epoch']:3}  accuracy {epoch['accuracy']:.4f}  "
+            f"train {epoch['train_accuracy']:.4f}  loss norm {epoch['loss_norm']:5.1f}  "
+            f"mu {epoch['mu']}  {result.wall_seconds:6.1f} s",
+            flush=True,
+        )
+
+    device = open_device(options.target, arena(options), options.kernels)
+    try:
+        result = adapt(device, network, task, choice, report)
+    except BaseException:
+        if options.json.is_file():
+            print(f"the result so far is in {options.json}", file=sys.stderr)
+        raise
+    finally:
+        device.close()
+    print(_summary(result))
+    print(f"result: {options.json}")
+    return 0
+
+
+def _summary(result: AdaptResult) -> str:
+    lines = [
+        f"accuracy   before {result.accuracy_before:.4f}  best {result.accuracy_best:.4f}  "
+        f"final {result.accuracy_final:.4f}"
+    ]
+    for what, count, milliseconds in (
+        ("training", result.cycles_per_train_image, result.ms_per_train_image_125mhz),
+        ("inference", result.cycles_per_infer_image, result.ms_per_infer_image_125mhz),
+    ):
+        if count is not None:
+            lines.append(
+                f"{what:10} {count:,.0f} cycles, {milliseconds:.1f} ms an image "
+                "(cycle model at 125 MHz)"
+            )
+    lines.append(ram_line(result.ram_bytes))
+    lines.append(f"state      sha256 {result.state_sha256}")
+    return "\n".join(lines)

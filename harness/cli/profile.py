@@ -1,0 +1,197 @@
+"""`picotrain profile`: cycles per image."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from golden import Method, Network
+from harness import baseline, datasets, methods, profile_views
+from harness.backends import choose_kernels, open_device
+from harness.cli.material import backbone, check_fit, rotated_sample
+from harness.cli.options import Verbs, add_device, add_verb, finish, positive
+from harness.datasets import Split
+from harness.errors import UserError
+from harness.mailbox import MailboxDevice
+from harness.memory.arena import timeline_of_record
+from harness.memory.budget import BUDGET, read_budget
+from harness.memory.image import Image
+from harness.memory.stack import worst_stack
+from harness.output import ram_line, write_text
+from harness.profile import Profile, profile, require_same_results
+from harness.report.content import ReportContent, Subject, report_content
+from harness.report.run_file import Expected, Run, read_run
+from harness.versions import versions
+
+
+def add_parser(verbs: Verbs) -> None:
+    parser = add_verb(
+        verbs,
+        "profile",
+        "Cycles per image for training and inference, in total and by layer and phase.",
+        "picotrain profile --target qemu --method priot --images 32",
+    )
+    add_device(parser, default_target="qemu")
+    parser.add_argument("--method", default="priot", help=f"one of {', '.join(methods.NAMES)}")
+    parser.add_argument("--images", type=positive, default=32)
+    parser.add_argument(
+        "--by", choices=profile_views.VIEWS, default="layer", help="what to list (%(default)s)"
+    )
+    for name, what in (
+        ("callgrind", "for KCachegrind and callgrind_annotate"),
+        ("speedscope", "for speedscope.app"),
+        ("collapsed", "for flamegraph.pl"),
+    ):
+        parser.add_argument(f"--{name}", type=Path, metavar="FILE", help=f"write a file {what}")
+    parser.add_argument("--html", type=Path, metavar="FILE", help="write a report to look at")
+    parser.add_argument(
+        "--run",
+        dest="run_file",
+        type=Path,
+        metavar="FILE",
+        help="for --html and --json: the result of `picotrain adapt --json`",
+    )
+    parser.add_argument(
+        "--no-worst-case",
+        dest="worst_case",
+        action="store_false",
+        help="leave out the same images without skipped zeros (qemu, tuned kernels)",
+    )
+    parser.add_argument("--baseline", type=Path, metavar="FILE", help="fail where cycles grew")
+    parser.add_argument("--max-regress", default="0.5%", metavar="SHARE", help="growth allowed")
+    methods.add_options(parser)
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    method, _ = methods.from_options(options, options.method)
+    dataset = datasets.load(options.dataset)
+    network = backbone(options)
+    check_fit(network.name, network.input_shape, network.classes, dataset)
+    adaptation = _adaptation(options, network)
+    split = rotated_sample(dataset.train, options.images, options.seed, options.angle)
+    device = open_device(options.target, kernels=options.kernels)
+    try:
+        if not isinstance(device, MailboxDevice):
+            raise UserError(f"target {options.target} does not count cycles; use --target qemu")
+        result, samples = profile(device, network, method, split)
+        elf, arena = device.elf, timeline_of_record(device.plan(), device.elf)
+    finally:
+        device.close()
+    kernels = choose_kernels(options.target, options.kernels)
+    worst = None
+    if options.worst_case and kernels == "tuned":
+        worst = _worst_case(options.target, network, method, split)
+        require_same_results(result, worst)
+    title = (
+        f"{network.name}, {method.name}, {result.images} images of {options.dataset} rotated by "
+        f"{options.angle:g} degrees; cycle model at 125 MHz"
+    )
+    print(title)
+    if options.by == "function":
+        print(profile_views.by_function(samples, elf, result.images))
+    elif options.by == "line":
+        print(profile_views.by_line(samples, elf, result.images))
+    elif options.by == "instruction":
+        print(profile_views.by_instruction(samples, elf))
+    else:
+        print(profile_views.by_layer(result, worst))
+    print(ram_line(result.ram_bytes))
+    content = {
+        **asdict(result),
+        "worst_case": None if worst is None else asdict(worst),
+        "model": network.name,
+        "method": method.name,
+        "kernels": kernels,
+        "dataset": options.dataset,
+        "angle": options.angle,
+        "seed": options.seed,
+        "unit": "Cortex-M0+ cycles per image, zero wait states",
+        "versions": versions(options.target),
+    }
+    if options.html is not None or options.json is not None:
+        image = Image(elf.path)
+        report = report_content(
+            _subject(options, network, result.images, content["versions"]),
+            network,
+            adaptation,
+            result,
+            worst,
+            samples,
+            elf,
+            arena,
+            image.sections(),
+            worst_stack(image),
+            read_budget() if BUDGET.is_file() else None,
+        )
+        finish(options, {**content, "report": asdict(report)})
+        if options.html is not None:
+            _write_html(options.html, report)
+    if options.callgrind is not None:
+        profile_views.write_callgrind(options.callgrind, samples, elf, title)
+    if options.speedscope is not None:
+        profile_views.write_speedscope(options.speedscope, samples, elf, title)
+    if options.collapsed is not None:
+        profile_views.write_collapsed(options.collapsed, samples, elf)
+    return 0 if options.baseline is None else _compare(options, content)
+
+
+def _worst_case(target: str, network: Network, method: Method, split: Split) -> Profile:
+    """The same with kernels that leave out no zero."""
+    device = open_device(target, kernels="dense")
+    try:
+        assert isinstance(device, MailboxDevice)
+        return profile(device, network, method, split)[0]
+    finally:
+        device.close()
+
+
+def _adaptation(options: argparse.Namespace, network: Network) -> Run | None:
+    if options.run_file is None:
+        return None
+    if options.html is None and options.json is None:
+        raise UserError(f"--run {options.run_file} is for a report; add --html FILE or --json FILE")
+    layers = len(network.layers)
+    expected = Expected(network.name, options.method, options.dataset, options.angle, layers)
+    return read_run(options.run_file, expected)
+
+
+def _subject(
+    options: argparse.Namespace, network: Network, images: int, known: dict[str, str]
+) -> Subject:
+    return Subject(
+        network.name,
+        options.method,
+        options.dataset,
+        options.angle,
+        options.seed,
+        images,
+        options.target,
+        options.command,
+        known,
+    )
+
+
+def _write_html(path: Path, report: ReportContent) -> None:
+    # Only here: the plots' library takes longer to import than most verbs to run.
+    from harness.report.render import render
+
+    write_text(path, render(report))
+    print(f"report: {path}")
+
+
+def _compare(options: argparse.Namespace, content: dict[str, Any]) -> int:
+    """1 where something grew beyond what the baseline allows, each named."""
+    regressions = baseline.compare(
+        baseline.read_baseline(options.baseline),
+        baseline.make_baseline(content),
+        baseline.parse_percent(options.max_regress),
+    )
+    for regression in regressions:
+        print(f"picotrain: {regression}", file=sys.stderr)
+    if not regressions:
+        print(f"within {options.max_regress} of {options.baseline}")
+    return 1 if regressions else 0

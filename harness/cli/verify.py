@@ -1,0 +1,117 @@
+"""`picotrain verify`: a device and golden side by side."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import asdict
+
+from golden import Network
+from harness import datasets, methods, models
+from harness.backends import choose_kernels, open_device
+from harness.cli.material import backbone, check_fit, random_material, rotated_sample
+from harness.cli.options import Verbs, add_device, add_verb, arena, finish, positive
+from harness.datasets import Split
+from harness.device import Device
+from harness.errors import UserError
+from harness.progress import progress_bar
+from harness.verify import Comparison, verify
+
+RANDOM = "random"
+"""Instead of a data set: an untrained network and noise."""
+
+
+def add_parser(verbs: Verbs) -> None:
+    parser = add_verb(
+        verbs,
+        "verify",
+        "Run a device and golden side by side and compare every tensor of every step.",
+        "picotrain verify --target qemu --method priot --steps 100 --seed 1",
+    )
+    add_device(parser, default_target="host", default_dataset=None)
+    parser.add_argument(
+        "--method", default="all", help=f"all, or a list of {', '.join(methods.NAMES)}"
+    )
+    parser.add_argument("--steps", type=positive, default=20)
+    methods.add_options(parser)
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    network, split, material = _verify_material(options)
+    runs = _verified_methods(options)
+    prepared = [
+        (label, *methods.from_options(chosen, label.split(" ")[0])) for label, chosen in runs
+    ]
+    kernels = choose_kernels(options.target, options.kernels)
+    print(
+        f"{network.name}, {material}: {options.target} ({kernels} kernels) against golden, "
+        f"seed {options.seed}"
+    )
+    golden, device = open_device("golden", arena(options)), _device_to_verify(options)
+    results = []
+    try:
+        for label, method, _ in prepared:
+            for side in (golden, device):
+                side.load_model(network)
+                side.set_method(method)
+            comparison = Comparison(golden, device, network)
+            with progress_bar(label, options.steps, "step") as advance:
+                done = verify(
+                    comparison, split.images, split.labels, options.steps, method.trains, advance
+                )
+            print(
+                f"{label:17} {done.steps} steps, {done.batches} batches: {done.tensors:,} tensors, "
+                f"{done.elements:,} elements, 0 differences",
+                flush=True,
+            )
+            results.append({"method": label, **asdict(done), "differences": 0})
+    finally:
+        golden.close()
+        device.close()
+    finish(
+        options,
+        {
+            "target": options.target,
+            "kernels": kernels,
+            "model": network.name,
+            "seed": options.seed,
+            "runs": results,
+        },
+    )
+    return 0
+
+
+def _verify_material(options: argparse.Namespace) -> tuple[Network, Split, str]:
+    count = min(options.steps, 32)
+    name = models.resolve(options.model).name
+    if options.dataset is None:
+        shipped = models.backbone_path(name, "digits").is_file()
+        options.dataset = "digits" if shipped or options.backbone else RANDOM
+    if options.dataset == RANDOM:
+        network, split = random_material(options.model, options.seed, count)
+        return network, split, "untrained, on random images"
+    dataset = datasets.load(options.dataset)
+    network = backbone(options)
+    check_fit(network.name, network.input_shape, network.classes, dataset)
+    split = rotated_sample(dataset.train, count, options.seed, options.angle)
+    return network, split, f"on {options.dataset} rotated by {options.angle:g} degrees"
+
+
+def _verified_methods(options: argparse.Namespace) -> list[tuple[str, argparse.Namespace]]:
+    """(label, options) of each run; `all` takes PRIOT-S with both selections."""
+    names = methods.NAMES if options.method == "all" else options.method.split(",")
+    runs = []
+    for name in names:
+        if name == "priot-s" and options.method == "all":
+            for select in ("random", "weight"):
+                chosen = argparse.Namespace(**{**vars(options), "select": select})
+                runs.append((f"priot-s ({select})", chosen))
+        else:
+            runs.append((name, options))
+    return runs
+
+
+def _device_to_verify(options: argparse.Namespace) -> Device:
+    if options.target == "golden":
+        raise UserError("golden against golden shows nothing; use --target host or qemu")
+    return open_device(options.target, arena(options), options.kernels)
