@@ -15,7 +15,7 @@ from golden.network import (
     validate,
 )
 from golden.numerics import clamp, dynamic_shift, psto, range_bits, rhu, shift
-from golden.plan import Buffer, Plan, plan
+from golden.plan import Buffer, Plan, operations, plan
 from golden.trainer import StepResult, Trainer
 
 __all__ = [
@@ -43,6 +43,7 @@ __all__ = [
     "mix",
     "normal_scores",
     "observe",
+    "operations",
     "plan",
     "psto",
     "range_bits",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from golden import Method, Network, Plan
+from golden import Method, Network, Plan, operations
 from harness.elf import Elf
 
 
@@ -84,15 +84,9 @@ def timeline_of_record(record: Any, elf: Elf) -> Timeline:
 
 
 def _operations(network: Network, method: Method) -> list[str]:
-    """Names of the operations of a step, in order: docs/numerics.md, section 11."""
-    count, first = len(network.layers), network.first_weighted
-    names = [f"forward {index}" for index in range(count)] + ["loss"]
-    for index in reversed(range(first, count)) if method.trains else ():
-        if index > first:
-            names.append(f"error {index}")
-        if network.layers[index].has_weights:
-            names.append(f"update {index}")
-    return names
+    return [
+        kind if kind == "loss" else f"{kind} {layer}" for kind, layer in operations(network, method)
+    ]
 
 
 def _timeline(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from harness.errors import BuildFailure
@@ -13,6 +13,7 @@ EXCEPTION_FRAME = 36
 """Eight words, and one more where the stack was not aligned to 8 bytes."""
 
 _SP, _LR, _PC, _SLOT = 13, 14, 15, 16
+_ARGUMENTS = range(4)
 _CLOBBERED = {0, 1, 2, 3, 12, _LR}
 
 
@@ -21,10 +22,21 @@ class Call:
     """One call as the machine code has it: to `target`, with `depth` bytes pushed by the caller.
 
     A jump out of the function counts as one: what it pushed so far stays below the target's frame.
+    `arguments` holds what is known to be in r0 to r3.
     """
 
     site: int
     target: int
+    depth: int
+    arguments: dict[int, _Value] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class PassedCall:
+    """A call of a function whose address is the caller's argument in register `register`."""
+
+    site: int
+    register: int
     depth: int
 
 
@@ -73,9 +85,9 @@ class StackReport:
     unresolved: tuple[str, ...]
 
 
-_Value = tuple[Literal["constant", "table", "stack"], frozenset[int]]
+_Value = tuple[Literal["constant", "table", "stack", "argument"], frozenset[int]]
 """What a register holds: one of some numbers; a word of the table at an address; sp as it was at a
-depth. The last two have one number."""
+depth; the argument in a register. The last three have one number."""
 
 _MOST_CONSTANTS = 8
 
@@ -105,13 +117,15 @@ class Decoder:
         self.name, size = image.functions[start]
         self._end = start + size
         self.calls: list[Call] = []
+        self.passed: list[PassedCall] = []
         self.unresolved: list[str] = []
         self.deepest = 0
         self._states: dict[int, _State] = {}
         self._run()
 
     def _run(self) -> None:
-        work = [(self._start, _State(0, {}))]
+        arguments: dict[int, _Value] = {n: ("argument", frozenset([n])) for n in _ARGUMENTS}
+        work = [(self._start, _State(0, arguments))]
         while work:
             address, state = work.pop()
             held = self._states.get(address)
@@ -136,7 +150,7 @@ class Decoder:
         """Calls, once no state changes any more; then of code that no path reached."""
         for address, state in sorted(self._states.items()):
             _, calls = self._step(address, _State(state.depth, dict(state.registers)))
-            self._add(address, calls, state.depth)
+            self._add(address, calls, state)
         address = self._start
         while address < self._end:
             if not self._image.is_code(address):
@@ -144,17 +158,25 @@ class Decoder:
                 continue
             code = self._half(address)
             if address not in self._states:
+                state = _State(self.deepest, {})
                 _, calls = self._step(address, _State(self.deepest, {}))
-                self._add(address, calls, self.deepest)
+                self._add(address, calls, state)
             address += 4 if code >> 11 >= 0x1D else 2
 
-    def _add(self, address: int, targets: list[int | None], depth: int) -> None:
+    def _add(self, address: int, targets: list[int | None], state: _State) -> None:
         for target in targets:
+            if target is not None and target < 0:
+                self.passed.append(PassedCall(address, ~target, state.depth))
+                continue
             callee = None if target is None else self._image.function_at(target)
             if callee is None:
-                self.unresolved.append(f"{self.name}+0x{address - self._start:x}")
+                self.unresolved.append(self.place(address))
             else:
-                self.calls.append(Call(address, callee, depth))
+                known = {n: state.registers[n] for n in _ARGUMENTS if n in state.registers}
+                self.calls.append(Call(address, callee, state.depth, known))
+
+    def place(self, address: int) -> str:
+        return f"{self.name}+0x{address - self._start:x}"
 
     def _half(self, address: int) -> int:
         code = self._image.word(address, 2)
@@ -171,7 +193,10 @@ class Decoder:
         return inside, [t for t in targets if not self._within(t)]
 
     def _step(self, at: int, state: _State) -> tuple[list[int], list[int | None]]:
-        """Carries out one instruction on `state`. Returns where it goes on and whom it calls."""
+        """Carries out one instruction on `state`. Returns where it goes on and whom it calls.
+
+        The complement of a register's number is the function passed in it, None an unknown one.
+        """
         code, registers = self._half(at), state.registers
         top, low, middle = code >> 11, code & 7, code >> 8 & 7
         if top >= 0x1D:
@@ -236,6 +261,8 @@ class Decoder:
             targets: list[int | None] = [None]
             if value is not None and value[0] == "constant":
                 targets = [one & ~1 for one in sorted(value[1])]
+            elif value is not None and value[0] == "argument":
+                targets = [~one for one in value[1]]
             if code & 0x80:
                 for register in _CLOBBERED:
                     registers.pop(register, None)
@@ -349,6 +376,7 @@ def worst_stack(image: Image) -> StackReport:
     stack is known from its machine code alone.
     """
     decoded = {address: Decoder(image, address) for address in image.functions}
+    _resolve_passed(image, decoded)
     compiler, declared = image.compiler_frames, image.declared_frames
     frames = {
         address: Frame(one.name, compiler.get(address), declared.get(address), one.deepest)
@@ -384,6 +412,37 @@ def worst_stack(image: Image) -> StackReport:
         tuple(sorted(frames.values(), key=lambda frame: (-frame.bytes, frame.name))),
         tuple(sorted({site for one in decoded.values() for site in one.unresolved})),
     )
+
+
+def _resolve_passed(image: Image, decoded: dict[int, Decoder]) -> None:
+    """Add the calls of functions that were passed as arguments, where all callers pass known ones.
+
+    A function that is passed on once more remains unresolved, and so does one that is passed to a
+    function that was itself passed: its callers are not all known.
+    """
+    callers: dict[int, list[Call]] = {address: [] for address in decoded}
+    for one in decoded.values():
+        for call in one.calls:
+            callers[call.target].append(call)
+    reached: set[int] = set()
+    for address, one in decoded.items():
+        for passed in one.passed:
+            values = [call.arguments.get(passed.register) for call in callers[address]]
+            targets: set[int | None] = set()
+            for value in values:
+                if value is None or value[0] != "constant":
+                    targets.add(None)
+                else:
+                    targets |= {image.function_at(number & ~1) for number in value[1]}
+            if not targets or None in targets:
+                one.unresolved.append(one.place(passed.site))
+                continue
+            calls = [Call(passed.site, t, passed.depth) for t in targets if t is not None]
+            one.calls += sorted(calls, key=lambda call: call.target)
+            reached |= {call.target for call in calls}
+    for address in reached:
+        one = decoded[address]
+        one.unresolved += [one.place(passed.site) for passed in one.passed]
 
 
 def _bytes(path: Iterable[Step]) -> int:

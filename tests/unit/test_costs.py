@@ -307,5 +307,7 @@ def test_firmware_block_by_block(microbit_elf: Elf) -> None:
     assert sum(one.cycles for one in lines) == costs.total
     assert sum(one.retired for one in lines) == sum(b.executions * b.instructions for b in blocks)
     assert "?" not in {one.name for one in functions}
-    assert "?" not in {one.file for one in lines}
+    # The linker's veneers between flash and SRAM have no source.
+    veneers = sum(one.cycles for one in functions if one.name.endswith("_veneer"))
+    assert sum(one.cycles for one in lines if one.file == "?") == veneers
     assert not any(one.file.startswith(("/", ".")) for one in lines)

@@ -105,33 +105,62 @@ def test_nothing_is_left_to_link(image: ELFFile, symbols: list[Symbol]) -> None:
         assert image.get_section_by_name(name) is None
 
 
-def test_code_lies_in_sram(symbols: list[Symbol], microbit_elf: Elf) -> None:
+COLD = {
+    *("pt_crc32", "pt_generator", "pt_method", "pt_model", "pt_plan", "pt_scores", "pt_bench"),
+}
+"""The sources whose code runs between steps and stays in flash (link.ld)."""
+
+
+def functions(symbols: list[Symbol]) -> dict[str, int]:
+    """Name -> address, without what the linker made."""
+    return {
+        symbol.name: symbol["st_value"] & ~1
+        for symbol in symbols
+        if symbol["st_info"]["type"] == "STT_FUNC" and not symbol.name.endswith("_veneer")
+    }
+
+
+def test_code_lies_in_sram(image: ELFFile, symbols: list[Symbol], microbit_elf: Elf) -> None:
     """The RP2040 reads flash through a cache that no emulator models; timed code must not."""
     start, end = microbit_elf.symbol("pt_code_start"), microbit_elf.symbol("pt_code_end")
     assert start in SRAM and end in SRAM
-    functions = {
-        symbol.name: symbol["st_value"] & ~1
-        for symbol in symbols
-        if symbol["st_info"]["type"] == "STT_FUNC"
+    section = image.get_section_by_name(".cold")
+    assert section is not None
+    cold = range(section["sh_addr"], section["sh_addr"] + section["sh_size"])
+    found = functions(symbols)
+    in_flash = {name for name, address in found.items() if address in FLASH}
+    assert {"pt_reset", "pt_board_idle", "pt_board_halt"} < in_flash
+    assert {name for name in in_flash if found[name] not in cold} == {
+        *("pt_reset", "pt_board_idle", "pt_board_halt"),
     }
-    in_flash = {name for name, address in functions.items() if address in FLASH}
-    assert in_flash == {"pt_reset", "pt_board_idle", "pt_board_halt"}
-    outside = {name for name, at in functions.items() if not start <= at < end}
+    outside = {name for name, at in found.items() if not start <= at < end}
     assert outside == in_flash
-    assert len(functions) > 60
+    assert len(found) > 60
     idle = range(microbit_elf.symbol("pt_idle_start"), microbit_elf.symbol("pt_idle_end"))
-    assert functions["pt_board_idle"] in idle and functions["pt_board_halt"] in idle
+    assert found["pt_board_idle"] in idle and found["pt_board_halt"] in idle
     assert idle.start % 1024 == idle.stop % 1024 == 0
 
 
-def test_constants_lie_in_sram(symbols: list[Symbol]) -> None:
+def test_cold_code_is_what_the_linker_script_says(symbols: list[Symbol]) -> None:
+    """Every function of the cold sources is in flash, none of the kernels or the trainer is."""
+    sources = firmware.ROOT / "firmware"
+    found = functions(symbols)
+    files = [file for where in ("nn/*.c", "app/*.c", "kernels/*/*.c") for file in sources.glob(where)]
+    for file in files:
+        defined = re.findall(r"^(?:\w+ )+\**(pt_\w+)\([^;{]*\)\n{", file.read_text(), re.MULTILINE)
+        for name in set(defined) & set(found):
+            assert (found[name] in FLASH) == (file.stem in COLD), name
+
+
+def test_constants_lie_with_their_code(symbols: list[Symbol]) -> None:
     objects = {
         symbol.name: symbol["st_value"]
         for symbol in symbols
         if symbol["st_info"]["type"] == "STT_OBJECT" and symbol.name != "vectors"
     }
-    assert {"nibble", "pt_mailbox", "app"} <= set(objects)
-    assert all(address in SRAM for address in objects.values())
+    assert objects["pt_mailbox"] in SRAM and objects["app"] in SRAM
+    assert objects["nibble"] in FLASH, "the table of pt_crc32"
+    assert all(address in SRAM or address in FLASH for address in objects.values())
 
 
 def test_segments_fit_and_are_apart(image: ELFFile) -> None:
@@ -190,15 +219,15 @@ def test_stack_frames_are_known_and_bounded() -> None:
     # A histogram of 256 words: the deepest call may not need much beside it.
     assert worst == "cut_rank" and 1024 <= frames[worst][0] < 1200
     others = sorted((size for name, (size, _) in frames.items() if name != worst), reverse=True)
-    assert others[0] < 256
-    # No function calls itself, so ten of the largest frames are more than any chain of calls.
-    assert frames[worst][0] + sum(others[:10]) < ON_STACK
+    assert others[0] < 384
+    # `picotrain memory` follows the calls; here, six large frames and what assembly takes must fit.
+    assert frames[worst][0] + sum(others[:6]) + 128 < ON_STACK
 
 
 def test_every_kernel_is_linked(symbols: list[Symbol]) -> None:
     """`--gc-sections` leaves out what is not called, which then would not be tested either."""
     names = {symbol.name for symbol in symbols}
-    headers = Path(firmware.ROOT / "firmware" / "kernels").glob("*.h")
+    headers = Path(firmware.ROOT / "firmware" / "kernels").rglob("*.h")
     declared = {
         name
         for header in headers

@@ -585,6 +585,45 @@ def test_a_target_that_depends_on_the_path(tmp_path: Path) -> None:
     assert unknown.unresolved == ("pt_reset+0x16",)
 
 
+PASSED = """
+        function pt_reset
+        push {{r4, lr}}
+        ldr r0, =one
+        bl caller
+        {other}
+        bl caller
+        pop {{r4, pc}}
+        .ltorg
+        done pt_reset
+        function caller
+        push {{r4, lr}}
+        mov r8, r0
+        movs r0, #1
+        blx r8
+        pop {{r4, pc}}
+        done caller
+        function one
+        bx lr
+        done one
+        function other
+        push {{r4}}
+        pop {{r4}}
+        bx lr
+        done other
+"""
+"""A function calls what its callers pass to it."""
+
+
+def test_a_target_that_callers_pass(tmp_path: Path) -> None:
+    both = worst_stack(assembled(tmp_path, PASSED.format(other="ldr r0, =other")))
+    assert both.unresolved == ()
+    steps = [(step.name, step.bytes) for step in both.path]
+    assert steps == [("pt_reset", 8), ("caller", 8), ("other", 4)]
+    for other in ("ldr r0, [r1]", "movs r0, #1"):
+        unknown = worst_stack(assembled(tmp_path, PASSED.format(other=other)))
+        assert unknown.unresolved == ("caller+0x6",)
+
+
 def test_a_word_of_the_frame_that_was_given_back_is_unknown(tmp_path: Path) -> None:
     report = worst_stack(
         assembled(

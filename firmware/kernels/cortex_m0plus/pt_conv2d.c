@@ -67,7 +67,7 @@ static uint32_t *list_value(uint32_t *entry, uint32_t offset, uint32_t value)
 /* A step of one element in the lane offset of an entry. */
 enum { ELEMENT = 16 << 8 };
 
-/* These three append a row of pixels, note where each begins, and return all bits there were. */
+/* These append a row of pixels, note where each begins, and return all bits there were. */
 static uint32_t list_single(const int8_t *pixel, uint32_t width, uint32_t offset, uint32_t base,
                             uint32_t **entries, uint32_t *index)
 {
@@ -100,30 +100,6 @@ static uint32_t list_bytes(const int8_t *pixel, uint32_t width, uint32_t channel
     return bits;
 }
 
-/* Four channels at a time; most words are 0. */
-static uint32_t list_words(const int8_t *pixel, uint32_t width, uint32_t channels,
-                           uint32_t offset, uint32_t base, uint32_t **entries, uint32_t *index)
-{
-    uint32_t *entry = *entries;
-    uint32_t bits = 0;
-    for (const uint32_t *end = index + width; index != end;) {
-        *index++ = (uint32_t)(uintptr_t)entry - base;
-        for (const int8_t *next = pixel + channels; pixel != next; pixel += 4) {
-            const uint32_t word = pt_load_word(pixel);
-            if (!PT_SKIP_ZEROS || word != 0u) {
-                bits |= word;
-                entry = list_value(entry, offset, word & 0xffu);
-                entry = list_value(entry, offset + ELEMENT, word >> 8 & 0xffu);
-                entry = list_value(entry, offset + 2u * ELEMENT, word >> 16 & 0xffu);
-                entry = list_value(entry, offset + 3u * ELEMENT, word >> 24);
-            }
-            offset += 4u * ELEMENT;
-        }
-    }
-    *entries = entry;
-    return bits;
-}
-
 static uint32_t sum_magnitudes(const uint32_t *entry, const uint32_t *end)
 {
     uint32_t sum = 0;
@@ -147,7 +123,12 @@ static void list_next_row(struct convolution *c)
     if (c->channels == 1u) {
         bits = list_single(pixel, c->width, offset, base, &entry, index);
     } else if (c->channels % 4u == 0u && (uintptr_t)pixel % 4u == 0u) {
-        bits = list_words(pixel, c->width, c->channels, offset, base, &entry, index);
+        struct pt_list_job job = {
+            pixel, entry, index, index + c->width, offset, c->channels / 4u, 0, address_base(c),
+        };
+        pt_list_words(&job);
+        entry = job.entry;
+        bits = job.bits;
     } else {
         bits = list_bytes(pixel, c->width, c->channels, offset, base, &entry, index);
     }

@@ -36,6 +36,84 @@
     .equ SUMS, 52        /* int32 [8] */
     .equ FRAME, 84
 
+    .equ LIST_PIXEL, 0
+    .equ LIST_ENTRY, 4
+    .equ LIST_INDEX, 8
+    .equ LIST_INDEX_END, 12
+    .equ LIST_OFFSET, 16
+    .equ LIST_WORDS, 20
+    .equ LIST_BITS, 24
+
+/* One element, the low byte of the word in r4: 8 cycles, 4 where it is 0 and skipped. */
+.macro list_element
+    uxtb r5, r4                 /* 1 */
+.if PT_SKIP_ZEROS
+    cmp r5, #0                  /* 1 */
+    beq 3f                      /* 1 */
+.endif
+    orrs r5, r3                 /* 1 */
+    stm r1!, {r5}               /* 2 */
+3:
+    lsrs r4, #8                 /* 1 */
+    adds r3, r7                 /* 1 */
+.endm
+
+/*
+ * r0 pixel  r1 entry  r2 index  r3 offset << 8  r4 word  r5 scratch  r6 words left  r7 one element
+ * r8 words of a pixel  r9 end of the index  r10 bits  r11 four elements; 10 cycles for a zero word
+ */
+    start_function pt_list_words
+    save_all
+    push {r0}
+    ldr r1, [r0, #LIST_ENTRY]
+    ldr r2, [r0, #LIST_INDEX]
+    ldr r3, [r0, #LIST_INDEX_END]
+    mov r9, r3
+    ldr r3, [r0, #LIST_WORDS]
+    mov r8, r3
+    ldr r3, [r0, #LIST_BITS]
+    mov r10, r3
+    ldr r3, [r0, #LIST_OFFSET]
+    ldr r0, [r0, #LIST_PIXEL]
+    movs r7, #16
+    lsls r7, #8
+    lsls r4, r7, #2
+    mov r11, r4
+1:
+    stm r2!, {r1}               /* 2 */
+    mov r6, r8                  /* 1 */
+2:
+    ldm r0!, {r4}               /* 2 */
+.if PT_SKIP_ZEROS
+    cmp r4, #0                  /* 1 */
+    beq 4f                      /* 2 */
+.endif
+    mov r5, r10
+    orrs r5, r4
+    mov r10, r5
+    list_element
+    list_element
+    list_element
+    list_element
+    subs r6, #1
+    bne 2b
+    b 5f
+4:
+    add r3, r11                 /* 1 */
+    subs r6, #1                 /* 1 */
+    bne 2b                      /* 2 */
+5:
+    cmp r2, r9
+    bne 1b
+    pop {r0}
+    str r1, [r0, #LIST_ENTRY]
+    mov r1, r10
+    str r1, [r0, #LIST_BITS]
+    restore_all
+    .size pt_list_words, . - pt_list_words
+    .global __stack_pt_list_words
+    .set __stack_pt_list_words, 40
+
 /* \low, \high <- the two sums in \lanes */
 .macro split lanes, low, high
     mov \high, \lanes

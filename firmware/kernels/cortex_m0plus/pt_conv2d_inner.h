@@ -17,6 +17,20 @@
  * words w(2j) + w(2j + 1) * 2^16. One multiplication of such a word by a value makes two products;
  * their sums stay apart while the sum of the values' magnitudes is at most PT_ERROR_BUDGET.
  */
+struct pt_list_job {
+    const int8_t *pixel;   /* of a row, aligned to 4 */
+    uint32_t *entry;       /* moves on */
+    uint32_t *index;       /* where each pixel's entries begin */
+    uint32_t *index_end;
+    uint32_t offset;       /* lane offset of the first element << 8 */
+    uint32_t pixel_words;  /* channels / 4 */
+    uint32_t bits;         /* or of all words that were there */
+    uintptr_t base;
+};
+
+/* Lists a row of pixels of 4 * pixel_words channels. */
+void pt_list_words(struct pt_list_job *job);
+
 struct pt_lanes_row {
     const uint32_t *index; /* at padded column 0 */
     const uint32_t *lanes; /* of the kernel row that lies on it */

@@ -9,22 +9,53 @@
 
 enum { GROUP = 4, ROWS_AT_ONCE = 16 };
 
-/* The inputs that are not zero, in scratch. */
+/* The inputs that are not zero, in scratch; or, where most are not, all of them in pairs. */
 struct input {
     const uint32_t *list;
     const uint32_t *end;
+    bool paired;
+    int32_t bias; /* paired: 128 * sum of the inputs, what pt_row_words adds */
 };
 
-static struct input list_input(const int8_t *values, uint32_t length, uint32_t *list)
+static struct input pair_input(const int8_t *values, uint32_t length, uint32_t *pairs)
 {
-    struct input input = {list, NULL};
+    struct input input = {pairs, pairs + length / 2u, true, 0};
+    for (const int8_t *end = values + length; values != end; values += 4) {
+        const uint32_t low = (uint32_t)values[0] + (uint32_t)values[1];
+        const uint32_t high = (uint32_t)values[2] + (uint32_t)values[3];
+        input.bias += (int32_t)((low + high) << 7);
+        *pairs++ = (uint32_t)values[2] + ((uint32_t)values[0] << 16);
+        *pairs++ = (uint32_t)values[3] + ((uint32_t)values[1] << 16);
+    }
+    return input;
+}
+
+/* Words of edges can be read where all rows begin on a word boundary. */
+static bool word_aligned(const struct pt_edges *edges)
+{
+    return (((uintptr_t)edges->weights | (uintptr_t)edges->scores | edges->row_length) & 3u) == 0u;
+}
+
+static struct input list_input(const int8_t *values, const struct pt_edges *edges,
+                               uint32_t *list)
+{
+    const int8_t *value_at = values;
+    const uint32_t length = edges->row_length;
+    struct input input = {list, NULL, false, 0};
+    uint32_t bits = 0;
     for (uint32_t k = 0; k < length << 8; k += 1u << 8) {
-        const uint32_t value = (uint8_t)*values++;
+        const uint32_t value = (uint8_t)*value_at++;
         if (!PT_SKIP_ZEROS || value != 0u) {
             *list++ = k | value;
+            bits |= value;
         }
     }
     input.end = list;
+    /* Pairs cost 5 to 8 cycles for each edge, lists 7 to 11 for each input that is not zero. */
+    if ((uint32_t)(list - input.list) > length / 4u * 3u && bits <= INT8_MAX &&
+        word_aligned(edges)) {
+        return pair_input(values, length, (uint32_t *)(uintptr_t)input.list);
+    }
     return input;
 }
 
@@ -57,6 +88,24 @@ static int32_t sum_pruned(const int8_t *values, struct pt_edges *edges)
     return sum;
 }
 
+/* Rows one by one over all inputs. */
+static void sum_pairs(const struct input *input, const struct pt_edges *edges, uint32_t rows,
+                      int32_t *sums)
+{
+    const uint32_t threshold = ((uint32_t)edges->threshold & 0x7fu) * 0x01010101u;
+    struct pt_words_job job = {
+        input->list, input->end, edges->weights,
+        (uint32_t)((uintptr_t)edges->scores - (uintptr_t)edges->weights), threshold,
+    };
+    uint32_t (*sum_row)(const struct pt_words_job *) =
+        edges->scores == NULL   ? pt_row_words
+        : edges->threshold < 0 ? pt_row_words_masked_negative
+                               : pt_row_words_masked_positive;
+    for (uint32_t row = 0; row < rows; ++row, job.weights += edges->row_length) {
+        sums[row] = (int32_t)sum_row(&job) - input->bias;
+    }
+}
+
 static void sum_group(const struct input *input, const struct pt_edges *edges, uint32_t rows,
                       int32_t *sums)
 {
@@ -64,6 +113,10 @@ static void sum_group(const struct input *input, const struct pt_edges *edges, u
         input->list, input->end, edges->weights, edges->scores, edges->row_length,
         edges->threshold, {0},
     };
+    if (input->paired) {
+        sum_pairs(input, edges, rows, sums);
+        return;
+    }
     if (rows == GROUP && input->list != input->end) {
         (edges->scores == NULL ? pt_rows4 : pt_rows4_masked)(&job);
         for (uint32_t row = 0; row < GROUP; ++row) {
@@ -104,7 +157,7 @@ static void next_group(const int8_t *values, const struct input *input, struct p
 void pt_linear_forward_s32(const int8_t *input, const struct pt_edges *edges, uint32_t rows,
                            void *scratch, int32_t *output)
 {
-    const struct input listed = list_input(input, edges->row_length, scratch);
+    const struct input listed = list_input(input, edges, scratch);
     struct pt_edges left = *edges;
     for (uint32_t row = 0; row < rows; row += GROUP) {
         const uint32_t count = rows - row < GROUP ? rows - row : GROUP;
@@ -115,7 +168,7 @@ void pt_linear_forward_s32(const int8_t *input, const struct pt_edges *edges, ui
 uint32_t pt_linear_forward_s8(const int8_t *input, const struct pt_edges *edges, uint32_t rows,
                               uint32_t shift, bool relu, void *scratch, int8_t *output)
 {
-    const struct input listed = list_input(input, edges->row_length, scratch);
+    const struct input listed = list_input(input, edges, scratch);
     struct pt_edges left = *edges;
     uint32_t saturated = 0;
     int32_t sums[GROUP];

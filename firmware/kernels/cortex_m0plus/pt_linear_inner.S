@@ -78,6 +78,101 @@
     rows4 pt_rows4, 0
     rows4 pt_rows4_masked, 1
 
+    .equ WORDS_PAIRS, 0
+    .equ WORDS_END, 4
+    .equ WORDS_WEIGHTS, 8
+    .equ WORDS_SCORES, 12
+    .equ WORDS_THRESHOLD, 16
+
+/*
+ * \s <- the top bit of each byte whose edge is pruned, Z where none is, with the scores in \s,
+ * 0x80808080 in \top and minus the threshold in every byte in \minus. With g = (s | 0x80808080) -
+ * threshold % 128, the top bit of a byte of g says that the low seven bits of the score reach those
+ * of the threshold; an edge is pruned where s & ~g (negative threshold) or s | ~g (others) has it.
+ */
+.macro find_pruned s, g, top, minus, positive
+    movs \g, \s                 /* 1 */
+    orrs \g, \top               /* 1 */
+    add \g, \minus              /* 1 */
+.if \positive
+    bics \g, \s                 /* 1 */
+    mvns \s, \g                 /* 1 */
+.else
+    bics \s, \g                 /* 1 */
+.endif
+    ands \s, \top               /* 1 */
+.endm
+
+/* \weights <- 0 where \s has a top bit; \g is scratch */
+.macro prune weights, s, g
+    lsrs \g, \s, #7
+    subs \g, \s, \g
+    orrs \g, \s
+    bics \weights, \g
+.endm
+
+/*
+ * One row, four edges at a time: 19 cycles, with masks 29 to 34. Bytes w + 128 are u0 + u2 * 2^16
+ * and u1 + u3 * 2^16; the middle of each product with its pair is a0 * u0 + a2 * u2 < 2^16.
+ *   r0 pairs  r1 weights  r2 0x00ff00ff  r3-r6 scratch  r7 0x80808080
+ *   r8 sum  r9 scores  r10 minus the threshold  r12 end
+ */
+.macro row_words name, masked, positive
+    start_function \name
+    save_all
+    ldr r1, [r0, #WORDS_END]
+    mov r12, r1
+    movs r1, #0
+    mov r8, r1
+.if \masked
+    ldr r1, [r0, #WORDS_SCORES]
+    mov r9, r1
+    ldr r1, [r0, #WORDS_THRESHOLD]
+    rsbs r1, r1, #0
+    mov r10, r1
+.endif
+    ldr r1, [r0, #WORDS_WEIGHTS]
+    ldr r0, [r0, #WORDS_PAIRS]
+    ldr r2, =0x00ff00ff
+    ldr r7, =0x80808080
+1:
+.if \masked
+    mov r4, r9                  /* 1 */
+    ldr r4, [r1, r4]            /* 2 */
+    ldm r1!, {r3}               /* 2 */
+    find_pruned r4, r5, r7, r10, \positive /* 5, 6 */
+    beq 2f                      /* 2 */
+    prune r3, r4, r5
+2:
+.else
+    ldm r1!, {r3}               /* 2 */
+.endif
+    eors r3, r7                 /* 1 */
+    movs r4, r3                 /* 1 */
+    ands r4, r2                 /* 1 */
+    ldm r0!, {r5, r6}           /* 3 */
+    muls r4, r5                 /* 1 */
+    lsrs r4, #16                /* 1 */
+    add r8, r4                  /* 1 */
+    lsrs r3, #8                 /* 1 */
+    ands r3, r2                 /* 1 */
+    muls r3, r6                 /* 1 */
+    lsrs r3, #16                /* 1 */
+    add r8, r3                  /* 1 */
+    cmp r0, r12                 /* 1 */
+    bne 1b                      /* 2 */
+    mov r0, r8
+    restore_all
+    .ltorg
+    .size \name, . - \name
+    .global __stack_\name
+    .set __stack_\name, 36
+.endm
+
+    row_words pt_row_words, 0, 0
+    row_words pt_row_words_masked_negative, 1, 0
+    row_words pt_row_words_masked_positive, 1, 1
+
     .equ COLUMNS_ROWS, 0
     .equ COLUMNS_END, 4
     .equ COLUMNS_SUMS, 8
@@ -95,9 +190,6 @@
  * Four columns at once, down all rows: 23 cycles for each row, with masks 33 to 37.
  *   r0 rows  r1 error  r2 weights, then scratch  r3 column  r4 four weights  r5, r6 scratch
  *   r7 scores  r8-r11 sums  r12 end  lr minus the threshold in every byte (masked)
- * Scores of four edges at once: with s the scores and g = (s | 0x80808080) - threshold % 128, the
- * top bit of a byte of g says that the low seven bits of the score reach those of the threshold. An
- * edge is pruned where s & ~g (negative threshold) or s | ~g (others) has the top bit set.
  */
 .macro columns name, masked, positive
     start_function \name
@@ -135,21 +227,9 @@
 .if \masked
     ldr r5, [r2, r7]            /* 2 */
     ldr r6, [sp, #TOP_BITS]     /* 2 */
-    movs r2, r5                 /* 1 */
-    orrs r2, r6                 /* 1 */
-    add r2, lr                  /* 1: g */
-.if \positive
-    bics r2, r5                 /* 1 */
-    mvns r5, r2                 /* 1 */
-.else
-    bics r5, r2                 /* 1 */
-.endif
-    ands r5, r6                 /* 1 */
+    find_pruned r5, r2, r6, lr, \positive /* 5, 6 */
     beq 3f                      /* 2 */
-    lsrs r6, r5, #7
-    subs r2, r5, r6
-    orrs r2, r5                 /* 0xff where pruned */
-    bics r4, r2
+    prune r4, r5, r2
 3:
 .endif
     sxtb r5, r4                 /* 1 */

@@ -24,6 +24,21 @@ void pt_rows4(struct pt_rows_job *job);
 /* The same over the edges whose score reaches the threshold. */
 void pt_rows4_masked(struct pt_rows_job *job);
 
+struct pt_words_job {
+    const uint32_t *pairs; /* inputs 4i .. 4i + 3: a2 + a0 * 2^16, a3 + a1 * 2^16; none negative */
+    const uint32_t *end;
+    const int8_t *weights; /* of one row, aligned to 4 */
+    uint32_t scores;       /* only for _masked: as in pt_columns_job */
+    uint32_t threshold;    /* only for _masked: as in pt_columns_job */
+};
+
+/* Sum of input * (weight + 128) over one row: for inputs that are hardly ever 0. */
+uint32_t pt_row_words(const struct pt_words_job *job);
+
+/* The same with weight 0 where the score is below the threshold, which is negative, or is not. */
+uint32_t pt_row_words_masked_negative(const struct pt_words_job *job);
+uint32_t pt_row_words_masked_positive(const struct pt_words_job *job);
+
 /* A row of edges and its error. */
 struct pt_row_error {
     int32_t error;

@@ -4,6 +4,22 @@
 #include "kernels/pt_requantize.h"
 #include "kernels/pt_skips.h"
 
+void pt_list_words(struct pt_list_job *job)
+{
+    const int8_t *pixel = job->pixel;
+    uint32_t offset = job->offset;
+    for (; job->index != job->index_end; ++job->index) {
+        *job->index = (uint32_t)((uintptr_t)job->entry - job->base);
+        for (uint32_t c = 0; c < 4u * job->pixel_words; ++c, offset += 16u << 8) {
+            const uint32_t value = (uint8_t)*pixel++;
+            if (!PT_SKIP_ZEROS || value != 0u) {
+                *job->entry++ = offset | value;
+                job->bits |= value;
+            }
+        }
+    }
+}
+
 static int32_t low(int32_t word)
 {
     return (int16_t)(uint16_t)word;

@@ -28,6 +28,37 @@ void pt_rows4_masked(struct pt_rows_job *job)
     }
 }
 
+static uint32_t sum_words(const struct pt_words_job *job, bool masked, int32_t threshold)
+{
+    const int8_t *scores = job->weights + (int32_t)job->scores;
+    uint32_t sum = 0;
+    uint32_t k = 0;
+    for (const uint32_t *pair = job->pairs; pair != job->end; pair += 2, k += 4u) {
+        const uint32_t input[] = {pair[0] >> 16, pair[1] >> 16, pair[0] & 0xffffu,
+                                  pair[1] & 0xffffu};
+        for (uint32_t i = 0; i < 4u; ++i) {
+            const bool kept = !masked || scores[k + i] >= threshold;
+            sum += input[i] * (uint32_t)((kept ? job->weights[k + i] : 0) + 128);
+        }
+    }
+    return sum;
+}
+
+uint32_t pt_row_words(const struct pt_words_job *job)
+{
+    return sum_words(job, false, 0);
+}
+
+uint32_t pt_row_words_masked_negative(const struct pt_words_job *job)
+{
+    return sum_words(job, true, (int32_t)(job->threshold & 0x7fu) - 128);
+}
+
+uint32_t pt_row_words_masked_positive(const struct pt_words_job *job)
+{
+    return sum_words(job, true, (int32_t)(job->threshold & 0x7fu));
+}
+
 void pt_columns(struct pt_columns_job *job)
 {
     for (const struct pt_row_error *row = job->rows; row != job->end; ++row) {
