@@ -6,7 +6,7 @@
 #include "kernels/pt_memory.h"
 #include "kernels/pt_requantize.h"
 #include "kernels/pt_skips.h"
-#include "kernels/pt_window.h"
+#include "kernels/pt_overlap.h"
 
 enum { MAX_KERNEL = 15, LANE_WORDS = PT_LANES / 2 };
 
@@ -159,7 +159,7 @@ static enum magnitude rows_under(struct convolution *c, uint32_t y, struct pt_la
     uint32_t magnitudes = 0;
     uint32_t begin;
     uint32_t end;
-    pt_window_clip(y, c->stride, c->padding_h, c->kernel_h, c->height, &begin, &end);
+    pt_overlap_clip(y, c->stride, c->padding_h, c->kernel_h, c->height, &begin, &end);
     const uint32_t first = y * c->stride + begin - c->padding_h;
     while (c->listed < first + (end - begin)) {
         list_next_row(c);
@@ -384,7 +384,7 @@ static void spread_errors(const struct pt_shape *shape, const int8_t *error,
     memset(input_error, 0, pt_shape_in_size(shape) * sizeof *input_error);
     for (uint32_t row = 0; row < shape->out_c; ++row) {
         const int8_t *weights = pt_edges_next_row(&left, scratch);
-        pt_window_accumulate_s32(shape, row, error, weights, true, input_error);
+        pt_overlap_accumulate_s32(shape, row, error, weights, true, input_error);
     }
 }
 

@@ -4,12 +4,12 @@
 
 #include "kernels/pt_memory.h"
 #include "kernels/pt_requantize.h"
-#include "kernels/pt_window.h"
+#include "kernels/pt_overlap.h"
 
 static void gather_patch(const struct pt_shape *shape, uint32_t y, uint32_t x,
                          const int8_t *input, int8_t *patch)
 {
-    const struct pt_window window = pt_window_at(shape, y, x);
+    const struct pt_overlap window = pt_overlap_at(shape, y, x);
     const uint32_t kernel_row = (uint32_t)shape->kernel_w * shape->in_c;
     const uint32_t input_row = (uint32_t)shape->in_w * shape->in_c;
     const uint32_t rows = window.row_end - window.row_begin;
@@ -118,7 +118,7 @@ void pt_conv2d_error_s32(const struct pt_shape *shape, const int8_t *error,
     memset(input_error, 0, pt_shape_in_size(shape) * sizeof *input_error);
     for (uint32_t row = 0; row < shape->out_c; ++row) {
         const int8_t *weights = pt_edges_next_row(&left, scratch);
-        pt_window_accumulate_s32(shape, row, error, weights, true, input_error);
+        pt_overlap_accumulate_s32(shape, row, error, weights, true, input_error);
     }
 }
 
@@ -136,5 +136,5 @@ void pt_conv2d_gradient_row_s32(const struct pt_shape *shape, uint32_t row, cons
 {
     (void)scratch;
     memset(gradient, 0, pt_shape_patch_size(shape) * sizeof *gradient);
-    pt_window_accumulate_s32(shape, row, error, input, false, gradient);
+    pt_overlap_accumulate_s32(shape, row, error, input, false, gradient);
 }

@@ -1,15 +1,15 @@
-#include "kernels/pt_window.h"
+#include "kernels/pt_overlap.h"
 
 #include "kernels/pt_skips.h"
 
-struct pt_window pt_window_at(const struct pt_shape *shape, uint32_t y, uint32_t x)
+struct pt_overlap pt_overlap_at(const struct pt_shape *shape, uint32_t y, uint32_t x)
 {
-    struct pt_window window;
+    struct pt_overlap window;
     uint32_t column_begin;
     uint32_t column_end;
-    pt_window_clip(y, shape->stride, shape->padding_h, shape->kernel_h, shape->in_h,
+    pt_overlap_clip(y, shape->stride, shape->padding_h, shape->kernel_h, shape->in_h,
                    &window.row_begin, &window.row_end);
-    pt_window_clip(x, shape->stride, shape->padding_w, shape->kernel_w, shape->in_w,
+    pt_overlap_clip(x, shape->stride, shape->padding_w, shape->kernel_w, shape->in_w,
                    &column_begin, &column_end);
     window.kernel_start = column_begin * shape->in_c;
     window.length = (column_end - column_begin) * shape->in_c;
@@ -26,7 +26,7 @@ static void accumulate(int32_t factor, const int8_t *vector, uint32_t length, in
     }
 }
 
-void pt_window_accumulate_s32(const struct pt_shape *shape, uint32_t row, const int8_t *error,
+void pt_overlap_accumulate_s32(const struct pt_shape *shape, uint32_t row, const int8_t *error,
                               const int8_t *from, bool from_kernel, int32_t *to)
 {
     const uint32_t kernel_row = (uint32_t)shape->kernel_w * shape->in_c;
@@ -38,7 +38,7 @@ void pt_window_accumulate_s32(const struct pt_shape *shape, uint32_t row, const 
             if (PT_SKIP_ZEROS && factor == 0) {
                 continue;
             }
-            const struct pt_window window = pt_window_at(shape, y, x);
+            const struct pt_overlap window = pt_overlap_at(shape, y, x);
             uint32_t in_kernel = window.row_begin * kernel_row + window.kernel_start;
             uint32_t in_input = window.input_start;
             for (uint32_t k = window.row_begin; k < window.row_end; ++k) {
