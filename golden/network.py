@@ -20,7 +20,6 @@ MAX_CLASSES = 256
 MAX_DIMENSION = 4096
 MAX_KERNEL = 15
 MAX_TERMS = 1 << 17
-MAX_PADDED = 1 << 20
 MAX_WEIGHTS = 1 << 22
 MAX_SCALE_SHIFT = 24
 MAX_BITS = 31
@@ -73,21 +72,6 @@ class Layer:
     def most_terms(self) -> int:
         """Terms of the longest sum that this layer makes: forward, error or gradient."""
         return max(self.row_length, self.rows * prod(self.kernel), self.positions)
-
-    @property
-    def most_padded(self) -> int:
-        """Elements of a convolution's padded input, or its padded error if that has more; else 0.
-
-        The error of the output is padded by kernel - 1 - padding to make that of the input.
-        """
-        if self.kind != "conv2d":
-            return 0
-
-        def elements(shape: Shape, padding: tuple[int, int]) -> int:
-            return (shape[0] + 2 * padding[0]) * (shape[1] + 2 * padding[1]) * shape[2]
-
-        spread = (self.kernel[0] - 1 - self.padding[0], self.kernel[1] - 1 - self.padding[1])
-        return max(elements(self.in_shape, self.padding), elements(self.out_shape, spread))
 
 
 def conv2d(
@@ -218,8 +202,6 @@ def _validate_layer(index: int, layer: Layer) -> None:
         raise ValueError(f"layer {index} is {layer}, but its fields ask for {expected}")
     if layer.weight_count > MAX_WEIGHTS:
         raise ValueError(f"layer {index} has {layer.weight_count} weights, more than {MAX_WEIGHTS}")
-    if layer.most_padded > MAX_PADDED:
-        raise ValueError(f"layer {index} pads to {layer.most_padded} elements, not {MAX_PADDED}")
     if layer.has_weights and layer.most_terms > MAX_TERMS:
         raise ValueError(f"layer {index} sums {layer.most_terms} terms, more than {MAX_TERMS}")
 

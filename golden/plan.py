@@ -160,12 +160,12 @@ def _scratch(operation: OperationKind, layer: Layer, method: Method) -> list[int
             *_conv2d_lists(layer, layer.out_shape, padding, layer.in_shape[1]),
         ]
     if not convolution:
-        return [row, 4 * row + 4]
+        return [row, 8 * row + 4]
     height, width, channels = layer.in_shape
     padded = (height + 2 * layer.padding[0]) * (width + 2 * layer.padding[1]) * channels
     pairs = padded if channels % 2 else padded // 2
     gradient = 4 * (layer.weight_count if method.dynamic else row)
-    return [gradient, row, 4 * pairs, 32, 8 * layer.positions, 4 * ERROR_BUDGET + 4]
+    return [gradient, row, 4 * pairs, 32, 8 * layer.positions, 8 * ERROR_BUDGET + 4]
 
 
 def _conv2d_lists(
@@ -175,7 +175,7 @@ def _conv2d_lists(
     _, width, channels = source
     height = layer.kernel[0]
     return [
-        4 * height * (width * channels + width + 2 * padding + 2),
+        4 * height * (2 * width * channels + width + 2 * padding + 2),
         2 * LANES * height * layer.kernel[1] * channels,
         4 * LANES * target_width,
         layer.row_length,

@@ -22,7 +22,6 @@ from golden.network import (
     MAX_DIMENSION,
     MAX_KERNEL,
     MAX_LAYERS,
-    MAX_PADDED,
     MAX_TERMS,
     MAX_WEIGHTS,
     Layer,
@@ -212,11 +211,6 @@ def _layer(table: _Table, shape: Shape) -> Layer:
         raise table.error(
             f"it adds up {layer.most_terms:,} products, which may overflow 32 bits; make its "
             f"input {_text(shape)} smaller, for at most {MAX_TERMS:,}"
-        )
-    if layer.most_padded > MAX_PADDED:
-        raise table.error(
-            f"it pads a tensor to {layer.most_padded:,} elements; make its input {_text(shape)} or "
-            f"its outputs smaller, for at most {MAX_PADDED:,}"
         )
     return layer
 

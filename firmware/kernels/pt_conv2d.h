@@ -27,7 +27,7 @@ enum pt_conv2d_block {
 static inline uint32_t pt_conv2d_lists_size(const struct pt_shape *shape, uint32_t width,
                                             uint32_t channels, uint32_t padding)
 {
-    const uint32_t row = width * channels + width + 2u * padding + 2u;
+    const uint32_t row = 2u * width * channels + width + 2u * padding + 2u;
     return 4u * shape->kernel_h * row +
            2u * PT_LANES * (uint32_t)shape->kernel_h * shape->kernel_w * channels;
 }
@@ -51,7 +51,7 @@ static inline uint32_t pt_conv2d_gradient_scratch(const struct pt_shape *shape)
     const uint32_t padded = (shape->in_h + 2u * shape->padding_h) *
                             (shape->in_w + 2u * shape->padding_w) * shape->in_c;
     return 4u * (shape->in_c % 2u == 0u ? padded / 2u : padded) + 32u +
-           8u * pt_shape_positions(shape) + 4u * PT_ERROR_BUDGET + 4u;
+           8u * pt_shape_positions(shape) + 8u * PT_ERROR_BUDGET + 4u;
 }
 
 /* Accumulators int32 [out_h, out_w, out_c]. Scratch: pt_conv2d_forward_scratch. */

@@ -42,19 +42,6 @@ static bool conv_extent_valid(uint32_t in, uint32_t out, uint32_t kernel, uint32
     return out == (stride == 2u ? steps >> 1 : steps) + 1u;
 }
 
-/* A tensor padded for a convolution: kernels note places in it in 24 bits, in steps of 16. */
-static bool padded_size_valid(uint32_t height, uint32_t width, uint32_t channels)
-{
-    return height * width <= PT_MAX_PADDED / channels;
-}
-
-static bool conv_sizes_valid(const struct pt_shape *s)
-{
-    return padded_size_valid(s->in_h + 2u * s->padding_h, s->in_w + 2u * s->padding_w, s->in_c) &&
-           padded_size_valid(s->out_h + 2u * (s->kernel_h - 1u - s->padding_h),
-                             s->out_w + 2u * (s->kernel_w - 1u - s->padding_w), s->out_c);
-}
-
 bool pt_layer_shape_valid(const struct pt_model_layer *layer)
 {
     const struct pt_shape *s = &layer->shape;
@@ -65,8 +52,7 @@ bool pt_layer_shape_valid(const struct pt_model_layer *layer)
     case PT_CONV2D:
         return (s->stride == 1u || s->stride == 2u) &&
                conv_extent_valid(s->in_h, s->out_h, s->kernel_h, s->stride, s->padding_h) &&
-               conv_extent_valid(s->in_w, s->out_w, s->kernel_w, s->stride, s->padding_w) &&
-               conv_sizes_valid(s);
+               conv_extent_valid(s->in_w, s->out_w, s->kernel_w, s->stride, s->padding_w);
     case PT_MAXPOOL2:
         return tiles(s, 2) && s->out_h == s->in_h / 2u && s->out_w == s->in_w / 2u &&
                s->out_c == s->in_c;

@@ -28,7 +28,6 @@ enum pt_limit {
     PT_MAX_KERNEL = 15,
     PT_MAX_TERMS = 1 << 17,      /* of a sum: 127 * 127 * 2^17 + 2^23 < 2^31 */
     PT_MAX_WEIGHTS = 1 << 22,    /* of a layer */
-    PT_MAX_PADDED = 1 << 20,     /* elements of a convolution's padded input, and of its error */
     PT_MAX_SHIFT = 24,
     PT_MAX_RANGE_BITS = 31,
     PT_MIN_EXPONENT = -24,

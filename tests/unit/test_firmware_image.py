@@ -145,8 +145,8 @@ def test_cold_code_is_what_the_linker_script_says(symbols: list[Symbol]) -> None
     """Every function of the cold sources is in flash, none of the kernels or the trainer is."""
     sources = firmware.ROOT / "firmware"
     found = functions(symbols)
-    files = [file for where in ("nn/*.c", "app/*.c", "kernels/*/*.c") for file in sources.glob(where)]
-    for file in files:
+    wanted = ("nn/*.c", "app/*.c", "kernels/*/*.c")
+    for file in [file for where in wanted for file in sources.glob(where)]:
         defined = re.findall(r"^(?:\w+ )+\**(pt_\w+)\([^;{]*\)\n{", file.read_text(), re.MULTILINE)
         for name in set(defined) & set(found):
             assert (found[name] in FLASH) == (file.stem in COLD), name

@@ -36,7 +36,7 @@ struct convolution {
 
 static void carve(struct convolution *c, void *scratch)
 {
-    c->row_words = c->width * c->channels + c->width + 2u * c->padding_w + 2u;
+    c->row_words = 2u * c->width * c->channels + c->width + 2u * c->padding_w + 2u;
     c->lists = scratch;
     c->lanes = c->lists + c->kernel_h * c->row_words;
     c->sums = (int32_t *)(c->lanes + c->kernel_h * c->kernel_w * c->channels * LANE_WORDS);
@@ -55,56 +55,65 @@ static uint32_t *list_after(const struct convolution *c, uint32_t *list)
     return list == c->lanes ? c->lists : list;
 }
 
-/* Appends one element, as the byte that it is, unless it is 0. */
-static uint32_t *list_value(uint32_t *entry, uint32_t offset, uint32_t value)
+/* A list is followed by its index. */
+static uint32_t *index_of(const struct convolution *c, uint32_t *list)
 {
-    if (!PT_SKIP_ZEROS || value != 0u) {
-        *entry++ = offset | value;
+    return list + 2u * c->width * c->channels;
+}
+
+/* Appends one element unless it is 0. */
+static struct pt_entry *list_value(struct pt_entry *entry, uint32_t offset, int32_t value)
+{
+    if (!PT_SKIP_ZEROS || value != 0) {
+        entry->value = value;
+        entry->offset = offset;
+        ++entry;
     }
     return entry;
 }
 
 /* A step of one element in the lane offset of an entry. */
-enum { ELEMENT = 16 << 8 };
+enum { ELEMENT = 16 };
 
 /* These append a row of pixels, note where each begins, and return all bits there were. */
 static uint32_t list_single(const int8_t *pixel, uint32_t width, uint32_t offset, uint32_t base,
-                            uint32_t **entries, uint32_t *index)
+                            struct pt_entry **entries, uint32_t *index)
 {
-    uint32_t *entry = *entries;
-    uint32_t bits = 0;
+    struct pt_entry *entry = *entries;
+    int32_t bits = 0;
     for (const uint32_t *end = index + width; index != end; offset += ELEMENT) {
-        const uint32_t value = (uint8_t)*pixel++;
+        const int32_t value = *pixel++;
         *index++ = (uint32_t)(uintptr_t)entry - base;
         entry = list_value(entry, offset, value);
         bits |= value;
     }
     *entries = entry;
-    return bits;
+    return (uint32_t)bits;
 }
 
 static uint32_t list_bytes(const int8_t *pixel, uint32_t width, uint32_t channels,
-                           uint32_t offset, uint32_t base, uint32_t **entries, uint32_t *index)
+                           uint32_t offset, uint32_t base, struct pt_entry **entries,
+                           uint32_t *index)
 {
-    uint32_t *entry = *entries;
-    uint32_t bits = 0;
+    struct pt_entry *entry = *entries;
+    int32_t bits = 0;
     for (const uint32_t *end = index + width; index != end;) {
         *index++ = (uint32_t)(uintptr_t)entry - base;
         for (const int8_t *next = pixel + channels; pixel != next; offset += ELEMENT) {
-            const uint32_t value = (uint8_t)*pixel++;
+            const int32_t value = *pixel++;
             entry = list_value(entry, offset, value);
             bits |= value;
         }
     }
     *entries = entry;
-    return bits;
+    return (uint32_t)bits;
 }
 
-static uint32_t sum_magnitudes(const uint32_t *entry, const uint32_t *end)
+static uint32_t sum_magnitudes(const struct pt_entry *entry, const struct pt_entry *end)
 {
     uint32_t sum = 0;
-    while (entry != end) {
-        sum += pt_abs_s32((int8_t)(uint8_t)*entry++);
+    for (; entry != end; ++entry) {
+        sum += pt_abs_s32(entry->value);
     }
     return sum;
 }
@@ -114,8 +123,9 @@ static void list_next_row(struct convolution *c)
     const int8_t *pixel = c->source + c->listed * c->width * c->channels;
     const uint32_t base = (uint32_t)address_base(c);
     const uint32_t offset = c->padding_w * c->channels * ELEMENT;
-    uint32_t *entry = c->next;
-    uint32_t *index = entry + c->width * c->channels;
+    struct pt_entry *first = (struct pt_entry *)c->next;
+    struct pt_entry *entry = first;
+    uint32_t *index = index_of(c, c->next);
     uint32_t bits;
     for (uint32_t x = 0; x < c->padding_w; ++x) {
         *index++ = (uint32_t)(uintptr_t)entry - base;
@@ -136,15 +146,14 @@ static void list_next_row(struct convolution *c)
     for (uint32_t x = 0; x <= c->padding_w; ++x) {
         *index++ = (uint32_t)(uintptr_t)entry - base;
     }
-    *index = c->measured ? sum_magnitudes(c->next, entry) : PT_ERROR_BUDGET + 1u;
+    *index = c->measured ? sum_magnitudes(first, entry) : PT_ERROR_BUDGET + 1u;
     c->negative = c->negative || (bits & 0x80808080u) != 0u;
     c->next = list_after(c, c->next);
     ++c->listed;
 }
 
-static bool list_empty(const struct convolution *c, const uint32_t *list)
+static bool list_empty(const struct convolution *c, const uint32_t *index)
 {
-    const uint32_t *index = list + c->width * c->channels;
     return index[0] == index[c->width + 2u * c->padding_w];
 }
 
@@ -167,9 +176,10 @@ static enum magnitude rows_under(struct convolution *c, uint32_t y, struct pt_la
     job->rows = rows;
     uint32_t *list = c->lists + first % c->kernel_h * c->row_words;
     for (uint32_t k = begin; k < end; ++k, list = list_after(c, list)) {
-        if (!PT_SKIP_ZEROS || !list_empty(c, list)) {
-            rows->index = list + c->width * c->channels;
-            magnitudes += rows->index[index_words];
+        const uint32_t *index = index_of(c, list);
+        if (!PT_SKIP_ZEROS || !list_empty(c, index)) {
+            rows->index = index;
+            magnitudes += index[index_words];
             rows->lanes = c->lanes + k * kernel_row;
             ++rows;
         }
@@ -423,7 +433,7 @@ struct gradient {
                        neighbour to the right, so that a window may begin anywhere */
     struct pt_position *position;
     uint32_t *count; /* of positions */
-    uint32_t *list;
+    struct pt_error *list;
     uint32_t pair_step; /* bytes from one pair of a window to the next */
     uint32_t row_bytes; /* of a padded row */
 };
@@ -437,7 +447,7 @@ static struct gradient gradient_of(const struct pt_shape *shape, void *scratch)
     g.row_bytes = 4u * words;
     g.position = (struct pt_position *)(g.pairs + words * (shape->in_h + 2u * shape->padding_h) + 7);
     g.count = (uint32_t *)(g.position + pt_shape_positions(shape));
-    g.list = g.count + 1;
+    g.list = (struct pt_error *)(g.count + 1);
     return g;
 }
 
@@ -523,13 +533,13 @@ void pt_conv2d_gradient_begin(const struct pt_shape *shape, const int8_t *input,
 {
     const struct gradient g = gradient_of(shape, scratch);
     const uint32_t element = shape->in_c % 2u == 0u ? 2u : 4u; /* bytes of pairs for each */
-    const uint32_t step = shape->stride * shape->in_c * element << 8;
+    const uint32_t step = shape->stride * shape->in_c * element;
     const uint32_t row = (uint32_t)shape->out_w * shape->out_c;
     struct pt_position *position = g.position;
     pair_input(shape, input, &g);
     for (uint32_t y = 0; y < shape->out_h; ++y) {
-        position = list_positions(shape, error, y * row, y * shape->stride * g.row_bytes << 8,
-                                  step, position);
+        position = list_positions(shape, error, y * row, y * shape->stride * g.row_bytes, step,
+                                  position);
     }
     *g.count = (uint32_t)(position - g.position);
 }
@@ -542,7 +552,7 @@ static void add_sums(const int32_t *sums, uint32_t count, int32_t *to)
 }
 
 /* One kernel row of `values` elements, twelve or four at a time. */
-static void add_pairs(const struct gradient *g, const uint32_t *end, const int32_t *pairs,
+static void add_pairs(const struct gradient *g, const struct pt_error *end, const int32_t *pairs,
                       uint32_t values, int32_t *to)
 {
     int32_t sums[12];
@@ -562,7 +572,7 @@ static void add_pairs(const struct gradient *g, const uint32_t *end, const int32
 }
 
 /* A 3x3 kernel on one channel, as first layers have it. */
-static void add_3x3(const struct gradient *g, const uint32_t *end, int32_t *gradient)
+static void add_3x3(const struct gradient *g, const struct pt_error *end, int32_t *gradient)
 {
     int32_t sums[12];
     pt_pairs_3x2_step8(g->list, end, g->pairs, sums, g->row_bytes);
@@ -572,8 +582,8 @@ static void add_3x3(const struct gradient *g, const uint32_t *end, int32_t *grad
 }
 
 /* Adds the listed errors' part to the gradient of their channel. */
-static void add_list(const struct pt_shape *shape, const struct gradient *g, const uint32_t *end,
-                     int32_t *gradient)
+static void add_list(const struct pt_shape *shape, const struct gradient *g,
+                     const struct pt_error *end, int32_t *gradient)
 {
     const uint32_t kernel_row = (uint32_t)shape->kernel_w * shape->in_c;
     const int32_t *pairs = g->pairs;
@@ -593,13 +603,17 @@ void pt_conv2d_gradient_row_s32(const struct pt_shape *shape, uint32_t row, cons
 {
     (void)input;
     const struct gradient g = gradient_of(shape, scratch);
-    struct pt_errors errors = {g.position, g.position + *g.count, error + row, g.list};
+    const struct pt_position *end = g.position + *g.count;
+    struct pt_errors errors = {g.position, end, error + row, g.list};
     memset(gradient, 0, pt_shape_patch_size(shape) * sizeof *gradient);
-    while (errors.position != errors.end) {
+    while (errors.position != end) {
+        /* Zeros that are not left out do not count against the budget, but fill the list. */
+        const uint32_t left = (uint32_t)(end - errors.position);
+        errors.end = left > PT_ERROR_BUDGET ? errors.position + PT_ERROR_BUDGET : end;
+        errors.entry = g.list;
         pt_list_errors(&errors);
         if (errors.entry != g.list) {
             add_list(shape, &g, errors.entry, gradient);
         }
-        errors.entry = g.list;
     }
 }

@@ -7,22 +7,25 @@
 #include <stdint.h>
 
 /*
- * A list holds the elements of one row of a tensor [width, channels] that are not zero, in order:
- *
- *   entry   = lane offset << 8 | (uint8_t)value, lane offset = 16 * (padded column * channels + c)
- *   index   = where the entries of each padded column begin, then the end: byte addresses less
- *             `base`, which is 0 where addresses have 32 bits
+ * A list holds the elements of one row of a tensor [width, channels] that are not zero, in order,
+ * and an index where the entries of each padded column begin, then where they end: byte addresses
+ * less `base`, which is 0 where addresses have 32 bits.
  *
  * Lanes hold the weights of PT_LANES output channels: for each element of a window, in order, four
  * words w(2j) + w(2j + 1) * 2^16. One multiplication of such a word by a value makes two products;
  * their sums stay apart while the sum of the values' magnitudes is at most PT_ERROR_BUDGET.
  */
+struct pt_entry {
+    int32_t value;
+    uint32_t offset; /* of its lanes in bytes: 16 * (padded column * channels + c) */
+};
+
 struct pt_list_job {
     const int8_t *pixel;   /* of a row, aligned to 4 */
-    uint32_t *entry;       /* moves on */
+    struct pt_entry *entry; /* moves on */
     uint32_t *index;       /* where each pixel's entries begin */
     uint32_t *index_end;
-    uint32_t offset;       /* lane offset of the first element << 8 */
+    uint32_t offset;       /* of the first element */
     uint32_t pixel_words;  /* channels / 4 */
     uint32_t bits;         /* or of all words that were there */
     uintptr_t base;
@@ -60,42 +63,47 @@ void pt_lanes_row_small_s32(struct pt_lanes_job *job);
 /* clamp(RHU(accumulator, shift)) to [0, 127] as int8; no value may be negative. */
 void pt_lanes_row_relu_s8(struct pt_lanes_job *job);
 
+/* An error, or an output position that may have one. */
+struct pt_error {
+    int32_t value;
+    uint32_t pairs; /* offset of the pairs under its window, in bytes */
+};
+
 /*
  * sums[i] = sum over the list of error * pair i, where pairs are words v(2i) + v(2i + 1) * 2^16:
- * int32 [12] of six pairs, [4] of two. Entries are pair offset << 8 | (uint8_t)error, with the
- * offset in bytes from `pairs`; the magnitudes of the errors add up to at most PT_ERROR_BUDGET.
- * `list` is not empty. Pairs lie `step` bytes apart, 4 or 8.
+ * int32 [12] of six pairs, [4] of two. The magnitudes of the errors add up to at most
+ * PT_ERROR_BUDGET. The list is not empty. Pairs lie `step` bytes apart, 4 or 8.
  */
-void pt_pairs_6_step4(const uint32_t *list, const uint32_t *end, const int32_t *pairs,
+void pt_pairs_6_step4(const struct pt_error *list, const struct pt_error *end, const int32_t *pairs,
                       int32_t *sums);
-void pt_pairs_6_step8(const uint32_t *list, const uint32_t *end, const int32_t *pairs,
+void pt_pairs_6_step8(const struct pt_error *list, const struct pt_error *end, const int32_t *pairs,
                       int32_t *sums);
-void pt_pairs_2_step4(const uint32_t *list, const uint32_t *end, const int32_t *pairs,
+void pt_pairs_2_step4(const struct pt_error *list, const struct pt_error *end, const int32_t *pairs,
                       int32_t *sums);
-void pt_pairs_2_step8(const uint32_t *list, const uint32_t *end, const int32_t *pairs,
+void pt_pairs_2_step8(const struct pt_error *list, const struct pt_error *end, const int32_t *pairs,
                       int32_t *sums);
 
 /* Three rows of two pairs, each `row_bytes` behind the one before; sums int32 [3, 4]. */
-void pt_pairs_3x2_step8(const uint32_t *list, const uint32_t *end, const int32_t *pairs,
+void pt_pairs_3x2_step8(const struct pt_error *list, const struct pt_error *end, const int32_t *pairs,
                         int32_t *sums, uint32_t row_bytes);
 
 /* An output position: its errors begin `error` bytes behind the first. */
 struct pt_position {
     uint32_t error;
-    uint32_t pairs; /* offset of the pairs under its window << 8 */
+    uint32_t pairs;
 };
 
 /* Where to go on with a list of one channel's errors. */
 struct pt_errors {
     const struct pt_position *position;
-    const struct pt_position *end; /* not reached */
+    const struct pt_position *end; /* behind the last, at least one */
     const int8_t *error;           /* of the channel at the first position */
-    uint32_t *entry;               /* room for PT_ERROR_BUDGET entries */
+    struct pt_error *entry;        /* room for all that are not zero and fit the budget */
 };
 
 /*
- * Appends pairs | (uint8_t)error of each position whose error is not zero, until the positions end
- * or the magnitudes would add up to more than PT_ERROR_BUDGET; moves `position` and `entry` on.
+ * Appends the errors that are not zero, until the positions end or the magnitudes would add up to
+ * more than PT_ERROR_BUDGET; moves `position` and `entry` on.
  */
 void pt_list_errors(struct pt_errors *errors);
 

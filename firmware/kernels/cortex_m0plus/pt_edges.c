@@ -2,7 +2,14 @@
 
 #include <stddef.h>
 
+#include "kernels/cortex_m0plus/pt_bits.h"
+#include "kernels/cortex_m0plus/pt_edges_inner.h"
 #include "kernels/pt_memory.h"
+
+const uint8_t pt_bit_places[32] = {
+    0, 1, 28, 2, 29, 14, 24, 3, 30, 22, 20, 15, 25, 17, 4, 8,
+    31, 27, 13, 23, 21, 19, 16, 7, 26, 12, 18, 6, 11, 5, 10, 9,
+};
 
 const int8_t *pt_edges_next_row(struct pt_edges *edges, int8_t *masked)
 {
@@ -23,28 +30,23 @@ const int8_t *pt_edges_next_row(struct pt_edges *edges, int8_t *masked)
     return masked;
 }
 
-/*
- * Four edges at once. With g = (s | 0x80808080) - threshold % 128, the top bit of a byte of g says
- * that the low seven bits of the score reach those of the threshold; then an edge is pruned where
- * s & ~g (negative threshold) or s | ~g (others) has the top bit set.
- */
 void pt_mask_weights_s8(const int8_t *weights, const int8_t *scores, int32_t threshold,
                         uint32_t count, int8_t *effective)
 {
-    const uint32_t top = 0x80808080u;
-    const uint32_t low = ((uint32_t)threshold & 0x7fu) * 0x01010101u;
-    const uint32_t positive = threshold < 0 ? 0u : top;
-    uint32_t i = 0;
-    if ((((uintptr_t)weights | (uintptr_t)scores | (uintptr_t)effective) & 3u) == 0u) {
-        for (; i + 4u <= count; i += 4u) {
-            const uint32_t s = pt_load_word(scores + i);
-            const uint32_t below = ~((s | top) - low);
-            const uint32_t pruned = ((s & below) | ((s | below) & positive)) & top;
-            const uint32_t bytes = pruned | (pruned - (pruned >> 7));
-            pt_store_word(effective + i, pt_load_word(weights + i) & ~bytes);
+    const uintptr_t places = (uintptr_t)weights | (uintptr_t)scores | (uintptr_t)effective;
+    const uint32_t words = (places & 3u) == 0u ? count & ~3u : 0u;
+    if (words != 0u) {
+        const struct pt_mask_job job = {
+            weights, scores, effective, effective + words,
+            ((uint32_t)threshold & 0x7fu) * 0x01010101u,
+        };
+        if (threshold < 0) {
+            pt_mask_words_negative(&job);
+        } else {
+            pt_mask_words_positive(&job);
         }
     }
-    for (; i < count; ++i) {
+    for (uint32_t i = words; i < count; ++i) {
         effective[i] = scores[i] >= threshold ? weights[i] : 0;
     }
 }
@@ -54,12 +56,13 @@ uint32_t pt_mask_sparse_weights_s8(const int8_t *weights, const int8_t *scores,
                                    int8_t *effective)
 {
     const int8_t *score = scores;
+    struct pt_bits left = pt_bits_of(bitmap, count);
+    uint32_t base = 0;
     memcpy(effective, weights, count);
-    for (const int8_t *end = effective + count; effective < end; effective += 8) {
-        int8_t *edge = effective;
-        for (uint32_t bits = *bitmap++; bits != 0u; bits >>= 1, ++edge) {
-            if ((bits & 1u) != 0u && *score++ < threshold) {
-                *edge = 0;
+    for (uint32_t bits; (bits = pt_bits_next(&left, &base)) != 0u;) {
+        for (; bits != 0u; bits &= bits - 1u) {
+            if (*score++ < threshold) {
+                effective[base + pt_bit_lowest(bits)] = 0;
             }
         }
     }

@@ -2,6 +2,7 @@
 
 #include <stddef.h>
 
+#include "kernels/cortex_m0plus/pt_bits.h"
 #include "kernels/cortex_m0plus/pt_linear_inner.h"
 #include "kernels/pt_memory.h"
 #include "kernels/pt_requantize.h"
@@ -39,23 +40,22 @@ static bool word_aligned(const struct pt_edges *edges)
 static struct input list_input(const int8_t *values, const struct pt_edges *edges,
                                uint32_t *list)
 {
-    const int8_t *value_at = values;
+    const int8_t *at = values;
     const uint32_t length = edges->row_length;
-    struct input input = {list, NULL, false, 0};
+    uint32_t *entry = list;
     uint32_t bits = 0;
     for (uint32_t k = 0; k < length << 8; k += 1u << 8) {
-        const uint32_t value = (uint8_t)*value_at++;
+        const uint32_t value = (uint8_t)*at++;
         if (!PT_SKIP_ZEROS || value != 0u) {
-            *list++ = k | value;
+            *entry++ = k | value;
             bits |= value;
         }
     }
-    input.end = list;
     /* Pairs cost 5 to 8 cycles for each edge, lists 7 to 11 for each input that is not zero. */
-    if ((uint32_t)(list - input.list) > length / 4u * 3u && bits <= INT8_MAX &&
-        word_aligned(edges)) {
-        return pair_input(values, length, (uint32_t *)(uintptr_t)input.list);
+    if ((uint32_t)(entry - list) > length / 4u * 3u && bits <= INT8_MAX && word_aligned(edges)) {
+        return pair_input(values, length, list);
     }
+    const struct input input = {list, entry, false, 0};
     return input;
 }
 
@@ -75,16 +75,22 @@ static int32_t sum_one(const struct input *input, const struct pt_edges *edges)
 /* What the pruned edges of a sparsely scored row would have added; moves the scores on. */
 static int32_t sum_pruned(const int8_t *values, struct pt_edges *edges)
 {
-    int32_t sum = 0;
+    const int8_t *weights = edges->weights;
     const int8_t *score = edges->scores;
-    for (uint32_t base = 0; base < edges->row_length; base += 8u) {
-        for (uint32_t bits = *edges->bitmap++, i = base; bits != 0u; bits >>= 1, ++i) {
-            if ((bits & 1u) != 0u && *score++ < edges->threshold) {
-                sum += values[i] * edges->weights[i];
+    const int32_t threshold = edges->threshold;
+    struct pt_bits left = pt_bits_of(edges->bitmap, edges->row_length);
+    uint32_t base = 0;
+    int32_t sum = 0;
+    for (uint32_t bits; (bits = pt_bits_next(&left, &base)) != 0u;) {
+        for (; bits != 0u; bits &= bits - 1u) {
+            if (*score++ < threshold) {
+                const uint32_t k = base + pt_bit_lowest(bits);
+                sum += values[k] * weights[k];
             }
         }
     }
     edges->scores = score;
+    edges->bitmap = left.end;
     return sum;
 }
 
@@ -223,31 +229,68 @@ static void error_of_words(const int8_t *error, const struct pt_edges *edges, ui
     add_rows(listed, next, edges, input_error);
 }
 
-/* Rows that are made one by one, because they are sparsely scored or lie anywhere. */
+/* Moves the edges on by one row that nobody needs. */
+static void skip_row(struct pt_edges *edges)
+{
+    if (edges->bitmap != NULL) {
+        edges->scores += pt_bitmap_count(edges->bitmap, edges->row_length);
+        edges->bitmap += pt_bitmap_size(edges->row_length);
+    } else if (edges->scores != NULL) {
+        edges->scores += edges->row_length;
+    }
+    edges->weights += edges->row_length;
+}
+
+/* sums -= factor * the pruned edges of a sparsely scored row; moves the edges on. */
+static void subtract_pruned(int32_t factor, struct pt_edges *edges, int32_t *sums)
+{
+    const int8_t *weights = edges->weights;
+    const int8_t *score = edges->scores;
+    const int32_t threshold = edges->threshold;
+    struct pt_bits left = pt_bits_of(edges->bitmap, edges->row_length);
+    uint32_t base = 0;
+    for (uint32_t bits; (bits = pt_bits_next(&left, &base)) != 0u;) {
+        for (; bits != 0u; bits &= bits - 1u) {
+            if (*score++ < threshold) {
+                const uint32_t k = base + pt_bit_lowest(bits);
+                sums[k] -= factor * weights[k];
+            }
+        }
+    }
+    edges->weights += edges->row_length;
+    edges->scores = score;
+    edges->bitmap = left.end;
+}
+
+/* Sparsely scored: few edges are pruned, so they are added first and taken off again. */
+static void error_of_sparse_words(const int8_t *error, const struct pt_edges *edges, uint32_t rows,
+                                  int32_t *input_error)
+{
+    struct pt_edges left = *edges;
+    left.scores = NULL;
+    error_of_words(error, &left, rows, input_error);
+    left.scores = edges->scores;
+    for (uint32_t row = 0; row < rows; ++row) {
+        if (PT_SKIP_ZEROS && error[row] == 0) {
+            skip_row(&left);
+        } else {
+            subtract_pruned(error[row], &left, input_error);
+        }
+    }
+}
+
+/* Rows that are made one by one, because they lie anywhere. */
 static void error_of_rows(const int8_t *error, const struct pt_edges *edges, uint32_t rows,
                           int8_t *row_scratch, int32_t *input_error)
 {
     struct pt_edges left = *edges;
     for (uint32_t row = 0; row < rows; ++row) {
-        const int8_t *weights = left.weights;
         const int32_t factor = error[row];
         if (PT_SKIP_ZEROS && factor == 0) {
-            if (left.bitmap != NULL) {
-                left.scores += pt_bitmap_count(left.bitmap, left.row_length);
-                left.bitmap += pt_bitmap_size(left.row_length);
-            } else if (left.scores != NULL) {
-                left.scores += left.row_length;
-            }
-            left.weights += left.row_length;
+            skip_row(&left);
             continue;
         }
-        weights = pt_edges_next_row(&left, row_scratch);
-        if (((left.row_length | (uintptr_t)weights) & 3u) == 0u) {
-            const struct pt_row_error made = {factor, weights};
-            const struct pt_edges whole = {weights, NULL, NULL, 0, left.row_length};
-            add_rows(&made, &made + 1, &whole, input_error);
-            continue;
-        }
+        const int8_t *weights = pt_edges_next_row(&left, row_scratch);
         for (uint32_t i = 0; i < left.row_length; ++i) {
             input_error[i] += factor * weights[i];
         }
@@ -257,12 +300,14 @@ static void error_of_rows(const int8_t *error, const struct pt_edges *edges, uin
 void pt_linear_error_s32(const int8_t *error, const struct pt_edges *edges, uint32_t rows,
                          void *scratch, int32_t *input_error)
 {
-    const uintptr_t places = edges->row_length | (uintptr_t)edges->weights |
-                             (uintptr_t)edges->scores;
+    const uintptr_t scores = edges->bitmap == NULL ? (uintptr_t)edges->scores : 0u;
+    const uintptr_t places = edges->row_length | (uintptr_t)edges->weights | scores;
     memset(input_error, 0, edges->row_length * sizeof *input_error);
-    if (places % 4u == 0u && edges->bitmap == NULL) {
-        error_of_words(error, edges, rows, input_error);
-    } else {
+    if (places % 4u != 0u) {
         error_of_rows(error, edges, rows, scratch, input_error);
+    } else if (edges->bitmap != NULL) {
+        error_of_sparse_words(error, edges, rows, input_error);
+    } else {
+        error_of_words(error, edges, rows, input_error);
     }
 }

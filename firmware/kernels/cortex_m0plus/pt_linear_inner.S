@@ -12,56 +12,19 @@
     .equ ROWS_THRESHOLD, 20
     .equ ROWS_SUMS, 24
 
-/* \sum += value * weight k of one row; with masked = 1 only if its score reaches the threshold */
-.macro add_edge sum, masked
-.if \masked
-    ldrsb r6, [r5, r2]          /* 2 */
-    cmp r6, r7                  /* 1 */
-    blt 2f                      /* 1 */
-.endif
-    ldrsb r3, [r4, r2]          /* 2 */
-    muls r3, r1                 /* 1 */
-    add \sum, r3                /* 1 */
-2:
-.endm
-
-/*
- * Four rows at once: 26 cycles for each input that is not zero, 42 with masks.
- *   r0 list  r1 value  r2 k  r3 weight  r4 weights  r5 scores  r6 score  r7 threshold
- *   r8-r11 sums  r12 length  lr end
- */
-.macro rows4 name, masked
-    start_function \name
+.macro load_job
     save_all
     push {r0}
-    ldr r1, [r0, #ROWS_END]
-    mov lr, r1
-    ldr r4, [r0, #ROWS_WEIGHTS]
     ldr r1, [r0, #ROWS_LENGTH]
-    mov r12, r1
-.if \masked
-    ldr r5, [r0, #ROWS_SCORES]
-    ldr r7, [r0, #ROWS_THRESHOLD]
-.endif
-    ldr r0, [r0, #ROWS_LIST]
+    ldr r4, [r0, #ROWS_WEIGHTS]
     movs r3, #0
     mov r8, r3
     mov r9, r3
     mov r10, r3
     mov r11, r3
-1:
-    ldm r0!, {r2}               /* 2 */
-    sxtb r1, r2                 /* 1 */
-    lsrs r2, #8                 /* 1 */
-    add_edge r8, \masked        /* 4, 8 */
-    add r2, r12                 /* 1 */
-    add_edge r9, \masked
-    add r2, r12
-    add_edge r10, \masked
-    add r2, r12
-    add_edge r11, \masked
-    cmp r0, lr                  /* 1 */
-    bne 1b                      /* 2 */
+.endm
+
+.macro store_sums
     pop {r0}
     adds r0, #ROWS_SUMS
     mov r1, r8
@@ -70,46 +33,109 @@
     mov r4, r11
     stm r0!, {r1-r4}
     restore_all
-    .size \name, . - \name
-    .global __stack_\name
-    .set __stack_\name, 40
 .endm
 
-    rows4 pt_rows4, 0
-    rows4 pt_rows4_masked, 1
+/* To \odd if a list from r0 to \end has an odd length. */
+.macro branch_odd end, odd
+    mov r3, \end
+    subs r3, r0
+    lsls r3, #29
+    bmi \odd
+.endm
+
+.macro add_edge sum, weights
+    ldrsb r3, [\weights, r1]    /* 2 */
+    muls r3, r2                 /* 1 */
+    add \sum, r3                /* 1 */
+.endm
+
+.macro add_edges
+    ldm r0!, {r1}               /* 2 */
+    sxtb r2, r1                 /* 1 */
+    lsrs r1, #8                 /* 1 */
+    add_edge r8, r4             /* 4 */
+    add_edge r9, r5
+    add_edge r10, r6
+    add_edge r11, r7
+.endm
+
+/*
+ * Four rows at once: 21.5 cycles for each input that is not zero.
+ *   r0 list  r1 k  r2 value  r3 weight  r4-r7 rows of weights  r8-r11 sums  r12 end
+ */
+    start_function pt_rows4
+    load_job
+    adds r5, r4, r1
+    adds r6, r5, r1
+    adds r7, r6, r1
+    ldr r1, [r0, #ROWS_END]
+    mov r12, r1
+    ldr r0, [r0, #ROWS_LIST]
+    branch_odd r12, 2f
+1:
+    add_edges                   /* 20 */
+2:
+    add_edges                   /* 20 */
+    cmp r0, r12                 /* 1 */
+    bne 1b                      /* 2 */
+    store_sums
+    .size pt_rows4, . - pt_rows4
+    .global __stack_pt_rows4
+    .set __stack_pt_rows4, 40
+
+/* r2 moves on to the next row. */
+.macro add_masked_edge sum
+    ldrsb r3, [r5, r2]          /* 2 */
+    cmp r3, r7                  /* 1 */
+    blt 3f                      /* 1 */
+    ldrsb r3, [r4, r2]          /* 2 */
+    muls r3, r1                 /* 1 */
+    add \sum, r3                /* 1 */
+3:
+.endm
+
+.macro add_masked_edges
+    ldm r0!, {r2}               /* 2 */
+    sxtb r1, r2                 /* 1 */
+    lsrs r2, #8                 /* 1 */
+    add_masked_edge r8          /* 8, pruned 5 */
+    add r2, r12                 /* 1 */
+    add_masked_edge r9
+    add r2, r12
+    add_masked_edge r10
+    add r2, r12
+    add_masked_edge r11
+.endm
+
+/*
+ * The same with masks: 40.5 cycles for each input that is not zero, 3 less for each pruned edge.
+ *   r0 list  r1 value  r2 k, moved on by row  r3 score, weight  r4 weights  r5 scores  r6 end
+ *   r7 threshold  r8-r11 sums  r12 length
+ */
+    start_function pt_rows4_masked
+    load_job
+    mov r12, r1
+    ldr r5, [r0, #ROWS_SCORES]
+    ldr r6, [r0, #ROWS_END]
+    ldr r7, [r0, #ROWS_THRESHOLD]
+    ldr r0, [r0, #ROWS_LIST]
+    branch_odd r6, 2f
+1:
+    add_masked_edges            /* 39 */
+2:
+    add_masked_edges            /* 39 */
+    cmp r0, r6                  /* 1 */
+    bne 1b                      /* 2 */
+    store_sums
+    .size pt_rows4_masked, . - pt_rows4_masked
+    .global __stack_pt_rows4_masked
+    .set __stack_pt_rows4_masked, 40
 
     .equ WORDS_PAIRS, 0
     .equ WORDS_END, 4
     .equ WORDS_WEIGHTS, 8
     .equ WORDS_SCORES, 12
     .equ WORDS_THRESHOLD, 16
-
-/*
- * \s <- the top bit of each byte whose edge is pruned, Z where none is, with the scores in \s,
- * 0x80808080 in \top and minus the threshold in every byte in \minus. With g = (s | 0x80808080) -
- * threshold % 128, the top bit of a byte of g says that the low seven bits of the score reach those
- * of the threshold; an edge is pruned where s & ~g (negative threshold) or s | ~g (others) has it.
- */
-.macro find_pruned s, g, top, minus, positive
-    movs \g, \s                 /* 1 */
-    orrs \g, \top               /* 1 */
-    add \g, \minus              /* 1 */
-.if \positive
-    bics \g, \s                 /* 1 */
-    mvns \s, \g                 /* 1 */
-.else
-    bics \s, \g                 /* 1 */
-.endif
-    ands \s, \top               /* 1 */
-.endm
-
-/* \weights <- 0 where \s has a top bit; \g is scratch */
-.macro prune weights, s, g
-    lsrs \g, \s, #7
-    subs \g, \s, \g
-    orrs \g, \s
-    bics \weights, \g
-.endm
 
 .macro add_word masked, positive
 .if \masked
@@ -192,49 +218,13 @@
     .equ AT, 4                  /* column */
     .equ LEFT, 8
     .equ SUMS, 12
-    .equ TOP_BITS, 16           /* 0x80808080 */
 
-/*
- * Four columns at once, down all rows: 23 cycles for each row, with masks 33 to 37.
- *   r0 rows  r1 error  r2 weights, then scratch  r3 column  r4 four weights  r5, r6 scratch
- *   r7 scores  r8-r11 sums  r12 end  lr minus the threshold in every byte (masked)
- */
-.macro columns name, masked, positive
-    start_function \name
-    save_all
-    sub sp, #20
-    str r0, [sp, #JOB]
-    ldr r1, [r0, #COLUMNS_END]
-    mov r12, r1
-    ldr r1, [r0, #COLUMNS_LENGTH]
-    str r1, [sp, #LEFT]
-    ldr r1, [r0, #COLUMNS_SUMS]
-    str r1, [sp, #SUMS]
-.if \masked
-    ldr r7, [r0, #COLUMNS_SCORES]
-    ldr r1, [r0, #COLUMNS_THRESHOLD]
-    rsbs r1, r1, #0
-    mov lr, r1
-    ldr r1, =0x80808080
-    str r1, [sp, #TOP_BITS]
-.endif
-    movs r3, #0
-1:
-    ldr r1, [sp, #SUMS]
-    ldr r2, [sp, #JOB]
-    ldr r0, [r2, #COLUMNS_ROWS]
-    ldm r1!, {r2, r4-r6}
-    mov r8, r2
-    mov r9, r4
-    mov r10, r5
-    mov r11, r6
-2:
+.macro add_row masked, positive
     ldm r0!, {r1, r2}           /* 3 */
     adds r2, r3                 /* 1 */
     ldr r4, [r2]                /* 2 */
 .if \masked
     ldr r5, [r2, r7]            /* 2 */
-    ldr r6, [sp, #TOP_BITS]     /* 2 */
     find_pruned r5, r2, r6, lr, \positive /* 5, 6 */
     beq 3f                      /* 2 */
     prune r4, r5, r2
@@ -254,8 +244,51 @@
     asrs r4, #24                /* 1 */
     muls r4, r1                 /* 1 */
     add r11, r4                 /* 1 */
+.endm
+
+/*
+ * Four columns at once, down all rows: 22.5 cycles for each row, with masks 30.5 to 35.
+ *   r0 rows  r1 error  r2 weights, then scratch  r3 column  r4 four weights  r5 scratch
+ *   r6 0x80808080  r7 scores  r8-r11 sums  r12 end  lr minus the threshold in every byte (masked)
+ */
+.macro columns name, masked, positive
+    start_function \name
+    save_all
+    sub sp, #16
+    str r0, [sp, #JOB]
+    ldr r1, [r0, #COLUMNS_END]
+    mov r12, r1
+    ldr r1, [r0, #COLUMNS_LENGTH]
+    str r1, [sp, #LEFT]
+    ldr r1, [r0, #COLUMNS_SUMS]
+    str r1, [sp, #SUMS]
+.if \masked
+    ldr r7, [r0, #COLUMNS_SCORES]
+    ldr r1, [r0, #COLUMNS_THRESHOLD]
+    rsbs r1, r1, #0
+    mov lr, r1
+.endif
+    movs r3, #0
+1:
+    ldr r1, [sp, #SUMS]
+    ldr r2, [sp, #JOB]
+    ldr r0, [r2, #COLUMNS_ROWS]
+    ldm r1!, {r2, r4-r6}
+    mov r8, r2
+    mov r9, r4
+    mov r10, r5
+    mov r11, r6
+.if \masked
+    ldr r6, =0x80808080
+.endif
+2:
+    add_row \masked, \positive
+    cmp r0, r12                 /* 1 */
+    beq 4f                      /* 1 */
+    add_row \masked, \positive
     cmp r0, r12                 /* 1 */
     bne 2b                      /* 2 */
+4:
     ldr r0, [sp, #SUMS]
     mov r1, r8
     mov r2, r9
@@ -268,12 +301,12 @@
     subs r1, #4
     str r1, [sp, #LEFT]
     bne 1b
-    add sp, #20
+    add sp, #16
     restore_all
     .ltorg
     .size \name, . - \name
     .global __stack_\name
-    .set __stack_\name, 56
+    .set __stack_\name, 52
 .endm
 
     columns pt_columns, 0, 0

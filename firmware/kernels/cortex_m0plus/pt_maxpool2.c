@@ -2,7 +2,9 @@
 
 #include <stdbool.h>
 
+#include "kernels/cortex_m0plus/pt_maxpool2_inner.h"
 #include "kernels/pt_memory.h"
+#include "kernels/pt_numerics.h"
 #include "kernels/pt_skips.h"
 
 static int8_t largest_of(const int8_t *window, uint32_t right, uint32_t below)
@@ -71,40 +73,20 @@ void pt_maxpool2_forward_s8(const struct pt_shape *shape, const int8_t *input, i
     }
 }
 
-/* Sends one error to the first maximum of its window. */
-static void route(const int8_t *window, uint32_t right, uint32_t below, int8_t error, bool relu,
-                  int8_t *input_error)
-{
-    uint32_t first = 0;
-    if (window[right] > window[first]) {
-        first = right;
-    }
-    if (window[below] > window[first]) {
-        first = below;
-    }
-    if (window[below + right] > window[first]) {
-        first = below + right;
-    }
-    if (!relu || window[first] > 0) {
-        input_error[first] = error;
-    }
-}
-
 void pt_maxpool2_error_s8(const struct pt_shape *shape, const int8_t *input,
                           const int8_t *output_error, bool relu, int8_t *input_error)
 {
     const uint32_t right = shape->in_c;
     const uint32_t below = (uint32_t)shape->in_w * shape->in_c;
+    struct pt_routes_job job = {
+        input, output_error, output_error, input_error, right, below, relu ? 1 : -PT_S8_MAX,
+    };
     memset(input_error, 0, pt_shape_in_size(shape));
     for (uint32_t y = 0; y < shape->out_h; ++y) {
-        uint32_t at = 2u * y * below;
-        for (uint32_t x = 0; x < shape->out_w; ++x, at += right) {
-            for (const int8_t *end = output_error + right; output_error != end; ++at) {
-                const int8_t error = *output_error++;
-                if (!PT_SKIP_ZEROS || error != 0) {
-                    route(input + at, right, below, error, relu, input_error + at);
-                }
-            }
-        }
+        const uint32_t at = 2u * y * below;
+        job.window = input + at;
+        job.input_error = input_error + at;
+        job.end = job.error + shape->out_w * right;
+        pt_route_errors(&job);
     }
 }

@@ -3,6 +3,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "kernels/cortex_m0plus/pt_bits.h"
 #include "kernels/cortex_m0plus/pt_update_inner.h"
 #include "kernels/pt_memory.h"
 #include "kernels/pt_numerics.h"
@@ -75,32 +76,38 @@ uint32_t pt_update_sparse_scores_s8(int8_t *scores, const uint8_t *bitmap, const
                                     const int32_t *gradient, uint32_t count,
                                     uint32_t gradient_shift, uint32_t shift, int8_t *update)
 {
+    const uint32_t least = 1u << (shift / 2u);
+    struct pt_bits left = pt_bits_of(bitmap, count);
+    uint32_t base = 0;
     uint32_t saturated = 0;
     uint32_t used = 0;
-    for (uint32_t base = 0; base < count; base += 8u) {
-        for (uint32_t bits = *bitmap++, i = base; bits != 0u; bits >>= 1, ++i) {
-            if ((bits & 1u) != 0u) {
-                const int32_t x = pt_rhu_s32(gradient[i], gradient_shift) * weights[i];
+    for (uint32_t bits; (bits = pt_bits_next(&left, &base)) != 0u;) {
+        for (; bits != 0u; bits &= bits - 1u, ++used) {
+            const uint32_t i = base + pt_bit_lowest(bits);
+            const int32_t x = pt_rhu_s32(gradient[i], gradient_shift) * weights[i];
+            if (update != NULL || !negligible(x, least)) {
                 saturated += descend(&scores[used], x, shift, place(update, used));
-                ++used;
             }
         }
     }
     return saturated;
 }
 
-/* The scratch of a linear layer: a list of its inputs, their number first. */
+/* The scratch of a linear layer: the number of its inputs that are not zero, and a list of them. */
 void pt_update_linear_begin(const int8_t *input, uint32_t count, void *scratch)
 {
     uint32_t *length = scratch;
-    uint32_t *entry = length + 1;
-    for (uint32_t k = 0; k < count << 8; k += 1u << 8) {
-        const uint32_t value = (uint8_t)*input++;
-        if (!PT_SKIP_ZEROS || value != 0u) {
-            *entry++ = k | value;
+    struct pt_input *first = (struct pt_input *)(length + 1);
+    struct pt_input *entry = first;
+    for (uint32_t k = 0; k < count; ++k) {
+        const int32_t value = *input++;
+        if (!PT_SKIP_ZEROS || value != 0) {
+            entry->value = value;
+            entry->k = k;
+            ++entry;
         }
     }
-    *length = (uint32_t)(entry - length) - 1u;
+    *length = (uint32_t)(entry - first);
 }
 
 static struct pt_psto psto_of(uint32_t shift)
@@ -120,8 +127,9 @@ static uint32_t step_row(void (*steps)(struct pt_steps_job *), int8_t *state,
                          const void *scratch)
 {
     const uint32_t *length = scratch;
+    const struct pt_input *list = (const struct pt_input *)(length + 1);
     struct pt_steps_job job = {
-        length + 1, length + 1 + *length, state, weights, error, psto_of(shift), 0,
+        list, list + *length, state, weights, error, psto_of(shift), 0,
     };
     if (*length == 0u || (PT_SKIP_ZEROS && error == 0)) {
         return 0;
@@ -164,21 +172,20 @@ uint32_t pt_update_linear_sparse_scores_s8(int8_t *scores, const uint8_t *bitmap
                                            int8_t *update)
 {
     const uint32_t least = 1u << (shift / 2u);
+    struct pt_bits left = pt_bits_of(bitmap, count);
+    uint32_t base = 0;
     uint32_t saturated = 0;
     uint32_t used = 0;
     if (PT_SKIP_ZEROS && error == 0 && update == NULL) {
         return 0;
     }
-    for (uint32_t base = 0; base < count; base += 8u) {
-        for (uint32_t bits = *bitmap++, i = base; bits != 0u; bits >>= 1, ++i) {
-            if ((bits & 1u) == 0u) {
-                continue;
-            }
+    for (uint32_t bits; (bits = pt_bits_next(&left, &base)) != 0u;) {
+        for (; bits != 0u; bits &= bits - 1u, ++used) {
+            const uint32_t i = base + pt_bit_lowest(bits);
             const int32_t x = error * input[i] * weights[i];
             if (update != NULL || !negligible(x, least)) {
                 saturated += descend(&scores[used], x, shift, place(update, used));
             }
-            ++used;
         }
     }
     return saturated;

@@ -19,30 +19,91 @@
     .equ JOB, 0
     .equ STATE, 4
     .equ ERROR, 8
-    .equ SHIFT, 12
+    .equ LARGEST, 12
 
-/* Product in r1, k in r2, C and not Z where the product is not small. */
-.macro next_product weighted
-    ldm r0!, {r2}               /* 2 */
-    sxtb r1, r2                 /* 1 */
-    lsrs r2, #8                 /* 1 */
+/* r1 <- the product of the next edge; to \step if its step may differ from 0 */
+.macro multiply weighted, step
+    ldm r0!, {r1, r2}           /* 3 */
     muls r1, r4                 /* 1 */
 .if \weighted
     ldrsb r6, [r3, r2]          /* 2 */
     muls r1, r6                 /* 1 */
 .endif
-    mov r6, r8                  /* 1 */
-    adds r6, r1                 /* 1 */
-    cmp r6, r9                  /* 1 */
+    adds r6, r1, r5             /* 1 */
+    cmp r6, r8                  /* 1 */
+    bhi \step                   /* 1 */
+.endm
+
+/* The step of the edge whose product is in r1, then on at \next: 37 cycles, \weighted 39. */
+.macro take_step weighted, low, next
+    asrs r6, r1, #31            /* 1 */
+    adds r1, r6                 /* 1 */
+    eors r1, r6                 /* 1 */
+    mov r5, r9                  /* 1 */
+    movs r7, r1                 /* 1 */
+    lsls r7, r5                 /* 1 */
+    mov r5, r10                 /* 1 */
+    movs \low, r1               /* 1 */
+    lsls \low, r5               /* 1 */
+    mov r5, r11                 /* 1 */
+    orrs \low, r5               /* 1 */
+    mov r5, r12                 /* 1 */
+    lsrs r1, r5                 /* 1 */
+    cmp r7, \low                /* 1: carry where the remainder rounds up */
+    movs r7, #0                 /* 1 */
+    adcs r1, r7                 /* 1: Z where the step is 0 */
+.if \weighted
+    ldr r4, [sp, #ERROR]        /* 2 */
+.endif
+    beq 5f                      /* 1, 2 */
+    ldr r5, [sp, #STATE]        /* 2 */
+    ldrsb r7, [r5, r2]          /* 2 */
+    cmp r1, #127                /* 1 */
+    bhi 6f                      /* 1 */
+    eors r1, r6                 /* 1 */
+    subs r1, r6                 /* 1 */
+    subs r7, r1                 /* 1 */
+    movs r1, r7                 /* 1 */
+    adds r1, #127               /* 1 */
+    cmp r1, #254                /* 1 */
+    bhi 7f                      /* 1 */
+    strb r7, [r5, r2]           /* 2 */
+5:
+    ldr r5, [sp, #LARGEST]      /* 2 */
+    b \next                     /* 2 */
+
+6:                              /* the step is clamped */
+    movs r1, #127
+    eors r1, r6
+    subs r1, r6
+    subs r7, r1
+7:                              /* the state may be out of range; all here saturated */
+    cmp r7, #127
+    ble 8f
+    movs r7, #127
+8:
+    movs r1, #126
+    mvns r1, r1                 /* -127 */
+    cmp r7, r1
+    bge 9f
+    movs r7, r1
+9:
+    strb r7, [r5, r2]
+    ldr r5, [sp, #JOB]
+    ldr r1, [r5, #JOB_SATURATED]
+    adds r1, #1
+    str r1, [r5, #JOB_SATURATED]
+    b 5b
 .endm
 
 /*
- * 14.5 cycles for an edge whose step is 0 because its product is small (weights: 11.5), about 50 for
- * the others. A product x is small where x + least - 1 <= 2 * (least - 1) without a sign.
- *   r0 list  r1 product, magnitude, step  r2 k  r3 weights  r4 error  r5, r7 scratch  r6 sign
- *   r8 least - 1  r9 its double  r10 left  r11 left_low  r12 ones  lr end
+ * 11.5 cycles for an edge whose step is 0 because its product is small (weights: 8.5), about 50 for
+ * the others.
+ *   r0 list  r1 product, magnitude, step  r2 k  r3 weights  r4 error  r5 the largest such product
+ *   r6 sign  r7 scratch  r8 twice r5  r9 left  r10 left_low  r11 ones  r12 shift  lr end
+ * \low is a register for take_step: r4 where weights need r3.
  */
-.macro steps name, weighted
+.macro steps name, weighted, low
     start_function \name
     save_all
     sub sp, #16
@@ -50,95 +111,43 @@
     movs r1, r0
     adds r1, #JOB_LEAST
     ldm r1!, {r2-r6}
-    subs r2, #1
+    mov r9, r3
+    mov r10, r4
+    mov r11, r5
+    mov r12, r6
+    subs r5, r2, #1
+    str r5, [sp, #LARGEST]
+    adds r2, r5, r5
     mov r8, r2
-    lsls r2, #1
-    mov r9, r2
-    mov r10, r3
-    mov r11, r4
-    mov r12, r5
-    str r6, [sp, #SHIFT]
     ldr r1, [r0, #JOB_END]
     mov lr, r1
-    ldr r1, [r0, #JOB_STATE]
-    str r1, [sp, #STATE]
+    ldr r2, [r0, #JOB_STATE]
+    str r2, [sp, #STATE]
     ldr r4, [r0, #JOB_ERROR]
     str r4, [sp, #ERROR]
     ldr r3, [r0, #JOB_WEIGHTS]
     ldr r0, [r0, #JOB_LIST]
+    subs r1, r0
+    lsls r1, #28                /* an odd number of edges begins with the second */
+    bmi 2f
 1:
-    next_product \weighted
-    bhi 2f                      /* 1 */
-\name\()_next:
-    cmp r0, lr                  /* 1 */
-    beq 3f                      /* 1 */
-    next_product \weighted
-    bhi 2f                      /* 1 */
+    multiply \weighted, 10f     /* 10, weights: 7 */
+2:
+    multiply \weighted, 20f     /* 10, weights: 7 */
+3:
     cmp r0, lr                  /* 1 */
     bne 1b                      /* 2 */
-3:
     add sp, #16
     restore_all
 
-2:
-    asrs r6, r1, #31
-    adds r1, r6
-    eors r1, r6
-    mov r5, r10
-    movs r7, r1
-    lsls r7, r5
-    mov r5, r11
-    movs r4, r1
-    lsls r4, r5
-    mov r5, r12
-    orrs r4, r5
-    ldr r5, [sp, #SHIFT]
-    lsrs r1, r5
-    cmp r7, r4                  /* carry: the remainder rounds up */
-    movs r4, #0
-    adcs r1, r4                 /* Z where the step is 0 */
-    ldr r4, [sp, #ERROR]
-    beq \name\()_next
-    ldr r5, [sp, #STATE]
-    ldrsb r7, [r5, r2]
-    cmp r1, #127
-    bhi 5f
-    eors r1, r6
-    subs r1, r6
-    subs r7, r1
-    movs r1, r7
-    adds r1, #127
-    cmp r1, #254
-    bhi 6f
-    strb r7, [r5, r2]
-    b \name\()_next
-
-5:                              /* the step is clamped */
-    movs r1, #127
-    eors r1, r6
-    subs r1, r6
-    subs r7, r1
-6:                              /* the state may be out of range; all here saturated */
-    cmp r7, #127
-    ble 7f
-    movs r7, #127
-7:
-    movs r1, #126
-    mvns r1, r1                 /* -127 */
-    cmp r7, r1
-    bge 8f
-    movs r7, r1
-8:
-    strb r7, [r5, r2]
-    ldr r5, [sp, #JOB]
-    ldr r1, [r5, #JOB_SATURATED]
-    adds r1, #1
-    str r1, [r5, #JOB_SATURATED]
-    b \name\()_next
+10:
+    take_step \weighted, \low, 2b
+20:
+    take_step \weighted, \low, 3b
     .size \name, . - \name
     .global __stack_\name
     .set __stack_\name, 52
 .endm
 
-    steps pt_step_scores, 1
-    steps pt_step_weights, 0
+    steps pt_step_scores, 1, r4
+    steps pt_step_weights, 0, r3

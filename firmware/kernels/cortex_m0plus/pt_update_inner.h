@@ -20,9 +20,15 @@ struct pt_psto {
     uint32_t shift;
 };
 
+/* An input that is not zero. */
+struct pt_input {
+    int32_t value;
+    uint32_t k;
+};
+
 struct pt_steps_job {
-    const uint32_t *list;  /* inputs that are not zero: k << 8 | (uint8_t)input; not empty */
-    const uint32_t *end;
+    const struct pt_input *list; /* not empty */
+    const struct pt_input *end;
     int8_t *state;         /* of the row: scores or weights */
     const int8_t *weights; /* of the row; not used by pt_step_weights */
     int32_t error;

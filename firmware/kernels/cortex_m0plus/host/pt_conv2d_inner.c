@@ -10,11 +10,13 @@ void pt_list_words(struct pt_list_job *job)
     uint32_t offset = job->offset;
     for (; job->index != job->index_end; ++job->index) {
         *job->index = (uint32_t)((uintptr_t)job->entry - job->base);
-        for (uint32_t c = 0; c < 4u * job->pixel_words; ++c, offset += 16u << 8) {
-            const uint32_t value = (uint8_t)*pixel++;
-            if (!PT_SKIP_ZEROS || value != 0u) {
-                *job->entry++ = offset | value;
-                job->bits |= value;
+        for (uint32_t c = 0; c < 4u * job->pixel_words; ++c, offset += 16u) {
+            const int32_t value = *pixel++;
+            if (!PT_SKIP_ZEROS || value != 0) {
+                job->entry->value = value;
+                job->entry->offset = offset;
+                ++job->entry;
+                job->bits |= (uint8_t)value;
             }
         }
     }
@@ -37,11 +39,12 @@ static void sum_window(const struct pt_lanes_job *job, uint32_t x, int32_t *sums
     }
     for (const struct pt_lanes_row *row = job->rows; row != job->rows_end; ++row) {
         const uint32_t *index = row->index + x * job->index_step / 4u;
-        const uint32_t *entry = (const uint32_t *)(job->base + *index);
-        const uint32_t *end = (const uint32_t *)(job->base + index[job->kernel_step / 4u]);
+        const struct pt_entry *entry = (const struct pt_entry *)(job->base + *index);
+        const struct pt_entry *end =
+            (const struct pt_entry *)(job->base + index[job->kernel_step / 4u]);
         for (; entry != end; ++entry) {
-            const int32_t value = (int8_t)(uint8_t)*entry;
-            const uint32_t *lanes = row->lanes + ((*entry >> 8) - x * job->lane_step) / 4u;
+            const int32_t value = entry->value;
+            const uint32_t *lanes = row->lanes + (entry->offset - x * job->lane_step) / 4u;
             for (uint32_t j = 0; j < PT_LANES / 2u; ++j) {
                 sums[2u * j] += value * low((int32_t)lanes[j]);
                 sums[2u * j + 1u] += value * high((int32_t)lanes[j]);
@@ -74,15 +77,15 @@ void pt_lanes_row_relu_s8(struct pt_lanes_job *job)
     }
 }
 
-static void sum_pairs(const uint32_t *list, const uint32_t *end, const int32_t *pairs,
+static void sum_pairs(const struct pt_error *list, const struct pt_error *end, const int32_t *pairs,
                       uint32_t step, uint32_t count, int32_t *sums)
 {
     for (uint32_t i = 0; i < 2u * count; ++i) {
         sums[i] = 0;
     }
     for (; list != end; ++list) {
-        const int32_t error = (int8_t)(uint8_t)*list;
-        const int32_t *pair = pairs + (*list >> 8) / 4u;
+        const int32_t error = list->value;
+        const int32_t *pair = pairs + list->pairs / 4u;
         for (uint32_t i = 0; i < count; ++i, pair += step / 4u) {
             sums[2u * i] += error * low(*pair);
             sums[2u * i + 1u] += error * high(*pair);
@@ -90,31 +93,31 @@ static void sum_pairs(const uint32_t *list, const uint32_t *end, const int32_t *
     }
 }
 
-void pt_pairs_6_step4(const uint32_t *list, const uint32_t *end, const int32_t *pairs,
+void pt_pairs_6_step4(const struct pt_error *list, const struct pt_error *end, const int32_t *pairs,
                       int32_t *sums)
 {
     sum_pairs(list, end, pairs, 4, 6, sums);
 }
 
-void pt_pairs_6_step8(const uint32_t *list, const uint32_t *end, const int32_t *pairs,
+void pt_pairs_6_step8(const struct pt_error *list, const struct pt_error *end, const int32_t *pairs,
                       int32_t *sums)
 {
     sum_pairs(list, end, pairs, 8, 6, sums);
 }
 
-void pt_pairs_2_step4(const uint32_t *list, const uint32_t *end, const int32_t *pairs,
+void pt_pairs_2_step4(const struct pt_error *list, const struct pt_error *end, const int32_t *pairs,
                       int32_t *sums)
 {
     sum_pairs(list, end, pairs, 4, 2, sums);
 }
 
-void pt_pairs_2_step8(const uint32_t *list, const uint32_t *end, const int32_t *pairs,
+void pt_pairs_2_step8(const struct pt_error *list, const struct pt_error *end, const int32_t *pairs,
                       int32_t *sums)
 {
     sum_pairs(list, end, pairs, 8, 2, sums);
 }
 
-void pt_pairs_3x2_step8(const uint32_t *list, const uint32_t *end, const int32_t *pairs,
+void pt_pairs_3x2_step8(const struct pt_error *list, const struct pt_error *end, const int32_t *pairs,
                         int32_t *sums, uint32_t row_bytes)
 {
     for (uint32_t row = 0; row < 3u; ++row) {
@@ -130,10 +133,12 @@ void pt_list_errors(struct pt_errors *errors)
         if (PT_SKIP_ZEROS && error == 0) {
             continue;
         }
-        magnitudes += error == 0 ? 1u : pt_abs_s32(error);
+        magnitudes += pt_abs_s32(error);
         if (magnitudes > PT_ERROR_BUDGET) {
             return;
         }
-        *errors->entry++ = errors->position->pairs | (uint8_t)error;
+        errors->entry->value = error;
+        errors->entry->pairs = errors->position->pairs;
+        ++errors->entry;
     }
 }
