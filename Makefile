@@ -2,7 +2,7 @@
 
 PYTHON ?= python3
 CC ?= cc
-TARGETS ?= host
+TARGETS ?= host host-tuned
 SUDO ?= $(if $(filter 0,$(shell id -u)),,sudo)
 
 VENV := .venv
@@ -14,7 +14,7 @@ READY := build/.tools $(VENV)/.ready
 TOOLS := arm-none-eabi-gcc:gcc-arm-none-eabi qemu-system-arm:qemu-system-arm $(CC):gcc
 
 .DEFAULT_GOAL := help
-.PHONY: help setup firmware run test lint ci verify profile backbones clean
+.PHONY: help setup firmware run test lint ci verify profile bench report backbones clean
 
 help: ## This list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -44,11 +44,11 @@ $(VENV)/.ready: pyproject.toml | build/.tools
 	@touch $@
 
 firmware: $(PLUGIN) build/.tools ## The firmware for every board, and QEMU's cycle plugin
-	@$(MAKE) --no-print-directory -C firmware host microbit
+	@$(MAKE) --no-print-directory -C firmware host host-tuned microbit microbit-portable microbit-dense
 
 .PHONY: sanitized
 sanitized: build/.tools
-	@$(MAKE) --no-print-directory -C firmware host-sanitized
+	@$(MAKE) --no-print-directory -C firmware host-sanitized host-tuned-sanitized
 
 $(PLUGIN): $(wildcard emulation/qemu/*.[ch]) | build/.tools
 	@mkdir -p $(@D)
@@ -79,6 +79,16 @@ profile: setup ## Cycles and memory, against the committed baselines
 	        --method $$method --baseline tests/baselines/cycles-$$method.json || exit 1; \
 	done
 	@$(BIN)/picotrain memory --budget tests/baselines/memory.json
+
+bench: setup ## Cycles of every kernel alone: portable, tuned, and tuned on the worst input
+	@$(BIN)/picotrain bench --json build/bench.json
+
+report: setup ## build/report/report.html: an adaptation and where its cycles and bytes go
+	@$(BIN)/picotrain adapt --target qemu --dataset digits --angle 30 --method priot --epochs 5 \
+	    --json build/report/adapt.json
+	@$(BIN)/picotrain profile --target qemu --dataset digits --angle 30 --method priot \
+	    --run build/report/adapt.json --html build/report/report.html >build/report/profile.txt
+	@echo build/report/report.html
 
 backbones: setup ## Makes models/backbones again: the same weights
 	@$(BIN)/picotrain pretrain --model tinycnn --dataset digits --epochs 10 --mu 3,3,2,2,1 \

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from golden import Method, Network
-from harness import cycles
+from harness import cycles, plans
 from harness.datasets import Dataset, Split, permutation, rotate, sample
 from harness.device import Device, state_sha256
 from harness.errors import UserError
@@ -29,7 +29,8 @@ CLOCK_HZ = 125_000_000
 class AdaptOptions:
     """What to adapt to. Samples of None: 1,024, or as many as the data set has.
 
-    `mu` is a schedule: its values are spread evenly over the epochs. `kernels` is for the record.
+    `mu` is a schedule: its values are spread evenly over the epochs. `kernels` is for the record,
+    `plan` one of `harness.plans`.
     """
 
     target: str
@@ -43,6 +44,7 @@ class AdaptOptions:
     test_samples: int | None = None
     evaluate_on: str = "test"
     kernels: str | None = None
+    plan: str = "fast"
 
 
 @dataclass
@@ -69,6 +71,8 @@ class AdaptResult:
     test_samples: int
     evaluated_on: str
     kernels: str | None = None
+    plan: str = "fast"
+    plan_note: str = ""
     accuracy_before: float | None = None
     accuracy_best: float | None = None
     accuracy_final: float | None = None
@@ -79,6 +83,7 @@ class AdaptResult:
     ms_per_train_image_125mhz: float | None = None
     ms_per_infer_image_125mhz: float | None = None
     ram_bytes: dict[str, int | None] = field(default_factory=dict)
+    model_in_flash: int = 0
     code_bytes: int | None = None
     state_sha256: str = ""
     wall_seconds: float = 0.0
@@ -190,6 +195,8 @@ def adapt(
         test_samples=len(test.labels),
         evaluated_on=options.evaluate_on,
         kernels=options.kernels,
+        plan=options.plan,
+        plan_note=plans.note(options.plan),
         versions=versions(options.target),
     )
     training, inference = _CycleMeter(device), _CycleMeter(device)
@@ -210,12 +217,13 @@ def adapt(
         result.ms_per_infer_image_125mhz = _milliseconds(inference.per_image)
         memory = device.memory()
         result.ram_bytes = memory.by_part()
+        result.model_in_flash = memory.model_in_flash
         result.code_bytes = memory.code
         result.state_sha256 = state_sha256(device, network)
         result.wall_seconds = round(time.monotonic() - start, 3)
         report(result)
 
-    device.load_model(network)
+    device.load_model(network, frozen=options.plan == "lean")
     device.set_method(Method("infer"))
     result.accuracy_before = accuracy("before")
     device.set_method(method)

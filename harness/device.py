@@ -53,6 +53,7 @@ class Memory:
 
     `scratch` is what training adds to the activations (errors, accumulators, rows of gradients),
     after buffers that never live together were overlapped. `stack` is the painted high-water mark.
+    `model_in_flash` is no RAM: weights and table of a frozen model, whose other two are 0.
     """
 
     code: int | None
@@ -64,10 +65,12 @@ class Memory:
     activations: int
     scratch: int
     batch: int
+    model_in_flash: int = 0
 
     def by_part(self) -> dict[str, int | None]:
-        """`total` and the parts that add up to it."""
+        """`total` of the RAM and the parts that add up to it."""
         parts: dict[str, int | None] = dict(vars(self))
+        del parts["model_in_flash"]
         return {"total": sum(size or 0 for size in parts.values()), **parts}
 
 
@@ -85,8 +88,11 @@ class Device(Protocol):
 
     name: str
 
-    def load_model(self, network: Network) -> None:
-        """Forget everything and load `network`."""
+    def load_model(self, network: Network, frozen: bool = False) -> None:
+        """Forget everything and load `network`.
+
+        `frozen`: its weights stay in flash, and methods that train them are refused.
+        """
 
     def set_method(self, method: Method) -> None:
         """Plan memory and initialise the state that learns; weights stay as trained."""

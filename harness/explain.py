@@ -15,15 +15,24 @@ _BUFFERS = {
 }
 
 
-def refuse_blob(network: Network, size: int, arena: int, elf: Elf) -> CommandError:
-    """The refusal of a model whose description and weights alone are larger than the arena."""
+def refuse_blob(
+    network: Network, size: int, room: int, elf: Elf, frozen: bool = False
+) -> CommandError:
+    """The refusal of a model whose description and weights alone are larger than their room.
+
+    `frozen`: the room is in flash.
+    """
     weights = [layer.weight_count for layer in network.layers]
     largest = weights.index(max(weights))
     name = int(elf.enum("pt_memory_kind")["PT_MEMORY_WEIGHTS"]) << 8 | largest
-    detail = (size, arena, weights[largest], name)
-    return CommandError(
-        "LOAD_MODEL", "PT_ERR_MEMORY", detail, explain("PT_ERR_MEMORY", detail, elf)
-    )
+    detail = (size, room, weights[largest], name)
+    hint = explain("PT_ERR_MEMORY", detail, elf)
+    if frozen:
+        hint = (
+            f"the model needs {size:,} bytes and the flash has {room:,} for one, so "
+            f"{size - room:,} are missing; use a smaller network, or --plan fast with --ram-kib"
+        )
+    return CommandError("LOAD_MODEL", "PT_ERR_MEMORY", detail, hint)
 
 
 def explain(name: str, detail: tuple[int, ...], elf: Elf) -> str:
@@ -43,6 +52,11 @@ def explain(name: str, detail: tuple[int, ...], elf: Elf) -> str:
         return (
             f"the logits have exponent {exponent}, which leaves no loss error; calibrate the "
             "backbone or use niti-dynamic"
+        )
+    if name == "PT_ERR_FROZEN":
+        return (
+            "the weights lie in flash, where nothing can train or write them; use priot or "
+            "priot-s, or load the model into the arena (--plan fast)"
         )
     if name == "PT_ERR_LABEL":
         return f"image {a} has label {b}, but the network has {c} classes; use its data set"

@@ -11,18 +11,25 @@ ROOT = Path(__file__).resolve().parents[1]
 BUILD = ROOT / "build"
 
 HOST = BUILD / "host" / "picotrain-host"
+HOST_TUNED = BUILD / "host-tuned" / "picotrain-host"
 HOST_SANITIZED = BUILD / "host-sanitized" / "picotrain-host"
+HOST_TUNED_SANITIZED = BUILD / "host-tuned-sanitized" / "picotrain-host"
 MICROBIT = BUILD / "microbit" / "picotrain.elf"
+MICROBIT_PORTABLE = BUILD / "microbit-portable" / "picotrain.elf"
+MICROBIT_DENSE = BUILD / "microbit-dense" / "picotrain.elf"
 CYCLE_PLUGIN = BUILD / "qemu" / "cycles.so"
 
 PICO_RAM = 264 * 1024
+MODEL_FLASH = 1024 * 1024
+"""Of a Pico's 2 MiB, the second: for a model that stays in flash."""
 _ARENA_WITHOUT_MICROBIT = 240 * 1024
 
 
 def require(path: Path) -> Path:
     """The path of something built. Raises BuildFailure naming the command that builds it."""
     if not path.is_file():
-        raise BuildFailure(f"{path.relative_to(ROOT)} is not built; run `make firmware`")
+        goal = "sanitized" if path in (HOST_SANITIZED, HOST_TUNED_SANITIZED) else "firmware"
+        raise BuildFailure(f"{path.relative_to(ROOT)} is not built; run `make {goal}`")
     return path
 
 

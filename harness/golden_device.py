@@ -23,6 +23,8 @@ from harness.device import (
 from harness.elf import Elf
 from harness.errors import CommandError
 from harness.explain import explain, refuse_blob
+from harness.firmware import MODEL_FLASH
+from harness.mailbox import METHOD_KINDS
 
 _EVALUATION_BATCH = 64
 
@@ -38,17 +40,20 @@ class GoldenDevice:
         self._network: Network | None = None
         self._trainer: Trainer | None = None
         self._plan: Plan | None = None
+        self._frozen = False
 
     def _ready(self) -> Trainer:
         if self._trainer is None:
             raise CommandError("TRAIN", "PT_ERR_STATE", (0, 0, 0, 0), "set a method first")
         return self._trainer
 
-    def load_model(self, network: Network) -> None:
+    def load_model(self, network: Network, frozen: bool = False) -> None:
         size = blob_size(network, self._elf)
-        if size > self._arena_bytes:
-            raise refuse_blob(network, size, self._arena_bytes, self._elf)
+        room = MODEL_FLASH if frozen else self._arena_bytes
+        if size > room:
+            raise refuse_blob(network, size, room, self._elf, frozen)
         self._network = network.copy()
+        self._frozen = frozen
         self._trainer = None
 
     def set_method(self, method: Method) -> None:
@@ -56,11 +61,17 @@ class GoldenDevice:
             raise CommandError("SET_METHOD", "PT_ERR_STATE", (0, 1, 0, 0), "load a model first")
         if self._trainer is not None:
             self._network, self._trainer = self._trainer.network, None
+        if self._frozen and method.trains and not method.scored:
+            kind = self._elf.enum("pt_method_kind")[METHOD_KINDS[method.name]]
+            detail = (int(kind), 0, 0, 0)
+            hint = explain("PT_ERR_FROZEN", detail, self._elf)
+            raise CommandError("SET_METHOD", "PT_ERR_FROZEN", detail, hint)
         if not method.dynamic and self._network.logits_exponent <= -7:
             detail = (self._network.logits_exponent & 0xFFFFFFFF, 0, 0, 0)
             hint = explain("PT_ERR_EXPONENT", detail, self._elf)
             raise CommandError("SET_METHOD", "PT_ERR_EXPONENT", detail, hint)
-        planned = plan(self._network, method, blob_size(self._network, self._elf))
+        in_arena = 0 if self._frozen else blob_size(self._network, self._elf)
+        planned = plan(self._network, method, in_arena)
         if planned.total > self._arena_bytes:
             self._refuse(planned)
         self._trainer = Trainer(self._network, method)
@@ -74,7 +85,8 @@ class GoldenDevice:
             for buffer in planned.buffers
         ]
         for index, layer in enumerate(self._network.layers):
-            candidates.append((layer.weight_count, kinds["PT_MEMORY_WEIGHTS"], index))
+            in_arena = 0 if self._frozen else layer.weight_count
+            candidates.append((in_arena, kinds["PT_MEMORY_WEIGHTS"], index))
             candidates.append((planned.score_bytes[index], kinds["PT_MEMORY_SCORES"], index))
         size, kind, layer_index = max(candidates, key=lambda candidate: candidate[0])
         detail = (planned.total, self._arena_bytes, size, int(kind) << 8 | layer_index)
@@ -159,7 +171,9 @@ class GoldenDevice:
     def memory(self) -> Memory:
         trainer, planned = self._ready(), self._plan
         assert planned is not None
-        weights = sum(layer.weight_count for layer in trainer.network.layers)
+        size = blob_size(trainer.network, self._elf)
+        held = sum(layer.weight_count for layer in trainer.network.layers)
+        weights = 0 if self._frozen else held
         activations, scratch = split_transient(
             planned.transient, sum(b.size for b in planned.buffers if b.kind == "activation")
         )
@@ -173,6 +187,7 @@ class GoldenDevice:
             activations=activations,
             scratch=scratch,
             batch=planned.io_minimum,
+            model_in_flash=size if self._frozen else 0,
         )
 
     def blocks(self) -> list[BlockCount] | None:

@@ -130,8 +130,12 @@ class MailboxDevice:
         window = self._mailbox()["window"][self._windows[f"PT_WINDOW_{name}"]]
         return int(window["address"]), int(window["size"])
 
-    def read_window(self, name: str) -> bytes:
-        return self._target.read(*self.window(name))
+    def read_window(self, name: str, count: int | None = None) -> bytes:
+        """The first `count` bytes of a window, or all of it."""
+        address, size = self.window(name)
+        if count is not None and count > size:
+            raise LinkFailure(f"{name} window has {size} bytes, not {count}")
+        return self._target.read(address, size if count is None else count)
 
     def write_window(self, name: str, data: bytes) -> None:
         address, size = self.window(name)
@@ -141,20 +145,21 @@ class MailboxDevice:
 
     # Device
 
-    def load_model(self, network: Network) -> None:
+    def load_model(self, network: Network, frozen: bool = False) -> None:
         blob = encode(network, self._elf)
         self.command("RESET")
-        _, room = self.window("MODEL")
+        _, room = self.window("FLASH" if frozen else "MODEL")
         if len(blob) > room:
-            raise refuse_blob(network, len(blob), room, self._elf)
-        self.load_blob(blob)
+            raise refuse_blob(network, len(blob), room, self._elf, frozen)
+        self.load_blob(blob, frozen)
         self._network = network
 
-    def load_blob(self, blob: bytes) -> None:
+    def load_blob(self, blob: bytes, frozen: bool = False) -> None:
         """Reset the device and load a blob that fits, whatever its bytes are."""
         self.command("RESET")
-        self.write_window("MODEL", blob)
-        self.command("LOAD_MODEL", [len(blob)])
+        self.write_window("FLASH" if frozen else "MODEL", blob)
+        place = "PT_PLACE_FLASH" if frozen else "PT_PLACE_ARENA"
+        self.command("LOAD_MODEL", [len(blob), int(self._elf.enum("pt_place")[place])])
 
     def set_method(self, method: Method) -> None:
         arguments = [
@@ -315,6 +320,7 @@ class MailboxDevice:
             activations=activations,
             scratch=scratch,
             batch=int(memory["io_minimum"]),
+            model_in_flash=int(memory["blob_in_flash"]),
         )
 
     def blocks(self) -> list[BlockCount] | None:

@@ -50,7 +50,8 @@ def table(rows: Sequence[Sequence[str]], header: Sequence[str]) -> str:
     return "\n".join([render(header), ruler, *map(render, rows)])
 
 
-def ram_line(parts: Mapping[str, int | None]) -> str:
-    """One line with the bytes of each part of RAM that is known."""
+def ram_line(parts: Mapping[str, int | None], model_in_flash: int = 0) -> str:
+    """One line with the bytes of each part of RAM that is known; then those of a model in flash."""
     known = {name: size for name, size in parts.items() if size is not None}
-    return "RAM bytes  " + "  ".join(f"{name} {size:,}" for name, size in known.items())
+    line = "RAM bytes  " + "  ".join(f"{name} {size:,}" for name, size in known.items())
+    return f"{line}\nin flash   model {model_in_flash:,}" if model_in_flash else line

@@ -38,12 +38,15 @@ class PhaseCycles:
 class Profile:
     """Mean cycles per image.
 
-    `train` skips the backward pass of images without a loss error, as the device does; `phases`
-    come from steps run one operation a command, where no operation is skipped.
+    `train` skips the backward pass of images without a loss error, as the device does;
+    `train_with_error` is the mean over the `images_with_error` that have one. `phases` come from
+    steps run one operation a command, where no operation is skipped.
     """
 
     images: int
     train: float | None
+    train_with_error: float | None
+    images_with_error: int
     infer: float
     phases: list[PhaseCycles]
     predictions: list[int]
@@ -53,6 +56,8 @@ class Profile:
     dispatch: float
     """Cycles of one empty command: the mailbox's own."""
     ram_bytes: dict[str, int | None]
+    model_in_flash: int = 0
+    """Bytes of weights and table that stay in flash; no RAM."""
 
     @staticmethod
     def milliseconds(cycle_count: float) -> float:
@@ -128,21 +133,42 @@ def _record(device: MailboxDevice, images: Split, train: bool) -> tuple[Samples,
     return samples, result
 
 
+def _train_one_by_one(device: MailboxDevice, images: Split) -> list[int]:
+    """Cycles of each training step whose loss error is not zero, with its command's own."""
+    spent = []
+    for at in range(len(images.labels)):
+        start = _measure(device)
+        done = device.train(images.images[at : at + 1], images.labels[at : at + 1])
+        cost = _measure(device) - start
+        if done.loss_norms[0] > 0:
+            spent.append(cost)
+    return spent
+
+
 def profile(
-    device: MailboxDevice, network: Network, method: Method, images: Split
+    device: MailboxDevice, network: Network, method: Method, images: Split, frozen: bool = False
 ) -> tuple[Profile, Samples]:
-    """Profile training and inference on rotated images; the device is left trained on them."""
+    """Profile training and inference on rotated images; the device is left trained on them.
+
+    `frozen`: with the weights in flash, which costs no cycles in this model.
+    """
     count = len(images.labels)
-    device.load_model(network)
+    device.load_model(network, frozen)
     device.set_method(method)
     samples, predicted = _record(device, images, train=False)
     infer = cycles.total(samples.blocks) / count
     train = None
+    steps: list[int] = []
     if method.trains:
         samples, _ = _record(device, images, train=True)
         train = cycles.total(samples.blocks) / count
     state = state_sha256(device, network)
+    if method.trains:
+        device.load_model(network, frozen)
+        device.set_method(method)
+        steps = _train_one_by_one(device, images)
 
+    device.load_model(network, frozen)
     device.set_method(method)
     sums: dict[tuple[int, str], int] = {}
     dispatch = 0
@@ -164,7 +190,22 @@ def profile(
         _phase(network.layers[layer], layer, phase, spent / count - dispatch)
         for (layer, phase), spent in sums.items()
     ]
-    ram = device.memory().by_part()
+    memory = device.memory()
+    ram, in_flash = memory.by_part(), memory.model_in_flash
     predictions = [int(one) for one in predicted.predictions]
-    result = Profile(count, train, infer, phases, predictions, state, float(dispatch), ram)
+    empty = float(dispatch)
+    with_error = sum(steps) / len(steps) - dispatch if steps else None
+    result = Profile(
+        count,
+        train,
+        with_error,
+        len(steps),
+        infer,
+        phases,
+        predictions,
+        state,
+        empty,
+        ram,
+        in_flash,
+    )
     return result, samples

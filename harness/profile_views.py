@@ -42,6 +42,10 @@ def by_layer(profile: Profile, dense: Profile | None = None) -> str:
     trained = [one.train for one in both if one.train is not None]
     if trained:
         rows.append(row("training", "", step, *trained))
+    mistaken = [one.train_with_error for one in both if one.train_with_error is not None]
+    if mistaken:
+        name = f"training, {profile.images_with_error} with a loss error"
+        rows.append(row(name, "", step, *mistaken))
     return table(rows, header)
 
 

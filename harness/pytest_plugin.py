@@ -2,7 +2,8 @@
 
 It comes with the package (entry point `picotrain`) and adds
 
-- the option `--target NAME`, repeatable: `host` (the default), `qemu`, `golden`;
+- the option `--target NAME`, repeatable: `host` (the default), `qemu`, `golden`, and those with
+  other kernels: `host-tuned`, `qemu-portable`, `qemu-dense`;
 - the fixture `device`, a connected `harness.device.Device` without a model, once per chosen target;
 - the fixture `target_name`, the name of that target, for tests that open their own device.
 
@@ -48,19 +49,21 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="append",
         dest="picotrain_targets",
         metavar="NAME",
-        help="run tests that take `device` on this picotrain target: golden, host or qemu; "
-        f"repeat for several (default: {', '.join(_DEFAULT)})",
+        help="run tests that take `device` on this picotrain target: golden, host or qemu, or with "
+        "other kernels host-tuned, qemu-portable or qemu-dense; repeat for several "
+        f"(default: {', '.join(_DEFAULT)})",
     )
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Refuse unknown targets before any test runs."""
     if config.getoption("picotrain_targets"):
-        from harness.backends import NAMES
+        from harness.backends import VARIANTS
 
         for name in _targets(config):
-            if name not in NAMES:
-                raise pytest.UsageError(f"unknown --target {name!r}; use one of {', '.join(NAMES)}")
+            if name not in VARIANTS:
+                known = ", ".join(VARIANTS)
+                raise pytest.UsageError(f"unknown --target {name!r}; use one of {known}")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -85,13 +88,14 @@ class _Devices:
 
     def get(self, name: str) -> Device:
         """The connected device, as after a reset."""
-        from harness.backends import open_device
+        from harness.backends import VARIANTS, open_device
 
         device = self._open.pop(name, None)
         if device is None or not _reset(device):
             if device is not None:
                 device.close()
-            device = open_device(name)
+            target, kernels = VARIANTS[name]
+            device = open_device(target, kernels=kernels)
         self._open[name] = device
         return device
 
@@ -126,12 +130,12 @@ def _picotrain_devices() -> Iterator[_Devices]:
 @pytest.fixture(scope="session")
 def target_name(request: pytest.FixtureRequest) -> str:
     """The name of the target of this run of the test; skips where it does not work here."""
-    from harness.backends import availability
+    from harness.backends import problem
 
     name: str = request.param
-    for backend in availability():
-        if backend.name == name and not backend.works:
-            pytest.skip(f"target {name} does not work here: {backend.remedy}")
+    remedy = problem(name)
+    if remedy:
+        pytest.skip(f"target {name} does not work here: {remedy}")
     return name
 
 

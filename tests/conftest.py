@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from support import require
@@ -45,12 +46,11 @@ def mailbox(device: Device) -> MailboxDevice:
 
 @pytest.fixture
 def host_device(host_elf: Elf) -> Iterator[Callable[..., MailboxDevice]]:
-    """Opens host processes with an arena of some bytes, sanitized or not; closed after the test."""
+    """Opens host processes with an arena of some bytes, of any build; closed after the test."""
     opened: list[MailboxDevice] = []
 
-    def open_(arena_bytes: int = WIDE_ARENA, sanitized: bool = False) -> MailboxDevice:
-        program = require(firmware.HOST_SANITIZED) if sanitized else host_elf.path
-        target = HostTarget(program, arena_bytes)
+    def open_(arena_bytes: int = WIDE_ARENA, program: Path | None = None) -> MailboxDevice:
+        target = HostTarget(require(program or host_elf.path), arena_bytes)
         target.connect()
         opened.append(MailboxDevice(target))
         return opened[-1]
@@ -68,7 +68,8 @@ def connect(target_name: str) -> Iterator[Callable[[], Target]]:
     opened: list[Target] = []
 
     def connect_() -> Target:
-        opened.append(backends.open_target(target_name))
+        target, kernels = backends.VARIANTS[target_name]
+        opened.append(backends.open_target(target, kernels=kernels))
         opened[-1].connect()
         return opened[-1]
 

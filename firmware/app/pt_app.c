@@ -2,11 +2,12 @@
 
 #include <stddef.h>
 
+#include "app/pt_bench.h"
 #include "kernels/pt_memory.h"
 #include "nn/pt_crc32.h"
 #include "nn/pt_scores.h"
 
-/* The model window is open while nothing uses what lies there, the io window once it is planned. */
+/* A model's windows are open while nothing uses what lies there, the io window once planned. */
 static void open_windows(struct pt_app *app)
 {
     struct pt_trainer *t = &app->trainer;
@@ -16,6 +17,9 @@ static void open_windows(struct pt_app *app)
         window[PT_WINDOW_MODEL].address = (uintptr_t)t->arena;
         window[PT_WINDOW_MODEL].size = t->arena_size;
         window[PT_WINDOW_MODEL].writable = 1;
+        window[PT_WINDOW_FLASH].address = (uintptr_t)app->memory.flash;
+        window[PT_WINDOW_FLASH].size = app->memory.flash_size;
+        window[PT_WINDOW_FLASH].writable = 1; /* by the harness */
     }
     if (t->state == PT_STATE_READY) {
         const uint32_t offset = pt_trainer_io_offset(t);
@@ -43,8 +47,9 @@ static void report_memory(struct pt_app *app)
     if (t->state == PT_STATE_READY) {
         memory->blob = t->plan.blob_size;
         for (uint32_t l = 0; l < t->model.header->layers; ++l) {
-            memory->weights += t->model.layer[l].weights_size;
+            memory->weights += t->frozen ? 0u : t->model.layer[l].weights_size;
         }
+        memory->blob_in_flash = t->frozen ? t->model.header->size : 0u;
         memory->scores = t->plan.scores_size;
         memory->activations = t->plan.activations_size;
         memory->transient = t->plan.transient_size;
@@ -163,6 +168,14 @@ static int find_tensor(const struct pt_app *app, uint8_t **data, uint32_t *count
     return PT_OK;
 }
 
+/* Frozen weights can be read and used, not changed. */
+static int need_writable(const struct pt_app *app, bool weights, struct pt_detail *detail)
+{
+    const struct pt_trainer *t = &app->trainer;
+    return weights && t->frozen ? pt_refuse(detail, PT_ERR_FROZEN, t->method.kind, 0, 0, 0)
+                                : PT_OK;
+}
+
 static int check_values(const uint8_t *values, uint32_t count, uint32_t layer,
                         struct pt_detail *detail)
 {
@@ -194,7 +207,10 @@ static int write_tensor(struct pt_app *app, struct pt_detail *detail)
         return pt_refuse(detail, PT_ERR_ARGUMENT, 0, argument[0], PT_TENSOR_WEIGHTS,
                          PT_TENSOR_SCORES);
     }
-    int err = find_tensor(app, &data, &count, detail);
+    int err = need_writable(app, argument[0] == PT_TENSOR_WEIGHTS, detail);
+    if (!err) {
+        err = find_tensor(app, &data, &count, detail);
+    }
     if (!err) {
         err = check_values(io_window(app), count, argument[1], detail);
     }
@@ -265,6 +281,10 @@ static int restore(struct pt_app *app, struct pt_detail *detail)
     const uint32_t given = app->mailbox->argument[0];
     const uint8_t *from = io_window(app);
     struct pt_checkpoint head;
+    const int err = need_writable(app, !pt_method_scores(&app->trainer.method), detail);
+    if (err) {
+        return err;
+    }
     if (given > io_size(app) || given != sizeof head + now.state_size) {
         return pt_refuse(detail, PT_ERR_RANGE, 0, given, (uint32_t)sizeof head + now.state_size,
                          io_size(app));
@@ -295,6 +315,28 @@ static int restore(struct pt_app *app, struct pt_detail *detail)
     return PT_OK;
 }
 
+static int load_model(struct pt_app *app, struct pt_detail *detail)
+{
+    struct pt_trainer *t = &app->trainer;
+    const uint32_t size = app->mailbox->argument[0];
+    const uint32_t place = app->mailbox->argument[1];
+    const int err = need_state(app, PT_STATE_EMPTY, detail);
+    if (err) {
+        return err;
+    }
+    if (place >= PT_PLACES) {
+        return pt_refuse(detail, PT_ERR_ARGUMENT, 1, place, PT_PLACE_ARENA, PT_PLACES - 1);
+    }
+    if (place == PT_PLACE_ARENA) {
+        return pt_trainer_open(t, t->arena, size, false, detail);
+    }
+    if (size > app->memory.flash_size) {
+        return pt_refuse(detail, PT_ERR_MEMORY, size, app->memory.flash_size, size,
+                         (uint32_t)PT_MEMORY_WEIGHTS << 8);
+    }
+    return pt_trainer_open(t, app->memory.flash, size, true, detail);
+}
+
 static int set_method(struct pt_app *app, struct pt_detail *detail)
 {
     struct pt_method method;
@@ -304,6 +346,14 @@ static int set_method(struct pt_app *app, struct pt_detail *detail)
     }
     memcpy(&method, app->mailbox->argument, sizeof method);
     return pt_trainer_method(&app->trainer, &method, detail);
+}
+
+static int bench(struct pt_app *app, struct pt_detail *detail)
+{
+    const int err = need_state(app, PT_STATE_EMPTY, detail);
+    return err ? err
+               : pt_bench_run(app->trainer.arena, app->trainer.arena_size,
+                              app->mailbox->argument[0] != 0u, &app->mailbox->response[0], detail);
 }
 
 static int dispatch(struct pt_app *app, uint32_t command, struct pt_detail *detail)
@@ -317,10 +367,11 @@ static int dispatch(struct pt_app *app, uint32_t command, struct pt_detail *deta
         pt_trainer_reset(t, app->memory.arena, app->memory.arena_size);
         return PT_OK;
     case PT_CMD_LOAD_MODEL:
-        err = need_state(app, PT_STATE_EMPTY, detail);
-        return err ? err : pt_trainer_open(t, app->mailbox->argument[0], detail);
+        return load_model(app, detail);
     case PT_CMD_SET_METHOD:
         return set_method(app, detail);
+    case PT_CMD_BENCH:
+        return bench(app, detail);
     default:
         break;
     }

@@ -13,6 +13,8 @@ struct pt_board_memory {
     uint32_t code_size;   /* instructions, constants and initialised data, resident in SRAM */
     uint32_t static_size; /* zero-initialised data: mailbox and application */
     uint32_t stack_size;  /* reserved */
+    uint8_t *flash;       /* for a model that stays there; aligned to 8; only read */
+    uint32_t flash_size;
 };
 
 /* Returns when a command may stand in the mailbox. */

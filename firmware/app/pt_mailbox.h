@@ -21,8 +21,8 @@ enum pt_protocol {
 enum pt_command {
     PT_CMD_NONE = 0,
     PT_CMD_INFO = 1,          /* refreshes `memory` */
-    PT_CMD_RESET = 2,         /* forgets the model; the model window opens */
-    PT_CMD_LOAD_MODEL = 3,    /* (size): validates the blob in the model window */
+    PT_CMD_RESET = 2,         /* forgets the model; the model and flash windows open */
+    PT_CMD_LOAD_MODEL = 3,    /* (size, enum pt_place): validates the blob in that window */
     PT_CMD_SET_METHOD = 4,    /* (struct pt_method): plans, initialises; the io window opens */
     PT_CMD_SET_MU = 5,        /* (mu) */
     PT_CMD_TRAIN = 6,         /* (images): trains on the batch in the io window -> {correct} */
@@ -35,8 +35,13 @@ enum pt_command {
     PT_CMD_CHECKPOINT = 12,   /* struct pt_checkpoint and state into the io window -> {size} */
     PT_CMD_RESTORE = 13,      /* (size): takes both back */
     PT_CMD_CLEAR_SATURATION = 14,
+    PT_CMD_BENCH = 15,        /* (dry): runs the struct pt_bench_job at the start of the model
+                                 window, before a model is there; dry: only checks -> {answer} */
     PT_COMMANDS
 };
+
+/* Where LOAD_MODEL finds the blob: weights in flash are used there and cannot be trained. */
+enum pt_place { PT_PLACE_ARENA = 0, PT_PLACE_FLASH = 1, PT_PLACES };
 
 enum pt_status { PT_STATUS_IDLE = 0, PT_STATUS_BUSY = 1, PT_STATUS_DONE = 2, PT_STATUS_ERROR = 3 };
 
@@ -57,6 +62,7 @@ enum pt_window_name {
     PT_WINDOW_IO = 1,
     PT_WINDOW_PLAN = 2,       /* struct pt_plan */
     PT_WINDOW_SATURATION = 3, /* struct pt_saturation [layers] */
+    PT_WINDOW_FLASH = 4,      /* for a blob that stays in flash; open when MODEL is */
     PT_WINDOWS
 };
 
@@ -73,6 +79,7 @@ struct pt_memory {
     uint32_t activations;
     uint32_t transient; /* activations, errors and scratch, overlapped */
     uint32_t io_minimum; /* a batch of one */
+    uint32_t blob_in_flash; /* no RAM: 0 unless the blob was loaded there, `blob` is 0 then */
 };
 
 struct pt_mailbox {

@@ -37,6 +37,7 @@ enum pt_error {
     PT_ERR_ALIGNMENT = -24,    /* operand not aligned: {operand, offset, alignment} */
     PT_ERR_OVERLAP = -25,      /* operands share memory: {operand, operand} */
     PT_ERR_BITMAP = -26,       /* bit set behind the last edge of a row: {row} */
+    PT_ERR_FROZEN = -27,       /* the weights lie in flash and cannot change: {method kind} */
 };
 
 struct pt_detail {

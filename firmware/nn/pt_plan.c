@@ -211,7 +211,7 @@ static int refuse_memory(const struct pt_plan *plan, const struct pt_model *mode
     }
     for (uint32_t l = 0; l < model->header->layers; ++l) {
         const struct pt_model_layer *layer = &model->layer[l];
-        if (layer->weights_size > size) {
+        if (plan->blob_size != 0u && layer->weights_size > size) {
             size = layer->weights_size;
             name = (uint32_t)PT_MEMORY_WEIGHTS << 8 | l;
         }
@@ -224,14 +224,15 @@ static int refuse_memory(const struct pt_plan *plan, const struct pt_model *mode
 }
 
 int pt_plan_make(struct pt_plan *plan, const struct pt_model *model,
-                 const struct pt_method *method, uint32_t arena_size, struct pt_detail *detail)
+                 const struct pt_method *method, bool frozen, uint32_t arena_size,
+                 struct pt_detail *detail)
 {
     const uint32_t alignment = PT_MODEL_ALIGNMENT;
     if (method->kind != PT_NITI_DYNAMIC && model->logits_exponent <= -7) {
         return pt_refuse(detail, PT_ERR_EXPONENT, (uint32_t)model->logits_exponent, 0, 0, 0);
     }
     *plan = (struct pt_plan){0};
-    plan->blob_size = (model->header->size + alignment - 1u) & ~(alignment - 1u);
+    plan->blob_size = frozen ? 0u : (model->header->size + alignment - 1u) & ~(alignment - 1u);
     plan->image_size = pt_shape_in_size(&model->layer[0].shape);
     plan->io_minimum = pt_batch_size(plan->image_size, 1);
     for (uint32_t l = 0; l < model->header->layers; ++l) {

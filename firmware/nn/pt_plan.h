@@ -3,11 +3,13 @@
  *
  *   arena: blob | scores | transient | io
  *
+ * A frozen blob lies elsewhere, and its part of the arena is empty.
  * Transient buffers share memory where they do not live through a common operation.
  */
 #ifndef PT_PLAN_H
 #define PT_PLAN_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "nn/pt_error.h"
@@ -48,7 +50,7 @@ struct pt_buffer {
 };
 
 struct pt_plan {
-    uint32_t blob_size;      /* rounded up to PT_MODEL_ALIGNMENT */
+    uint32_t blob_size;      /* in the arena, rounded up to PT_MODEL_ALIGNMENT; frozen: 0 */
     uint32_t scores_size;
     uint32_t transient_size;
     uint32_t activations_size; /* all activations, before buffers are overlapped */
@@ -75,10 +77,11 @@ uint32_t pt_layer_scores_size(const struct pt_model_layer *layer, const struct p
 
 /*
  * Plans `model` under `method` into `arena_size` bytes; PT_ERR_MEMORY with the bytes needed, the
- * bytes there and the largest buffer where it does not fit.
+ * bytes there and the largest buffer where it does not fit. A `frozen` model is not in the arena.
  */
 int pt_plan_make(struct pt_plan *plan, const struct pt_model *model,
-                 const struct pt_method *method, uint32_t arena_size, struct pt_detail *detail);
+                 const struct pt_method *method, bool frozen, uint32_t arena_size,
+                 struct pt_detail *detail);
 
 static inline const struct pt_buffer *pt_plan_activation(const struct pt_plan *plan,
                                                          int32_t layer)

@@ -428,14 +428,16 @@ void pt_trainer_reset(struct pt_trainer *t, uint8_t *arena, uint32_t arena_size)
     t->state = PT_STATE_EMPTY;
 }
 
-int pt_trainer_open(struct pt_trainer *t, uint32_t size, struct pt_detail *detail)
+int pt_trainer_open(struct pt_trainer *t, uint8_t *blob, uint32_t size, bool frozen,
+                    struct pt_detail *detail)
 {
     t->state = PT_STATE_EMPTY;
-    if (size > t->arena_size) {
+    t->frozen = frozen;
+    if (!frozen && size > t->arena_size) {
         return pt_refuse(detail, PT_ERR_MEMORY, size, t->arena_size, size,
                          (uint32_t)PT_MEMORY_WEIGHTS << 8);
     }
-    const int err = pt_model_open(&t->model, t->arena, size, detail);
+    const int err = pt_model_open(&t->model, blob, size, detail);
     if (!err) {
         t->state = PT_STATE_MODEL;
     }
@@ -447,8 +449,11 @@ int pt_trainer_method(struct pt_trainer *t, const struct pt_method *method,
 {
     t->state = PT_STATE_MODEL;
     int err = pt_method_check(method, detail);
+    if (!err && t->frozen && pt_method_trains(method) && !pt_method_scores(method)) {
+        err = pt_refuse(detail, PT_ERR_FROZEN, method->kind, 0, 0, 0);
+    }
     if (!err) {
-        err = pt_plan_make(&t->plan, &t->model, method, t->arena_size, detail);
+        err = pt_plan_make(&t->plan, &t->model, method, t->frozen, t->arena_size, detail);
     }
     if (err) {
         return err;

@@ -1,7 +1,7 @@
 /*
  * Training and inference of one model by one method in one arena. Batch size 1, as in the papers.
  *
- *   pt_trainer_open     validate a blob at the start of the arena
+ *   pt_trainer_open     validate a blob, at the start of the arena or frozen outside of it
  *   pt_trainer_method   plan the memory, place and initialise the state that learns
  *   pt_trainer_train    one image: forward, loss, backward, update
  *   pt_trainer_predict  one image: forward, prediction
@@ -10,7 +10,8 @@
  * pt_trainer_next run the same list one operation at a time, so that a harness can look at each
  * tensor between them.
  *
- * The caller owns struct pt_trainer and the arena; nothing else is touched.
+ * The caller owns struct pt_trainer, the arena and a frozen blob, which is only read; nothing else
+ * is touched.
  */
 #ifndef PT_TRAINER_H
 #define PT_TRAINER_H
@@ -52,6 +53,7 @@ struct pt_trainer {
     uint8_t *arena;
     uint32_t arena_size;
     uint32_t state; /* enum pt_trainer_state */
+    bool frozen;    /* the blob lies outside the arena, as in flash, and is never written */
     struct pt_model model;
     struct pt_method method;
     struct pt_plan plan;
@@ -70,12 +72,18 @@ struct pt_trainer {
 /* Empties the trainer; the arena must be aligned to PT_MODEL_ALIGNMENT. */
 void pt_trainer_reset(struct pt_trainer *trainer, uint8_t *arena, uint32_t arena_size);
 
-/* Validates the blob of `size` bytes at the start of the arena. On error the trainer is empty. */
-int pt_trainer_open(struct pt_trainer *trainer, uint32_t size, struct pt_detail *detail);
+/*
+ * Validates the blob of `size` bytes at `blob`: the start of the arena or, if `frozen`, any memory
+ * outside of it that is aligned to PT_MODEL_ALIGNMENT and stays as it is. On error the trainer is
+ * empty.
+ */
+int pt_trainer_open(struct pt_trainer *trainer, uint8_t *blob, uint32_t size, bool frozen,
+                    struct pt_detail *detail);
 
 /*
  * Plans and initialises `method`. The weights stay as they are: what NITI has trained, stays
- * trained. On error the model stays open, without a method.
+ * trained. Methods that train weights refuse a frozen blob. On error the model stays open, without
+ * a method.
  */
 int pt_trainer_method(struct pt_trainer *trainer, const struct pt_method *method,
                       struct pt_detail *detail);

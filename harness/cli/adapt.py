@@ -6,11 +6,11 @@ import argparse
 import sys
 from pathlib import Path
 
-from harness import datasets, methods
+from harness import datasets, methods, plans
 from harness.adapt import AdaptOptions, AdaptResult, adapt, prepare
 from harness.backends import choose_kernels, open_device
 from harness.cli.material import backbone, check_fit
-from harness.cli.options import Verbs, add_device, add_verb, arena, positive
+from harness.cli.options import Verbs, add_device, add_plan, add_verb, arena, positive
 from harness.errors import UserError
 from harness.firmware import BUILD
 from harness.output import ram_line, write_json
@@ -31,6 +31,7 @@ def add_parser(verbs: Verbs) -> None:
     parser.add_argument(
         "--split", choices=("test", "validation"), default="test", help="what to evaluate on"
     )
+    add_plan(parser)
     methods.add_options(parser)
     parser.set_defaults(run=run)
 
@@ -39,6 +40,7 @@ def run(options: argparse.Namespace) -> int:
     if options.method == "infer":
         raise UserError("method infer trains nothing; use one of " + ", ".join(methods.NAMES[1:]))
     method, mu = methods.from_options(options, options.method)
+    plans.check(options.plan, method)
     dataset = datasets.load(options.dataset)
     network = backbone(options)
     check_fit(network.name, network.input_shape, network.classes, dataset)
@@ -54,12 +56,14 @@ def run(options: argparse.Namespace) -> int:
         options.test_samples,
         options.split,
         choose_kernels(options.target, options.kernels),
+        options.plan,
     )
     task = prepare(dataset, choice)
     if options.json is None:
         angle = f"{options.angle:g}"
         stem = Path(options.dataset.removeprefix("npz:")).stem
-        parts = ("adapt", network.name, stem, angle, method.name, options.target, options.seed)
+        named = method.name if options.plan == "fast" else f"{method.name}-{options.plan}"
+        parts = ("adapt", network.name, stem, angle, named, options.target, options.seed)
         options.json = BUILD / "results" / ("-".join(str(part) for part in parts) + ".json")
     print(
         f"{network.name} on {options.dataset} rotated by {options.angle:g} degrees, "
@@ -110,6 +114,8 @@ def _summary(result: AdaptResult) -> str:
                 f"{what:10} {count:,.0f} cycles, {milliseconds:.1f} ms an image "
                 "(cycle model at 125 MHz)"
             )
-    lines.append(ram_line(result.ram_bytes))
+    lines.append(ram_line(result.ram_bytes, result.model_in_flash))
+    if result.plan_note:
+        lines.append(result.plan_note)
     lines.append(f"state      sha256 {result.state_sha256}")
     return "\n".join(lines)

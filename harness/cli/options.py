@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from harness import plans
 from harness.backends import KERNELS
 from harness.backends import NAMES as TARGETS
 from harness.output import write_json
@@ -73,6 +74,15 @@ def add_device(
 def add_kernels(parser: argparse.ArgumentParser) -> None:
     known = "; ".join(f"{target}: {', '.join(sets)}" for target, sets in KERNELS.items())
     parser.add_argument("--kernels", metavar="NAME", help=f"{known} (default: the first)")
+
+
+def add_plan(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--plan",
+        choices=plans.NAMES,
+        default=plans.NAMES[0],
+        help="weights in SRAM, or lean: in flash, for infer, priot and priot-s (%(default)s)",
+    )
 
 
 def arena(options: argparse.Namespace) -> int | None:

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from golden import Method, Network
-from harness import baseline, datasets, methods, profile_views
+from harness import baseline, datasets, methods, plans, profile_views
 from harness.backends import choose_kernels, open_device
 from harness.cli.material import backbone, check_fit, rotated_sample
-from harness.cli.options import Verbs, add_device, add_verb, finish, positive
+from harness.cli.options import Verbs, add_device, add_plan, add_verb, finish, positive
 from harness.datasets import Split
 from harness.errors import UserError
 from harness.mailbox import MailboxDevice
@@ -62,12 +62,15 @@ def add_parser(verbs: Verbs) -> None:
     )
     parser.add_argument("--baseline", type=Path, metavar="FILE", help="fail where cycles grew")
     parser.add_argument("--max-regress", default="0.5%", metavar="SHARE", help="growth allowed")
+    add_plan(parser)
     methods.add_options(parser)
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
     method, _ = methods.from_options(options, options.method)
+    plans.check(options.plan, method)
+    frozen = options.plan == "lean"
     dataset = datasets.load(options.dataset)
     network = backbone(options)
     check_fit(network.name, network.input_shape, network.classes, dataset)
@@ -77,14 +80,14 @@ def run(options: argparse.Namespace) -> int:
     try:
         if not isinstance(device, MailboxDevice):
             raise UserError(f"target {options.target} does not count cycles; use --target qemu")
-        result, samples = profile(device, network, method, split)
+        result, samples = profile(device, network, method, split, frozen)
         elf, arena = device.elf, timeline_of_record(device.plan(), device.elf)
     finally:
         device.close()
     kernels = choose_kernels(options.target, options.kernels)
     worst = None
     if options.worst_case and kernels == "tuned":
-        worst = _worst_case(options.target, network, method, split)
+        worst = _worst_case(options.target, network, method, split, frozen)
         require_same_results(result, worst)
     title = (
         f"{network.name}, {method.name}, {result.images} images of {options.dataset} rotated by "
@@ -99,12 +102,16 @@ def run(options: argparse.Namespace) -> int:
         print(profile_views.by_instruction(samples, elf))
     else:
         print(profile_views.by_layer(result, worst))
-    print(ram_line(result.ram_bytes))
+    print(ram_line(result.ram_bytes, result.model_in_flash))
+    if frozen:
+        print(plans.LEAN_NOTE)
     content = {
         **asdict(result),
         "worst_case": None if worst is None else asdict(worst),
         "model": network.name,
         "method": method.name,
+        "plan": options.plan,
+        "plan_note": plans.note(options.plan),
         "kernels": kernels,
         "dataset": options.dataset,
         "angle": options.angle,
@@ -139,12 +146,14 @@ def run(options: argparse.Namespace) -> int:
     return 0 if options.baseline is None else _compare(options, content)
 
 
-def _worst_case(target: str, network: Network, method: Method, split: Split) -> Profile:
+def _worst_case(
+    target: str, network: Network, method: Method, split: Split, frozen: bool
+) -> Profile:
     """The same with kernels that leave out no zero."""
     device = open_device(target, kernels="dense")
     try:
         assert isinstance(device, MailboxDevice)
-        return profile(device, network, method, split)[0]
+        return profile(device, network, method, split, frozen)[0]
     finally:
         device.close()
 
@@ -172,6 +181,7 @@ def _subject(
         options.target,
         options.command,
         known,
+        plans.note(options.plan),
     )
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 from dataclasses import asdict
 
-from golden import Network
-from harness import datasets, methods, models
+from golden import Method, Network
+from harness import datasets, methods, models, plans
 from harness.backends import choose_kernels, open_device
 from harness.cli.material import backbone, check_fit, random_material, rotated_sample
-from harness.cli.options import Verbs, add_device, add_verb, arena, finish, positive
+from harness.cli.options import Verbs, add_device, add_plan, add_verb, arena, finish, positive
 from harness.datasets import Split
 from harness.device import Device
 from harness.errors import UserError
@@ -32,27 +32,25 @@ def add_parser(verbs: Verbs) -> None:
         "--method", default="all", help=f"all, or a list of {', '.join(methods.NAMES)}"
     )
     parser.add_argument("--steps", type=positive, default=20)
+    add_plan(parser)
     methods.add_options(parser)
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
     network, split, material = _verify_material(options)
-    runs = _verified_methods(options)
-    prepared = [
-        (label, *methods.from_options(chosen, label.split(" ")[0])) for label, chosen in runs
-    ]
+    prepared = _verified_methods(options)
     kernels = choose_kernels(options.target, options.kernels)
     print(
         f"{network.name}, {material}: {options.target} ({kernels} kernels) against golden, "
-        f"seed {options.seed}"
+        f"plan {options.plan}, seed {options.seed}"
     )
     golden, device = open_device("golden", arena(options)), _device_to_verify(options)
     results = []
     try:
-        for label, method, _ in prepared:
+        for label, method in prepared:
             for side in (golden, device):
-                side.load_model(network)
+                side.load_model(network, frozen=options.plan == "lean")
                 side.set_method(method)
             comparison = Comparison(golden, device, network)
             with progress_bar(label, options.steps, "step") as advance:
@@ -74,6 +72,8 @@ def run(options: argparse.Namespace) -> int:
             "target": options.target,
             "kernels": kernels,
             "model": network.name,
+            "plan": options.plan,
+            "plan_note": plans.note(options.plan),
             "seed": options.seed,
             "runs": results,
         },
@@ -97,18 +97,24 @@ def _verify_material(options: argparse.Namespace) -> tuple[Network, Split, str]:
     return network, split, f"on {options.dataset} rotated by {options.angle:g} degrees"
 
 
-def _verified_methods(options: argparse.Namespace) -> list[tuple[str, argparse.Namespace]]:
-    """(label, options) of each run; `all` takes PRIOT-S with both selections."""
-    names = methods.NAMES if options.method == "all" else options.method.split(",")
+def _verified_methods(options: argparse.Namespace) -> list[tuple[str, Method]]:
+    """Label and method of each run.
+
+    `all` takes what the plan allows, and PRIOT-S with both selections.
+    """
+    if options.method != "all":
+        names = options.method.split(",")
+        runs = [(name, methods.from_options(options, name)[0]) for name in names]
+        for _, method in runs:
+            plans.check(options.plan, method)
+        return runs
     runs = []
-    for name in names:
-        if name == "priot-s" and options.method == "all":
-            for select in ("random", "weight"):
-                chosen = argparse.Namespace(**{**vars(options), "select": select})
-                runs.append((f"priot-s ({select})", chosen))
-        else:
-            runs.append((name, options))
-    return runs
+    for name in methods.NAMES:
+        for select in ("random", "weight") if name == "priot-s" else (options.select,):
+            chosen = argparse.Namespace(**{**vars(options), "select": select})
+            label = f"{name} ({select})" if name == "priot-s" else name
+            runs.append((label, methods.from_options(chosen, name)[0]))
+    return [(label, method) for label, method in runs if plans.allows(options.plan, method)]
 
 
 def _device_to_verify(options: argparse.Namespace) -> Device:

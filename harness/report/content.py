@@ -26,7 +26,10 @@ PICO_FLASH = 2 * 1024 * 1024
 
 @dataclass(frozen=True)
 class Subject:
-    """What was profiled, and how: `images` were drawn by `seed` and rotated by `angle` degrees."""
+    """What was profiled, and how: `images` were drawn by `seed` and rotated by `angle` degrees.
+
+    `plan_note` is what the memory plan asks a reader to know, if anything.
+    """
 
     model: str
     method: str
@@ -37,6 +40,7 @@ class Subject:
     target: str
     command: str
     versions: dict[str, str]
+    plan_note: str = ""
 
 
 @dataclass(frozen=True)

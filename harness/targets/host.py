@@ -10,6 +10,7 @@ import mmap
 import os
 import select
 import signal
+import struct
 import subprocess
 import tempfile
 from pathlib import Path
@@ -18,20 +19,24 @@ from typing import IO
 from harness.cycles import BlockCount, CallNode
 from harness.elf import open_elf
 from harness.errors import CrashFailure, FlashFailure, LinkFailure, TimeoutFailure
-from harness.firmware import require
+from harness.firmware import MODEL_FLASH, require
 
 _START_SECONDS = 30.0
 
 
 class HostTarget:
-    """The `Target` on a host process with an arena of `arena_bytes`."""
+    """The `Target` on a host process with an arena of `arena_bytes`, and flash for a model.
+
+    The process can only read that flash; `write` reaches it, as a programmer of flash would.
+    """
 
     name = "host"
 
-    def __init__(self, elf: Path, arena_bytes: int) -> None:
+    def __init__(self, elf: Path, arena_bytes: int, flash_bytes: int = MODEL_FLASH) -> None:
         self.elf = require(elf)
         self._arena_bytes = arena_bytes
-        self._base = 0
+        self._flash_bytes = flash_bytes
+        self._spans: list[tuple[int, int, int]] = []  # address, bytes, offset in the file
         self._memory: mmap.mmap | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._errors: IO[bytes] | None = None
@@ -39,13 +44,15 @@ class HostTarget:
     def connect(self) -> None:
         self.close()
         size = open_elf(self.elf).dtype("pt_host_memory").itemsize + self._arena_bytes
+        flash_at = -(-size // mmap.PAGESIZE) * mmap.PAGESIZE
+        file_size = flash_at + self._flash_bytes
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 (closed by close())
         with tempfile.NamedTemporaryFile(prefix="picotrain-", dir=_memory_folder()) as file:
-            file.truncate(size)
-            self._memory = mmap.mmap(file.fileno(), size)
+            file.truncate(file_size)
+            self._memory = mmap.mmap(file.fileno(), file_size)
             try:
                 self._process = subprocess.Popen(
-                    [self.elf, file.name, str(self._arena_bytes)],
+                    [self.elf, file.name, str(self._arena_bytes), str(self._flash_bytes)],
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=self._errors,
@@ -54,7 +61,8 @@ class HostTarget:
             except OSError as error:
                 raise FlashFailure(f"{self.elf} does not start: {error}") from error
             # The file has no name any more once the process has mapped it.
-            self._base = int.from_bytes(self._receive(8, _START_SECONDS), "little")
+            base, flash = struct.unpack("<QQ", self._receive(16, _START_SECONDS))
+            self._spans = [(base, size, 0), (flash, self._flash_bytes, flash_at)]
             self._receive(1, _START_SECONDS)
 
     @property
@@ -63,7 +71,7 @@ class HostTarget:
         return self._connected()[0].pid
 
     def mailbox_address(self) -> int:
-        return self._base
+        return self._spans[0][0]
 
     def read(self, address: int, size: int) -> bytes:
         memory, at = self._locate(address, size)
@@ -110,10 +118,10 @@ class HostTarget:
 
     def _locate(self, address: int, size: int) -> tuple[mmap.mmap, int]:
         _, memory = self._connected()
-        at = address - self._base
-        if at < 0 or at + size > len(memory):
-            raise LinkFailure(f"no memory at 0x{address:x}, {size} bytes, in the host process")
-        return memory, at
+        for start, length, at in self._spans:
+            if start <= address and address + size <= start + length:
+                return memory, at + address - start
+        raise LinkFailure(f"no memory at 0x{address:x}, {size} bytes, in the host process")
 
     def _receive(self, size: int, timeout: float) -> bytes:
         process, _ = self._connected()

@@ -52,6 +52,7 @@ class Fuzzer:
     device: MailboxDevice
     reference: GoldenDevice
     elf: Elf
+    frozen: bool = False  # the blobs lie in flash
     outcomes: Counter[str] = field(default_factory=Counter)
     control: Network = field(default_factory=lambda: support.shipped("oddnet"))
 
@@ -68,7 +69,7 @@ class Fuzzer:
         except ValueError:
             network = None
         try:
-            self.device.load_blob(blob)
+            self.device.load_blob(blob, self.frozen)
         except CommandError as refusal:
             assert refusal.command == "LOAD_MODEL"
             assert refusal.name.startswith("PT_ERR_")
@@ -83,7 +84,7 @@ class Fuzzer:
     def train(self, network: Network) -> None:
         """An accepted network trains exactly, or is refused for the same reason as by golden."""
         method = list(METHODS.values())[self.offered % len(METHODS)]
-        self.reference.load_model(network)
+        self.reference.load_model(network, self.frozen)
         refusals = []
         for one in (self.reference, self.device):
             try:
@@ -116,16 +117,22 @@ def sanitized() -> Iterator[MailboxDevice]:
     device.close()
 
 
-@pytest.fixture
-def fuzzer(sanitized: MailboxDevice, host_elf: Elf) -> Iterator[Fuzzer]:
+@pytest.fixture(params=[False], ids=["arena"])
+def fuzzer(
+    sanitized: MailboxDevice, host_elf: Elf, request: pytest.FixtureRequest
+) -> Iterator[Fuzzer]:
     try:
         sanitized.command("INFO")
     except DeviceFailure:  # a test before this one broke it, and said so
         sanitized._target.connect()
         sanitized._address = sanitized._target.mailbox_address()
-    fuzzer = Fuzzer(sanitized, GoldenDevice(host_elf, ARENA), host_elf)
+    fuzzer = Fuzzer(sanitized, GoldenDevice(host_elf, ARENA), host_elf, request.param)
     yield fuzzer
     fuzzer.serves()
+
+
+anywhere = pytest.mark.parametrize("fuzzer", [False, True], ids=["arena", "flash"], indirect=True)
+"""Offers the blobs of a test in the arena, then in flash."""
 
 
 @pytest.fixture(params=["oddnet", "small"])
@@ -179,6 +186,7 @@ def weight_places(network: Network, good: bytes) -> dict[int, tuple[int, int]]:
 # All together more than 6,000 blobs.
 
 
+@anywhere
 def test_cut(fuzzer: Fuzzer, good: bytes) -> None:
     draw = random.Random(1)
     lengths = [0, 1, 12, 23, 24, 25, table_end(good) - 1, table_end(good), len(good) - 1]
@@ -193,6 +201,7 @@ def test_cut(fuzzer: Fuzzer, good: bytes) -> None:
         assert refusal is not None and refusal.name == "PT_ERR_BLOB_SIZE"
 
 
+@anywhere
 def test_extended(fuzzer: Fuzzer, good: bytes) -> None:
     draw = random.Random(2)
     for count in [1, 2, 3, 4, 8] + [draw.randrange(1, 4000) for _ in range(45)]:
@@ -205,6 +214,7 @@ def test_extended(fuzzer: Fuzzer, good: bytes) -> None:
         assert (refusal.name, refusal.detail[:2]) == ("PT_ERR_BLOB_SIZE", (len(longer), len(good)))
 
 
+@anywhere
 def test_flipped_bits(fuzzer: Fuzzer, good: bytes) -> None:
     draw = random.Random(3)
     names = {MAGIC: "PT_ERR_BLOB_MAGIC", VERSION: "PT_ERR_BLOB_VERSION", SIZE: "PT_ERR_BLOB_SIZE"}
@@ -358,6 +368,7 @@ def test_swapped_layers(fuzzer: Fuzzer, network: Network, good: bytes) -> None:
     assert fuzzer.outcomes.total() - fuzzer.outcomes["accepted"] > count
 
 
+@anywhere
 def test_offsets_and_sizes_of_weights(fuzzer: Fuzzer, network: Network, good: bytes) -> None:
     draw = random.Random(10)
     for index in range(len(network.layers)):
@@ -432,6 +443,7 @@ def test_head(fuzzer: Fuzzer, network: Network, good: bytes) -> None:
         assert (refusal.name, refusal.detail) == ("PT_ERR_HEAD", (last, 0, 0, 0))
 
 
+@anywhere
 def test_random_bytes(fuzzer: Fuzzer, good: bytes) -> None:
     draw = random.Random(13)
     end = table_end(good)

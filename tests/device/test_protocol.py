@@ -12,6 +12,7 @@ import support
 from support import INFER, METHODS, begin, images, refusal
 
 from golden import Method, Network, conv2d, linear, plan
+from harness import firmware
 from harness.blob import blob_size, encode
 from harness.elf import Elf
 from harness.errors import CommandError, LinkFailure
@@ -83,14 +84,14 @@ def session(mailbox: MailboxDevice, reference: GoldenDevice, network: Network) -
 # Commands and states
 
 
-@pytest.mark.parametrize("number", [15, 16, 255, 0x80000000, 0xFFFFFFFF])
+@pytest.mark.parametrize("number", [16, 17, 255, 0x80000000, 0xFFFFFFFF])
 def test_unknown_command(session: Session, number: int) -> None:
     assert refusal(session.device, number) == ("PT_ERR_COMMAND", (number, 0, 0, 0))
     session.goes_on()
 
 
 def test_unknown_command_without_a_model(mailbox: MailboxDevice) -> None:
-    assert refusal(mailbox, 15) == ("PT_ERR_COMMAND", (15, 0, 0, 0))
+    assert refusal(mailbox, 16) == ("PT_ERR_COMMAND", (16, 0, 0, 0))
 
 
 def test_no_command_is_no_command(session: Session) -> None:
@@ -122,7 +123,8 @@ def test_commands_need_a_model_and_a_method(
 def test_every_command_was_tried(mailbox: MailboxDevice) -> None:
     commands = {name.removeprefix("PT_CMD_") for name in mailbox._commands.__members__}
     always = {"NONE", "INFO", "RESET", "LOAD_MODEL", "SET_METHOD", "PT_COMMANDS"}
-    assert commands == {*NEED_A_METHOD, *always}
+    elsewhere = {"BENCH"}  # test_bench.py
+    assert commands == {*NEED_A_METHOD, *always, *elsewhere}
 
 
 def test_a_loaded_model_is_not_overwritten(session: Session) -> None:
@@ -169,40 +171,41 @@ def test_correct_predictions_are_counted(session: Session) -> None:
 
 
 def test_windows_open_and_close(mailbox: MailboxDevice, network: Network) -> None:
-    names = ("MODEL", "IO", "PLAN", "SATURATION")
+    names = ("MODEL", "IO", "PLAN", "SATURATION", "FLASH")
     arena = int(mailbox.command("INFO")["memory"]["arena"])
 
     def sizes() -> list[int]:
         return [mailbox.window(name)[1] for name in names]
 
-    assert sizes() == [arena, 0, 0, 0]
+    flash = firmware.MODEL_FLASH
+    assert sizes() == [arena, 0, 0, 0, flash]
     mailbox.load_model(network)
-    assert sizes() == [0, 0, 0, 0]
+    assert sizes() == [0, 0, 0, 0, 0]
     mailbox.set_method(METHODS["priot"])
     planned = plan(network, METHODS["priot"], blob_size(network, mailbox.elf))
     io = arena - planned.blob - planned.scores - planned.transient
     record = mailbox.elf.dtype("pt_plan").itemsize
-    assert sizes() == [0, io, record, 12 * len(network.layers)]
+    assert sizes() == [0, io, record, 12 * len(network.layers), 0]
     refusal(mailbox, "SET_METHOD", [9])
-    assert sizes() == [0, 0, 0, 0]
+    assert sizes() == [0, 0, 0, 0, 0]
     mailbox.command("RESET")
-    assert sizes() == [arena, 0, 0, 0]
+    assert sizes() == [arena, 0, 0, 0, flash]
     with pytest.raises(LinkFailure, match="IO window has 0 bytes, 1 do not fit"):
         mailbox.write_window("IO", b"x")
     # A refused blob leaves the window open for the next.
     mailbox.write_window("MODEL", bytes(24))
     assert refusal(mailbox, "LOAD_MODEL", [24])[0] == "PT_ERR_BLOB_MAGIC"
-    assert sizes() == [arena, 0, 0, 0]
+    assert sizes() == [arena, 0, 0, 0, flash]
 
 
-def test_only_model_and_io_windows_are_writable(mailbox: MailboxDevice, network: Network) -> None:
+def test_which_windows_are_writable(mailbox: MailboxDevice, network: Network) -> None:
     def writable() -> list[bool]:
         return [bool(window["writable"]) for window in mailbox._mailbox()["window"]]
 
-    assert writable() == [True, False, False, False]
+    assert writable() == [True, False, False, False, True]
     mailbox.load_model(network)
     mailbox.set_method(INFER)
-    assert writable() == [False, True, False, False]
+    assert writable() == [False, True, False, False, False]
 
 
 def test_a_blob_larger_than_the_arena(

@@ -6,13 +6,16 @@ A report ends the process, which the harness tells as CrashFailure.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 import support
+from kernel_cases import KERNELS, case
 from support import INFER, METHODS, begin, images, require
 
 from golden import Method, plan
 from harness import firmware
+from harness.bench import Bench
 from harness.blob import blob_size
 from harness.elf import Elf
 from harness.errors import CrashFailure
@@ -21,10 +24,18 @@ from harness.mailbox import MailboxDevice
 from harness.targets.host import HostTarget
 from harness.verify import verify
 
+BUILDS = {"portable": firmware.HOST_SANITIZED, "tuned": firmware.HOST_TUNED_SANITIZED}
+
+
+@pytest.fixture(scope="module", params=BUILDS.values(), ids=BUILDS)
+def program(request: pytest.FixtureRequest) -> Path:
+    """The firmware with each set of kernels."""
+    return require(request.param)
+
 
 @pytest.fixture(scope="module")
-def sanitized() -> Iterator[MailboxDevice]:
-    target = HostTarget(require(firmware.HOST_SANITIZED), 240 * 1024)
+def sanitized(program: Path) -> Iterator[MailboxDevice]:
+    target = HostTarget(program, 240 * 1024)
     target.connect()
     device = MailboxDevice(target)
     yield device
@@ -48,6 +59,15 @@ def test_methods(
         assert sanitized.checkpoint() == saved
 
 
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_kernel(sanitized: MailboxDevice, kernel: str) -> None:
+    """Other operands than those of test_kernels."""
+    bench = Bench(sanitized)
+    for number in range(10_000, 10_200):
+        wanted = case(kernel, number)
+        assert bench.run(wanted.job, wanted.layout).answer == wanted.answer, number
+
+
 @pytest.mark.parametrize("seed", range(40))
 def test_random_network(sanitized: MailboxDevice, reference: GoldenDevice, seed: int) -> None:
     """Other networks than those of test_exactness."""
@@ -59,13 +79,16 @@ def test_random_network(sanitized: MailboxDevice, reference: GoldenDevice, seed:
 
 @pytest.mark.parametrize("name", ["niti-dynamic", "priot", "priot-s-random-normal"])
 def test_smallest_arena(
-    host_device: Callable[..., MailboxDevice], reference: GoldenDevice, host_elf: Elf, name: str
+    host_device: Callable[..., MailboxDevice],
+    reference: GoldenDevice,
+    host_elf: Elf,
+    program: Path,
+    name: str,
 ) -> None:
     """With no byte to spare, a trace whose updates come in pieces."""
     network = support.shipped("tinycnn")
-    device = host_device(
-        plan(network, METHODS[name], blob_size(network, host_elf)).total, sanitized=True
-    )
+    arena = plan(network, METHODS[name], blob_size(network, host_elf)).total
+    device = host_device(arena, program)
     comparison = begin(device, reference, network, METHODS[name])
     pixels, labels = images(network, 3)
     verify(comparison, pixels, labels, 2, train=True)
@@ -80,11 +103,14 @@ def test_smallest_arena(
     ids=["address", "undefined"],
 )
 def test_sanitizers_are_on(
-    host_device: Callable[..., MailboxDevice], move: Callable[[int], int], report: str
+    host_device: Callable[..., MailboxDevice],
+    program: Path,
+    move: Callable[[int], int],
+    report: str,
 ) -> None:
     """An arena where no memory is, and one that is not aligned, are reported."""
     network = support.shipped("oddnet")
-    device = host_device(sanitized=True)
+    device = host_device(program=program)
     device.load_model(network)
     device.set_method(METHODS["niti-static"])
     elf, target = device.elf, device._target

@@ -117,7 +117,7 @@ def test_the_worst_case_can_be_left_out(tmp_path: Path, capsys: pytest.CaptureFi
     ],
 )
 def test_other_results_are_refused(changes: dict[str, Any], what: str) -> None:
-    one = Profile(1, 1.0, 1.0, [], [1], "ab", 1.0, {})
+    one = Profile(1, 1.0, None, 0, 1.0, [], [1], "ab", 1.0, {})
     require_same_results(one, one)
     with pytest.raises(DeviceFailure, match=what):
         require_same_results(one, replace(one, **changes))

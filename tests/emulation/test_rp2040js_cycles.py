@@ -19,14 +19,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
+from kernel_cases import KERNELS, Case, case
 from support import require
 
-from golden import Layer, conv2d, maxpool2
 from harness import firmware
+from harness.bench import Bench
 from harness.cycles import difference, total
 from harness.elf import open_elf
 from harness.gdb import REGISTERS
+from harness.mailbox import MailboxDevice
+from harness.targets.host import HostTarget
 from harness.targets.qemu import SRAM_SIZE, QemuTarget
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -34,7 +36,7 @@ PACKAGE = ROOT / "emulation" / "rp2040js"
 INSTALLED = ROOT / "build" / "rp2040js"
 DRIVER = Path(__file__).parent / "rp2040js_kernels"
 SNIPPETS = Path(__file__).parent / "snippets"
-OBJECTS = firmware.BUILD / "cortex-m0plus"
+KERNEL_SOURCES = ROOT / "firmware" / "kernels"
 SRAM = 0x20000000
 FLASH_USED = 0x4000
 """rp2040js has 16 KiB of memory at 0; the vectors and the snippets need less."""
@@ -127,146 +129,22 @@ def count(
 
 # The kernels
 
-
-class Memory:
-    """Places the arguments of a call one after the other, with reproducible contents."""
-
-    def __init__(self, address: int) -> None:
-        self.address = address
-        self.contents: list[tuple[int, bytes]] = []
-        self.random = np.random.default_rng(20040)
-
-    def put(self, data: bytes) -> int:
-        address = self.address
-        self.contents.append((address, data))
-        self.address += (len(data) + 3) // 4 * 4
-        return address
-
-    def space(self, size: int) -> int:
-        return self.put(b"\xa5" * size)
-
-    def values(self, low: int, high: int, size: int, dtype: str) -> NDArray[Any]:
-        return self.random.integers(low, high, size, endpoint=True).astype(dtype)
-
-    def s8(self, size: int) -> int:
-        return self.put(self.values(-127, 127, size, "i1").tobytes())
-
-    def sparse_s8(self, size: int) -> int:
-        """About half of it zeros: activations behind a ReLU, errors."""
-        return self.put(np.maximum(self.values(-127, 127, size, "i1"), 0).tobytes())
-
-    def s32(self, size: int, limit: int = 1 << 20) -> int:
-        return self.put(self.values(-limit, limit, size, "<i4").tobytes())
-
-    def shape(self, layer: Layer) -> int:
-        numbers = (*layer.in_shape, *layer.out_shape, *layer.kernel, layer.stride, *layer.padding)
-        return self.put(struct.pack("<6H6B", *numbers, 0))
-
-
-CONV = conv2d((9, 7, 3), channels=5, kernel=(3, 3), stride=1, padding=(1, 1), relu=True)
-CONV_STRIDED = conv2d((10, 8, 4), 3, kernel=(3, 2), stride=2, padding=(0, 1), relu=True)
-POOL = maxpool2((9, 8, 5))
-
-
-def linear_forward_s8(memory: Memory) -> list[int]:
-    inputs, weights = memory.sparse_s8(101), memory.s8(101 * 7)
-    return [inputs, weights, 101, 7, 10, 0, memory.space(7)]
-
-
-def linear_forward_s32(memory: Memory) -> list[int]:
-    return [memory.sparse_s8(64), memory.s8(64 * 5), 64, 5, memory.space(20)]
-
-
-def linear_accumulate_s32(memory: Memory) -> list[int]:
-    return [-77 & 0xFFFFFFFF, memory.s8(123), 123, memory.s32(123)]
-
-
-def conv2d_forward_s8(memory: Memory, layer: Layer = CONV) -> list[int]:
-    patch, outputs = layer.row_length, int(np.prod(layer.out_shape))
-    shape = memory.shape(layer)
-    inputs, weights = memory.s8(int(np.prod(layer.in_shape))), memory.s8(patch * layer.rows)
-    return [shape, inputs, weights, 9, 1, memory.space(patch), memory.space(outputs)]
-
-
-def conv2d_forward_s8_strided(memory: Memory) -> list[int]:
-    return conv2d_forward_s8(memory, CONV_STRIDED)
-
-
-def conv2d_error_row_s32(memory: Memory) -> list[int]:
-    shape, error = memory.shape(CONV), memory.sparse_s8(int(np.prod(CONV.out_shape)))
-    return [shape, 2, error, memory.s8(CONV.row_length), memory.s32(int(np.prod(CONV.in_shape)))]
-
-
-def conv2d_gradient_row_s32(memory: Memory) -> list[int]:
-    shape, inputs = memory.shape(CONV), memory.s8(int(np.prod(CONV.in_shape)))
-    error = memory.sparse_s8(int(np.prod(CONV.out_shape)))
-    return [shape, 3, inputs, error, memory.space(4 * CONV.row_length)]
-
-
-def maxpool2_forward_s8(memory: Memory) -> list[int]:
-    shape, inputs = memory.shape(POOL), memory.s8(int(np.prod(POOL.in_shape)))
-    return [shape, inputs, memory.space(int(np.prod(POOL.out_shape)))]
-
-
-def maxpool2_error_s8(memory: Memory) -> list[int]:
-    shape, inputs = memory.shape(POOL), memory.sparse_s8(int(np.prod(POOL.in_shape)))
-    error = memory.s8(int(np.prod(POOL.out_shape)))
-    return [shape, inputs, error, 1, memory.space(int(np.prod(POOL.in_shape)))]
-
-
-def requantize_s8(memory: Memory) -> list[int]:
-    return [memory.s32(150), 150, 13, 1, memory.space(150)]
-
-
-def requantize_error_s8(memory: Memory) -> list[int]:
-    return [memory.s32(151), memory.sparse_s8(151), 151, 13, memory.space(151)]
-
-
-def max_abs_s32(memory: Memory) -> list[int]:
-    return [memory.s32(99), 99]
-
-
-def update_weights_s8(memory: Memory) -> list[int]:
-    return [memory.s8(75), memory.s32(75), 75, 15, memory.space(75)]
-
-
-def update_scores_s8(memory: Memory) -> list[int]:
-    scores, weights, gradient = memory.s8(77), memory.s8(77), memory.s32(77)
-    return [scores, weights, gradient, 77, 9, 12, memory.space(77)]
-
-
-def update_sparse_scores_s8(memory: Memory) -> list[int]:
-    scores, bitmap = memory.s8(80), memory.put(memory.values(0, 255, 10, "u1").tobytes())
-    weights, gradient = memory.s8(80), memory.s32(80)
-    saturated = memory.put(bytes(4))
-    return [scores, bitmap, weights, gradient, 80, 9, 12, memory.space(80), saturated]
-
-
-def mask_weights_s8(memory: Memory) -> list[int]:
-    return [memory.s8(88), memory.s8(88), -64 & 0xFFFFFFFF, 88, memory.space(88)]
-
-
-CASES: dict[str, Callable[[Memory], list[int]]] = {
-    function.__name__: function
-    for function in (
-        linear_forward_s8,
-        linear_forward_s32,
-        linear_accumulate_s32,
-        conv2d_forward_s8,
-        conv2d_forward_s8_strided,
-        conv2d_error_row_s32,
-        conv2d_gradient_row_s32,
-        maxpool2_forward_s8,
-        maxpool2_error_s8,
-        requantize_s8,
-        requantize_error_s8,
-        max_abs_s32,
-        update_weights_s8,
-        update_scores_s8,
-        update_sparse_scores_s8,
-        mask_weights_s8,
-    )
+SETS = {
+    "portable": ("portable", firmware.BUILD / "cortex-m0plus-portable", firmware.MICROBIT_PORTABLE),
+    "tuned": ("cortex_m0plus", firmware.BUILD / "cortex-m0plus", firmware.MICROBIT),
 }
+"""The folder of the sources, that of their objects, and what is built with them."""
+
+RUNS_A_JOB = ("app/pt_bench", "nn/pt_model", "nn/pt_crc32", "boards/cortex_m0/memory")
+
+
+def busiest(kernel: str) -> Case:
+    """Of some cases the one with the most operands that are not zero."""
+
+    def busy(one: Case) -> int:
+        return sum(int(np.count_nonzero(values)) for values in one.job.inputs.values())
+
+    return max((case(kernel, number) for number in range(40)), key=busy)
 
 
 def link(output: Path, *inputs: str) -> Path:
@@ -275,15 +153,28 @@ def link(output: Path, *inputs: str) -> Path:
     return output
 
 
-@pytest.fixture(scope="session")
-def kernels(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The object files of the firmware's kernels with a driver that calls any of them."""
-    require(firmware.MICROBIT)
-    objects = sorted(map(str, (OBJECTS / "kernels").glob("*.o")))
-    objects.append(str(OBJECTS / "boards" / "cortex_m0" / "memory.o"))
+@pytest.fixture(scope="session", params=SETS)
+def kernels(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The object files of a set of kernels, and of what runs a job, with a driver that calls it."""
+    sources, folder, built = SETS[request.param]
+    require(built)
+    found = [*KERNEL_SOURCES.glob("*.c"), *(KERNEL_SOURCES / sources).glob("*.[cS]")]
+    names = [str(path.relative_to(ROOT / "firmware").with_suffix("")) for path in sorted(found)]
+    objects = [str(folder / f"{name}.o") for name in (*names, *RUNS_A_JOB)]
     elf = tmp_path_factory.mktemp("rp2040js") / "kernels.elf"
     script = ["-T", str(DRIVER / "kernels.ld")]
-    return link(elf, *script, str(SNIPPETS / "runtime.S"), str(DRIVER / "call.S"), *objects)
+    inputs = [str(SNIPPETS / "runtime.S"), str(DRIVER / "call.S"), *objects, "-lgcc"]
+    return link(elf, *script, *inputs)
+
+
+@pytest.fixture(scope="session")
+def image_of() -> Iterator[Callable[[Case], bytes]]:
+    """The job of a case with its operands, as a device would be given it."""
+    target = HostTarget(require(firmware.HOST), 1 << 18)
+    target.connect()
+    bench = Bench(MailboxDevice(target))
+    yield lambda one: bench._prepare(one.job, one.layout)[0]
+    target.close()
 
 
 @pytest.fixture
@@ -319,19 +210,26 @@ def report(name: str, expected: str, other: Count) -> None:
     )
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("kernel", KERNELS)
 def test_kernels_take_the_same_cycles(
-    start: Callable[[Path], QemuTarget], kernels: Path, rp2040js: Path, case: str
+    start: Callable[[Path], QemuTarget],
+    kernels: Path,
+    rp2040js: Path,
+    image_of: Callable[[Case], bytes],
+    kernel: str,
 ) -> None:
+    """pt_bench_run on one job: the check of it, and the kernel."""
     symbol = open_elf(kernels).symbol
-    memory = Memory(symbol("arena"))
-    arguments = CASES[case](memory)
+    wanted = busiest(kernel)
+    image = image_of(wanted)
+    window = symbol("arena")
+    value = window + len(image) + -len(image) % 4
+    arguments = [window, len(image), 0, value, value + 4]
     words = [*arguments, *[0] * (10 - len(arguments))]
-    function = symbol(f"pt_{case.removesuffix('_strided')}") | 1
+    function = symbol("pt_bench_run") | 1
 
     target = start(kernels)
-    for address, data in memory.contents:
-        target.write(address, data)
+    target.write(window, image)
     target.write(symbol("call"), struct.pack("<11I", *words[:4], function, *words[4:]))
     before, state = snapshot(target), registers(target, symbol("snippet") & ~1)
     profile = target.profile()
@@ -346,9 +244,10 @@ def test_kernels_take_the_same_cycles(
 
     begin, end, done = symbol("begin"), symbol("end"), symbol("done")
     other = count(rp2040js, before, state, begin, end, done)
-    report(case, f"QEMU {cycles}", other)
+    report(kernel, f"QEMU {cycles}", other)
     assert cycles > 500
     assert after != before
+    assert int.from_bytes(target.read(value, 4), "little") == wanted.answer
     assert other.memory == after
     assert other.corrected == cycles
 

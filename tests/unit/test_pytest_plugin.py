@@ -56,7 +56,7 @@ def test_help_names_every_target(project: pytest.Pytester) -> None:
     text = " ".join(" ".join(result.outlines).split())
     assert "--target=NAME" in text or "--target NAME" in text
     option = text[text.index("--target") :][:300]
-    assert all(name in option for name in backends.NAMES)
+    assert all(name in option for name in backends.VARIANTS)
 
 
 def test_default_is_host(project: pytest.Pytester) -> None:
@@ -81,6 +81,25 @@ def test_qemu(project: pytest.Pytester) -> None:
     result = project.runpytest("-v", "--target", "qemu", "--target", "host")
     result.assert_outcomes(passed=2)
     assert ids(result) == ["test_my_network[qemu]", "test_my_network[host]"]
+
+
+@pytest.mark.skipif(
+    any(backends.problem(name) for name in backends.VARIANTS), reason="not all kernels are built"
+)
+def test_every_variant_runs_its_own_firmware(project: pytest.Pytester) -> None:
+    project.makepyfile(
+        """
+        from harness.backends import KERNELS, VARIANTS
+
+        def test_firmware(device, target_name):
+            target, kernels = VARIANTS[target_name]
+            assert device.elf.path == KERNELS[target][kernels]
+        """
+    )
+    names = [name for name in backends.VARIANTS if name != "golden"]
+    result = project.runpytest("-v", *(f"--target={name}" for name in names))
+    result.assert_outcomes(passed=5)
+    assert ids(result) == [f"test_firmware[{name}]" for name in names]
 
 
 def test_all_tests_of_a_target_run_together(project: pytest.Pytester) -> None:
@@ -109,7 +128,7 @@ def test_unknown_target(project: pytest.Pytester) -> None:
     project.makepyfile(TEST_OF_A_USER)
     result = project.runpytest("--target", "pico")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines(["ERROR: unknown --target 'pico'; use one of golden, host, qemu*"])
+    result.stderr.fnmatch_lines(["ERROR: unknown --target 'pico'; use one of golden, host, host-*"])
 
 
 def test_unavailable_target_is_a_skip_with_its_remedy(project: pytest.Pytester) -> None:
@@ -120,13 +139,13 @@ def test_unavailable_target_is_a_skip_with_its_remedy(project: pytest.Pytester) 
 
         @pytest.fixture(scope="session", autouse=True)
         def no_qemu():
-            real = backends.availability()
+            real = backends.problem
             with pytest.MonkeyPatch.context() as patch:
-                patch.setattr(backends, "availability", lambda: [
-                    backends.Availability(one.name, False, one.what, "buy a cable")
-                    if one.name == "qemu" else one
-                    for one in real
-                ])
+                patch.setattr(
+                    backends,
+                    "problem",
+                    lambda name: "buy a cable" if name == "qemu" else real(name),
+                )
                 yield
         """
     )

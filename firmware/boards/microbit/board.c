@@ -23,6 +23,7 @@ extern uint32_t pt_code_load[], pt_code_start[], pt_code_end[];
 extern uint32_t pt_bss_start[], pt_bss_end[];
 extern uint32_t pt_stack_start[], pt_stack_end[];
 extern uint8_t pt_arena_start[], pt_arena_end[];
+extern uint8_t pt_flash_start[], pt_flash_end[];
 
 struct pt_mailbox pt_mailbox;
 struct pt_fault pt_fault_record;
@@ -98,6 +99,8 @@ __attribute__((noinline, noreturn)) static void run(void)
         (uint32_t)((uintptr_t)pt_code_end - (uintptr_t)pt_code_start),
         (uint32_t)((uintptr_t)pt_bss_end - (uintptr_t)pt_bss_start),
         (uint32_t)((uintptr_t)pt_stack_end - (uintptr_t)pt_stack_start),
+        pt_flash_start,
+        (uint32_t)(pt_flash_end - pt_flash_start),
     };
     pt_app_start(&app, &pt_mailbox, &memory);
     for (;;) {

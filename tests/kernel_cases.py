@@ -1,0 +1,390 @@
+"""Random and extreme operands for each kernel, with what it must make of them.
+
+The expected values come from golden's layers and numerics and from NumPy, never from the C.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from golden import Layer, conv2d, layers, linear, maxpool2
+from golden.numerics import Int8, Int32, clamp, psto, requantise, rhu
+from harness.bench import Job, Layout
+
+Random = np.random.Generator
+
+MOST_SUM = 2**31 - 1 - 2**23
+"""Of what is requantised (firmware/kernels/pt_requantize.h)."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """A job, what it must return, and every operand that it must leave changed."""
+
+    job: Job
+    answer: int
+    changed: dict[str, NDArray[Any]]
+    layout: Layout
+
+
+# Tensors
+
+
+def _pick(random: Random, *choices: Any) -> Any:
+    return choices[int(random.integers(len(choices)))]
+
+
+def _any(random: Random, shape: tuple[int, ...]) -> Int8:
+    return random.integers(-127, 128, shape).astype(np.int8)
+
+
+def _some(random: Random, shape: tuple[int, ...]) -> Int8:
+    keep = random.random(shape) < _pick(random, 0.02, 0.2, 0.5)
+    return _any(random, shape) * keep.astype(np.int8)
+
+
+def _single(random: Random, shape: tuple[int, ...]) -> Int8:
+    values = np.zeros(shape, np.int8)
+    values.flat[random.integers(values.size)] = _pick(random, 1, -1, 127, -127)
+    return values
+
+
+def _signs(random: Random, shape: tuple[int, ...]) -> Int8:
+    return (127 - 254 * random.integers(0, 2, shape)).astype(np.int8)
+
+
+def _runs(random: Random, shape: tuple[int, ...]) -> Int8:
+    """Constant along the first axis: rows of +127 and rows of -127, or so along the last."""
+    axis = _pick(random, 0, -1)
+    lined = [1] * len(shape)
+    lined[axis] = shape[axis]
+    return np.broadcast_to(_signs(random, tuple(lined)), shape).copy()
+
+
+STYLES: tuple[Callable[[Random, tuple[int, ...]], Int8], ...] = (
+    _any,
+    lambda random, shape: np.full(shape, 127, np.int8),
+    lambda random, shape: np.full(shape, -127, np.int8),
+    _signs,
+    _runs,
+    _some,
+    lambda random, shape: np.zeros(shape, np.int8),
+    _single,
+    lambda random, shape: random.integers(-2, 3, shape).astype(np.int8),
+    lambda random, shape: random.integers(0, 128, shape).astype(np.int8),
+    lambda random, shape: np.abs(_some(random, shape)),
+)
+"""Dense, extreme, sparse, tiny and unsigned int8 tensors."""
+
+
+def tensor(random: Random, *shape: int, unsigned: bool = False) -> Int8:
+    values = STYLES[int(random.integers(len(STYLES)))](random, shape)
+    return np.abs(values) if unsigned else values
+
+
+def sums(random: Random, count: int, most: int = MOST_SUM) -> Int32:
+    """int32 [count] up to `most`, of one of several magnitudes, at borders of rounding too."""
+    kind = int(random.integers(6))
+    if kind == 0:
+        values = random.integers(-most, most + 1, count)
+    elif kind == 1:
+        values = np.full(count, _pick(random, most, -most, 0))
+    elif kind == 2:
+        values = random.integers(-300, 301, count)
+    elif kind == 3:
+        values = 2 ** random.integers(0, most.bit_length(), count) + random.integers(-1, 2, count)
+        values *= random.choice([-1, 1], count)
+    elif kind == 4:
+        values = random.integers(-most, most + 1, count) >> random.integers(0, 31, count)
+    else:
+        values = random.integers(-most, most + 1, count) * (random.random(count) < 0.1)
+    return np.clip(values, -most, most).astype(np.int32)
+
+
+def shift(random: Random, most: int) -> int:
+    return int(_pick(random, 0, 1, most, *random.integers(0, most + 1, 5), *range(5, 13)))
+
+
+# Edges
+
+
+@dataclass(frozen=True)
+class Edges:
+    """The operands of some edges, which of them are scored, and what is left of the weights."""
+
+    masks: str
+    inputs: dict[str, NDArray[Any]]
+    scored: NDArray[np.bool_]
+    scores: Int8
+    threshold: int
+    effective: Int8
+
+
+def edges(random: Random, rows: int, length: int, masks: str | None = None) -> Edges:
+    masks = masks or _pick(random, "ALL_EDGES", "SCORED", "SPARSE")
+    weights = tensor(random, rows, length)
+    threshold = int(_pick(random, -127, -64, -16, 0, 1, 127, random.integers(-127, 128)))
+    near = np.clip(threshold + random.integers(-1, 2, (rows, length)), -127, 127)
+    scores = _pick(random, tensor(random, rows, length), near.astype(np.int8))
+    inputs: dict[str, NDArray[Any]] = {"WEIGHTS": weights}
+    scored = np.full((rows, length), masks == "SCORED")
+    if masks == "SPARSE":
+        scored = random.random((rows, length)) < _pick(random, 0.0, 0.05, 0.1, 0.5, 1.0)
+        inputs["BITMAP"] = np.packbits(scored, axis=1, bitorder="little")
+    listed = scores[scored]
+    if listed.size:
+        inputs["SCORES"] = listed
+    effective = np.where(scored & (scores < threshold), 0, weights).astype(np.int8)
+    return Edges(masks, inputs, scored, listed, threshold, effective)
+
+
+# Layers
+
+
+def _extents(random: Random, most: int) -> tuple[int, int, int, int]:
+    """Size, kernel, padding of one axis, and a stride."""
+    kernel = int(random.integers(1, 16 if random.random() < 0.03 else 6))
+    padding = int(random.integers(0, kernel))
+    least = max(1, kernel - 2 * padding)
+    size = int(random.integers(least, max(least, most) + 1))
+    return size, kernel, padding, int(random.integers(1, 3))
+
+
+def convolution(random: Random) -> Layer:
+    most = int(_pick(random, 9, 9, 9, 9, 14))
+    height, kernel_h, padding_h, stride = _extents(random, most)
+    width, kernel_w, padding_w, _ = _extents(random, most)
+    if random.random() < 0.5:  # what networks have
+        kernel_h = kernel_w = 3
+        padding_h = padding_w = stride = 1
+    in_c, out_c = (int(random.integers(1, _pick(random, 5, 9, 20))) for _ in range(2))
+    shape = (height, width, in_c)
+    return conv2d(shape, out_c, (kernel_h, kernel_w), stride, (padding_h, padding_w), False)
+
+
+def dense(random: Random) -> Layer:
+    if random.random() < 0.1:
+        return linear((1, 1, int(random.integers(100, 300))), int(random.integers(1, 5)), False)
+    height, width, channels = (int(random.integers(1, most)) for most in (4, 4, 20))
+    return linear((height, width, channels), int(random.integers(1, 20)), False)
+
+
+def pool(random: Random) -> Layer:
+    height, width = (int(random.integers(2, 10)) for _ in range(2))
+    return maxpool2((height, width, int(random.integers(1, 20))))
+
+
+def layout(random: Random) -> Layout:
+    skew = _pick(random, (0,), (1, 2, 3), tuple(random.integers(0, 4, 5).tolist()))
+    return Layout(int(random.integers(1, 20)), skew, tuple(random.permutation(8).tolist()))
+
+
+# Kernels
+
+
+def _case(
+    random: Random, job: Job, answer: int = 0, changed: dict[str, NDArray[Any]] | None = None
+) -> Case:
+    return Case(job, answer, changed or {}, layout(random))
+
+
+def _forward(random: Random, kernel: str, layer: Layer) -> Case:
+    inputs = tensor(random, *layer.in_shape)
+    found = edges(random, layer.rows, layer.row_length)
+    total = layers.forward(layer, found.effective, inputs[np.newaxis])[0]
+    given = {"INPUT": inputs, **found.inputs}
+    common = {"layer": layer, "masks": found.masks, "threshold": found.threshold}
+    if kernel.endswith("S32"):
+        job = Job(kernel, given, {"OUTPUT": (total.shape, np.int32)}, **common)
+        return _case(random, job, 0, {"OUTPUT": total})
+    by, relu = shift(random, 24), bool(random.integers(2))
+    outputs, saturated = requantise(total, by, relu)
+    job = Job(kernel, given, {"OUTPUT": (total.shape, np.int8)}, shift=by, relu=relu, **common)
+    return _case(random, job, saturated, {"OUTPUT": outputs})
+
+
+def _error(random: Random, kernel: str, layer: Layer) -> Case:
+    error = tensor(random, *layer.out_shape)
+    found = edges(random, layer.rows, layer.row_length)
+    total = layers.backward(layer, found.effective, error)
+    job = Job(
+        kernel,
+        {"ERROR": error, **found.inputs},
+        {"OUTPUT": (total.shape, np.int32)},
+        layer,
+        found.masks,
+        threshold=found.threshold,
+    )
+    return _case(random, job, 0, {"OUTPUT": total})
+
+
+def conv2d_gradient(random: Random) -> Case:
+    layer = convolution(random)
+    inputs, error = tensor(random, *layer.in_shape), tensor(random, *layer.out_shape)
+    total = layers.gradient(layer, error, layers.columns(layer, inputs[np.newaxis])[0])
+    outputs = {"OUTPUT": (total.shape, np.int32)}
+    job = Job("CONV2D_GRADIENT", {"INPUT": inputs, "ERROR": error}, outputs, layer)
+    return _case(random, job, 0, {"OUTPUT": total})
+
+
+def _descend(state: Int8, x: Int32, by: int) -> tuple[Int8, Int8, int]:
+    """New state, steps, and how many saturated: docs/numerics.md, sections 6 and 9."""
+    rounded = psto(x, by)
+    steps = clamp(rounded)
+    wanted = state.astype(np.int32) - steps
+    changed = clamp(wanted)
+    return changed, steps, int(np.count_nonzero((steps != rounded) | (changed != wanted)))
+
+
+def _updated(
+    random: Random, job: Job, found: Edges, gradient: Int32, halvings: int, by: int
+) -> Case:
+    weights = found.inputs["WEIGHTS"]
+    name = "WEIGHTS" if found.masks == "ALL_EDGES" else "SCORES"
+    state, x = weights, gradient
+    if name == "SCORES":
+        state = found.scores
+        x = rhu(gradient[found.scored], halvings) * weights[found.scored].astype(np.int32)
+    changed, steps, saturated = _descend(state, x, by)
+    expected = {name: changed} if state.size else {}
+    if state.size and random.random() < 0.7:
+        job = Job(**{**vars(job), "outputs": {"STEPS": (steps.shape, np.int8)}})
+        expected["STEPS"] = steps
+    return _case(random, job, saturated, expected)
+
+
+def linear_update(random: Random) -> Case:
+    layer = dense(random)
+    inputs, error = tensor(random, *layer.in_shape), tensor(random, *layer.out_shape)
+    found, by = edges(random, layer.rows, layer.row_length), shift(random, 31)
+    gradient = np.outer(error.astype(np.int32), inputs.reshape(-1).astype(np.int32))
+    given = {"INPUT": inputs, "ERROR": error, **found.inputs}
+    job = Job("LINEAR_UPDATE", given, {}, layer, found.masks, shift=by, threshold=found.threshold)
+    return _updated(random, job, found, gradient, 0, by)
+
+
+def update(random: Random) -> Case:
+    count = int(_pick(random, *range(1, 20), 27, 72, 171))
+    found, by = edges(random, 1, count), shift(random, 31)
+    halvings = int(_pick(random, 0, 0, 1, 2, 5))
+    # So that the halved gradient times a weight fits int32.
+    most = MOST_SUM if found.masks == "ALL_EDGES" else (127**2 * 1048 - 1) << halvings
+    gradient = sums(random, count, min(most, MOST_SUM))
+    given = {"ACCUMULATOR": gradient, **found.inputs}
+    job = Job("UPDATE", given, {}, None, found.masks, count, by, halvings)
+    return _updated(random, job, found, gradient[np.newaxis], halvings, by)
+
+
+def maxpool2_forward(random: Random) -> Case:
+    layer = pool(random)
+    inputs = tensor(random, *layer.in_shape)
+    outputs = layers.maxpool2_forward(inputs[np.newaxis])[0]
+    job = Job("MAXPOOL2_FORWARD", {"INPUT": inputs}, {"OUTPUT": (outputs.shape, np.int8)}, layer)
+    return _case(random, job, 0, {"OUTPUT": outputs})
+
+
+def maxpool2_error(random: Random) -> Case:
+    layer = pool(random)
+    relu = bool(random.integers(2))
+    inputs = tensor(random, *layer.in_shape, unsigned=relu)
+    error = tensor(random, *layer.out_shape)
+    outputs = layers.maxpool2_forward(inputs[np.newaxis])[0]
+    routed = layers.maxpool2_backward(inputs, outputs, error)
+    if relu:
+        routed = routed * (inputs > 0)
+    given = {"INPUT": inputs, "ERROR": error}
+    job = Job("MAXPOOL2_ERROR", given, {"OUTPUT": (routed.shape, np.int8)}, layer, relu=relu)
+    return _case(random, job, 0, {"OUTPUT": routed.astype(np.int8)})
+
+
+def requantize(random: Random) -> Case:
+    count, by, relu = int(random.integers(1, 70)), shift(random, 24), bool(random.integers(2))
+    total = sums(random, count)
+    outputs, saturated = requantise(total, by, relu)
+    job = Job(
+        "REQUANTIZE",
+        {"ACCUMULATOR": total},
+        {"OUTPUT": ((count,), np.int8)},
+        count=count,
+        shift=by,
+        relu=relu,
+    )
+    return _case(random, job, saturated, {"OUTPUT": outputs})
+
+
+def requantize_error(random: Random) -> Case:
+    count, by = int(random.integers(1, 70)), shift(random, 24)
+    total = sums(random, count)
+    outputs, saturated = requantise(total, by, False)
+    given: dict[str, NDArray[Any]] = {"ACCUMULATOR": total}
+    if random.random() < 0.7:
+        given["INPUT"] = tensor(random, count, unsigned=True)
+        outputs = np.where(given["INPUT"] == 0, 0, outputs).astype(np.int8)
+    produced = {"OUTPUT": ((count,), np.int8)}
+    job = Job("REQUANTIZE_ERROR", given, produced, count=count, shift=by)
+    return _case(random, job, saturated, {"OUTPUT": outputs})
+
+
+def max_abs_s8(random: Random) -> Case:
+    values = tensor(random, int(random.integers(1, 70)))
+    job = Job("MAX_ABS_S8", {"INPUT": values}, count=values.size)
+    return _case(random, job, int(np.abs(values).max()))
+
+
+def max_abs_s32(random: Random) -> Case:
+    values = sums(random, int(random.integers(1, 70)))
+    job = Job("MAX_ABS_S32", {"ACCUMULATOR": values}, count=values.size)
+    return _case(random, job, int(np.abs(values).max()))
+
+
+def mask(random: Random) -> Case:
+    count = int(random.integers(1, 90))
+    found = edges(random, 1, count, _pick(random, "SCORED", "SPARSE"))
+    job = Job(
+        "MASK",
+        found.inputs,
+        {"OUTPUT": ((count,), np.int8)},
+        masks=found.masks,
+        count=count,
+        threshold=found.threshold,
+    )
+    used = found.scores.size if found.masks == "SPARSE" else 0
+    return _case(random, job, used, {"OUTPUT": found.effective[0]})
+
+
+def bitmap_count(random: Random) -> Case:
+    count = int(random.integers(1, 200))
+    found = edges(random, 1, count, "SPARSE")
+    job = Job("BITMAP_COUNT", {"BITMAP": found.inputs["BITMAP"]}, count=count)
+    return _case(random, job, found.scores.size)
+
+
+KERNELS: dict[str, Callable[[Random], Case]] = {
+    "CONV2D_FORWARD_S32": lambda r: _forward(r, "CONV2D_FORWARD_S32", convolution(r)),
+    "CONV2D_FORWARD_S8": lambda r: _forward(r, "CONV2D_FORWARD_S8", convolution(r)),
+    "CONV2D_ERROR": lambda r: _error(r, "CONV2D_ERROR", convolution(r)),
+    "CONV2D_GRADIENT": conv2d_gradient,
+    "LINEAR_FORWARD_S32": lambda r: _forward(r, "LINEAR_FORWARD_S32", dense(r)),
+    "LINEAR_FORWARD_S8": lambda r: _forward(r, "LINEAR_FORWARD_S8", dense(r)),
+    "LINEAR_ERROR": lambda r: _error(r, "LINEAR_ERROR", dense(r)),
+    "LINEAR_UPDATE": linear_update,
+    "UPDATE": update,
+    "MAXPOOL2_FORWARD": maxpool2_forward,
+    "MAXPOOL2_ERROR": maxpool2_error,
+    "REQUANTIZE": requantize,
+    "REQUANTIZE_ERROR": requantize_error,
+    "MAX_ABS_S8": max_abs_s8,
+    "MAX_ABS_S32": max_abs_s32,
+    "MASK": mask,
+    "BITMAP_COUNT": bitmap_count,
+}
+
+
+def case(kernel: str, number: int) -> Case:
+    """The same case for the same kernel and number, everywhere."""
+    return KERNELS[kernel](np.random.default_rng([list(KERNELS).index(kernel), number]))
