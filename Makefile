@@ -74,7 +74,7 @@ verify: setup ## Every method on host and qemu against golden, tensor by tensor
 	done; done
 
 profile: setup ## Cycles and memory, against the committed baselines
-	@for method in priot niti-static; do \
+	@for method in priot niti-static priot-s; do \
 	    $(BIN)/picotrain profile --target qemu --dataset digits --angle 180 --images 16 \
 	        --method $$method --baseline tests/baselines/cycles-$$method.json || exit 1; \
 	done

@@ -193,7 +193,7 @@ def shallow() -> Network:
         (
             shallow,
             METHODS["niti-dynamic"],
-            4 * 28 * 28 * 8 + 720 + 144 + 896 + 12,
+            4 * 28 * 28 * 8 + 1056 + 144 + 896 + 12,
             "scratch",
             0,
             "the scratch memory of layer 0",

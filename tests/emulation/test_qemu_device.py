@@ -158,9 +158,9 @@ def test_reading_and_writing_memory_costs_no_cycles(qemu: MailboxDevice) -> None
 def test_every_block_lies_in_a_function(qemu: MailboxDevice, microbit_elf: Elf) -> None:
     """So that a profile has a name for every cycle, and no timed code runs from flash."""
     network = support.shipped("oddnet")
-    before = blocks(qemu)
     ready(qemu, network, METHODS["priot-s-random"])
     pixels, labels = images(network, 2)
+    before = blocks(qemu)
     qemu.train(pixels, labels)
     ran = difference(blocks(qemu), before)
     assert {microbit_elf.function_at(block.pc) for block in ran} >= {

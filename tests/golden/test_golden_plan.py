@@ -34,27 +34,27 @@ def test_priot_by_hand() -> None:
     result = plan(small(), Method("priot"), 101)
     # (size, first, last, offset), in the order of section 11.
     expected = {
-        "activation[-1]": (16, 0, 7, 1420),
-        "activation[0]": (32, 0, 6, 428),
-        "activation[1]": (8, 1, 5, 44),
+        "activation[-1]": (16, 0, 7, 2452),
+        "activation[0]": (32, 0, 6, 476),
+        "activation[1]": (8, 1, 5, 76),
         "activation[2]": (4, 2, 3, 40),
-        "error[2]": (4, 3, 5, 60),
-        "error[1]": (8, 4, 6, 52),
-        "error[0]": (32, 6, 7, 1388),
-        # Three rows of 4 + 4 + 2 + 2 words and 9 weights of 8 channels; 4 sums of 8 channels.
-        "scratch forward(0)": (144 + 144 + 128 + 12, 0, 0, 0),
+        "error[2]": (4, 3, 5, 92),
+        "error[1]": (8, 4, 6, 84),
+        "error[0]": (32, 6, 7, 2420),
+        # Three rows of 8 + 4 + 2 + 2 words and 9 weights of 8 channels; 4 sums of 8 channels.
+        "scratch forward(0)": (192 + 144 + 128 + 12, 0, 0, 0),
         "scratch forward(2)": (32 + 8, 2, 2, 0),
         "scratch error(2)": (32 + 8, 4, 4, 0),
-        "scratch update(2)": (8 + 36, 5, 5, 0),
+        "scratch update(2)": (8 + 68, 5, 5, 0),
         # The padded input has 6 * 6 pixels of one channel.
-        "scratch update(0)": (36 + 12 + 144 + 32 + 128 + 1036, 7, 7, 0),
+        "scratch update(0)": (36 + 12 + 144 + 32 + 128 + 2068, 7, 7, 0),
     }
     found = {b.name: (b.size, b.first, b.last, b.offset) for b in result.buffers}
     assert list(found.items()) == list(expected.items())
-    assert (result.blob, result.transient, result.io_minimum) == (104, 1436, 20 + 8)
+    assert (result.blob, result.transient, result.io_minimum) == (104, 2468, 20 + 8)
     # 18 and 24 scores, each layer's rounded up to 4.
     assert (result.score_bytes, result.scores) == ((20, 0, 24), 44)
-    assert result.total == 104 + 44 + 1436 + 28
+    assert result.total == 104 + 44 + 2468 + 28
     assert result.largest().name == "scratch update(0)"
     assert [b.layer for b in result.buffers] == [-1, 0, 1, 2, 2, 1, 0, 0, 2, 2, 2, 0]
 
@@ -66,17 +66,17 @@ def test_other_methods_by_hand() -> None:
         "activation[0]": (32, 0, 1),
         "activation[1]": (8, 1, 2),
         "activation[2]": (4, 2, 3),
-        "scratch forward(0)": (428, 0, 0),
+        "scratch forward(0)": (476, 0, 0),
         "scratch forward(2)": (40, 2, 2),
     }
     assert (infer.scores, infer.score_bytes, infer.blob) == (0, (0, 0, 0), 104)
     static = listed(plan(small(), Method("niti-static"), 0))
     assert static == listed(plan(small(), Method("priot"), 101))
     dynamic = listed(plan(small(), Method("niti-dynamic"), 0))
-    assert dynamic["scratch forward(0)"] == (428 + 128, 0, 0)
+    assert dynamic["scratch forward(0)"] == (476 + 128, 0, 0)
     assert dynamic["scratch forward(2)"] == (40 + 12, 2, 2)
-    assert dynamic["scratch update(0)"] == (1388 + 36, 7, 7)
-    assert dynamic["scratch update(2)"] == (8 + 36, 5, 5)
+    assert dynamic["scratch update(0)"] == (2420 + 36, 7, 7)
+    assert dynamic["scratch update(2)"] == (8 + 68, 5, 5)
     # 18 * 250 // 1000 = 4 scores and 2 rows of 2 bytes; 6 scores, 3 rows of 1 byte.
     chosen = plan(small(), Method("priot-s", permille=250), 0)
     assert chosen.score_bytes == (4 + 4, 0, 8 + 4)
