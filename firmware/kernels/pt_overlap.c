@@ -1,5 +1,6 @@
 #include "kernels/pt_overlap.h"
 
+#include "kernels/pt_memory.h"
 #include "kernels/pt_skips.h"
 
 struct pt_overlap pt_overlap_at(const struct pt_shape *shape, uint32_t y, uint32_t x)
@@ -48,5 +49,16 @@ void pt_overlap_accumulate_s32(const struct pt_shape *shape, uint32_t row, const
                 in_input += input_row;
             }
         }
+    }
+}
+
+void pt_overlap_error_s32(const struct pt_shape *shape, const int8_t *error,
+                          const struct pt_edges *edges, int8_t *masked, int32_t *input_error)
+{
+    struct pt_edges left = *edges;
+    memset(input_error, 0, pt_shape_in_size(shape) * sizeof *input_error);
+    for (uint32_t row = 0; row < shape->out_c; ++row) {
+        const int8_t *weights = pt_edges_next_row(&left, masked);
+        pt_overlap_accumulate_s32(shape, row, error, weights, true, input_error);
     }
 }

@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "kernels/pt_edges.h"
 #include "kernels/pt_shape.h"
 
 /* The part of the kernel that lies on the input at one output position. */
@@ -37,5 +38,9 @@ struct pt_overlap pt_overlap_at(const struct pt_shape *shape, uint32_t y, uint32
  */
 void pt_overlap_accumulate_s32(const struct pt_shape *shape, uint32_t row, const int8_t *error,
                               const int8_t *from, bool from_kernel, int32_t *to);
+
+/* The input error of any convolution, each error times its row: see pt_conv2d_error_s32. */
+void pt_overlap_error_s32(const struct pt_shape *shape, const int8_t *error,
+                          const struct pt_edges *edges, int8_t *masked, int32_t *input_error);
 
 #endif

@@ -386,23 +386,12 @@ static void pack_transposed(const struct convolution *c, const struct pt_shape *
     }
 }
 
-/* The error of a stride-2 convolution is not a convolution: each error spreads its row's weights. */
-static void spread_errors(const struct pt_shape *shape, const int8_t *error,
-                          const struct pt_edges *edges, void *scratch, int32_t *input_error)
-{
-    struct pt_edges left = *edges;
-    memset(input_error, 0, pt_shape_in_size(shape) * sizeof *input_error);
-    for (uint32_t row = 0; row < shape->out_c; ++row) {
-        const int8_t *weights = pt_edges_next_row(&left, scratch);
-        pt_overlap_accumulate_s32(shape, row, error, weights, true, input_error);
-    }
-}
-
 void pt_conv2d_error_s32(const struct pt_shape *shape, const int8_t *error,
                          const struct pt_edges *edges, void *scratch, int32_t *input_error)
 {
     if (shape->stride != 1u) {
-        spread_errors(shape, error, edges, scratch, input_error);
+        /* Not a convolution: between its errors lie places without one. */
+        pt_overlap_error_s32(shape, error, edges, scratch, input_error);
         return;
     }
     struct convolution c = {

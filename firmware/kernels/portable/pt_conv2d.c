@@ -114,12 +114,7 @@ uint32_t pt_conv2d_forward_s8(const struct pt_shape *shape, const int8_t *input,
 void pt_conv2d_error_s32(const struct pt_shape *shape, const int8_t *error,
                          const struct pt_edges *edges, void *scratch, int32_t *input_error)
 {
-    struct pt_edges left = *edges;
-    memset(input_error, 0, pt_shape_in_size(shape) * sizeof *input_error);
-    for (uint32_t row = 0; row < shape->out_c; ++row) {
-        const int8_t *weights = pt_edges_next_row(&left, scratch);
-        pt_overlap_accumulate_s32(shape, row, error, weights, true, input_error);
-    }
+    pt_overlap_error_s32(shape, error, edges, scratch, input_error);
 }
 
 void pt_conv2d_gradient_begin(const struct pt_shape *shape, const int8_t *input,
