@@ -4,11 +4,11 @@
 
 #include "kernels/cortex_m0plus/pt_conv2d_inner.h"
 #include "kernels/pt_memory.h"
+#include "kernels/pt_overlap.h"
 #include "kernels/pt_requantize.h"
 #include "kernels/pt_skips.h"
-#include "kernels/pt_overlap.h"
 
-enum { MAX_KERNEL = 15, LANE_WORDS = PT_LANES / 2 };
+enum { MAX_KERNEL = 15 /* docs/numerics.md, section 12 */, LANE_WORDS = PT_LANES / 2 };
 
 /* A stride-1 or -2 convolution of any tensor with weights in lanes. */
 struct convolution {
@@ -560,7 +560,7 @@ static void add_pairs(const struct gradient *g, const struct pt_error *end, cons
     }
 }
 
-/* A 3x3 kernel on one channel, as first layers have it. */
+/* Three kernel rows of three elements, as first layers on one channel have them. */
 static void add_3x3(const struct gradient *g, const struct pt_error *end, int32_t *gradient)
 {
     int32_t sums[12];
