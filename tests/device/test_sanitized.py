@@ -8,14 +8,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import support
 from kernel_cases import KERNELS, case
 from support import INFER, METHODS, begin, images, require
 
-from golden import Method, plan
+from golden import Method, linear, plan
 from harness import firmware
-from harness.bench import Bench
+from harness.bench import Bench, Job
 from harness.blob import blob_size
 from harness.elf import Elf
 from harness.errors import CrashFailure
@@ -66,6 +67,22 @@ def test_kernel(sanitized: MailboxDevice, kernel: str) -> None:
     for number in range(10_000, 10_200):
         wanted = case(kernel, number)
         assert bench.run(wanted.job, wanted.layout).answer == wanted.answer, number
+
+
+@pytest.mark.parametrize("weight", [127, -127])
+def test_the_longest_sum(
+    host_device: Callable[..., MailboxDevice], program: Path, weight: int
+) -> None:
+    """2^17 terms of 127 * 127: a kernel that adds more on the way must not overflow an int32."""
+    layer = linear((32, 64, 64), 1, False)
+    inputs = {
+        "INPUT": np.full(layer.in_shape, 127, np.int8),
+        "WEIGHTS": np.full((1, layer.row_length), weight, np.int8),
+    }
+    job = Job("LINEAR_FORWARD_S32", inputs, {"OUTPUT": ((1,), np.int32)}, layer)
+    found = Bench(host_device(1 << 21, program)).run(job)
+    assert found.operands["OUTPUT"].tolist() == [127 * weight * layer.row_length]
+    assert layer.row_length == 1 << 17
 
 
 @pytest.mark.parametrize("seed", range(40))

@@ -83,8 +83,8 @@ def test_no_zero_is_skipped_in_the_worst_case(
     assert sum(grew) >= len(grew) / 2
     for numbers in (result, worst):
         spent = sum(entry["cycles"] for entry in numbers["phases"])
-        # niti's operations run by themselves after the training, with the weights that it left.
-        assert spent == pytest.approx(numbers["train"], rel=0.02)
+        # A training image also pays for going from one operation to the next.
+        assert 0.99 * numbers["train"] <= spent <= numbers["train"]
     assert worst["infer"] > result["infer"]
     lines = {line[:16].rstrip(): line.split() for line in capsys.readouterr().out.splitlines()}
     assert lines["training"][2] == f"{result['train']:,.0f}"

@@ -15,7 +15,7 @@ struct input {
     const uint32_t *list;
     const uint32_t *end;
     bool paired;
-    int32_t bias; /* paired: 128 * sum of the inputs, what pt_row_words adds */
+    uint32_t bias; /* paired: 128 * sum of the inputs, what pt_row_words adds */
 };
 
 static struct input pair_input(const int8_t *values, uint32_t length, uint32_t *pairs)
@@ -24,7 +24,7 @@ static struct input pair_input(const int8_t *values, uint32_t length, uint32_t *
     for (const int8_t *end = values + length; values != end; values += 4) {
         const uint32_t low = (uint32_t)values[0] + (uint32_t)values[1];
         const uint32_t high = (uint32_t)values[2] + (uint32_t)values[3];
-        input.bias += (int32_t)((low + high) << 7);
+        input.bias += (low + high) << 7;
         *pairs++ = (uint32_t)values[2] + ((uint32_t)values[0] << 16);
         *pairs++ = (uint32_t)values[3] + ((uint32_t)values[1] << 16);
     }
@@ -108,7 +108,7 @@ static void sum_pairs(const struct input *input, const struct pt_edges *edges, u
         : edges->threshold < 0 ? pt_row_words_masked_negative
                                : pt_row_words_masked_positive;
     for (uint32_t row = 0; row < rows; ++row, job.weights += edges->row_length) {
-        sums[row] = (int32_t)sum_row(&job) - input->bias;
+        sums[row] = (int32_t)(sum_row(&job) - input->bias); /* the sum alone may pass 2^31 */
     }
 }
 
