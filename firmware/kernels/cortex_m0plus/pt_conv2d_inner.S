@@ -478,6 +478,24 @@ relu_one:
     mov r9, r3
 .endm
 
+.macro enter_six
+    mov r10, r3
+    mov r11, r3
+    movs r6, #0
+    movs r7, #0
+.endm
+
+.macro leave_six
+    pop {r3}
+    store_pair r8
+    store_pair r9
+    store_pair r10
+    store_pair r11
+    store_pair r6
+    store_pair r7
+    restore_all
+.endm
+
 .macro add_six step
     next_error                  /* 4 */
 .if \step == 4
@@ -508,10 +526,7 @@ relu_one:
 .macro six_pairs name, step
     start_function \name
     enter_pairs
-    mov r10, r3
-    mov r11, r3
-    movs r6, #0
-    movs r7, #0
+    enter_six
 1:
     add_six \step
     cmp r0, r12                 /* 1 */
@@ -520,14 +535,7 @@ relu_one:
     cmp r0, r12                 /* 1 */
     bne 1b                      /* 2 */
 2:
-    pop {r3}
-    store_pair r8
-    store_pair r9
-    store_pair r10
-    store_pair r11
-    store_pair r6
-    store_pair r7
-    restore_all
+    leave_six
     .size \name, . - \name
 .endm
 
@@ -581,18 +589,9 @@ relu_one:
  * one channel.
  */
     start_function pt_pairs_3x2_step8
-    save_all
-    ldr r5, [sp, #36]           /* the fifth argument */
-    mov r12, r1
-    mov lr, r2
-    push {r3}
-    movs r3, #0
-    mov r8, r3
-    mov r9, r3
-    mov r10, r3
-    mov r11, r3
-    movs r6, #0
-    movs r7, #0
+    enter_pairs
+    enter_six
+    ldr r5, [sp, #40]           /* the fifth argument */
 1:
     add_3x2
     cmp r0, r12                 /* 1 */
@@ -601,14 +600,7 @@ relu_one:
     cmp r0, r12                 /* 1 */
     bne 1b                      /* 2 */
 2:
-    pop {r3}
-    store_pair r8
-    store_pair r9
-    store_pair r10
-    store_pair r11
-    store_pair r6
-    store_pair r7
-    restore_all
+    leave_six
     .size pt_pairs_3x2_step8, . - pt_pairs_3x2_step8
 
     two_pairs pt_pairs_2_step4, 4
