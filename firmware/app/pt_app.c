@@ -13,6 +13,8 @@ static void open_windows(struct pt_app *app)
     struct pt_trainer *t = &app->trainer;
     struct pt_window *window = app->mailbox->window;
     memset(window, 0, sizeof app->mailbox->window);
+    window[PT_WINDOW_FAULT].address = (uintptr_t)app->memory.fault;
+    window[PT_WINDOW_FAULT].size = app->memory.fault_size;
     if (t->state == PT_STATE_EMPTY) {
         window[PT_WINDOW_MODEL].address = (uintptr_t)t->arena;
         window[PT_WINDOW_MODEL].size = t->arena_size;
@@ -109,6 +111,7 @@ static int run_batch(struct pt_app *app, bool training, struct pt_detail *detail
         (struct pt_result *)(io_window(app) + pt_round4(images * (t->plan.image_size + 1u)));
     uint32_t correct = 0;
     for (uint32_t i = 0; i < images; ++i) {
+        pt_board_alive();
         result[i] = training ? pt_trainer_train(t, image, labels[i])
                              : pt_trainer_predict(t, image);
         correct += result[i].prediction == labels[i] ? 1u : 0u;
@@ -431,7 +434,9 @@ void pt_app_serve(struct pt_app *app)
     struct pt_detail detail = {{0}};
     mailbox->status = PT_STATUS_BUSY;
     memset(mailbox->response, 0, sizeof mailbox->response);
+    const uint64_t begin = pt_board_cycles();
     mailbox->error = dispatch(app, command, &detail);
+    mailbox->cycles = pt_board_cycles() - begin;
     mailbox->detail = detail;
     open_windows(app);
     if (command == PT_CMD_INFO) {

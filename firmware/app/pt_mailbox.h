@@ -15,7 +15,7 @@
 
 enum pt_protocol {
     PT_MAILBOX_MAGIC = 0x424d5450, /* "PTMB" */
-    PT_PROTOCOL_VERSION = 1,
+    PT_PROTOCOL_VERSION = 2,
 };
 
 enum pt_command {
@@ -63,6 +63,7 @@ enum pt_window_name {
     PT_WINDOW_PLAN = 2,       /* struct pt_plan */
     PT_WINDOW_SATURATION = 3, /* struct pt_saturation [layers] */
     PT_WINDOW_FLASH = 4,      /* for a blob that stays in flash; open when MODEL is */
+    PT_WINDOW_FAULT = 5,      /* struct pt_fault: what the last fault left; not on every board */
     PT_WINDOWS
 };
 
@@ -92,6 +93,7 @@ struct pt_mailbox {
     int32_t error;            /* enum pt_error */
     struct pt_detail detail;
     uint32_t response[8];
+    uint64_t cycles; /* that the last command took, by the board's clock; 0: it cannot tell */
     struct pt_memory memory;
     struct pt_window window[PT_WINDOWS];
 };

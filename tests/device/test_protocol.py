@@ -202,10 +202,10 @@ def test_which_windows_are_writable(mailbox: MailboxDevice, network: Network) ->
     def writable() -> list[bool]:
         return [bool(window["writable"]) for window in mailbox._mailbox()["window"]]
 
-    assert writable() == [True, False, False, False, True]
+    assert writable() == [True, False, False, False, True, False]
     mailbox.load_model(network)
     mailbox.set_method(INFER)
-    assert writable() == [False, True, False, False, False]
+    assert writable() == [False, True, False, False, False, False]
 
 
 def test_a_blob_larger_than_the_arena(

@@ -38,6 +38,15 @@ uint32_t pt_board_stack_used(void)
     return 0;
 }
 
+void pt_board_alive(void)
+{
+}
+
+uint64_t pt_board_cycles(void)
+{
+    return 0;
+}
+
 void pt_board_idle(void)
 {
     const char idle = 'i';
@@ -95,7 +104,7 @@ int main(int argc, char **argv)
         return fail("standard output");
     }
     const struct pt_board_memory parts = {
-        memory->arena, (uint32_t)arena_size, 0, 0, 0, flash, (uint32_t)flash_size,
+        memory->arena, (uint32_t)arena_size, 0, 0, 0, flash, (uint32_t)flash_size, NULL, 0,
     };
     pt_app_start(&memory->app, &memory->mailbox, &parts);
     for (;;) {

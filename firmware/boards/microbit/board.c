@@ -47,6 +47,16 @@ uint32_t pt_board_stack_used(void)
     return (uint32_t)((uintptr_t)pt_stack_end - (uintptr_t)word);
 }
 
+void pt_board_alive(void)
+{
+}
+
+/* The plugin counts here. */
+uint64_t pt_board_cycles(void)
+{
+    return 0;
+}
+
 /* The harness stops the device at the first instruction and lets it go on at the second. */
 __attribute__((naked, noinline, section(".idle"))) void pt_board_idle(void)
 {
@@ -101,6 +111,8 @@ __attribute__((noinline, noreturn)) static void run(void)
         (uint32_t)((uintptr_t)pt_stack_end - (uintptr_t)pt_stack_start),
         pt_flash_start,
         (uint32_t)(pt_flash_end - pt_flash_start),
+        &pt_fault_record,
+        sizeof pt_fault_record,
     };
     pt_app_start(&app, &pt_mailbox, &memory);
     for (;;) {
