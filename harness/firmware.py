@@ -17,6 +17,10 @@ HOST_TUNED_SANITIZED = BUILD / "host-tuned-sanitized" / "picotrain-host"
 MICROBIT = BUILD / "microbit" / "picotrain.elf"
 MICROBIT_PORTABLE = BUILD / "microbit-portable" / "picotrain.elf"
 MICROBIT_DENSE = BUILD / "microbit-dense" / "picotrain.elf"
+RP2040 = BUILD / "rp2040" / "picotrain.elf"
+RP2040_UF2 = BUILD / "rp2040" / "picotrain.uf2"
+RP2040_ROM = BUILD / "rp2040" / "rom.bin"
+"""Our model of the boot ROM (emulation/rom), for emulators of the whole chip."""
 CYCLE_PLUGIN = BUILD / "qemu" / "cycles.so"
 
 PICO_RAM = 264 * 1024

@@ -198,6 +198,15 @@ def test_windows_open_and_close(mailbox: MailboxDevice, network: Network) -> Non
     assert sizes() == [arena, 0, 0, 0, flash]
 
 
+def test_the_fault_window_is_always_there(mailbox: MailboxDevice, network: Network) -> None:
+    """Where a board keeps a record of its last fault; a host process has none."""
+    keeps = "pt_fault_record" in mailbox.elf.symbols()
+    place = (mailbox.elf.symbol("pt_fault_record"), 72) if keeps else (0, 0)
+    assert mailbox.window("FAULT") == place
+    mailbox.load_model(network)
+    assert mailbox.window("FAULT") == place
+
+
 def test_which_windows_are_writable(mailbox: MailboxDevice, network: Network) -> None:
     def writable() -> list[bool]:
         return [bool(window["writable"]) for window in mailbox._mailbox()["window"]]
