@@ -5,7 +5,9 @@
  * little-endian words: struct pt_link_head, `length` bytes of payload, the CRC-32 of all before.
  * Whatever is not exactly that is dropped without an answer, so any garbage costs the frame that it
  * hits and no other. The host sends a request again, with the same sequence number, until its
- * answer arrives; a request that was carried out already is answered again, not done again.
+ * answer arrives; a request that was carried out already is answered again, not done again. The
+ * first request is HELLO: without it nothing that touches memory is done, so no host overlooks that
+ * the device started anew, and no request is carried out once before and once after that.
  *
  * One struct pt_link for each port, so that the host may come over the UART or over USB.
  */
@@ -26,9 +28,9 @@ enum pt_link_protocol {
 
 enum pt_link_kind {
     PT_LINK_HELLO = 1,   /* () -> struct pt_link_hello; forgets the last request */
-    PT_LINK_PEEK = 2,    /* (struct pt_link_span) -> its bytes; the mailbox and open windows */
-    PT_LINK_POKE = 3,    /* (uint64_t address, bytes): writable windows, the mailbox's `command` and
-                            `argument`; flash as pt_board_flash_write takes it */
+    PT_LINK_PEEK = 2,    /* (struct pt_link_span) -> its bytes: of the mailbox or one open window */
+    PT_LINK_POKE = 3,    /* (uint64_t address, bytes): into one writable window, or `command` and
+                            `argument` of the mailbox; flash as pt_board_flash_write takes it */
     PT_LINK_ECHO = 4,    /* (bytes) -> the same bytes */
     PT_LINK_RESTART = 5, /* (uint32_t enum pt_link_restart): the answer comes first */
 };
@@ -40,14 +42,18 @@ enum pt_link_restart {
     PT_LINK_RESTART_FAULT = 3, /* self-test: faults */
 };
 
+/* How a POKE into the flash window is cut: pages, whole ones, within one sector. */
+enum pt_link_flash { PT_LINK_FLASH_PAGE = 256, PT_LINK_FLASH_SECTOR = 4096 };
+
 enum pt_link_error {
     PT_LINK_OK = 0,
     PT_LINK_ERR_KIND = 1,      /* no such request */
-    PT_LINK_ERR_LENGTH = 2,    /* the payload is too short or too long for the request */
+    PT_LINK_ERR_LENGTH = 2,    /* the payload does not suit the request, or no bytes are asked for */
     PT_LINK_ERR_WINDOW = 3,    /* not within the mailbox or one open window */
     PT_LINK_ERR_READ_ONLY = 4, /* may be read, not written */
     PT_LINK_ERR_FLASH = 5,     /* the flash did not take what was written, or is not aligned so */
-    PT_LINK_ERR_ARGUMENT = 6,  /* a restart of no known kind */
+    PT_LINK_ERR_ARGUMENT = 6,  /* a restart of no known kind, or `zero` is not 0 */
+    PT_LINK_ERR_HELLO = 7,     /* PEEK, POKE and RESTART: no HELLO since the device started */
 };
 
 struct pt_link_head {
@@ -93,6 +99,7 @@ struct pt_link {
     uint8_t block;     /* bytes left of the COBS block */
     bool zero_follows; /* a zero stands between this block and the next */
     bool dropping;     /* until the next zero byte: the frame is too long */
+    bool greeted;      /* a HELLO came since the start */
     bool answered;     /* `sequence`, `crc` and `error` are of the last request */
     uint16_t sequence;
     uint32_t crc;
@@ -105,8 +112,9 @@ void pt_link_start(struct pt_link *link, uint32_t port, struct pt_mailbox *mailb
                    const struct pt_link_hello *hello);
 
 /*
- * Takes what has arrived at the port, up to the end of one request, and answers that. Returns at
- * once when nothing has arrived. Call pt_app_serve after it: a request may have posted a command.
+ * Takes what has arrived at the port, up to the end of one request, and answers that. Returns when
+ * nothing is left, and after some thousand bytes of garbage. Call pt_app_serve after it: a request
+ * may have posted a command. The answer is made on the stack, which takes about 600 bytes.
  */
 void pt_link_serve(struct pt_link *link);
 

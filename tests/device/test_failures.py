@@ -331,7 +331,7 @@ def test_crashed_device(connect: Connect) -> None:
         assert "faulted in pt_app_serve+0x0" in str(failure)
         elf = Elf(target.elf)
         assert failure.registers["pc"] == address
-        assert elf.function_at(failure.registers["lr"]) == "run"
+        assert elf.function_at(failure.registers["lr"]) == "pt_board_run"
         assert failure.registers["r0"] == elf.symbol("app")
         assert 0x20041000 <= failure.registers["sp"] < 0x20042000
     serves_again(target)

@@ -1,11 +1,19 @@
 /*
- * Board "host": the firmware as a process. Mailbox, application and arena lie in a file that the
- * harness maps too; from the next page on it holds the flash, which is read-only here. First it
- * writes the two addresses where it mapped them (8 bytes each) to standard output; then one byte
- * whenever it is idle, and serves when it reads one from standard input. A crash or an endless loop
- * is the end of this process, not of the harness.
+ * Board "host": the firmware as a process, with its memory in one of two places.
  *
  *   picotrain-host MEMORY-FILE ARENA-BYTES FLASH-BYTES
+ *
+ * Mailbox, application and arena lie in a file that the harness maps too; from the next page on it
+ * holds the flash, which is read-only here. First the process writes the two addresses where it
+ * mapped them (8 bytes each) to standard output; then one byte whenever it is idle, and serves when
+ * it reads one from standard input. A crash or an endless loop is the end of this process, not of
+ * the harness.
+ *
+ *   picotrain-host --link PORT ARENA-BYTES FLASH-BYTES
+ *
+ * The memory is the process's own, and reached through the serial link alone (boards/host/wire.h):
+ * at a TCP port of 127.0.0.1 (0: any; the process prints which), or on standard input and output
+ * where PORT is "-".
  */
 #define _POSIX_C_SOURCE 200809L
 
@@ -18,6 +26,9 @@
 #include <unistd.h>
 
 #include "app/pt_app.h"
+#include "app/pt_link.h"
+#include "boards/host/build_id.h"
+#include "boards/host/wire.h"
 
 #if defined(__SANITIZE_ADDRESS__)
 #include <sanitizer/asan_interface.h>
@@ -40,6 +51,7 @@ uint32_t pt_board_stack_used(void)
 
 void pt_board_alive(void)
 {
+    pt_wire_alive();
 }
 
 uint64_t pt_board_cycles(void)
@@ -49,6 +61,10 @@ uint64_t pt_board_cycles(void)
 
 void pt_board_idle(void)
 {
+    if (pt_wire_is_open()) {
+        pt_wire_wait();
+        return;
+    }
     const char idle = 'i';
     char run;
     if (write(STDOUT_FILENO, &idle, 1) != 1 || read(STDIN_FILENO, &run, 1) != 1) {
@@ -75,40 +91,72 @@ static void poison_behind_blob(const struct pt_mailbox *mailbox,
     }
 }
 
-int main(int argc, char **argv)
+static struct pt_host_memory *map_shared(char **argv, size_t size, uint8_t **flash,
+                                         size_t flash_size)
 {
-    if (argc != 4) {
-        (void)fprintf(stderr, "usage: %s MEMORY-FILE ARENA-BYTES FLASH-BYTES\n", argv[0]);
-        return EXIT_FAILURE;
-    }
-    const unsigned long arena_size = strtoul(argv[2], NULL, 10);
-    const unsigned long flash_size = strtoul(argv[3], NULL, 10);
-    const size_t size = sizeof(struct pt_host_memory) + arena_size;
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE);
     const int file = open(argv[1], O_RDWR | O_CLOEXEC);
     if (file < 0) {
-        return fail(argv[1]);
+        return NULL;
     }
+    void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+    void *frozen = mmap(NULL, flash_size, PROT_READ, MAP_SHARED, file,
+                        (off_t)((size + page - 1u) / page * page));
+    if (memory == MAP_FAILED || frozen == MAP_FAILED) {
+        return NULL;
+    }
+    const uint64_t bases[] = {(uintptr_t)memory, (uintptr_t)frozen};
+    *flash = frozen;
+    return write(STDOUT_FILENO, bases, sizeof bases) == sizeof bases ? memory : NULL;
+}
+
+static struct pt_host_memory *own_memory(size_t size)
+{
+    const size_t line = _Alignof(struct pt_host_memory);
+    void *memory = aligned_alloc(line, (size + line - 1u) / line * line);
+    return memory == NULL ? NULL : memset(memory, 0, size);
+}
+
+int main(int argc, char **argv)
+{
+    const bool linked = argc > 1 && strcmp(argv[1], "--link") == 0;
+    if (linked ? argc != PT_WIRE_ARGUMENTS && argc != PT_WIRE_RESTARTED : argc != 4) {
+        (void)fprintf(stderr,
+                      "usage: %s MEMORY-FILE ARENA-BYTES FLASH-BYTES\n"
+                      "       %s --link PORT ARENA-BYTES FLASH-BYTES\n",
+                      argv[0], argv[0]);
+        return EXIT_FAILURE;
+    }
+    const uint32_t arena_size = (uint32_t)strtoul(argv[linked ? 3 : 2], NULL, 10);
+    const uint32_t flash_size = (uint32_t)strtoul(argv[linked ? 4 : 3], NULL, 10);
+    const size_t size = sizeof(struct pt_host_memory) + arena_size;
+    uint32_t reset = PT_RESET_POWER;
+    uint8_t *flash = linked ? pt_wire_open(argc, argv, flash_size, &reset) : NULL;
     struct pt_host_memory *memory =
-        mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
-    if (memory == MAP_FAILED) {
-        return fail("mmap");
-    }
-    const size_t page = (size_t)sysconf(_SC_PAGESIZE);
-    uint8_t *flash = mmap(NULL, flash_size, PROT_READ, MAP_SHARED, file,
-                          (off_t)((size + page - 1u) / page * page));
-    if (flash == MAP_FAILED) {
-        return fail("mmap of the flash");
-    }
-    const uint64_t bases[] = {(uintptr_t)memory, (uintptr_t)flash};
-    if (write(STDOUT_FILENO, bases, sizeof bases) != sizeof bases) {
-        return fail("standard output");
+        linked ? own_memory(size) : map_shared(argv, size, &flash, flash_size);
+    if (memory == NULL || flash == NULL) {
+        return fail(linked ? argv[2] : argv[1]);
     }
     const struct pt_board_memory parts = {
-        memory->arena, (uint32_t)arena_size, 0, 0, 0, flash, (uint32_t)flash_size, NULL, 0,
+        memory->arena, arena_size, 0, 0, 0, flash, flash_size, NULL, 0,
     };
+    struct pt_link_hello hello = {
+        .magic = PT_LINK_MAGIC,
+        .version = PT_LINK_VERSION,
+        .mailbox = (uintptr_t)&memory->mailbox,
+        .payload = PT_LINK_PAYLOAD,
+        .reset = reset,
+    };
+    static struct pt_link link;
+    pt_build_id(hello.build, sizeof hello.build);
+    pt_link_start(&link, 0, &memory->mailbox, &hello);
     pt_app_start(&memory->app, &memory->mailbox, &parts);
     for (;;) {
+        pt_board_alive();
         pt_board_idle();
+        if (linked) {
+            pt_link_serve(&link);
+        }
         poison_behind_blob(&memory->mailbox, &parts);
         pt_app_serve(&memory->app);
         ASAN_UNPOISON_MEMORY_REGION(memory->arena, arena_size);

@@ -1,0 +1,36 @@
+#include "boards/cortex_m0/fault.h"
+
+struct pt_fault pt_fault_record;
+
+/* r0: the stacked frame, r1: r4-r7 and r8-r11 pushed below it. */
+__attribute__((used, noreturn)) static void save_fault(const uint32_t *frame,
+                                                       const uint32_t *high)
+{
+    struct pt_fault *fault = &pt_fault_record;
+    for (uint32_t i = 0; i < 8u; ++i) {
+        fault->stacked[i] = frame[i];
+        fault->high[i] = high[i];
+    }
+    fault->sp = (uint32_t)(uintptr_t)(frame + 8);
+    fault->magic = PT_FAULT_MAGIC;
+    pt_fault_end();
+    for (;;) {
+    }
+}
+
+/* All code uses the main stack. The stacked alignment word is not looked for: sp may be 4 low. */
+__attribute__((naked)) void pt_hard_fault(void)
+{
+    __asm__("mov r0, sp\n\t"
+            "mov r2, r10\n\t"
+            "mov r3, r11\n\t"
+            "push {r2, r3}\n\t"
+            "mov r2, r8\n\t"
+            "mov r3, r9\n\t"
+            "push {r2, r3}\n\t"
+            "push {r4, r5, r6, r7}\n\t"
+            "mov r1, sp\n\t"
+            "ldr r2, =save_fault\n\t"
+            "bx r2\n\t"
+            ".ltorg");
+}

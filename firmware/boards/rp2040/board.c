@@ -1,0 +1,172 @@
+/*
+ * Board "rp2040": a Raspberry Pi Pico, without an SDK. The host comes over the UART or over USB.
+ *
+ * From reset: boot ROM, boot2.S (flash becomes memory), start.S and clocks.c (full speed),
+ * boards/cortex_m0/start.c (SRAM holds code), pt_board_run here. Core 1 stays in the boot ROM.
+ */
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "app/pt_app.h"
+#include "app/pt_link.h"
+#include "boards/cortex_m0/fault.h"
+#include "boards/cortex_m0/start.h"
+#include "boards/rp2040/clocks.h"
+#include "boards/rp2040/cycles.h"
+#include "boards/rp2040/flash.h"
+#include "boards/rp2040/halt.h"
+#include "boards/rp2040/rom.h"
+#include "boards/rp2040/rp2040.h"
+#include "boards/rp2040/uart.h"
+#include "boards/rp2040/usb.h"
+#include "boards/rp2040/watchdog.h"
+
+enum { PORT_UART = 0, PORT_USB = 1, BUILD_ID_AT = 16, DRAIN_US = 20000 };
+
+extern const uint8_t pt_build_id[]; /* the ELF note; the number follows its head of 16 bytes */
+extern uint8_t pt_arena_start[], pt_arena_end[];
+extern uint8_t pt_flash_start[], pt_flash_end[];
+
+PT_FAR void pt_board_idle(void);
+
+struct pt_mailbox pt_mailbox;
+static struct pt_app app;
+static struct pt_link links[PT_PORTS];
+static struct pt_link_hello hello;
+static bool usb;
+
+/* What VTOR points to must be aligned to 256 bytes; link.ld puts it at the start of the code. */
+__attribute__((section(".sram_vectors"), used)) static const uintptr_t vectors[48] = {
+    (uintptr_t)pt_stack_end,
+    (uintptr_t)pt_reset,
+    [2 ... 15 + USBCTRL_IRQ] = (uintptr_t)pt_hard_fault,
+    [16 + USBCTRL_IRQ] = (uintptr_t)pt_usb_interrupt,
+    [17 + USBCTRL_IRQ... 15 + UART0_IRQ] = (uintptr_t)pt_hard_fault,
+    [16 + UART0_IRQ] = (uintptr_t)pt_uart_interrupt,
+    [17 + UART0_IRQ... 47] = (uintptr_t)pt_hard_fault,
+};
+
+/* Emulators know the first instruction: between commands the program comes here. */
+__attribute__((naked, noinline, section(".idle"))) void pt_board_idle(void)
+{
+    __asm__("nop\n\tbx lr");
+}
+
+void pt_board_alive(void)
+{
+    pt_watchdog_feed();
+}
+
+/* The record stays in SRAM; start-up does not clear it. */
+void pt_fault_end(void)
+{
+    pt_watchdog_reset(PT_RESET_FAULT);
+}
+
+uint32_t pt_board_receive(uint32_t port, uint8_t *to, uint32_t room)
+{
+    if (port == PORT_UART) {
+        return pt_uart_receive(to, room);
+    }
+    return usb ? pt_usb_receive(to, room) : 0u;
+}
+
+void pt_board_send(uint32_t port, const uint8_t *from, uint32_t size)
+{
+    if (port == PORT_UART) {
+        pt_uart_send(from, size);
+    } else if (usb) {
+        pt_usb_send(from, size);
+    }
+}
+
+void pt_board_restart(enum pt_restart how)
+{
+    /* The UART's FIFO and the host's next poll of USB. TIMER may stand still in an emulator. */
+    pt_uart_flush();
+    const uint32_t begin = PT_REGISTER(TIMERAWL);
+    for (uint32_t i = 0; i < 100u * DRAIN_US && PT_REGISTER(TIMERAWL) - begin < DRAIN_US; ++i) {
+    }
+    if (how == PT_RESTART_BOOTSEL) {
+        void (*reset_to_usb_boot)(uint32_t, uint32_t) =
+            (void (*)(uint32_t, uint32_t))pt_rom_function('U', 'B');
+        pt_watchdog_mark(PT_RESET_REQUEST);
+        if (reset_to_usb_boot) {
+            reset_to_usb_boot(0, 0); /* no pin for activity, all interfaces */
+        }
+    }
+    pt_watchdog_reset(PT_RESET_REQUEST);
+}
+
+/*
+ * Nothing lies below SRAM, where the stack ends, but the address may still answer: the memory
+ * protection unit makes it a fault. Its frame has no stack either, so that the core locks up until
+ * the watchdog bites; but no data is lost to the stack.
+ */
+static void guard_stack(void)
+{
+    PT_REGISTER(MPU_RNR) = 0;
+    PT_REGISTER(MPU_RBAR) = 0x1c000000u;
+    PT_REGISTER(MPU_RASR) = MPU_RASR_XN | 25u << MPU_RASR_SIZE_LSB | MPU_RASR_ENABLE;
+    PT_REGISTER(MPU_CTRL) = MPU_CTRL_PRIVDEFENA | MPU_CTRL_ENABLE;
+    __asm__ volatile("dsb\n\tisb" ::: "memory");
+}
+
+static void fill_hello(enum pt_reset_reason reason)
+{
+    hello.magic = PT_LINK_MAGIC;
+    hello.version = PT_LINK_VERSION;
+    hello.mailbox = (uintptr_t)&pt_mailbox;
+    hello.payload = PT_LINK_PAYLOAD;
+    hello.clock_hz = PT_CLOCK_MHZ * 1000000u;
+    hello.reset = (uint32_t)reason;
+    for (uint32_t i = 0; i < sizeof hello.build; ++i) {
+        hello.build[i] = pt_build_id[BUILD_ID_AT + i];
+    }
+    pt_flash_number(hello.chip);
+}
+
+void pt_board_run(void)
+{
+    const struct pt_board_memory memory = {
+        pt_arena_start,
+        (uint32_t)(pt_arena_end - pt_arena_start),
+        (uint32_t)((uintptr_t)pt_code_end - (uintptr_t)pt_code_start),
+        (uint32_t)((uintptr_t)pt_bss_end - (uintptr_t)pt_bss_start),
+        (uint32_t)((uintptr_t)pt_stack_end - (uintptr_t)pt_stack_start),
+        pt_flash_start,
+        (uint32_t)(pt_flash_end - pt_flash_start),
+        &pt_fault_record,
+        sizeof pt_fault_record,
+    };
+    PT_REGISTER(NVIC_ICER) = 0xffffffffu;
+    PT_REGISTER(NVIC_ICPR) = 0xffffffffu;
+    PT_REGISTER(VTOR) = (uint32_t)(uintptr_t)vectors;
+    guard_stack();
+    pt_cycles_start();
+    const enum pt_reset_reason reason = pt_watchdog_start();
+    if (reason != PT_RESET_FAULT) {
+        pt_fault_record = (struct pt_fault){0};
+    }
+    fill_hello(reason);
+    pt_uart_start();
+    usb = pt_clocks_usb();
+    if (usb) {
+        pt_usb_start(hello.chip);
+    }
+    pt_app_start(&app, &pt_mailbox, &memory);
+    for (uint32_t port = 0; port < PT_PORTS; ++port) {
+        pt_link_start(&links[port], port, &pt_mailbox, &hello);
+    }
+    __asm__ volatile("cpsie i" ::: "memory");
+    hello.boot_cycles = (uint32_t)pt_board_cycles();
+    for (;;) {
+        pt_board_idle();
+        pt_watchdog_feed();
+        for (uint32_t port = 0; port < PT_PORTS; ++port) {
+            pt_link_serve(&links[port]);
+        }
+        pt_app_serve(&app);
+    }
+}
