@@ -201,7 +201,7 @@ static void serve_request(struct pt_link *link, const struct pt_link_head *reque
 {
     const uint8_t *payload = link->frame + sizeof *request;
     const bool repeated =
-        link->answered && link->sequence == request->sequence && link->crc == crc;
+        link->greeted && link->sequence == request->sequence && link->crc == crc;
     struct pt_link_head head = *request;
     const void *found = payload;
     uint32_t size = 0;
@@ -231,7 +231,6 @@ static void serve_request(struct pt_link *link, const struct pt_link_head *reque
         break;
     }
     head.length = head.error == PT_LINK_OK ? (uint16_t)size : 0u;
-    link->answered = request->kind != PT_LINK_HELLO;
     link->sequence = request->sequence;
     link->crc = crc;
     link->error = head.error;

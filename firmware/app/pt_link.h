@@ -27,7 +27,7 @@ enum pt_link_protocol {
 };
 
 enum pt_link_kind {
-    PT_LINK_HELLO = 1,   /* () -> struct pt_link_hello; forgets the last request */
+    PT_LINK_HELLO = 1,   /* () -> struct pt_link_hello */
     PT_LINK_PEEK = 2,    /* (struct pt_link_span) -> its bytes: of the mailbox or one open window */
     PT_LINK_POKE = 3,    /* (uint64_t address, bytes): into one writable window, or `command` and
                             `argument` of the mailbox; flash as pt_board_flash_write takes it */
@@ -48,7 +48,7 @@ enum pt_link_flash { PT_LINK_FLASH_PAGE = 256, PT_LINK_FLASH_SECTOR = 4096 };
 enum pt_link_error {
     PT_LINK_OK = 0,
     PT_LINK_ERR_KIND = 1,      /* no such request */
-    PT_LINK_ERR_LENGTH = 2,    /* the payload does not suit the request, or no bytes are asked for */
+    PT_LINK_ERR_LENGTH = 2,    /* the payload does not suit the request, or asks for no bytes */
     PT_LINK_ERR_WINDOW = 3,    /* not within the mailbox or one open window */
     PT_LINK_ERR_READ_ONLY = 4, /* may be read, not written */
     PT_LINK_ERR_FLASH = 5,     /* the flash did not take what was written, or is not aligned so */
@@ -100,8 +100,7 @@ struct pt_link {
     bool zero_follows; /* a zero stands between this block and the next */
     bool dropping;     /* until the next zero byte: the frame is too long */
     bool greeted;      /* a HELLO came since the start */
-    bool answered;     /* `sequence`, `crc` and `error` are of the last request */
-    uint16_t sequence;
+    uint16_t sequence; /* of the last request, and what became of it */
     uint32_t crc;
     uint8_t error;
     _Alignas(8) uint8_t frame[PT_LINK_FRAME];

@@ -14,7 +14,6 @@ import os
 import re
 import shutil
 import socket
-import struct
 import subprocess
 import tempfile
 import weakref
@@ -34,6 +33,7 @@ from harness.errors import (
     UserError,
 )
 from harness.gdb import PC, REGISTERS, GdbClient
+from harness.targets.fault import read_fault
 
 FLASH_SIZE = 0x200000
 SRAM_SIZE = 0x42000
@@ -41,14 +41,6 @@ _MEMORIES = (range(FLASH_SIZE), range(0x20000000, 0x20000000 + SRAM_SIZE))
 
 _START_SECONDS = 30.0
 _INTERRUPT_SECONDS = 5.0
-
-_FAULT_MAGIC = 0x50544654
-_FAULT_REGISTERS = (
-    *("r0", "r1", "r2", "r3", "r12", "lr", "pc", "xpsr"),
-    *(f"r{n}" for n in range(4, 12)),
-    "sp",
-)
-"""`pt_fault_record` after its magic: what the core stacked, then what the handler added."""
 
 _XPSR = 25
 
@@ -278,21 +270,14 @@ class QemuTarget:
             raise LinkFailure(f"the device stopped in {self._place(pc)} ({stop.text})")
 
     def _crash(self) -> CrashFailure:
-        address = self._symbols.symbol("pt_fault_record")
-        count = 1 + len(_FAULT_REGISTERS)
-        magic, *values = struct.unpack(f"<{count}I", self.read(address, 4 * count))
-        if magic != _FAULT_MAGIC:
-            registers = self.registers()
-            place = self._place(registers["lr"])
-            return CrashFailure(f"the device halted, called from {place}", registers, place)
-        registers = dict(zip(_FAULT_REGISTERS, values, strict=True))
-        place = self._place(registers["pc"])
-        caller = self._place(registers["lr"])
-        message = (
-            f"the device faulted in {place} (pc {registers['pc']:#010x}), lr in {caller}, "
-            f"sp {registers['sp']:#010x}"
-        )
-        return CrashFailure(message, registers, place)
+        size = self._symbols.dtype("pt_fault").itemsize
+        record = self.read(self._symbols.symbol("pt_fault_record"), size)
+        crash = read_fault(record, self._symbols)
+        if crash is not None:
+            return crash
+        registers = self.registers()
+        place = self._place(registers["lr"])
+        return CrashFailure(f"the device halted, called from {place}", registers, place)
 
     def _place(self, pc: int) -> str:
         return self._symbols.symbolise(pc)

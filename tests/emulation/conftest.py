@@ -12,6 +12,7 @@ from harness.targets.qemu import QemuTarget
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = ROOT / "emulation" / "qemu"
+FIRMWARE = ROOT / "firmware"
 SNIPPETS = Path(__file__).parent / "snippets"
 
 
@@ -38,6 +39,8 @@ def assemble(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
         if not elf.exists():
             command = ["arm-none-eabi-gcc", "-mcpu=cortex-m0plus", "-mthumb", "-nostdlib"]
             command += [f"-Wa,-I{SNIPPETS}", "-T", str(SNIPPETS / "snippet.ld"), "-o", str(elf)]
+            command += ["-O2", "-ffreestanding", "-g", "-fno-eliminate-unused-debug-types"]
+            command += [f"-I{FIRMWARE}", str(FIRMWARE / "boards" / "cortex_m0" / "fault.c")]
             command += [str(SNIPPETS / "runtime.S"), str(SNIPPETS / f"{name}.S")]
             subprocess.run(command, check=True)
         return elf

@@ -1,7 +1,6 @@
 #include "boards/rp2040/usb.h"
 
 #include <stdbool.h>
-#include <stddef.h>
 
 #include "app/pt_board.h"
 #include "boards/rp2040/usb_descriptors.h"
@@ -24,11 +23,11 @@ enum {
 };
 
 enum {
-    SEND_US = 500000,   /* pt_usb_send waits so long for the host to take a packet */
-    FRAME_US = 1200,    /* a frame, and some: if none begins in this time, the bus has none */
+    SEND_US = 500000,    /* pt_usb_send waits so long for the host to take a packet */
+    FRAME_US = 1200,     /* a frame, and some: if none begins in this time, the bus has none */
     FRAME_SAFE_US = 790, /* of a frame; RP2040-E15 asks for 800, and copying takes a few */
     FRAMES_WATCHED = 4,  /* after the last packet of data */
-    ABORT_POLLS = 1000,  /* a packet takes 50 us at most */
+    ABORT_POLLS = 1000,  /* more than the 50 us that a packet takes */
 };
 
 /* Chapter 9 of USB 2.0 */
@@ -104,8 +103,8 @@ enum afterwards {
 static struct {
     volatile bool armed; /* the controller has the buffer, or has it again after a halt */
     bool halted;
-    uint32_t buffer;     /* its length, and FULL */
-    uint32_t toggle;     /* DATA1 of the next packet */
+    uint32_t buffer; /* its length, and FULL */
+    uint32_t toggle; /* DATA1 of the next packet */
 } sides[SIDES];
 
 static struct {
@@ -378,7 +377,6 @@ static void data_out_done(uint32_t size)
         arm(DATA_OUT, PT_USB_PACKET);
     }
     port.arrived = size;
-    port.taken = 0;
 }
 
 static void buffers_done(void)
@@ -473,7 +471,8 @@ static bool request_of_device(const struct setup *setup)
         send_status_and(TAKE_ADDRESS);
         return true;
     case GET_DESCRIPTOR: {
-        const struct pt_usb_bytes bytes = pt_usb_descriptor(setup->value >> 8, setup->value & 0xffu);
+        const uint32_t value = setup->value;
+        const struct pt_usb_bytes bytes = pt_usb_descriptor(value >> 8, value & 0xffu);
         if (bytes.size == 0u) {
             return false;
         }

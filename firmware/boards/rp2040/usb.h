@@ -23,7 +23,8 @@
  *               worked around: that takes pin GPIO15 and polling for milliseconds after each reset.
  *               Such a board is plugged into the computer directly, or tried again.
  *   RP2040-E15  An IN token late in a frame, garbled by the hub of a Raspberry Pi 4, may hang the
- *               controller. Worked around: no data is offered in the last 200 us of a frame.
+ *               controller. Worked around as far as the SDK does: no data is offered in the last
+ *               200 us of a frame. Data offered earlier and control transfers go on.
  *
  * Not told apart are a suspended bus and a pulled plug, since the Pico does not lead VBUS to the
  * controller, and the clocks run on when the bus is suspended.
