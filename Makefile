@@ -9,17 +9,19 @@ VENV := .venv
 BIN := $(VENV)/bin
 PLUGIN := build/qemu/cycles.so
 READY := build/.tools $(VENV)/.ready
+RP2040JS := build/rp2040js/.ready
 
 # What is not Python, and the Debian package that holds it.
 TOOLS := arm-none-eabi-gcc:gcc-arm-none-eabi qemu-system-arm:qemu-system-arm $(CC):gcc
 
 .DEFAULT_GOAL := help
-.PHONY: help setup firmware run test lint ci verify profile bench report backbones clean
+.PHONY: help setup setup-renode firmware run test lint ci verify profile bench report robot \
+        link-test uf2 hw-flash hw-test hw-probe-test backbones clean
 
 help: ## This list
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 15
 
-setup: $(READY) firmware ## Tools, .venv with the picotrain command, firmware, cycle plugin
+setup: $(READY) firmware $(RP2040JS) ## Tools, .venv with the picotrain command, firmware, emulators
 
 build/.tools:
 	@mkdir -p build
@@ -43,8 +45,19 @@ $(VENV)/.ready: pyproject.toml | build/.tools
 	@$(BIN)/pip install --progress-bar off --disable-pip-version-check -e '.[dev]'
 	@touch $@
 
+# Without Node it says so, and what needs it is skipped.
+$(RP2040JS): emulation/rp2040js/package.json $(VENV)/.ready
+	@$(BIN)/python -m harness.node_package
+	@mkdir -p $(@D)
+	@touch $@
+
+setup-renode: $(READY) ## Downloads Renode into build/renode, if it is not installed
+	@$(BIN)/python -m harness.renode_release
+
 firmware: $(PLUGIN) build/.tools ## The firmware for every board, and QEMU's cycle plugin
-	@$(MAKE) --no-print-directory -C firmware host host-tuned microbit microbit-portable microbit-dense
+	@$(MAKE) --no-print-directory -C firmware host host-tuned microbit microbit-portable \
+	    microbit-dense rp2040
+	@$(MAKE) --no-print-directory -C emulation/rom BUILD=../../build
 
 .PHONY: sanitized
 sanitized: build/.tools
@@ -79,6 +92,32 @@ profile: setup ## Cycles and memory, against the committed baselines
 	        --method $$method --baseline tests/baselines/cycles-$$method.json || exit 1; \
 	done
 	@$(BIN)/picotrain memory --budget tests/baselines/memory.json
+	@$(BIN)/picotrain memory --board rp2040 --budget tests/baselines/memory-rp2040.json
+
+robot: setup ## The Robot suites; TARGETS="qemu rp2040js renode serial:PORT" runs them on each
+	@for target in $(if $(filter-out file,$(origin TARGETS)),$(TARGETS),qemu rp2040js); do \
+	    folder=build/robot/$$(echo $$target | tr -c 'a-zA-Z0-9\n' -); \
+	    $(BIN)/robot -v TARGET:$$target --outputdir $$folder --xunit xunit.xml tests/robot || exit 1; \
+	done
+
+link-test: setup ## A million damaged frames on the serial link
+	@$(BIN)/python -m harness.link.campaign --frames 1000000 --seed 1 --json build/link-test.json
+
+uf2: setup ## build/rp2040/picotrain.uf2, to drag onto the Pico's drive
+	@$(BIN)/picotrain uf2
+
+# HW_OPTIONS: what `picotrain hw-test --help` lists.
+PORT ?= auto
+
+hw-flash: uf2 ## Flashes the Pico at PORT (default: the one that is plugged in)
+	@$(BIN)/picotrain flash --port $(PORT)
+
+hw-test: uf2 ## Flashes and tests the Pico at PORT; a report in build/hw-test
+	@$(BIN)/picotrain hw-test --port $(PORT) --report build/hw-test $(HW_OPTIONS)
+
+hw-probe-test: uf2 ## The same, flashing through a debug probe (pyOCD)
+	@$(BIN)/pip install -q --disable-pip-version-check -e '.[probe]'
+	@$(BIN)/picotrain hw-test --probe --port $(PORT) --report build/hw-test $(HW_OPTIONS)
 
 bench: setup ## Cycles of every kernel alone: portable, tuned, and tuned on the worst input
 	@$(BIN)/picotrain bench --json build/bench.json

@@ -1,4 +1,8 @@
-"""The backends by name: `golden`, `host`, `qemu`, and the kernels that they can run with."""
+"""The backends by name, and the kernels that they can run with.
+
+`golden`, `host`, `qemu`, `rp2040js` and `renode` are names; `serial:URL` is whatever a pyserial URL
+leads to: a Pico (`serial:/dev/ttyACM0`), or an emulator of one (`serial:socket://HOST:PORT`).
+"""
 
 from __future__ import annotations
 
@@ -7,17 +11,22 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness import firmware
+from harness import firmware, node_package
 from harness.device import Device
 from harness.elf import open_elf
 from harness.errors import UserError
 from harness.golden_device import GoldenDevice
 from harness.mailbox import MailboxDevice
+from harness.renode_release import find_renode
 from harness.targets.base import Target
 from harness.targets.host import HostTarget
 from harness.targets.qemu import QemuTarget
+from harness.targets.renode import RenodeTarget
+from harness.targets.rp2040js import Rp2040jsTarget
+from harness.targets.serial import SerialTarget
 
 QEMU = "qemu-system-arm"
+SERIAL = "serial"
 
 
 @dataclass(frozen=True)
@@ -37,6 +46,9 @@ KERNELS = {
         "portable": firmware.MICROBIT_PORTABLE,
         "dense": firmware.MICROBIT_DENSE,
     },
+    "rp2040js": {"tuned": firmware.RP2040},
+    "renode": {"tuned": firmware.RP2040},
+    SERIAL: {"tuned": firmware.RP2040},
 }
 """The sets of kernels of each target and the firmware with them; the first is the default.
 
@@ -62,13 +74,47 @@ def _qemu_problem(image: Path | None) -> str:
     return ""
 
 
+def _rp2040_problem(image: Path | None) -> str:
+    if image is None or not image.is_file() or not firmware.RP2040_ROM.is_file():
+        return "install the package gcc-arm-none-eabi, then run `make firmware`"
+    return ""
+
+
+def _rp2040js_problem(image: Path | None) -> str:
+    try:
+        node_package.installed()
+    except UserError as missing:
+        return str(missing)
+    return _rp2040_problem(image)
+
+
+def _renode_problem(image: Path | None) -> str:
+    if find_renode() is None:
+        return "run `make setup-renode`, or name a Renode in RENODE"
+    return _rp2040_problem(image)
+
+
 _BACKENDS: dict[str, tuple[str, Callable[[Path | None], str]]] = {
     "golden": ("NumPy twin: the truth for the mathematics", _golden_problem),
     "host": ("the C firmware as a process of this machine: fast", _host_problem),
     "qemu": ("the firmware on an emulated Cortex-M0, with cycles", _qemu_problem),
+    "rp2040js": ("the flash image on an emulated RP2040, from reset", _rp2040js_problem),
+    "renode": ("the flash image on Renode's RP2040, from reset", _renode_problem),
+    SERIAL: ("a Pico, or an emulator's UART, at serial:URL", _rp2040_problem),
 }
 
-NAMES = tuple(_BACKENDS)
+NAMES = tuple(name if name != SERIAL else f"{SERIAL}:URL" for name in _BACKENDS)
+
+
+def backend_of(target: str) -> str:
+    """The name in `KERNELS` behind a target's name: `serial` for `serial:URL`, else the same.
+
+    Raises UserError for an unknown target.
+    """
+    name, colon, url = target.partition(":")
+    if name not in _BACKENDS or bool(colon) != (name == SERIAL) or bool(colon) != bool(url):
+        raise UserError(f"unknown target {target!r}; use one of {', '.join(NAMES)}")
+    return name
 
 
 def choose_kernels(target: str, kernels: str | None = None) -> str | None:
@@ -76,9 +122,7 @@ def choose_kernels(target: str, kernels: str | None = None) -> str | None:
 
     Raises UserError for an unknown target and for kernels that it does not have.
     """
-    if target not in NAMES:
-        raise UserError(f"unknown target {target!r}; use one of {', '.join(NAMES)}")
-    known = KERNELS.get(target, {})
+    known = KERNELS.get(backend_of(target), {})
     if kernels is None:
         return next(iter(known), None)
     if kernels not in known:
@@ -89,7 +133,9 @@ def choose_kernels(target: str, kernels: str | None = None) -> str | None:
 
 def _variants() -> dict[str, tuple[str, str | None]]:
     names: dict[str, tuple[str, str | None]] = {}
-    for target in NAMES:
+    for target in _BACKENDS:
+        if target == SERIAL:
+            continue
         default = choose_kernels(target)
         names[target] = (target, default)
         for kernels in KERNELS.get(target, {}):
@@ -103,15 +149,25 @@ VARIANTS = _variants()
 
 
 def problem(variant: str) -> str:
-    """What to do before one of `VARIANTS` works here; empty where it does."""
-    target, kernels = VARIANTS[variant]
-    return _BACKENDS[target][1](None if kernels is None else KERNELS[target][kernels])
+    """What to do before one of `VARIANTS`, or `serial:URL`, works here; empty where it does."""
+    target, kernels = variant_of(variant)
+    known = KERNELS.get(backend_of(target), {})
+    return _BACKENDS[backend_of(target)][1](None if kernels is None else known[kernels])
+
+
+def variant_of(name: str) -> tuple[str, str | None]:
+    """Target and kernels behind one of `VARIANTS` or `serial:URL`; UserError for another name."""
+    if name in VARIANTS:
+        return VARIANTS[name]
+    if not name.startswith(f"{SERIAL}:"):
+        raise UserError(f"unknown target {name!r}; use one of {', '.join(VARIANTS)}, {NAMES[-1]}")
+    return name, choose_kernels(name)
 
 
 def availability() -> list[Availability]:
     """Every backend, with what to do about those that do not work here."""
     report = []
-    for name, (what, _) in _BACKENDS.items():
+    for name, (what, _) in zip(NAMES, _BACKENDS.values(), strict=True):
         remedy = problem(name)
         report.append(Availability(name, not remedy, what, remedy))
     return report
@@ -122,12 +178,19 @@ def open_target(name: str, arena_bytes: int | None = None, kernels: str | None =
     chosen = choose_kernels(name, kernels)
     if chosen is None:
         raise UserError(f"target {name!r} has no memory to open; use host or qemu")
-    path = KERNELS[name][chosen]
-    if name == "host":
-        return HostTarget(firmware.require(path), arena_bytes or firmware.pico_arena_bytes())
+    backend = backend_of(name)
+    path = firmware.require(KERNELS[backend][chosen])
+    if backend == "host":
+        return HostTarget(path, arena_bytes or firmware.pico_arena_bytes())
+    if backend == SERIAL:
+        return SerialTarget(path, name.partition(":")[2])
+    if backend == "rp2040js":
+        return Rp2040jsTarget(path, firmware.require(firmware.RP2040_ROM), node_package.installed())
+    if backend == "renode":
+        return RenodeTarget(path, firmware.require(firmware.RP2040_ROM))
     if shutil.which(QEMU) is None:
         raise UserError("target qemu needs qemu-system-arm: install the package qemu-system-arm")
-    return QemuTarget(firmware.require(path), firmware.require(firmware.CYCLE_PLUGIN), QEMU)
+    return QemuTarget(path, firmware.require(firmware.CYCLE_PLUGIN), QEMU)
 
 
 def open_device(name: str, arena_bytes: int | None = None, kernels: str | None = None) -> Device:
@@ -135,7 +198,7 @@ def open_device(name: str, arena_bytes: int | None = None, kernels: str | None =
 
     `arena_bytes` sets the memory of `golden` and `host`; by default it is what the firmware leaves
     of a Pico's 264 KiB. Raises UserError for an unknown name, kernels that the target does not
-    have, or an arena for `qemu`.
+    have, or an arena for a device whose memory is fixed.
     """
     chosen = choose_kernels(name, kernels)
     if chosen is None:

@@ -2,8 +2,9 @@
 
 It comes with the package (entry point `picotrain`) and adds
 
-- the option `--target NAME`, repeatable: `host` (the default), `qemu`, `golden`, and those with
-  other kernels: `host-tuned`, `qemu-portable`, `qemu-dense`;
+- the option `--target NAME`, repeatable: `host` (the default), `qemu`, `rp2040js`, `renode`,
+  `golden`, a Pico at `serial:PORT`, and those with other kernels: `host-tuned`, `qemu-portable`,
+  `qemu-dense`;
 - the fixture `device`, a connected `harness.device.Device` without a model, once per chosen target;
 - the fixture `target_name`, the name of that target, for tests that open their own device.
 
@@ -49,8 +50,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="append",
         dest="picotrain_targets",
         metavar="NAME",
-        help="run tests that take `device` on this picotrain target: golden, host or qemu, or with "
-        "other kernels host-tuned, qemu-portable or qemu-dense; repeat for several "
+        help="run tests that take `device` on this picotrain target: golden, host, qemu, rp2040js, "
+        "renode or serial:PORT, or with other kernels host-tuned, qemu-portable or qemu-dense; "
+        "repeat for several "
         f"(default: {', '.join(_DEFAULT)})",
     )
 
@@ -58,12 +60,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Refuse unknown targets before any test runs."""
     if config.getoption("picotrain_targets"):
-        from harness.backends import VARIANTS
+        from harness.backends import variant_of
+        from harness.errors import UserError
 
         for name in _targets(config):
-            if name not in VARIANTS:
-                known = ", ".join(VARIANTS)
-                raise pytest.UsageError(f"unknown --target {name!r}; use one of {known}")
+            try:
+                variant_of(name)
+            except UserError as error:
+                raise pytest.UsageError(f"--target: {error}") from None
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -88,13 +92,13 @@ class _Devices:
 
     def get(self, name: str) -> Device:
         """The connected device, as after a reset."""
-        from harness.backends import VARIANTS, open_device
+        from harness.backends import open_device, variant_of
 
         device = self._open.pop(name, None)
         if device is None or not _reset(device):
             if device is not None:
                 device.close()
-            target, kernels = VARIANTS[name]
+            target, kernels = variant_of(name)
             device = open_device(target, kernels=kernels)
         self._open[name] = device
         return device

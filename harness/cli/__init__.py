@@ -7,10 +7,26 @@ import shlex
 import sys
 from collections.abc import Sequence
 
-from harness.cli import adapt, bench, data, memory, pretrain, profile, targets, verify
+from harness.cli import (
+    adapt,
+    bench,
+    data,
+    flash,
+    hw_test,
+    memory,
+    ports,
+    pretrain,
+    profile,
+    targets,
+    uf2,
+    verify,
+)
 from harness.errors import DeviceFailure, UserError
 
-_VERBS = (targets, data, pretrain, adapt, verify, profile, bench, memory)
+_VERBS = (
+    *(targets, data, pretrain, adapt, verify, profile, bench, memory),
+    *(uf2, ports, flash, hw_test),
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

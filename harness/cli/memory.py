@@ -4,20 +4,30 @@ from __future__ import annotations
 
 import argparse
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from golden import Method, Network, plan
 from harness import firmware, methods, plans
 from harness.backends import open_device
+from harness.blob import blob_size
 from harness.cli.material import random_material
 from harness.cli.options import Verbs, add_plan, add_verb, finish, seed
+from harness.datasets import Split
 from harness.errors import UserError
 from harness.mailbox import MailboxDevice
-from harness.memory.arena import timeline_of_record
+from harness.memory.arena import (
+    Timeline,
+    arena_uses,
+    blob_in_arena,
+    timeline_of_plan,
+    timeline_of_record,
+)
 from harness.memory.budget import check_budget, present, read_budget
 from harness.memory.image import Image
 from harness.memory.stack import worst_stack
 from harness.memory.text import (
+    render_arenas,
     render_sections,
     render_stack,
     render_symbols,
@@ -26,12 +36,29 @@ from harness.memory.text import (
 from harness.versions import versions
 
 
+@dataclass(frozen=True)
+class Board:
+    """A board's image, and the target that runs it to read its plan and its painted stack."""
+
+    elf: Path
+    target: str | None
+
+
+BOARDS = {
+    "microbit": Board(firmware.MICROBIT, "qemu"),
+    "rp2040": Board(firmware.RP2040, None),
+}
+
+
 def add_parser(verbs: Verbs) -> None:
     parser = add_verb(
         verbs,
         "memory",
         "Flash and RAM by section and symbol, the arena over time, the stack's worst case.",
         "picotrain memory --method priot --budget tests/baselines/memory.json",
+    )
+    parser.add_argument(
+        "--board", choices=BOARDS, default="microbit", help="whose image (%(default)s)"
     )
     parser.add_argument("--model", default="tinycnn", help="shipped name or TOML file")
     parser.add_argument("--method", default="priot", help=f"one of {', '.join(methods.NAMES)}")
@@ -46,40 +73,40 @@ def run(options: argparse.Namespace) -> int:
     method, _ = methods.from_options(options, options.method)
     plans.check(options.plan, method)
     network, split = random_material(options.model, options.seed, 2)
-    image = Image(firmware.require(firmware.MICROBIT))
+    board = BOARDS[options.board]
+    image = Image(firmware.require(board.elf))
     sections, stack = image.sections(), worst_stack(image)
-    device = open_device("qemu")
-    try:
-        if not isinstance(device, MailboxDevice):
-            raise UserError("target qemu has no plan to read")
-        device.load_model(network, frozen=options.plan == "lean")
-        device.set_method(method)
-        if method.trains:
-            device.train(split.images, split.labels)
-        device.evaluate(split.images, split.labels)
-        timeline = timeline_of_record(device.plan(), device.elf)
-        memory = device.memory()
-    finally:
-        device.close()
+    lean = options.plan == "lean"
+    planned = plan(network, method, blob_in_arena(network, image.symbols, options.plan))
+    timeline, painted = timeline_of_plan(planned, network, method), None
+    if board.target is not None:
+        timeline, painted = _on_device(board.target, network, method, split, lean)
+    uses = arena_uses(image.symbols, network)
+    in_flash = blob_size(network, image.symbols) if lean else 0
     print(render_sections(sections))
     print("\nlargest symbols\n" + render_symbols(sections))
     print(f"\narena of {network.name}, {method.name}\n" + render_timeline(timeline))
-    if options.plan == "lean":
-        print(f"in flash, not in the arena: model {memory.model_in_flash:,} bytes")
-    print("\nstack\n" + render_stack(stack, memory.stack))
+    if lean:
+        print(f"in flash, not in the arena: model {in_flash:,} bytes")
+    print(f"\narena of {options.board}, by method with default options\n" + render_arenas(uses))
+    print("\nstack\n" + render_stack(stack, painted))
+    if board.target is None:
+        print(f"painted high-water mark: none, for no emulator runs {options.board} here")
     finish(
         options,
         {
             "unit": "bytes",
+            "board": options.board,
             "model": network.name,
             "method": method.name,
             "plan": options.plan,
             "plan_note": plans.note(options.plan),
-            "model_in_flash": memory.model_in_flash,
+            "model_in_flash": in_flash,
             "sections": asdict(sections),
             "arena": asdict(timeline),
-            "stack": {**asdict(stack), "painted": memory.stack},
-            "versions": versions("qemu"),
+            "arena_by_method": [asdict(one) for one in uses],
+            "stack": {**asdict(stack), "painted": painted},
+            "versions": _versions(board),
         },
     )
     if options.budget is None:
@@ -90,3 +117,27 @@ def run(options: argparse.Namespace) -> int:
     if not exceeded:
         print(f"\nwithin {options.budget}")
     return 1 if exceeded else 0
+
+
+def _on_device(
+    target: str, network: Network, method: Method, split: Split, frozen: bool
+) -> tuple[Timeline, int | None]:
+    """The device's own plan, and the deepest its stack got on the images, in bytes."""
+    device = open_device(target)
+    try:
+        if not isinstance(device, MailboxDevice):
+            raise UserError(f"target {target} has no plan to read")
+        device.load_model(network, frozen=frozen)
+        device.set_method(method)
+        if method.trains:
+            device.train(split.images, split.labels)
+        device.evaluate(split.images, split.labels)
+        return timeline_of_record(device.plan(), device.elf), device.memory().stack
+    finally:
+        device.close()
+
+
+def _versions(board: Board) -> dict[str, str]:
+    """With the compiler, which only an emulated target names, but no emulator that was not used."""
+    found = versions("qemu")
+    return {name: text for name, text in found.items() if name != "qemu" or board.target == "qemu"}

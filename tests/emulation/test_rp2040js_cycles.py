@@ -22,10 +22,11 @@ import pytest
 from kernel_cases import KERNELS, Case, case
 from support import require
 
-from harness import firmware
+from harness import firmware, node_package
 from harness.bench import Bench
 from harness.cycles import difference, total
 from harness.elf import open_elf
+from harness.errors import UserError
 from harness.gdb import REGISTERS
 from harness.mailbox import MailboxDevice
 from harness.targets.host import HostTarget
@@ -33,7 +34,6 @@ from harness.targets.qemu import SRAM_SIZE, QemuTarget
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "emulation" / "rp2040js"
-INSTALLED = ROOT / "build" / "rp2040js"
 DRIVER = Path(__file__).parent / "rp2040js_kernels"
 SNIPPETS = Path(__file__).parent / "snippets"
 KERNEL_SOURCES = ROOT / "firmware" / "kernels"
@@ -57,24 +57,10 @@ pytestmark = [
 @pytest.fixture(scope="session")
 def rp2040js() -> Path:
     """The folder with rp2040js of the version asked for, installed if npm can; else a skip."""
-    wanted = json.loads((PACKAGE / "package.json").read_text())["dependencies"]["rp2040js"]
-    manifest = INSTALLED / "node_modules" / "rp2040js" / "package.json"
-    if manifest.is_file() and json.loads(manifest.read_text())["version"] == wanted:
-        return INSTALLED
-    INSTALLED.mkdir(parents=True, exist_ok=True)
-    for name in ("package.json", "package-lock.json"):
-        shutil.copy(PACKAGE / name, INSTALLED / name)
-    command = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--fetch-retries=0"]
     try:
-        done = subprocess.run(
-            command, cwd=INSTALLED, capture_output=True, text=True, timeout=120, check=False
-        )
-    except subprocess.TimeoutExpired:
-        pytest.skip(f"npm cannot install rp2040js {wanted}: no answer for 120 s")
-    if done.returncode != 0:
-        reasons = [line for line in done.stderr.splitlines() if line.startswith("npm error")]
-        pytest.skip(f"npm cannot install rp2040js {wanted}: {'; '.join(reasons[:2])}")
-    return INSTALLED
+        return node_package.install()
+    except UserError as reason:
+        pytest.skip(str(reason))
 
 
 @dataclass(frozen=True)

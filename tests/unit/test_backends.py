@@ -13,8 +13,18 @@ from harness.cli import main
 from harness.errors import BuildFailure, UserError
 
 
+UNKNOWN = "unknown target {!r}; use one of golden, host, qemu, rp2040js, renode, serial:URL"
+
+
 def test_defaults() -> None:
-    assert [choose_kernels(name) for name in NAMES] == [None, "portable", "tuned"]
+    assert {name: choose_kernels(name) for name in NAMES} == {
+        "golden": None,
+        "host": "portable",
+        "qemu": "tuned",
+        "rp2040js": "tuned",
+        "renode": "tuned",
+        "serial:URL": "tuned",
+    }
     assert choose_kernels("host", "tuned") == "tuned"
     assert choose_kernels("qemu", "dense") == "dense"
 
@@ -27,14 +37,19 @@ def test_variants() -> None:
         "qemu": ("qemu", "tuned"),
         "qemu-portable": ("qemu", "portable"),
         "qemu-dense": ("qemu", "dense"),
+        "rp2040js": ("rp2040js", "tuned"),
+        "renode": ("renode", "tuned"),
     }
+    assert backends.variant_of("qemu-dense") == ("qemu", "dense")
+    assert backends.variant_of("serial:/dev/ttyACM0") == ("serial:/dev/ttyACM0", "tuned")
     assert {one.name for one in backends.availability()} == set(NAMES)
 
 
-def test_every_variant_has_a_program_of_its_own() -> None:
-    paths = [path for sets in KERNELS.values() for path in sets.values()]
-    assert len(set(paths)) == 5
+def test_every_set_of_kernels_has_a_program_of_its_own() -> None:
+    paths = [path for name in ("host", "qemu", "rp2040js") for path in KERNELS[name].values()]
+    assert len(paths) == len(set(paths)) == 6
     assert all(path.is_relative_to(firmware.BUILD) for path in paths)
+    assert KERNELS["rp2040js"] == KERNELS["renode"] == KERNELS["serial"]  # one flash image
 
 
 @pytest.mark.parametrize(
@@ -43,8 +58,13 @@ def test_every_variant_has_a_program_of_its_own() -> None:
         ("host", "dense", "target host has no kernels 'dense'; use one of portable, tuned"),
         ("qemu", "fast", "target qemu has no kernels 'fast'; use one of tuned, portable, dense"),
         ("golden", "tuned", "target golden has no kernels 'tuned'; leave --kernels out"),
-        ("pico", None, "unknown target 'pico'; use one of golden, host, qemu"),
-        ("pico", "tuned", "unknown target 'pico'; use one of golden, host, qemu"),
+        ("serial:COM3", "dense", "target serial:COM3 has no kernels 'dense'; use one of tuned"),
+        ("pico", None, UNKNOWN.format("pico")),
+        ("pico", "tuned", UNKNOWN.format("pico")),
+        ("serial", None, UNKNOWN.format("serial")),
+        ("serial:", None, UNKNOWN.format("serial:")),
+        ("host:", None, UNKNOWN.format("host:")),
+        ("host:1", None, UNKNOWN.format("host:1")),
     ],
 )
 def test_what_there_is_not(target: str, kernels: str | None, sentence: str) -> None:

@@ -83,23 +83,25 @@ def test_qemu(project: pytest.Pytester) -> None:
     assert ids(result) == ["test_my_network[qemu]", "test_my_network[host]"]
 
 
-@pytest.mark.skipif(
-    any(backends.problem(name) for name in backends.VARIANTS), reason="not all kernels are built"
-)
 def test_every_variant_runs_its_own_firmware(project: pytest.Pytester) -> None:
     project.makepyfile(
         """
-        from harness.backends import KERNELS, VARIANTS
+        from harness.backends import KERNELS, variant_of
 
         def test_firmware(device, target_name):
-            target, kernels = VARIANTS[target_name]
+            target, kernels = variant_of(target_name)
             assert device.elf.path == KERNELS[target][kernels]
         """
     )
-    names = [name for name in backends.VARIANTS if name != "golden"]
+    works = {name: not backends.problem(name) for name in backends.VARIANTS}
+    names = [
+        name for name in backends.VARIANTS if name not in ("golden", "renode")
+    ]  # slow to start
     result = project.runpytest("-v", *(f"--target={name}" for name in names))
-    result.assert_outcomes(passed=5)
-    assert ids(result) == [f"test_firmware[{name}]" for name in names]
+    result.assert_outcomes(
+        passed=sum(works[name] for name in names), skipped=sum(not works[name] for name in names)
+    )
+    assert ids(result) == [f"test_firmware[{name}]" for name in names if works[name]]
 
 
 def test_all_tests_of_a_target_run_together(project: pytest.Pytester) -> None:
@@ -128,7 +130,9 @@ def test_unknown_target(project: pytest.Pytester) -> None:
     project.makepyfile(TEST_OF_A_USER)
     result = project.runpytest("--target", "pico")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines(["ERROR: unknown --target 'pico'; use one of golden, host, host-*"])
+    result.stderr.fnmatch_lines(
+        ["ERROR: --target: unknown target 'pico'; use one of golden, host, host-*"]
+    )
 
 
 def test_unavailable_target_is_a_skip_with_its_remedy(project: pytest.Pytester) -> None:
