@@ -22,7 +22,8 @@ enum {
 
 #define RESET_KEPT (RESETS_IO_QSPI | RESETS_PADS_QSPI) /* the program comes through these */
 #define RESET_FIRST                                                                                \
-    (RESETS_IO_BANK0 | RESETS_PADS_BANK0 | RESETS_PLL_SYS | RESETS_PLL_USB | RESETS_TIMER)
+    (RESETS_IO_BANK0 | RESETS_PADS_BANK0 | RESETS_PLL_SYS | RESETS_PLL_USB | RESETS_SYSINFO        \
+     | RESETS_TIMER)
 
 /* Whether all bits of `mask` came within POLLS. */
 static bool wait_for(uint32_t address, uint32_t mask)

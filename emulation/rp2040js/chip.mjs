@@ -1,0 +1,549 @@
+// The RP2040 of rp2040js, from reset, with what README.md lists corrected or added.
+
+import {
+  hex, IoQspi, RESET_BIT, Resets, Ssi, Storage, SysTick, Uart, Unmodelled, Vreg, XipControl,
+} from './peripherals.mjs';
+
+const ROM_SIZE = 0x4000;
+const SRAM = 0x20000000;
+const SRAM_SIZE = 0x42000;
+const XIP = 0x10000000;
+const XIP_SIZE = 0x4000000; // four views of the flash
+export const FLASH_SIZE = 0x200000;
+const PC = 15;
+const UART0_IRQ = 20;
+
+const HARD_FAULT = 3;
+const BRANCH_TO_ITSELF = 0xe7fe;
+
+const EXCEPTION_CYCLES = 15;
+const RETURN_CYCLES = 12; // with the 3 of the shortest instruction that returns
+
+// The ROM has taken the flash's pins out.
+const RESETS_AT_RESET = 0x1ffffff & ~((1 << 6) | (1 << 9));
+const PSM_ALL_BUT_OSCILLATORS = 0x1fffc;
+
+// The core cannot do what the instruction asks: an exception of the guest, not of this program.
+class Fault {
+  constructor(what) {
+    this.what = what;
+  }
+}
+
+class Restart {}
+
+const MPU = new Map([[0xd90, 0x800], [0xd94, 0], [0xd98, 0], [0xd9c, 0], [0xda0, 0]]);
+
+// Gives rp2040js's core the memory of the chip: fast where it is memory, a fault where it is none.
+function equip(Core) {
+  const proto = Core.prototype;
+  if (proto.equipped) {
+    return;
+  }
+  proto.equipped = true;
+
+  proto.fault = function (what) {
+    throw new Fault(what);
+  };
+
+  proto.reachable = function (address, what) {
+    if (address >>> 28 === 0xd) {
+      return;
+    }
+    const block = (address >>> 14) << 2;
+    const page = address >>> 12;
+    if (page === 0xe000e || page === 0x50100 || block in this.rp2040.peripherals) {
+      const bit = RESET_BIT.get(block);
+      if (bit !== undefined && (this.resets.held >>> bit) & 1) {
+        throw new Unmodelled(`${what} ${hex(address)}: the block there is in reset`);
+      }
+      return;
+    }
+    this.fault(`${what} ${hex(address)}: no memory there`);
+  };
+
+  proto.flashOffset = function (address, what) {
+    if (!this.ssi.mapped && this.registers[PC] >= ROM_SIZE) {
+      this.fault(`${what} ${hex(address)}: the flash is not mapped`);
+    }
+    return address & (FLASH_SIZE - 1);
+  };
+
+  proto.readUint32 = function (address) {
+    const offset = (address - SRAM) >>> 0;
+    if (offset < SRAM_SIZE && (offset & 3) === 0) {
+      return this.sram32[offset >>> 2];
+    }
+    address >>>= 0;
+    if (address & 3) {
+      this.fault(`word read at ${hex(address)}: not aligned`);
+    }
+    if (address < ROM_SIZE) {
+      return this.rp2040.bootrom[address >>> 2];
+    }
+    if (address - XIP >>> 0 < XIP_SIZE) {
+      return this.flash32[this.flashOffset(address, 'read at') >>> 2];
+    }
+    this.reachable(address, 'read at');
+    return this.rp2040.readUint32(address) >>> 0;
+  };
+
+  proto.readUint16 = function (address) {
+    const offset = (address - SRAM) >>> 0;
+    if (offset < SRAM_SIZE && (offset & 1) === 0) {
+      return this.sram16[offset >>> 1];
+    }
+    address >>>= 0;
+    if (address & 1) {
+      this.fault(`halfword read at ${hex(address)}: not aligned`);
+    }
+    if (address - XIP >>> 0 < XIP_SIZE) {
+      return this.flash16[this.flashOffset(address, 'read at') >>> 1];
+    }
+    if (address >= ROM_SIZE) {
+      this.reachable(address, 'read at');
+    }
+    return this.rp2040.readUint16(address);
+  };
+
+  proto.readUint8 = function (address) {
+    const offset = (address - SRAM) >>> 0;
+    if (offset < SRAM_SIZE) {
+      return this.sram8[offset];
+    }
+    address >>>= 0;
+    if (address - XIP >>> 0 < XIP_SIZE) {
+      return this.flash8[this.flashOffset(address, 'read at')];
+    }
+    if (address >= ROM_SIZE) {
+      this.reachable(address, 'read at');
+    }
+    return this.rp2040.readUint8(address);
+  };
+
+  // Only the ROM's functions write flash: by plain stores, where the real ones send commands.
+  proto.writeElsewhere = function (address, value, size) {
+    address >>>= 0;
+    if (address & (size - 1)) {
+      this.fault(`write of ${size} bytes at ${hex(address)}: not aligned`);
+    }
+    if (address - XIP >>> 0 < XIP_SIZE && this.registers[PC] < ROM_SIZE) {
+      const offset = address & (FLASH_SIZE - 1);
+      if (size === 4) {
+        this.flash32[offset >>> 2] = value;
+      } else if (size === 2) {
+        this.flash16[offset >>> 1] = value;
+      } else {
+        this.flash8[offset] = value;
+      }
+      return;
+    }
+    this.reachable(address, 'write at');
+    if (size === 4) {
+      this.rp2040.writeUint32(address, value >>> 0);
+    } else if (size === 2) {
+      this.rp2040.writeUint16(address, value & 0xffff);
+    } else {
+      this.rp2040.writeUint8(address, value & 0xff);
+    }
+  };
+
+  proto.writeUint32 = function (address, value) {
+    const offset = (address - SRAM) >>> 0;
+    if (offset < SRAM_SIZE && (offset & 3) === 0) {
+      this.sram32[offset >>> 2] = value;
+    } else {
+      this.writeElsewhere(address, value, 4);
+    }
+  };
+
+  proto.writeUint16 = function (address, value) {
+    const offset = (address - SRAM) >>> 0;
+    if (offset < SRAM_SIZE && (offset & 1) === 0) {
+      this.sram16[offset >>> 1] = value;
+    } else {
+      this.writeElsewhere(address, value, 2);
+    }
+  };
+
+  proto.writeUint8 = function (address, value) {
+    const offset = (address - SRAM) >>> 0;
+    if (offset < SRAM_SIZE) {
+      this.sram8[offset] = value;
+    } else {
+      this.writeElsewhere(address, value, 1);
+    }
+  };
+
+  // A target without the Thumb bit is a fault at the target.
+  const branch = proto.BXWritePC;
+  proto.BXWritePC = function (address) {
+    if (!(address & 1)) {
+      this.registers[PC] = address;
+      this.faultAt = address >>> 0;
+      this.fault(`branch to ${hex(address)}: not Thumb`);
+    }
+    branch.call(this, address);
+  };
+
+  const enter = proto.exceptionEntry;
+  proto.exceptionEntry = function (number) {
+    enter.call(this, number);
+    this.registers[PC] &= ~1;
+    this.late += EXCEPTION_CYCLES;
+    this.entries++;
+  };
+
+  const leave = proto.exceptionReturn;
+  proto.exceptionReturn = function (value) {
+    leave.call(this, value);
+    this.late += RETURN_CYCLES;
+  };
+}
+
+export class Chip {
+  // `flash`: Uint8Array of FLASH_SIZE, changed in place; `wire` and `overrun` as for Uart;
+  // `attachUsb(rp, clock)` gets every new USB controller, `log(line)` what deserves a line.
+  // `newClock()` makes the clock of the next life, which `onReset(kind)` is told of.
+  constructor(given) {
+    const { RP2040, rom, flash, unique, wire, overrun, corrected } = given;
+    const { newClock, log, onReset, attachUsb } = given;
+    Object.assign(this, { RP2040, rom, flash, unique, wire, overrun, corrected });
+    Object.assign(this, { newClock, log, onReset, attachUsb });
+    this.sram = new Uint8Array(SRAM_SIZE);
+    this.scratch = new Uint32Array(8);
+    this.instructions = 0;
+    this.pastCycles = 0;
+    this.marks = new Uint8Array(0x10000);
+    this.marked = new Map();
+    this.quiet = 0; // passes through idle without an interrupt between
+    this.counts = null;
+    this.reset('power');
+  }
+
+  get cycles() {
+    return this.pastCycles + this.clock.cycles;
+  }
+
+  get pc() {
+    return this.core.registers[PC] & ~1;
+  }
+
+  // kind: 'power' (SRAM is lost too), 'run' (the RUN pin), 'watchdog' (scratch registers stay).
+  reset(kind, reason = 0) {
+    if (kind === 'power') {
+      this.sram.fill(0xa5); // nobody knows
+    }
+    if (kind !== 'watchdog') {
+      this.scratch.fill(0);
+      reason = 0;
+    }
+    this.pastCycles += this.clock?.cycles ?? 0;
+    const clock = (this.clock = this.newClock());
+    const rp = (this.rp = new this.RP2040(clock));
+    const core = (this.core = rp.core);
+    equip(core.constructor);
+
+    const refuse = (component, message) => this.refuse(component, message);
+    rp.logger = { debug() {}, info() {}, warn: refuse, error: refuse };
+    rp.onBreak = () => core.fault('breakpoint or undefined instruction');
+    rp.bootrom.set(this.rom);
+    rp.sram = this.sram;
+    rp.sramView = new DataView(this.sram.buffer);
+    rp.flash = this.flash;
+    rp.flash16 = new Uint16Array(this.flash.buffer);
+    rp.flashView = new DataView(this.flash.buffer);
+    core.sram8 = this.sram;
+    core.sram16 = new Uint16Array(this.sram.buffer);
+    core.sram32 = new Uint32Array(this.sram.buffer);
+    core.flash8 = this.flash;
+    core.flash16 = rp.flash16;
+    core.flash32 = new Uint32Array(this.flash.buffer);
+    core.late = 0;
+    core.entries = 0;
+    core.faultAt = -1;
+    // BLX too must go to Thumb code; lr is overwritten already.
+    core.blTaken = (_, blx) => {
+      if (blx) {
+        const register = (core.readUint16((core.registers[14] & ~1) - 2) >>> 3) & 15;
+        if (register !== 14 && !(core.registers[register] & 1)) {
+          core.faultAt = core.registers[PC];
+          core.fault(`call of ${hex(core.faultAt)}: not Thumb`);
+        }
+      }
+    };
+
+    // The chip starts on its ring oscillator.
+    rp.clkSys = rp.clkPeri = rp.roscFreq;
+    clock.setFrequency(rp.clkSys);
+    rp.addClockListener((hertz) => clock.setFrequency(hertz));
+
+    this.ssi = core.ssi = new Ssi(this.unique);
+    core.resets = new Resets(RESETS_AT_RESET);
+    const interrupt = (on) => rp.setInterrupt(UART0_IRQ, on);
+    this.uart = new Uart(clock, () => rp.clkPeri, interrupt, this.wire, this.overrun);
+    Object.assign(rp.peripherals, {
+      0x18000: this.ssi,
+      0x14000: new XipControl(),
+      0x4000c: core.resets,
+      0x40018: new IoQspi(this.ssi),
+      0x40034: this.uart,
+      0x40064: new Vreg(),
+    });
+    this.coreRegisters();
+    this.attachUsb?.(rp, clock);
+
+    const watchdog = (this.watchdog = rp.peripherals[0x40058]);
+    watchdog.scratchData = this.scratch;
+    watchdog.reason = reason;
+    watchdog.onWatchdogTrigger = () => this.bite(rp.peripherals[0x40010].wdsel, watchdog.reason);
+
+    this.fatal = null; // why nothing runs any more, until a reset
+    this.locked = null; // why the core does nothing until a reset
+    this.quiet = 0;
+    core.VTOR = 0;
+    core.registers.fill(0);
+    core.registers[14] = 0xffffffff;
+    core.SP = core.readUint32(0);
+    core.PC = core.readUint32(4) & ~1;
+    this.onReset?.(kind);
+  }
+
+  // SysTick and the MPU's registers, in place of rp2040js's; the MPU protects nothing.
+  coreRegisters() {
+    const { rp, core } = this;
+    const systick = (this.systick = new SysTick(this.clock, () => {
+      core.pendingSystick = true;
+      core.interruptsUpdated = true;
+    }));
+    const mpu = new Map(MPU);
+    const { ppb } = rp;
+    ppb.systickTimer.enable = false;
+    const read = ppb.readUint32.bind(ppb);
+    const write = ppb.writeUint32.bind(ppb);
+    ppb.readUint32 = (offset) => {
+      if (offset >= 0x10 && offset <= 0x1c) {
+        return systick.read(offset);
+      }
+      return mpu.get(offset) ?? read(offset);
+    };
+    ppb.writeUint32 = (offset, value) => {
+      if (offset >= 0x10 && offset <= 0x1c) {
+        systick.write(offset, value);
+      } else if (mpu.has(offset)) {
+        mpu.set(offset, value);
+      } else if (offset === 0xd0c) {
+        this.requestReset(value);
+      } else {
+        write(offset, value);
+      }
+    };
+  }
+
+  // AIRCR.SYSRESETREQ resets one core on the chip: with the rest as it was.
+  requestReset(value) {
+    if (value >>> 16 === 0x5fa && value & 4) {
+      throw new Unmodelled('a reset of the core alone (AIRCR) is not modelled');
+    }
+  }
+
+  bite(wdsel, reason) {
+    if (wdsel === 0) {
+      this.watchdog.alarm.enable = false; // it has come to 0 and stays there
+      return;
+    }
+    if ((wdsel & PSM_ALL_BUT_OSCILLATORS) !== PSM_ALL_BUT_OSCILLATORS) {
+      throw new Unmodelled(`a watchdog reset of ${hex(wdsel)} (PSM WDSEL) alone is not modelled`);
+    }
+    throw Object.assign(new Restart(), { reason });
+  }
+
+  refuse(component, message) {
+    if (component === 'CortexM0Core') {
+      this.core.fault(message);
+    }
+    throw new Unmodelled(`${component}: ${message}`);
+  }
+
+  mark(address, kind) {
+    this.marks[(address >>> 1) & 0xffff] = 1;
+    this.marked.set(address, kind);
+  }
+
+  unmark(address) {
+    this.marked.delete(address);
+    this.marks.fill(0);
+    for (const one of this.marked.keys()) {
+      this.marks[(one >>> 1) & 0xffff] = 1;
+    }
+  }
+
+  // Runs until `limit` cycles (of this.clock) or a mark that `at(kind, pc)` calls an end. Returns
+  // 'limit', 'mark', 'reset', 'locked' or 'fatal'. `first`: not asked about the next instruction.
+  run(limit, at, first = false) {
+    if (this.fatal) {
+      return 'fatal';
+    }
+    const { clock } = this;
+    const start = clock.cycles;
+    for (;;) {
+      try {
+        if (clock.cycles >= clock.next) {
+          clock.fire();
+        }
+        if (clock.cycles >= limit) {
+          return 'limit';
+        }
+        if (this.locked) {
+          // Time passes; the watchdog may bite.
+          clock.cycles = Math.min(limit, clock.next);
+          if (clock.cycles === limit) {
+            return 'locked';
+          }
+          continue;
+        }
+        if (this.core.waiting) {
+          clock.cycles = Math.min(limit, clock.next);
+          continue;
+        }
+        const due = Math.min(limit, clock.next);
+        if (this.counts ? this.spanCounting(due, at, first) : this.span(due, at, first)) {
+          return 'mark';
+        }
+        first = clock.cycles === start && first;
+      } catch (thrown) {
+        if (thrown instanceof Restart) {
+          this.reset('watchdog', thrown.reason);
+          return 'reset';
+        }
+        if (thrown instanceof Fault) {
+          this.raise(thrown.what);
+        } else if (thrown instanceof Unmodelled) {
+          this.fatal = `${thrown.message}, pc ${hex(this.pc)}`;
+          this.log(this.fatal);
+          return 'fatal';
+        } else {
+          throw thrown;
+        }
+        first = false;
+      }
+    }
+  }
+
+  // The inner loop: instructions until cycle `due`. clock.next may come nearer meanwhile.
+  span(due, at, first) {
+    const { clock, core, marks } = this;
+    const { registers, sram16, flash16 } = core;
+    const corrected = this.corrected ? 0xf700 : -1;
+    let count = 0;
+    try {
+      while (clock.cycles < due && clock.cycles < clock.next) {
+        if (core.interruptsUpdated) {
+          this.interrupts();
+        }
+        const pc = registers[PC];
+        if (marks[(pc >>> 1) & 0xffff] !== 0 && !first && this.ends(pc, at)) {
+          return true;
+        }
+        first = false;
+        const offset = pc - SRAM;
+        const opcode =
+          offset >= 0 && offset < SRAM_SIZE ? sram16[offset >>> 1] : flash16[(pc & 0x1fffff) >>> 1];
+        this.at = pc;
+        if (opcode === BRANCH_TO_ITSELF) {
+          // Only an alarm can end this, so time may jump there.
+          const times = Math.ceil((Math.min(due, clock.next) - clock.cycles) / 2);
+          clock.cycles += 2 * times;
+          count += times;
+          continue;
+        }
+        count++;
+        const cycles = core.executeInstruction();
+        // rp2040js leaves LR out of PUSH, and PC out of POP.
+        clock.cycles += (opcode & corrected) === 0xb500 ? cycles + 1 : cycles;
+        if (core.waiting) {
+          return false;
+        }
+      }
+    } finally {
+      this.instructions += count;
+    }
+    return false;
+  }
+
+  // The same with a count of each instruction, by half a word of ROM, flash and SRAM.
+  spanCounting(due, at, first) {
+    const { clock } = this;
+    while (clock.cycles < due && clock.cycles < clock.next) {
+      const before = clock.cycles;
+      const next = this.core.registers[PC] & ~1;
+      if (this.core.interruptsUpdated || this.marks[(next >>> 1) & 0xffff] !== 0) {
+        if (this.span(Math.min(due, before + 1), at, first)) {
+          return true;
+        }
+      } else {
+        this.span(before + 1, at, first);
+      }
+      first = false;
+      const pc = this.at;
+      let held = this.counts.get(pc);
+      if (held === undefined) {
+        this.counts.set(pc, (held = { executions: 0, cycles: 0, least: Infinity }));
+      }
+      const spent = clock.cycles - before;
+      held.executions++;
+      held.cycles += spent;
+      held.least = Math.min(held.least, spent);
+      if (this.core.waiting) {
+        return false;
+      }
+    }
+    return false;
+  }
+
+  interrupts() {
+    const { core } = this;
+    const before = core.entries;
+    core.checkForInterrupts();
+    if (core.entries !== before) {
+      this.quiet = 0;
+    }
+    this.clock.cycles += core.late;
+    core.late = 0;
+  }
+
+  ends(pc, at) {
+    const kind = this.marked.get(pc & ~1);
+    return kind !== undefined && at(kind, pc & ~1);
+  }
+
+  // The HardFault exception at the instruction that cannot be done; in a fault handler, lockup.
+  raise(what) {
+    const { core } = this;
+    const pc = core.faultAt >= 0 ? core.faultAt & ~1 : this.at & ~1;
+    core.faultAt = -1;
+    this.clock.cycles += 1;
+    if (core.IPSR === HARD_FAULT || core.IPSR === 2) {
+      core.registers[PC] = pc;
+      this.lockUp(`${what}, pc ${hex(pc)}`);
+      return;
+    }
+    core.registers[PC] = pc;
+    try {
+      core.exceptionEntry(HARD_FAULT);
+      this.quiet = 0;
+      this.clock.cycles += core.late;
+      core.late = 0;
+    } catch (thrown) {
+      if (!(thrown instanceof Fault)) {
+        throw thrown;
+      }
+      this.lockUp(`${what}, pc ${hex(pc)}, and then ${thrown.what}`);
+    }
+  }
+
+  lockUp(what) {
+    this.locked = what;
+    this.log(`lockup: ${what}`);
+  }
+}

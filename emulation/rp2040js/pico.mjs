@@ -1,0 +1,356 @@
+// Runs a Raspberry Pi Pico in rp2040js, from reset: README.md beside this.
+//
+//     node pico.mjs --package FOLDER --rom rom.bin --flash picotrain.uf2 --uart 0 --usb 0
+
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { createServer, Socket } from 'node:net';
+import { resolve } from 'node:path';
+import { parseArgs } from 'node:util';
+
+import { Bridge } from './bridge.mjs';
+import { Chip, FLASH_SIZE } from './chip.mjs';
+import { Clock } from './clock.mjs';
+import { Control } from './control.mjs';
+import { UsbHost } from './usb.mjs';
+
+const XIP = 0x10000000;
+const SRAM = 0x20000000;
+const SLICE = 400000; // cycles between two looks at the world outside, some 10 ms
+const PARENT_MS = 500;
+const BROKEN = 3; // exit statuses
+const MISUSED = 2;
+
+const log = (line) => process.stderr.write(`pico: ${line}\n`);
+
+// What the user gave, or the end with one line that says what is wrong with it.
+function given(get) {
+  try {
+    return get();
+  } catch (error) {
+    log(error.message.split('\n')[0]);
+    return process.exit(MISUSED);
+  }
+}
+
+const { values: options } = given(() =>
+  parseArgs({
+    options: {
+      package: { type: 'string' },
+      rom: { type: 'string' },
+      flash: { type: 'string' },
+      idle: { type: 'string' },
+      bootsel: { type: 'string' },
+      control: { type: 'string' },
+      uart: { type: 'string' },
+      usb: { type: 'string' },
+      'uart-overrun': { type: 'boolean', default: false },
+      uncorrected: { type: 'boolean', default: false },
+      count: { type: 'boolean', default: false },
+      unique: { type: 'string', default: 'e660000000000001' },
+      'save-flash': { type: 'string' },
+    },
+  }),
+);
+for (const name of ['package', 'rom', 'flash']) {
+  given(() => {
+    if (!options[name]) {
+      throw new Error(`--${name} is missing`);
+    }
+  });
+}
+
+// A flash image, raw or UF2, as 2 MiB of flash.
+function flashOf(path) {
+  const flash = new Uint8Array(FLASH_SIZE).fill(0xff);
+  const image = readFileSync(path);
+  const put = (bytes, offset) => {
+    if (offset < 0 || offset + bytes.length > flash.length) {
+      throw new Error(`${path}: bytes outside of the flash`);
+    }
+    flash.set(bytes, offset);
+  };
+  if (image.length >= 512 && image.readUInt32LE(0) === 0x0a324655) {
+    for (let at = 0; at + 512 <= image.length; at += 512) {
+      const size = image.readUInt32LE(at + 16);
+      put(image.subarray(at + 32, at + 32 + size), image.readUInt32LE(at + 12) - XIP);
+    }
+  } else {
+    put(image, 0);
+  }
+  return flash;
+}
+
+const { RP2040 } = given(() =>
+  createRequire(resolve(options.package, 'package.json'))('rp2040js'),
+);
+const rom = new Uint32Array(4096);
+given(() => new Uint8Array(rom.buffer).set(readFileSync(options.rom)));
+
+let planned = false;
+let free = options.control === undefined; // runs without being asked to
+let request = null; // what the control channel waits for
+let why = ''; // the last run ended at a mark
+let limit = 0; // of the slice, in cycles
+let leaving = true; // the next instruction is where the chip was stopped
+const listening = {};
+
+const uart = new Bridge(() => {
+  chip.uart.ring();
+  kick();
+});
+const usbBridge = new Bridge(() => {
+  usb.look();
+  kick();
+});
+const usb = new UsbHost(usbBridge, log);
+const chip = new Chip({
+  RP2040,
+  rom,
+  flash: given(() => flashOf(options.flash)),
+  unique: [...Buffer.from(options.unique, 'hex')],
+  wire: uart,
+  overrun: options['uart-overrun'],
+  corrected: !options.uncorrected,
+  newClock: () => new Clock(),
+  log,
+  onReset: () => {
+    uart.flush();
+    queueMicrotask(() => chip.uart.ring());
+  },
+  attachUsb: options.usb === undefined ? () => {} : (rp, clock) => usb.attach(rp, clock),
+});
+if (options.count) {
+  chip.counts = new Map();
+}
+if (options.idle) {
+  chip.mark(Number(options.idle), 'idle');
+}
+if (options.bootsel) {
+  chip.mark(Number(options.bootsel), 'bootsel');
+}
+
+// Whether the chip stops at a marked pc.
+function at(kind, pc) {
+  if (request?.stops.has(pc)) {
+    why = 'stop';
+    return true;
+  }
+  if (kind === 'bootsel') {
+    usb.detach();
+    why = 'bootsel';
+    return true;
+  }
+  if (kind !== 'idle') {
+    return false;
+  }
+  if (request && request.zero !== undefined && word(request.zero) === 0) {
+    why = 'zero';
+    return true;
+  }
+  chip.quiet++;
+  if (chip.quiet < 2) {
+    return false; // what an interrupt left is seen first
+  }
+  const { clock } = chip;
+  if (clock.awaiting) {
+    // Nothing changes until the next alarm, so time may jump there.
+    chip.quiet = 0;
+    clock.cycles = Math.max(clock.cycles, Math.min(clock.next, limit));
+    return false;
+  }
+  if (request) {
+    return false;
+  }
+  why = 'idle';
+  return true;
+}
+
+function slice() {
+  planned = false;
+  if (!free && !request) {
+    return;
+  }
+  why = '';
+  limit = chip.clock.cycles + SLICE;
+  if (request) {
+    limit = Math.min(limit, chip.clock.cycles + Math.max(0, request.until - chip.cycles));
+  }
+  const outcome = chip.run(limit, at, leaving);
+  leaving = outcome === 'mark';
+  uart.flush();
+  usbBridge.flush();
+  let sleeps = false;
+  if (outcome === 'fatal') {
+    if (free && !options.control) {
+      finish(BROKEN);
+    }
+    free = false;
+    settle('error', chip.fatal);
+  } else if (outcome === 'mark') {
+    sleeps = why === 'idle' || why === 'bootsel';
+    if (why === 'bootsel') {
+      chip.quiet = 0;
+    }
+    settle(why);
+  } else if (outcome === 'reset') {
+    if (!request?.resets) {
+      settle('reset');
+    }
+  } else if (outcome === 'locked' && !request?.resets) {
+    settle('locked', chip.locked);
+  } else if (request && chip.cycles >= request.until) {
+    settle('cycles');
+  }
+  if (!sleeps) {
+    kick();
+  }
+}
+
+function settle(reason, message) {
+  if (request) {
+    const { answer } = request;
+    request = null;
+    answer({ why: reason, ...(message ? { message } : {}), ...state() });
+  }
+}
+
+const state = () => ({ pc: chip.pc, cycles: chip.cycles, instructions: chip.instructions });
+
+function kick() {
+  if (!planned && (free || request)) {
+    planned = true;
+    setImmediate(slice);
+  }
+}
+
+// The control channel
+
+function memory(address, size) {
+  const at = address >>> 0;
+  const memories = [[SRAM, chip.sram], [XIP, chip.flash], [0, new Uint8Array(rom.buffer)]];
+  for (const [start, bytes] of memories) {
+    if (at >= start && at + size <= start + bytes.length) {
+      return bytes.subarray(at - start, at - start + size);
+    }
+  }
+  throw new Error(`no memory for ${size} bytes at 0x${at.toString(16)}`);
+}
+
+function word(address) {
+  const bytes = memory(address, 4);
+  return bytes[0] | (bytes[1] << 8) | (bytes[2] << 16) | (bytes[3] << 24);
+}
+
+const requests = {
+  read({ address, size }, _, answer) {
+    answer({}, Buffer.from(memory(address, size)));
+  },
+  write({ address }, bytes, answer) {
+    memory(address, bytes.length).set(bytes);
+    chip.quiet = 0;
+    answer({});
+    kick();
+  },
+  state(_, __, answer) {
+    const { core } = chip;
+    answer({
+      ...state(),
+      registers: [...core.registers],
+      xpsr: core.xPSR >>> 0,
+      clock: chip.clock.frequency,
+      locked: chip.locked,
+      fatal: chip.fatal,
+      usb: usb.state,
+    });
+  },
+  run({ zero, stops = [], cycles = Infinity, resets = false }, _, answer) {
+    if (request) {
+      throw new Error('it runs already');
+    }
+    for (const pc of stops) {
+      if (!chip.marked.has(pc)) {
+        chip.mark(pc, 'stop');
+      }
+    }
+    leaving = true;
+    request = { zero, stops: new Set(stops), until: chip.cycles + cycles, resets, answer };
+    kick();
+  },
+  interrupt(_, __, answer) {
+    settle('interrupted');
+    answer({});
+  },
+  go(_, __, answer) {
+    free = true;
+    answer({});
+    kick();
+  },
+  halt(_, __, answer) {
+    free = false;
+    answer(state());
+  },
+  reset({ kind = 'run' }, _, answer) {
+    if (!['run', 'power'].includes(kind)) {
+      throw new Error(`no reset of kind ${kind}`);
+    }
+    chip.reset(kind);
+    answer({});
+    kick();
+  },
+  counts(_, __, answer) {
+    const held = [...(chip.counts ?? new Map())];
+    const raw = new Float64Array(held.length * 4);
+    held.forEach(([pc, { executions, cycles, least }], row) => {
+      raw.set([pc, executions, cycles, least], 4 * row);
+    });
+    answer({}, Buffer.from(raw.buffer));
+  },
+  usb(what, _, answer) {
+    usb.ask(what, answer);
+    kick();
+  },
+};
+
+function serve(asked, bytes, answer) {
+  const handler = Object.hasOwn(requests, asked.do) ? requests[asked.do] : null;
+  if (!handler) {
+    throw new Error(`no request ${asked.do}`);
+  }
+  handler(asked, bytes, answer);
+}
+
+function finish(status) {
+  if (options['save-flash']) {
+    writeFileSync(options['save-flash'], chip.flash);
+  }
+  if (listening.control) {
+    rmSync(listening.control, { force: true });
+  }
+  process.exit(status);
+}
+
+process.on('SIGTERM', () => finish(0));
+process.on('SIGINT', () => finish(0));
+const parent = process.ppid;
+setInterval(() => process.ppid === parent || finish(0), PARENT_MS);
+
+if (options.uart !== undefined) {
+  listening.uart = await uart.listen(Number(options.uart));
+}
+if (options.usb !== undefined) {
+  listening.usb = await usbBridge.listen(Number(options.usb));
+}
+if (options.control !== undefined) {
+  if (/^\d+$/.test(options.control)) {
+    new Control(new Socket({ fd: Number(options.control) }), serve, () => finish(0));
+  } else {
+    const gone = () => {
+      request = null;
+    };
+    createServer((socket) => new Control(socket, serve, gone)).listen(options.control);
+    listening.control = options.control;
+  }
+}
+process.stdout.write(`${JSON.stringify(listening)}\n`);
+kick();

@@ -1,0 +1,438 @@
+"""The RP2040 firmware on an emulated Pico, from the boot ROM on: links, resets, cycles."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from time import monotonic, sleep
+
+import numpy as np
+import pytest
+import support
+from kernel_cases import KERNELS, Case, case
+from support import METHODS, begin, images, require
+
+from harness import backends, firmware, node_package
+from harness.bench import Bench, Layout
+from harness.elf import Elf, open_elf
+from harness.errors import (
+    CrashFailure,
+    FlashFailure,
+    LinkFailure,
+    TimeoutFailure,
+    UserError,
+)
+from harness.golden_device import GoldenDevice
+from harness.mailbox import MailboxDevice
+from harness.targets.rp2040js import Rp2040js, Rp2040jsTarget, flash_image
+from harness.targets.serial import SerialTarget, build_id
+
+UDF, BRANCH_TO_ITSELF = bytes.fromhex("07de"), bytes.fromhex("fee7")
+NOP_AND_BACK = bytes.fromhex("c046fde7")
+CDC_INTERFACE, RESET_INTERFACE = 0, 2
+CLASS_OUT = 0x21
+SET_LINE_CODING, SET_CONTROL_LINE_STATE = 0x20, 0x22
+
+pytestmark = pytest.mark.skipif(not shutil.which("node"), reason="node is missing (apt: nodejs)")
+
+
+@pytest.fixture(scope="session")
+def package() -> Path:
+    try:
+        return node_package.install()
+    except UserError as reason:
+        pytest.skip(str(reason))
+
+
+@pytest.fixture(scope="session")
+def elf() -> Path:
+    require(firmware.RP2040_ROM)
+    return require(firmware.RP2040)
+
+
+@pytest.fixture(scope="session")
+def symbols(elf: Path) -> Elf:
+    return open_elf(elf)
+
+
+@pytest.fixture
+def machine(elf: Path, package: Path) -> Iterator[Rp2040js]:
+    """A Pico that runs, with both ports."""
+    with Rp2040js(elf, firmware.RP2040_ROM, package) as machine:
+        machine.go()
+        yield machine
+
+
+@pytest.fixture
+def open_port(elf: Path) -> Iterator[Callable[[str], SerialTarget]]:
+    opened: list[SerialTarget] = []
+
+    def open_(url: str) -> SerialTarget:
+        opened.append(SerialTarget(elf, url))
+        opened[-1].connect()
+        return opened[-1]
+
+    yield open_
+    for target in opened:
+        target.close()
+
+
+@pytest.fixture
+def target(elf: Path, package: Path) -> Iterator[Rp2040jsTarget]:
+    target = Rp2040jsTarget(elf, firmware.RP2040_ROM, package)
+    target.connect()
+    yield target
+    target.close()
+
+
+# Boot
+
+
+@pytest.mark.parametrize("port", ["uart_url", "usb_url"])
+def test_boots_and_answers(
+    machine: Rp2040js, open_port: Callable[[str], SerialTarget], elf: Path, port: str
+) -> None:
+    target = open_port(getattr(machine, port))
+    hello = target.hello()
+    assert hello.build == build_id(elf)[:8]
+    assert hello.clock_hz == machine.state()["clock"] == 125_000_000
+    assert hello.reset == "power"
+    assert hello.chip.hex() == "e660000000000001"
+    assert 10_000 < hello.boot_cycles < 1_000_000
+    data = bytes(range(256)) * 4
+    assert target.echo(data) == data
+    assert MailboxDevice(target).command("INFO")["status"] == 2
+    assert machine.messages() == machine.state()["usb"]["complaints"] == []
+
+
+def test_both_ports_at_once(machine: Rp2040js, open_port: Callable[[str], SerialTarget]) -> None:
+    ports = [open_port(machine.uart_url), open_port(machine.usb_url)]
+    for number in range(20):
+        for port in ports:
+            data = bytes([number]) * (40 * number)
+            assert port.echo(data) == data
+
+
+def test_a_damaged_second_stage_stays_in_the_boot_rom(elf: Path, package: Path) -> None:
+    image = bytearray(flash_image(elf))
+    image[17] ^= 1
+    target = Rp2040jsTarget(elf, firmware.RP2040_ROM, package)
+    target.machine = Rp2040js(
+        elf, firmware.RP2040_ROM, package, image=bytes(image), uart=False, usb=False
+    )
+    with pytest.raises(FlashFailure, match="CRC"):
+        target.connect()
+    target.close()
+
+
+# The same numbers
+
+
+@pytest.mark.parametrize("name", ["priot-s-weight", "niti-dynamic"])
+def test_trains_as_golden_does(target: Rp2040jsTarget, reference: GoldenDevice, name: str) -> None:
+    network = support.shipped("tinycnn")
+    device = MailboxDevice(target)
+    comparison = begin(device, reference, network, METHODS[name])
+    pixels, labels = images(network, 4, seed=6)
+    for step in range(2):
+        comparison.traced_step(step, pixels[step], int(labels[step]))
+    comparison.batch(2, pixels, labels, train=True)
+    assert comparison.report.steps == 2
+
+
+@pytest.mark.parametrize("port", ["uart_url", "usb_url"])
+def test_trains_as_golden_does_over_a_link(
+    machine: Rp2040js,
+    open_port: Callable[[str], SerialTarget],
+    reference: GoldenDevice,
+    port: str,
+) -> None:
+    network = support.random_network(3)
+    device = MailboxDevice(open_port(getattr(machine, port)))
+    comparison = begin(device, reference, network, METHODS["priot"])
+    pixels, labels = images(network, 4, seed=6)
+    if port == "usb_url":  # a trace is long, and the UART slow
+        comparison.traced_step(1, pixels[0], int(labels[0]))
+    comparison.batch(2, pixels, labels, train=True)
+
+
+# The same cycles
+
+
+def busiest(kernel: str) -> Case:
+    """Of some cases the one with the most operands that are not zero."""
+    found = (case(kernel, number) for number in range(40))
+    return max(
+        found,
+        key=lambda one: sum(int(np.count_nonzero(values)) for values in one.job.inputs.values()),
+    )
+
+
+@pytest.fixture(scope="module")
+def on_qemu() -> Iterator[Bench]:
+    problem = backends.problem("qemu")
+    if problem:
+        pytest.skip(problem)
+    device = backends.open_device("qemu")
+    assert isinstance(device, MailboxDevice)
+    yield Bench(device)
+    device.close()
+
+
+@pytest.fixture(scope="module")
+def counting(elf: Path, package: Path) -> Iterator[MailboxDevice]:
+    target = Rp2040jsTarget(elf, firmware.RP2040_ROM, package, counting=True)
+    target.connect()
+    device = MailboxDevice(target)
+    yield device
+    device.close()
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_the_chip_counts_the_cycles_of_the_model(
+    on_qemu: Bench, counting: MailboxDevice, kernel: str
+) -> None:
+    """By its own SysTick, and by the emulator's counters: the plugin's on QEMU."""
+    wanted = busiest(kernel)
+    bench = Bench(counting)
+    assert bench.run(wanted.job).answer == wanted.answer
+    spent = []
+    for dry in (0, 1):
+        bench._prepare(wanted.job, Layout())
+        spent.append(int(counting.command("BENCH", [dry])["cycles"]))
+    model = on_qemu.cycles(wanted.job)
+    assert model > 200
+    assert spent[0] - spent[1] == model
+    assert bench.cycles(wanted.job) == model
+
+
+# Failures
+
+
+def test_a_fault_is_told_with_its_place(target: Rp2040jsTarget, symbols: Elf) -> None:
+    place = symbols.symbol("pt_app_serve")
+    target.write(place, UDF)
+    with pytest.raises(CrashFailure, match=r"pt_app_serve\+0x0") as caught:
+        target.run(10.0)
+    assert caught.value.registers["pc"] == place
+    assert symbols.function_at(caught.value.registers["lr"]) == "pt_board_run"
+    # Its start-up code has copied the program anew.
+    assert MailboxDevice(target).command("INFO")["status"] == 2
+
+
+def test_a_program_that_hangs_is_reset_by_its_watchdog(
+    target: Rp2040jsTarget, symbols: Elf
+) -> None:
+    before = target.machine.state()["cycles"]
+    target.write(symbols.symbol("pt_app_serve"), BRANCH_TO_ITSELF)
+    with pytest.raises(TimeoutFailure, match="watchdog"):
+        target.run(30.0)
+    seconds = (target.machine.state()["cycles"] - before) / 125e6
+    assert 8.3 < seconds < 8.5
+    assert MailboxDevice(target).command("INFO")["status"] == 2
+
+
+def test_a_timeout_says_where(target: Rp2040jsTarget, symbols: Elf) -> None:
+    target.write(symbols.symbol("pt_app_serve"), NOP_AND_BACK)
+    with pytest.raises(TimeoutFailure, match=r"still in pt_app_serve\+0x[02] after 0.2 s"):
+        target.run(0.2)
+    with pytest.raises(LinkFailure, match="connect again"):
+        target.run(0.2)
+
+
+def test_a_halt_is_told(target: Rp2040jsTarget, symbols: Elf) -> None:
+    # LDR R0, [PC]; BX R0
+    halt = (symbols.symbol("pt_board_halt") | 1).to_bytes(4, "little")
+    place = symbols.symbol("pt_app_serve")
+    target.write(place, bytes.fromhex("00480047") + (halt if place % 4 == 0 else b"\0\0" + halt))
+    with pytest.raises(CrashFailure, match="halted in pt_board_halt"):
+        target.run(10.0)
+
+
+def test_a_stack_that_overflows_ends_with_the_watchdog(
+    target: Rp2040jsTarget, symbols: Elf
+) -> None:
+    # PUSH {R0}; B to it
+    target.write(symbols.symbol("pt_app_serve"), bytes.fromhex("01b4fde7"))
+    with pytest.raises(CrashFailure, match="locked up"):
+        target.run(10.0)
+
+
+# Resets, by every way in
+
+
+@pytest.mark.parametrize("port", ["uart_url", "usb_url"])
+def test_restarts(machine: Rp2040js, open_port: Callable[[str], SerialTarget], port: str) -> None:
+    target = open_port(getattr(machine, port))
+    reasons = {"program": "request", "hang": "watchdog", "fault": "fault"}
+    for how, reason in reasons.items():
+        hello = target.restart(how)
+        assert hello is not None
+        assert hello.reset == reason
+    machine.reset("run")
+    sleep(0.1)
+    target.close()
+    assert open_port(getattr(machine, port)).hello().reset == "power"
+
+
+@pytest.mark.parametrize("port", ["uart_url", "usb_url"])
+def test_flash_outlives_a_reset(
+    machine: Rp2040js, open_port: Callable[[str], SerialTarget], port: str
+) -> None:
+    target = open_port(getattr(machine, port))
+    device = MailboxDevice(target)
+    device.command("RESET")
+    address, size = device.window("FLASH")
+    assert size == 1 << 20
+    data = np.random.default_rng(1).bytes(5000)
+    target.write(address, data)
+    target.restart("program")
+    device = MailboxDevice(target)
+    device.command("RESET")
+    assert target.read(address, len(data)) == data
+    assert machine.read(address, len(data)) == data
+
+
+def await_state(machine: Rp2040js, what: Callable[[dict[str, object]], bool]) -> None:
+    deadline = monotonic() + 10.0
+    while not what(machine.state()):
+        assert monotonic() < deadline, machine.state()
+        sleep(0.01)
+
+
+def await_usb(machine: Rp2040js, times: int = 1) -> None:
+    await_state(machine, lambda state: state["usb"]["enumerations"] == times)  # type: ignore[index]
+
+
+def in_bootsel(machine: Rp2040js) -> None:
+    place = open_elf(firmware.RP2040_ROM.with_suffix(".elf")).symbol("rom_bootsel")
+    await_state(machine, lambda state: state["pc"] == place)
+    await_state(machine, lambda state: state["usb"]["stage"] == "detached")  # type: ignore[index]
+
+
+@pytest.mark.parametrize("port", ["uart_url", "usb_url"])
+def test_goes_to_bootsel_by_command(
+    machine: Rp2040js, open_port: Callable[[str], SerialTarget], port: str
+) -> None:
+    assert open_port(getattr(machine, port)).restart("bootsel") is None
+    in_bootsel(machine)
+
+
+def test_goes_to_bootsel_by_a_touch_at_1200_baud(machine: Rp2040js) -> None:
+    await_usb(machine)
+    for baud in (115200, 1200):
+        coding = baud.to_bytes(4, "little") + bytes([0, 0, 8])
+        done = machine.usb_request(CLASS_OUT, SET_LINE_CODING, index=CDC_INTERFACE, data=coding)
+        assert done.status == "ack"
+        machine.usb_request(CLASS_OUT, SET_CONTROL_LINE_STATE, 1, CDC_INTERFACE)
+        machine.usb_request(CLASS_OUT, SET_CONTROL_LINE_STATE, 0, CDC_INTERFACE)
+    in_bootsel(machine)
+
+
+@pytest.mark.parametrize(("request_", "reaches"), [(1, "bootsel"), (2, "program")])
+def test_picotool_resets_it(
+    machine: Rp2040js, open_port: Callable[[str], SerialTarget], request_: int, reaches: str
+) -> None:
+    await_usb(machine)
+    machine.usb_request(CLASS_OUT, request_, index=RESET_INTERFACE)
+    if reaches == "bootsel":
+        in_bootsel(machine)
+    else:
+        await_usb(machine, times=2)
+        assert open_port(machine.usb_url).hello().reset == "request"
+
+
+# USB
+
+
+def test_usb_says_what_it_is(machine: Rp2040js) -> None:
+    await_usb(machine)
+    usb = machine.state()["usb"]
+    assert usb["descriptors"]["strings"]["serial"] == "E660000000000001"
+    assert usb["descriptors"]["device"][8:12] == [0x8A, 0x2E, 0x0A, 0x00]
+    assert machine.usb_request(0x80, 0x77).status == "stall"
+    status = machine.usb_request(0x80, 0, length=2)
+    assert (status.status, status.data) == ("ack", b"\0\0")
+    assert machine.state()["usb"]["complaints"] == []
+
+
+def test_usb_pulled_out_in_the_middle(
+    machine: Rp2040js, open_port: Callable[[str], SerialTarget]
+) -> None:
+    target = open_port(machine.usb_url)
+    assert target.echo(b"before") == b"before"
+    machine.plug(False)
+    with pytest.raises(LinkFailure):
+        target._link().echo(b"into the void")
+    # The UART does not mind.
+    assert open_port(machine.uart_url).echo(b"meanwhile") == b"meanwhile"
+    machine.plug(True)
+    target.close()
+    await_usb(machine, times=2)
+    assert open_port(machine.usb_url).echo(b"after") == b"after"
+    assert machine.state()["usb"]["complaints"] == []
+
+
+def test_clients_come_and_go(machine: Rp2040js, elf: Path) -> None:
+    for number in range(5):
+        target = SerialTarget(elf, machine.usb_url if number % 2 else machine.uart_url)
+        target.connect()
+        assert target.echo(bytes([number]) * 1000) == bytes([number]) * 1000
+        target.close()
+
+
+# The process
+
+
+def cpu_seconds(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def test_an_idle_chip_takes_no_time_of_ours(
+    machine: Rp2040js, open_port: Callable[[str], SerialTarget]
+) -> None:
+    port = open_port(machine.usb_url)
+    assert machine._process is not None
+    before = cpu_seconds(machine._process.pid)
+    sleep(1.0)
+    assert cpu_seconds(machine._process.pid) - before < 0.2
+    assert port.echo(b"awake") == b"awake"
+
+
+def test_sigterm_ends_it(machine: Rp2040js) -> None:
+    assert machine._process is not None
+    machine._process.send_signal(signal.SIGTERM)
+    assert machine._process.wait(10) == 0
+
+
+def test_it_ends_with_its_parent(elf: Path, package: Path) -> None:
+    """Even one that is killed, and without a control channel."""
+    script = f"""
+import subprocess, sys, time
+runner = subprocess.Popen(["node", {str(node_package.SOURCE / "pico.mjs")!r},
+    "--package", {str(package)!r}, "--rom", {str(firmware.RP2040_ROM)!r},
+    "--flash", {str(firmware.RP2040.with_suffix(".bin"))!r}, "--uart", "0"],
+    stdout=subprocess.PIPE)
+runner.stdout.readline()
+print(runner.pid, flush=True)
+time.sleep(60)
+"""
+    parent = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE)
+    assert parent.stdout is not None
+    with parent.stdout:
+        pid = int(parent.stdout.readline())
+    parent.kill()
+    parent.wait()
+    deadline = monotonic() + 10
+    while Path(f"/proc/{pid}/stat").exists():
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        if state == "Z":
+            break
+        assert monotonic() < deadline
+        sleep(0.05)
