@@ -9,7 +9,7 @@ from pathlib import Path
 
 from golden import Method, Network, plan
 from harness import firmware, methods, plans
-from harness.backends import open_device
+from harness.backends import open_device, problem
 from harness.blob import blob_size
 from harness.cli.material import random_material
 from harness.cli.options import Verbs, add_plan, add_verb, finish, seed
@@ -41,12 +41,12 @@ class Board:
     """A board's image, and the target that runs it to read its plan and its painted stack."""
 
     elf: Path
-    target: str | None
+    target: str
 
 
 BOARDS = {
     "microbit": Board(firmware.MICROBIT, "qemu"),
-    "rp2040": Board(firmware.RP2040, None),
+    "rp2040": Board(firmware.RP2040, "rp2040js"),
 }
 
 
@@ -55,7 +55,7 @@ def add_parser(verbs: Verbs) -> None:
         verbs,
         "memory",
         "Flash and RAM by section and symbol, the arena over time, the stack's worst case.",
-        "picotrain memory --method priot --budget tests/baselines/memory.json",
+        "picotrain memory --board rp2040 --budget tests/baselines/memory-rp2040.json",
     )
     parser.add_argument(
         "--board", choices=BOARDS, default="microbit", help="whose image (%(default)s)"
@@ -79,7 +79,8 @@ def run(options: argparse.Namespace) -> int:
     lean = options.plan == "lean"
     planned = plan(network, method, blob_in_arena(network, image.symbols, options.plan))
     timeline, painted = timeline_of_plan(planned, network, method), None
-    if board.target is not None:
+    missing = problem(board.target)
+    if not missing:
         timeline, painted = _on_device(board.target, network, method, split, lean)
     uses = arena_uses(image.symbols, network)
     in_flash = blob_size(network, image.symbols) if lean else 0
@@ -90,8 +91,8 @@ def run(options: argparse.Namespace) -> int:
         print(f"in flash, not in the arena: model {in_flash:,} bytes")
     print(f"\narena of {options.board}, by method with default options\n" + render_arenas(uses))
     print("\nstack\n" + render_stack(stack, painted))
-    if board.target is None:
-        print(f"painted high-water mark: none, for no emulator runs {options.board} here")
+    if missing:
+        print(f"painted high-water mark: not taken, for want of target {board.target}: {missing}")
     finish(
         options,
         {

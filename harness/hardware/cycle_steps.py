@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 
 from harness.backends import open_device, problem
-from harness.bench import Bench, Job, Layout
+from harness.bench import Bench, Job
 from harness.bench_cases import Measurement
 from harness.hardware.rig import DeviceRig
 from harness.hardware.suite import CheckFailed, Finding, NotPossible, Say
@@ -54,16 +54,6 @@ class Row:
         return abs(self.deviation) <= max(LIMIT_CYCLES, LIMIT_SHARE * self.model)
 
 
-class ClockedBench(Bench):
-    """Counts with the device's own clock, as the mailbox tells it."""
-
-    def clocked(self, job: Job) -> int:
-        """Cycles of the kernel and the calls to it, as `Bench.cycles` counts them."""
-        self._prepare(job, Layout())
-        spent = [int(self._device.command("BENCH", [dry])["cycles"]) for dry in (0, 1)]
-        return spent[0] - spent[1]
-
-
 def choose_cases(measurements: Iterable[Measurement]) -> list[Case]:
     """Of each kernel the smallest and the largest job."""
     by_kernel: dict[str, list[Measurement]] = {}
@@ -89,9 +79,9 @@ def cycles(rig: DeviceRig, cases: Iterable[Case], exact: bool, say: Say) -> Find
     assert isinstance(modelled, MailboxDevice)
     rows = []
     try:
-        model, device = Bench(modelled), ClockedBench(rig.device())
+        model, device = Bench(modelled), Bench(rig.device())
         for case in cases:
-            runs = tuple(device.clocked(case.job) for _ in range(1 if exact else REPEATS))
+            runs = tuple(device.cycles(case.job) for _ in range(1 if exact else REPEATS))
             row = Row(case.kernel, case.what, model.cycles(case.job), runs)
             say(
                 f"  {row.kernel.lower():20} {row.what:38} model {row.model:>9,} "

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
-from golden import Method, Network, Plan, operations
+from golden import Method, MethodName, Network, Plan, operations, plan
+from harness import methods, plans
+from harness.blob import blob_size
 from harness.elf import Elf
 
 
@@ -50,6 +52,41 @@ class Timeline:
     def total(self) -> int:
         """The least arena that does this step, with io for one image."""
         return self.blob + self.scores + self.transient + self.io_minimum
+
+
+@dataclass(frozen=True)
+class ArenaUse:
+    """The least arena of a method on a plan (fast or lean), and what is left of the image's; below
+    0 it does not fit.
+    """
+
+    method: str
+    plan: str
+    least: int
+    left: int
+
+
+def default_method(name: MethodName) -> Method:
+    """A method with default options."""
+    defaults = methods.DEFAULTS[name]
+    return Method(name, defaults.mu[0], defaults.theta)
+
+
+def arena_uses(elf: Elf, network: Network) -> tuple[ArenaUse, ...]:
+    """Every method with default options, on each plan that allows it."""
+    room = elf.symbol("pt_arena_end") - elf.symbol("pt_arena_start")
+    uses = []
+    for method in map(default_method, get_args(MethodName)):
+        for name in plans.NAMES:
+            if plans.allows(name, method):
+                least = plan(network, method, blob_in_arena(network, elf, name)).total
+                uses.append(ArenaUse(method.name, name, least, room - least))
+    return tuple(uses)
+
+
+def blob_in_arena(network: Network, elf: Elf, plan_name: str) -> int:
+    """Bytes of the network's blob that lie in the arena: none of them with plan lean."""
+    return 0 if plan_name == "lean" else blob_size(network, elf)
 
 
 def timeline_of_plan(planned: Plan, network: Network, method: Method) -> Timeline:

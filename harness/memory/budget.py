@@ -7,10 +7,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import get_args
 
-from golden import Method, MethodName, Network, plan
-from harness import firmware, methods, models
+from golden import MethodName, Network, plan
+from harness import firmware, models
 from harness.blob import blob_size
 from harness.errors import UserError
+from harness.memory.arena import default_method
 from harness.memory.image import Image
 from harness.memory.stack import worst_stack
 
@@ -31,7 +32,8 @@ class Budget:
     """Ceilings, or what there is now, in bytes.
 
     `code` is what start-up copies to SRAM without the alignment after it, which would hide growth
-    of up to 1 KiB; `static` is .bss; `stack` the static worst case, exception included.
+    of up to 1 KiB; `static` is .bss and what outlives a reset; `stack` the static worst case,
+    interrupt and exception included.
     """
 
     code: int
@@ -56,12 +58,11 @@ def present(image: Image, network: Network | None = None) -> Budget:
     sections = {section.name: section.bytes for section in image.sections().sections}
     planned = {}
     for name in get_args(MethodName):
-        defaults = methods.DEFAULTS[name]
-        method = Method(name, defaults.mu[0], defaults.theta)
-        one = plan(network, method, blob_size(network, image.symbols))
+        one = plan(network, default_method(name), blob_size(network, image.symbols))
         planned[name] = MethodBudget(one.transient, one.scores, one.total)
     code = sections[".text"] + sections.get(".data", 0)
-    return Budget(code, sections[".bss"], worst_stack(image).total, planned)
+    static = sections[".bss"] + sections.get(".kept", 0)
+    return Budget(code, static, worst_stack(image).total, planned)
 
 
 def check_budget(budget: Budget, now: Budget) -> list[str]:

@@ -21,9 +21,13 @@ from harness.errors import BuildFailure
 SRAM = 0x20000000
 _DECLARED = "__stack_"
 _STUBS = "linker stubs"
+_STACK = ".stack"
 _MAP_HEAD = "Linker script and memory map"
-_OBJECT = re.compile(r".*/(cortex-m0plus[^/]*)/(.+)")
-"""Our objects in the linker map: the folder of a set of kernels, and the path in it."""
+_OBJECT = re.compile(
+    r"(?:.*/)?(cortex-m0plus[^/]*|rp2040(?:-\d+mhz)?(?:-\d+baud)?)/((?:app|boards|kernels|nn)/.+)"
+)
+"""Our objects in the linker map: the folder of a set of kernels or of a board that depends on its
+clock, and the path in it, which is that of the source."""
 
 PartKind = Literal["function", "object", "constants", "padding", "fill"]
 
@@ -58,7 +62,9 @@ class Section:
 
 @dataclass(frozen=True)
 class Span:
-    """A stretch of one memory: a section, what lies between two of them, the arena, the stack."""
+    """A stretch of one memory: a section, what lies between two of them, the arena, the stack;
+    in flash also what is free behind the image, and the window for a model.
+    """
 
     name: str
     address: int
@@ -104,7 +110,8 @@ class _Input:
 class Image:
     """A linked Cortex-M0+ image with its map and its objects' .su files, which lie beside them.
 
-    `objects` is by default the folder beside the image's own that the map names.
+    `objects` is the folder of all objects; by default they are in the folders beside the image's
+    own that the map names.
     """
 
     def __init__(
@@ -120,13 +127,20 @@ class Image:
                 f"{elf}: no firmware image ({error}); run `make firmware`"
             ) from error
         if self._elf["e_machine"] != "EM_ARM":
-            raise BuildFailure(f"{elf}: not for Arm; use the image of the microbit build")
+            raise BuildFailure(f"{elf}: not for Arm; use the image of a board")
         self.symbols = open_elf(elf)
 
     @cached_property
     def _allocated(self) -> list[Any]:
-        """Sections that take memory, by address. ALLOC is flag 2."""
-        kept = [s for s in self._elf.iter_sections() if s["sh_flags"] & 2 and s["sh_size"]]
+        """Sections that take memory, by address, but for a section that only reserves the stack.
+
+        ALLOC is flag 2.
+        """
+        kept = [
+            s
+            for s in self._elf.iter_sections()
+            if s["sh_flags"] & 2 and s["sh_size"] and s.name != _STACK
+        ]
         return sorted(kept, key=lambda section: int(section["sh_addr"]))
 
     def _load_address(self, section: Any) -> int:
@@ -148,14 +162,23 @@ class Image:
         return text.split(_MAP_HEAD, 1)[1]
 
     @cached_property
-    def objects(self) -> Path:
-        """The folder of the objects, as the parts name them."""
-        if self._folder is not None:
-            return self._folder
-        found = _OBJECT.search(self._map_text)
-        if found is None:
+    def _folders(self) -> dict[str, str]:
+        """Object -> its folder beside the image's own."""
+        found = {match[2]: match[1] for match in _OBJECT.finditer(self._map_text)}
+        if not found:
             raise BuildFailure(f"{self._map}: names no object of ours; run `make firmware`")
-        return self.path.parent.parent / found[1]
+        return found
+
+    def object_file(self, name: str) -> Path:
+        """Where an object lies, by its name in the parts; for foreign ones no file that exists."""
+        if self._folder is not None:
+            return self._folder / name
+        return self.path.parent.parent / self._folders.get(name, "") / name
+
+    def object_of(self, address: int) -> str:
+        """The name of the object that gave what lies at an address, or "?"."""
+        held = self._input_at(address)
+        return held.object if held else "?"
 
     @cached_property
     def inputs(self) -> list[_Input]:
@@ -218,11 +241,18 @@ class Image:
         running = [Span(s.name, s.address, s.ram) for s in sections if s.ram]
         running += [Span("arena", arena, arena_end - arena)]
         running += [Span("stack", stack, stack_end - stack)]
-        loaded = [Span(s.name, s.load_address, s.flash) for s in sections if s.flash]
-        ram, flash = _spans(running, SRAM), _spans(loaded, 0)
-        if sum(span.bytes for span in ram) != stack_end - SRAM:
+        ram = _spans(running, SRAM)
+        if sum(span.bytes for span in ram) != max(arena_end, stack_end) - SRAM:
             raise BuildFailure(f"{self.path}: what lies in RAM does not add up to it")
-        return Sections(tuple(sections), tuple(parts), ram, flash)
+        loaded = [Span(s.name, s.load_address, s.flash) for s in sections if s.flash]
+        return Sections(tuple(sections), tuple(parts), ram, self._flash(loaded))
+
+    def _flash(self, loaded: list[Span]) -> tuple[Span, ...]:
+        """All of the flash, which starts with the image and ends with the window for a model."""
+        window, window_end = (self.symbols.symbol(f"pt_flash_{end}") for end in ("start", "end"))
+        end = max(span.address + span.bytes for span in loaded)
+        rest = [Span("free", end, window - end), Span("model", window, window_end - window)]
+        return _spans(loaded + rest, min(span.address for span in loaded))
 
     def _tile(self, section: str, start: int, size: int) -> list[Part]:
         """The section's parts by address, without overlap; raises BuildFailure on overlap."""
@@ -234,9 +264,8 @@ class Image:
             if address < at:
                 raise BuildFailure(f"{self.path}: {name} overlaps what lies before it")
             parts.extend(self._gap(section, at, address))
-            held = self._input_at(address)
             kind: PartKind = "function" if function else "object"
-            parts.append(Part(name, held.object if held else "?", section, kind, address, length))
+            parts.append(Part(name, self.object_of(address), section, kind, address, length))
             at = address + length
         return [*parts, *self._gap(section, at, start + size)]
 
@@ -259,6 +288,11 @@ class Image:
         return parts
 
     # Stack
+
+    @property
+    def entry(self) -> int:
+        """The address of the program's first function."""
+        return int(self._elf["e_entry"]) & ~1
 
     def word(self, address: int, size: int = 4) -> int | None:
         """The constant of `size` bytes at an address; None where the image has none."""
@@ -305,13 +339,11 @@ class Image:
         frames = {}
         by_object: dict[str, dict[str, int]] = {}
         for address, (name, _) in self.functions.items():
-            held = self._input_at(address)
-            if held is None:
-                continue
-            if held.object not in by_object:
-                by_object[held.object] = self._su(held.object)
+            held = self.object_of(address)
+            if held not in by_object:
+                by_object[held] = self._su(held)
             # The compiler numbers the clones of a function, but not in .su: forward.isra.0.
-            size = by_object[held.object].get(re.sub(r"\.\d+$", "", name))
+            size = by_object[held].get(re.sub(r"\.\d+$", "", name))
             if size is not None:
                 frames[address] = size
         return frames
@@ -332,11 +364,11 @@ class Image:
 
     def is_foreign(self, function: int) -> bool:
         """Whether a function is of libgcc or the linker's (a veneer), which tell no stack."""
-        held = self._input_at(function)
-        return held is not None and (held.object.endswith(")") or held.object == _STUBS)
+        held = self.object_of(function)
+        return held.endswith(")") or held == _STUBS
 
     def _su(self, name: str) -> dict[str, int]:
-        file = (self.objects / name).with_suffix(".su")
+        file = self.object_file(name).with_suffix(".su")
         if not file.is_file():  # libgcc, the linker, or assembler
             return {}
         frames = {}

@@ -12,6 +12,29 @@ from harness.memory.image import Image
 EXCEPTION_FRAME = 36
 """Eight words, and one more where the stack was not aligned to 8 bytes."""
 
+ROM_STACK = 256
+"""Assumed of every function of the RP2040's boot ROM, which tells no stack: its published source,
+compiled for size by GCC 12.2, takes 128 bytes at most (flash_range_erase and what it calls)."""
+
+ROM_NAME = "(boot ROM, assumed)"
+
+_ROM_CALLERS = {
+    "boards/rp2040/board.o": {"pt_board_restart"},
+    "boards/rp2040/flash.o": {
+        *("pt_board_flash_write", "pt_flash_number"),
+        *("flash_attach", "flash_detach"),  # where GCC does not inline them
+    },
+    "boards/rp2040/rom.o": {"pt_rom_function"},
+}
+"""Object -> functions whose calls without a known target go to the boot ROM, or to the copy of the
+second stage, which takes less. Nothing else may call what the image does not hold."""
+
+_ROM = -1
+"""Stands for the address of the function in the boot ROM."""
+
+_FIRST_INTERRUPT = 11
+"""The number of SVCall: from it on, exceptions have one priority, and none preempts another."""
+
 _SP, _LR, _PC, _SLOT = 13, 14, 15, 16
 _ARGUMENTS = range(4)
 _CLOBBERED = {0, 1, 2, 3, 12, _LR}
@@ -43,7 +66,8 @@ class PassedCall:
 @dataclass(frozen=True)
 class Frame:
     """What a function takes: by the compiler's .su, by its assembler's symbol __stack_NAME, and by
-    its machine code. libgcc and the linker's veneers have the last alone.
+    its machine code. libgcc and the linker's veneers have the last alone; of the boot ROM the
+    second is an assumption.
     """
 
     name: str
@@ -69,10 +93,11 @@ class Step:
 class StackReport:
     """The deepest the stack can get.
 
-    `path` leads from the reset handler down and adds up to `worst`; `exception` is the exception's
-    frame and its handler's path, which comes on top (`total`) only where the program crashed: it
-    enables no interrupt. `unresolved` names indirect calls without a known target; unless it is
-    empty, `worst` is no bound.
+    `path` leads from the program's entry down and adds up to `worst`. On top of it come, into
+    `total`, at most one interrupt, whose frame and handler's path are `interrupt` (they have one
+    priority; 0 if the program has no handler), and the fault that ends the program, `exception`:
+    the NMI has no source. `unresolved` names indirect calls without a known target; unless it is
+    empty, `worst` is no bound. `assumed` names those that go to the boot ROM, for ROM_STACK bytes.
     """
 
     path: tuple[Step, ...]
@@ -83,6 +108,9 @@ class StackReport:
     reserved: int
     frames: tuple[Frame, ...]
     unresolved: tuple[str, ...]
+    interrupt_path: tuple[Step, ...] = ()
+    interrupt: int = 0
+    assumed: tuple[str, ...] = ()
 
 
 _Value = tuple[Literal["constant", "table", "stack", "argument"], frozenset[int]]
@@ -118,7 +146,8 @@ class Decoder:
         self._end = start + size
         self.calls: list[Call] = []
         self.passed: list[PassedCall] = []
-        self.unresolved: list[str] = []
+        self.unresolved: list[tuple[int, int]] = []
+        """Calls without a known target: where, and the bytes pushed there."""
         self.deepest = 0
         self._states: dict[int, _State] = {}
         self._run()
@@ -170,7 +199,7 @@ class Decoder:
                 continue
             callee = None if target is None else self._image.function_at(target)
             if callee is None:
-                self.unresolved.append(self.place(address))
+                self.unresolved.append((address, state.depth))
             else:
                 known = {n: state.registers[n] for n in _ARGUMENTS if n in state.registers}
                 self.calls.append(Call(address, callee, state.depth, known))
@@ -245,8 +274,12 @@ class Decoder:
                 if base is not None and base[0] == "constant" and len(base[1]) == 1
             ]
             _set(registers, low, ("table", known[0][1]) if len(known) == 1 else None)
-        elif code >> 6 == 0 and code >> 3 & 7 in registers:  # MOVS rd, rm
-            registers[low] = registers[code >> 3 & 7]
+        elif top == 0:  # LSLS rd, rm, #n; by 0 bits it is MOVS
+            held, by = registers.get(code >> 3 & 7), code >> 6
+            if held is not None and by:
+                shifted = frozenset(number << by & 0xFFFFFFFF for number in held[1])
+                held = ("constant", shifted) if held[0] == "constant" else None
+            _set(registers, low, held)
         else:
             for register in _written(code):
                 registers.pop(register, None)
@@ -377,6 +410,7 @@ def worst_stack(image: Image) -> StackReport:
     """
     decoded = {address: Decoder(image, address) for address in image.functions}
     _resolve_passed(image, decoded)
+    assumed = _into_rom(image, decoded)
     compiler, declared = image.compiler_frames, image.declared_frames
     frames = {
         address: Frame(one.name, compiler.get(address), declared.get(address), one.deepest)
@@ -389,29 +423,51 @@ def worst_stack(image: Image) -> StackReport:
                 f"the global symbol __stack_{frame.name} in its .S, with the bytes that it pushes "
                 "and reserves"
             )
+    calls = {
+        address: [(call.depth, call.target) for call in one.calls]
+        for address, one in decoded.items()
+    }
+    if assumed:
+        frames[_ROM], calls[_ROM] = Frame(ROM_NAME, None, ROM_STACK, 0), []
     worst = deepest_path(
-        {address: [(c.depth, c.target) for c in one.calls] for address, one in decoded.items()},
+        calls,
         {address: frame.bytes for address, frame in frames.items()},
         lambda address: frames[address].name,
     )
-    path = worst(image.symbols.symbol("pt_reset"))
-    handlers = _handlers(image)
-    bad = [address for address in handlers if address not in frames]
+    path = worst(image.entry)
+    faults, interrupts = _handlers(image)
+    bad = [address for address in faults + interrupts if address not in frames]
     if bad:
         raise BuildFailure(f"vector 0x{bad[0]:x} is no function")
-    exception_path = max((worst(address) for address in handlers), key=_bytes, default=())
+    exception_path = max((worst(address) for address in faults), key=_bytes, default=())
+    interrupt_path = max((worst(address) for address in interrupts), key=_bytes, default=())
     exception = EXCEPTION_FRAME + _bytes(exception_path)
+    interrupt = EXCEPTION_FRAME + _bytes(interrupt_path) if interrupts else 0
     stack_start, stack_end = (image.symbols.symbol(f"pt_stack_{end}") for end in ("start", "end"))
     return StackReport(
         path,
         _bytes(path),
         exception_path,
         exception,
-        _bytes(path) + exception,
+        _bytes(path) + interrupt + exception,
         stack_end - stack_start,
         tuple(sorted(frames.values(), key=lambda frame: (-frame.bytes, frame.name))),
-        tuple(sorted({site for one in decoded.values() for site in one.unresolved})),
+        tuple(sorted({one.place(site) for one in decoded.values() for site, _ in one.unresolved})),
+        interrupt_path,
+        interrupt,
+        assumed,
     )
+
+
+def _into_rom(image: Image, decoded: dict[int, Decoder]) -> tuple[str, ...]:
+    """Makes unresolved calls of _ROM_CALLERS calls of the boot ROM; returns where they are."""
+    sites = set()
+    for address, one in decoded.items():
+        if one.name in _ROM_CALLERS.get(image.object_of(address), ()):
+            one.calls += [Call(site, _ROM, depth) for site, depth in one.unresolved]
+            sites |= {one.place(site) for site, _ in one.unresolved}
+            one.unresolved = []
+    return tuple(sorted(sites))
 
 
 def _resolve_passed(image: Image, decoded: dict[int, Decoder]) -> None:
@@ -435,26 +491,30 @@ def _resolve_passed(image: Image, decoded: dict[int, Decoder]) -> None:
                 else:
                     targets |= {image.function_at(number & ~1) for number in value[1]}
             if not targets or None in targets:
-                one.unresolved.append(one.place(passed.site))
+                one.unresolved.append((passed.site, passed.depth))
                 continue
             calls = [Call(passed.site, t, passed.depth) for t in targets if t is not None]
             one.calls += sorted(calls, key=lambda call: call.target)
             reached |= {call.target for call in calls}
     for address in reached:
         one = decoded[address]
-        one.unresolved += [one.place(passed.site) for passed in one.passed]
+        one.unresolved += [(passed.site, passed.depth) for passed in one.passed]
 
 
 def _bytes(path: Iterable[Step]) -> int:
     return sum(step.bytes for step in path)
 
 
-def _handlers(image: Image) -> list[int]:
-    """Addresses of the exception handlers in the vector table, reset excepted."""
+def _handlers(image: Image) -> tuple[list[int], list[int]]:
+    """Addresses of the handlers in the vector table: of faults, and of interrupts, without those
+    that an interrupt without a handler has in common with the faults.
+    """
     start = image.symbols.symbol("vectors")
     size = next(size for address, size, name, _ in image._named if name == "vectors")
-    words = [image.word(at) for at in range(start + 8, start + size, 4)]
-    return sorted({word & ~1 for word in words if word})
+    words = [image.word(start + 4 * number) or 0 for number in range(size // 4)]
+    faults = {word & ~1 for word in words[2:_FIRST_INTERRUPT] if word}
+    interrupts = {word & ~1 for word in words[_FIRST_INTERRUPT:] if word} - faults
+    return sorted(faults), sorted(interrupts)
 
 
 def deepest_path(

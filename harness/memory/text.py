@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from harness.memory.arena import Timeline
-from harness.memory.image import Sections
-from harness.memory.stack import EXCEPTION_FRAME, StackReport
+from collections import Counter
+from collections.abc import Sequence
+
+from harness.memory.arena import ArenaUse, Timeline
+from harness.memory.image import Sections, Span
+from harness.memory.stack import EXCEPTION_FRAME, ROM_STACK, StackReport, Step
 from harness.output import table
 
 _BAR = 40
@@ -12,23 +15,28 @@ _BAR = 40
 
 
 def render_sections(sections: Sections) -> str:
-    """Sections with flash and RAM, then the spans of RAM, then objects."""
+    """Sections with flash and RAM, then the spans of RAM and of flash, then objects."""
     rows = [
         [one.name, f"0x{one.address:08x}", f"{one.flash:,}", f"{one.ram:,}"]
         for one in sections.sections
     ]
     sums = [sum(one.flash for one in sections.sections), sum(one.ram for one in sections.sections)]
     rows.append(["sum", "", *(f"{size:,}" for size in sums)])
-    spans = [[one.name, f"0x{one.address:08x}", f"{one.bytes:,}"] for one in sections.ram]
-    spans.append(["sum", "", f"{sum(one.bytes for one in sections.ram):,}"])
     objects = [[name, f"{size:,}"] for name, size in sections.by_object().items()]
     return "\n\n".join(
         (
             table(rows, ["section", "address", "flash", "ram"]),
-            table(spans, ["ram", "address", "bytes"]),
+            _spans("ram", sections.ram),
+            _spans("flash", sections.flash),
             table(objects, ["object", "bytes"]),
         )
     )
+
+
+def _spans(memory: str, spans: Sequence[Span]) -> str:
+    rows = [[one.name, f"0x{one.address:08x}", f"{one.bytes:,}"] for one in spans]
+    rows.append(["sum", "", f"{sum(one.bytes for one in spans):,}"])
+    return table(rows, [memory, "address", "bytes"])
 
 
 def render_symbols(sections: Sections, most: int = 20) -> str:
@@ -62,23 +70,36 @@ def render_timeline(timeline: Timeline) -> str:
     return "\n\n".join(parts)
 
 
+def render_arenas(uses: Sequence[ArenaUse]) -> str:
+    """What each method leaves of the arena, by plan; a negative number does not fit."""
+    rows = [[one.method, one.plan, f"{one.least:,}", f"{one.left:,}"] for one in uses]
+    return table(rows, ["method", "plan", "least arena", "left"])
+
+
 def render_stack(report: StackReport, painted: int | None = None) -> str:
     """The worst path, function by function, with what is below each; then the sums."""
     rows, depth = [], 0
-    for step in report.path:
+    steps = list(report.path)
+    if report.interrupt:
+        steps += [Step("(interrupt frame)", EXCEPTION_FRAME), *report.interrupt_path]
+    steps += [Step("(exception frame)", EXCEPTION_FRAME), *report.exception_path]
+    for step in steps:
         depth += step.bytes
         rows.append([step.name, f"{step.bytes:,}", f"{depth:,}"])
-    depth += EXCEPTION_FRAME
-    rows.append(["(exception frame)", f"{EXCEPTION_FRAME:,}", f"{depth:,}"])
-    for step in report.exception_path:
-        depth += step.bytes
-        rows.append([step.name, f"{step.bytes:,}", f"{depth:,}"])
+    interrupted = report.worst + report.interrupt
     lines = [
         table(rows, ["function", "bytes", "depth"]),
         "",
-        f"static worst case {report.worst:,}, with an exception {report.total:,} of "
-        f"{report.reserved:,} bytes",
+        f"static worst case {report.worst:,}, "
+        + (f"with an interrupt {interrupted:,}, " if report.interrupt else "")
+        + f"with an exception {report.total:,} of {report.reserved:,} bytes",
     ]
+    if report.assumed:
+        callers = Counter(site.split("+")[0] for site in report.assumed)
+        lines.append(
+            f"assumed: {ROM_STACK} bytes for each call of the boot ROM, "
+            + ", ".join(f"{count} in {name}" for name, count in callers.items())
+        )
     if painted is not None:
         lines.append(f"painted high-water mark {painted:,}")
     if report.unresolved:

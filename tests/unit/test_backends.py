@@ -12,7 +12,6 @@ from harness.backends import KERNELS, NAMES, VARIANTS, choose_kernels
 from harness.cli import main
 from harness.errors import BuildFailure, UserError
 
-
 UNKNOWN = "unknown target {!r}; use one of golden, host, qemu, rp2040js, renode, serial:URL"
 
 

@@ -1,4 +1,4 @@
-"""What the image for the Cortex-M0+ must not hold, and where its parts must lie."""
+"""What the images for the Cortex-M0+ must not hold, and where their parts must lie."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ from elftools.elf.sections import Symbol, SymbolTableSection
 from support import require
 
 from harness import firmware
-from harness.elf import Elf
+from harness.elf import Elf, open_elf
 
 V6S_M = 12
 """Tag_CPU_arch in the Arm ELF attributes: ARMv6S-M, the Cortex-M0+ (11 is ARMv6-M)."""
 
 SRAM = range(0x20000000, 0x20000000 + 264 * 1024)
-FLASH = range(0x200000)
+FLASH = {"microbit": range(0x200000), "rp2040": range(0x10000000, 0x10200000)}
+IMAGES = {"microbit": firmware.MICROBIT, "rp2040": firmware.RP2040}
 
 FLOAT = re.compile(
     r"__aeabi_(f|d|cf|cd|h|i2[fd]|ui2[fd]|l2[fd]|ul2[fd])[a-z0-9]*"
@@ -39,9 +40,28 @@ def forbidden(names: list[str]) -> list[str]:
     return [name for name in names if any(rule.fullmatch(name) for rule in (FLOAT, HEAP, STDIO))]
 
 
+@pytest.fixture(scope="module", params=IMAGES)
+def board(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+microbit_only = pytest.mark.parametrize("board", ["microbit"], indirect=True, scope="module")
+rp2040_only = pytest.mark.parametrize("board", ["rp2040"], indirect=True, scope="module")
+
+
 @pytest.fixture(scope="module")
-def image() -> Iterator[ELFFile]:
-    with require(firmware.MICROBIT).open("rb") as file:
+def elf(board: str) -> Elf:
+    return open_elf(require(IMAGES[board]))
+
+
+@pytest.fixture(scope="module")
+def flash(board: str) -> range:
+    return FLASH[board]
+
+
+@pytest.fixture(scope="module")
+def image(board: str) -> Iterator[ELFFile]:
+    with require(IMAGES[board]).open("rb") as file:
         yield ELFFile(file)
 
 
@@ -110,6 +130,23 @@ COLD = {
 }
 """The sources whose code runs between steps and stays in flash (link.ld)."""
 
+COLD_ON = {
+    "microbit": set(),
+    "rp2040": {"pt_link"},
+}
+
+BOARD_IN_FLASH = {
+    "microbit": {"pt_reset", "pt_board_idle", "pt_board_halt"},
+    "rp2040": {
+        *("pt_entry", "pt_reset", "pt_board_idle", "pt_board_halt"),
+        *("pt_board_run", "pt_board_restart", "pt_board_receive", "pt_board_send"),
+        *("pt_clocks_start", "pt_clocks_usb", "pt_cycles_start", "pt_halt", "pt_rom_function"),
+        *("pt_uart_start", "pt_uart_send", "pt_uart_receive", "pt_uart_flush"),
+        "pt_watchdog_start",
+    },
+}
+"""The public functions of the board that are in flash, the rest being in SRAM."""
+
 
 def functions(symbols: list[Symbol]) -> dict[str, int]:
     """Name -> address, without what the linker made."""
@@ -120,28 +157,60 @@ def functions(symbols: list[Symbol]) -> dict[str, int]:
     }
 
 
-def test_code_lies_in_sram(image: ELFFile, symbols: list[Symbol], microbit_elf: Elf) -> None:
+def test_code_lies_in_sram(board: str, flash: range, symbols: list[Symbol], elf: Elf) -> None:
     """The RP2040 reads flash through a cache that no emulator models; timed code must not."""
-    start, end = microbit_elf.symbol("pt_code_start"), microbit_elf.symbol("pt_code_end")
+    start, end = elf.symbol("pt_code_start"), elf.symbol("pt_code_end")
     assert start in SRAM and end in SRAM
-    section = image.get_section_by_name(".cold")
-    assert section is not None
-    cold = range(section["sh_addr"], section["sh_addr"] + section["sh_size"])
     found = functions(symbols)
-    in_flash = {name for name, address in found.items() if address in FLASH}
-    assert {"pt_reset", "pt_board_idle", "pt_board_halt"} < in_flash
-    assert {name for name in in_flash if found[name] not in cold} == {
-        *("pt_reset", "pt_board_idle", "pt_board_halt"),
-    }
+    in_flash = {name for name, address in found.items() if address in flash}
     outside = {name for name, at in found.items() if not start <= at < end}
     assert outside == in_flash
     assert len(found) > 60
-    idle = range(microbit_elf.symbol("pt_idle_start"), microbit_elf.symbol("pt_idle_end"))
+    sources = firmware.ROOT / "firmware" / "boards"
+    text = "".join(
+        file.read_text()
+        for name in (board, "cortex_m0")
+        for file in (sources / name).glob("*.[chS]")
+    )
+    defined = set(re.findall(r"(?:^| )(pt_\w+)(?:\([^;{]*\)\n{|:$)", text, re.MULTILINE))
+    assert {"pt_hard_fault", "pt_reset"} < defined
+    assert defined & in_flash == BOARD_IN_FLASH[board]
+
+
+@microbit_only
+def test_idle_code_has_pages_of_its_own(symbols: list[Symbol], elf: Elf) -> None:
+    """QEMU runs pages with a breakpoint one instruction at a time."""
+    found = functions(symbols)
+    idle = range(elf.symbol("pt_idle_start"), elf.symbol("pt_idle_end"))
     assert found["pt_board_idle"] in idle and found["pt_board_halt"] in idle
     assert idle.start % 1024 == idle.stop % 1024 == 0
 
 
-def test_cold_code_is_what_the_linker_script_says(symbols: list[Symbol]) -> None:
+@rp2040_only
+def test_idle_code_is_nothing_else(symbols: list[Symbol], elf: Elf) -> None:
+    """Cycles between the two marks are waiting."""
+    found = functions(symbols)
+    idle = range(elf.symbol("pt_idle_start"), elf.symbol("pt_idle_end"))
+    inside = {name for name, address in found.items() if address in idle}
+    assert inside == {"pt_board_idle", "pt_board_halt"}
+    assert len(idle) <= 16
+
+
+@rp2040_only
+def test_what_runs_without_flash_lies_in_sram(symbols: list[Symbol]) -> None:
+    """Interrupts and faults may come at any time, and flash is no memory while it is written."""
+    found = functions(symbols)
+    for name in (
+        *("pt_usb_interrupt", "pt_uart_interrupt", "pt_hard_fault", "save_fault", "pt_fault_end"),
+        *("pt_board_flash_write", "pt_flash_number", "pt_watchdog_reset", "pt_watchdog_feed"),
+        *("memcpy", "memset", "pt_board_cycles"),
+    ):
+        assert found[name] in SRAM, name
+
+
+def test_cold_code_is_what_the_linker_script_says(
+    board: str, flash: range, symbols: list[Symbol]
+) -> None:
     """Every function of the cold sources is in flash, none of the kernels or the trainer is."""
     sources = firmware.ROOT / "firmware"
     found = functions(symbols)
@@ -149,28 +218,30 @@ def test_cold_code_is_what_the_linker_script_says(symbols: list[Symbol]) -> None
     for file in [file for where in wanted for file in sources.glob(where)]:
         defined = re.findall(r"^(?:\w+ )+\**(pt_\w+)\([^;{]*\)\n{", file.read_text(), re.MULTILINE)
         for name in set(defined) & set(found):
-            assert (found[name] in FLASH) == (file.stem in COLD), name
+            assert (found[name] in flash) == (file.stem in COLD | COLD_ON[board]), name
 
 
-def test_constants_lie_with_their_code(symbols: list[Symbol]) -> None:
+def test_constants_lie_with_their_code(board: str, flash: range, symbols: list[Symbol]) -> None:
     objects = {
         symbol.name: symbol["st_value"]
         for symbol in symbols
-        if symbol["st_info"]["type"] == "STT_OBJECT" and symbol.name != "vectors"
+        if symbol["st_info"]["type"] == "STT_OBJECT"
     }
     assert objects["pt_mailbox"] in SRAM and objects["app"] in SRAM
-    assert objects["nibble"] in FLASH, "the table of pt_crc32"
-    assert all(address in SRAM or address in FLASH for address in objects.values())
+    assert objects["nibble"] in flash, "the table of pt_crc32"
+    assert objects["vectors"] in (SRAM if board == "rp2040" else flash)
+    assert all(address in SRAM or address in flash for address in objects.values())
 
 
-def test_segments_fit_and_are_apart(image: ELFFile) -> None:
+def test_segments_fit_and_are_apart(image: ELFFile, flash: range) -> None:
     segments = [s for s in image.iter_segments() if s["p_type"] == "PT_LOAD"]
-    loaded = [range(s["p_paddr"], s["p_paddr"] + s["p_filesz"]) for s in segments]
+    loaded = [range(s["p_paddr"], s["p_paddr"] + s["p_filesz"]) for s in segments if s["p_filesz"]]
+    window = flash[len(flash) // 2]
     running = [range(s["p_vaddr"], s["p_vaddr"] + s["p_memsz"]) for s in segments]
     for part in loaded:
-        assert part.start in FLASH and part.stop <= FLASH.stop
+        assert part.start in flash and part.stop <= window
     for part in running:
-        memory = SRAM if part.start in SRAM else FLASH
+        memory = SRAM if part.start in SRAM else flash
         assert part.start in memory and part.stop <= memory.stop
     for parts in (loaded, running):
         parts.sort(key=lambda part: part.start)
@@ -178,17 +249,68 @@ def test_segments_fit_and_are_apart(image: ELFFile) -> None:
             assert before.stop <= after.start
 
 
-def test_the_vector_table(image: ELFFile, microbit_elf: Elf) -> None:
-    table = image.get_section_by_name(".vectors")
-    assert table is not None and table["sh_addr"] == 0
-    words = [int.from_bytes(table.data()[at : at + 4], "little") for at in range(0, 192, 4)]
-    assert words[0] == microbit_elf.symbol("pt_stack_end") == SRAM.stop
-    assert words[1] == microbit_elf.symbol("pt_reset") | 1
-    assert set(words[2:]) == {microbit_elf.symbol("pt_hard_fault") | 1}
+def words_at(image: ELFFile, address: int, count: int) -> list[int]:
+    """Words of the image where it runs."""
+    for section in image.iter_sections():
+        at = address - section["sh_addr"]
+        if section["sh_flags"] & 2 and 0 <= at < section["sh_size"]:
+            data = section.data()[at : at + 4 * count]
+            return [int.from_bytes(data[n : n + 4], "little") for n in range(0, len(data), 4)]
+    raise AssertionError(hex(address))
 
 
-def test_memory_is_divided_without_gaps(microbit_elf: Elf) -> None:
-    symbol = microbit_elf.symbol
+@microbit_only
+def test_the_vector_table(image: ELFFile, elf: Elf) -> None:
+    words = words_at(image, 0, 48)
+    assert words[0] == elf.symbol("pt_stack_end") == SRAM.stop
+    assert words[1] == elf.symbol("pt_reset") | 1
+    assert set(words[2:]) == {elf.symbol("pt_hard_fault") | 1}
+
+
+@rp2040_only
+def test_the_vector_tables(image: ELFFile, elf: Elf) -> None:
+    """The first in flash, behind the second stage, until SRAM has code; then the one in SRAM."""
+    first = words_at(image, 0x10000100, 48)
+    assert first[:2] == [elf.symbol("pt_stack_end"), elf.symbol("pt_entry") | 1]
+    assert set(first[2:]) == {elf.symbol("pt_board_halt") | 1}
+    vectors = elf.symbol("vectors")
+    assert vectors == elf.symbol("pt_code_start") and vectors % 256 == 0
+    words = words_at(image, vectors, 48)
+    assert words[:2] == [elf.symbol("pt_stack_end"), elf.symbol("pt_reset") | 1]
+    # RP2040 datasheet 2.3.2: USBCTRL_IRQ is 5, UART0_IRQ 20.
+    handlers = {16 + 5: "pt_usb_interrupt", 16 + 20: "pt_uart_interrupt"}
+    for number in range(2, 48):
+        assert words[number] == elf.symbol(handlers.get(number, "pt_hard_fault")) | 1, number
+
+
+def crc32_of_the_boot_rom(data: bytes) -> int:
+    """RP2040 datasheet 2.8.1.3.1: polynomial 0x04c11db7, from all ones, the highest bit first."""
+    crc = 0xFFFFFFFF
+    for byte in data:
+        crc ^= byte << 24
+        for _ in range(8):
+            crc = (crc << 1 ^ (0x04C11DB7 if crc >> 31 else 0)) & 0xFFFFFFFF
+    return crc
+
+
+@rp2040_only
+def test_the_second_stage_is_as_the_boot_rom_wants_it(image: ELFFile) -> None:
+    assert crc32_of_the_boot_rom(b"123456789") == 0x0376E6E7  # CRC-32/MPEG-2
+    data = image.get_section_by_name(".boot2").data()
+    assert image.get_section_by_name(".boot2")["sh_addr"] == 0x10000000 and len(data) == 256
+    assert crc32_of_the_boot_rom(data[:252]) == int.from_bytes(data[252:], "little")
+
+
+@rp2040_only
+def test_the_build_id_is_where_the_program_reads_it(image: ELFFile, elf: Elf) -> None:
+    note = image.get_section_by_name(".note.gnu.build-id").data()
+    assert note[:16] == bytes([4, 0, 0, 0, 20, 0, 0, 0, 3, 0, 0, 0]) + b"GNU\0"
+    assert elf.symbol("pt_build_id") == image.get_section_by_name(".note.gnu.build-id")["sh_addr"]
+
+
+@microbit_only
+def test_memory_is_divided_without_gaps(elf: Elf) -> None:
+    symbol = elf.symbol
     assert symbol("pt_code_start") == SRAM.start
     assert 0 <= symbol("pt_bss_start") - symbol("pt_code_end") < 1024
     assert symbol("pt_arena_start") == symbol("pt_bss_end")
@@ -198,6 +320,23 @@ def test_memory_is_divided_without_gaps(microbit_elf: Elf) -> None:
     assert firmware.pico_arena_bytes() == symbol("pt_arena_end") - symbol("pt_arena_start")
     # What is left must do for the network of the results.
     assert firmware.pico_arena_bytes() > 230 * 1024
+
+
+@rp2040_only
+def test_memory_of_the_pico(elf: Elf) -> None:
+    """The stack lies below all else, so that it cannot grow into anything."""
+    symbol = elf.symbol
+    assert symbol("pt_stack_start") == SRAM.start
+    assert symbol("pt_stack_end") - symbol("pt_stack_start") == ON_STACK
+    assert 0 <= symbol("pt_code_start") - symbol("pt_stack_end") < 256
+    assert symbol("pt_code_end") <= symbol("pt_fault_record") < symbol("pt_bss_start")
+    assert symbol("pt_code_end") <= symbol("pt_halt_reason") < symbol("pt_bss_start")
+    assert symbol("pt_arena_start") == symbol("pt_bss_end")
+    assert symbol("pt_arena_start") % 8 == 0
+    assert symbol("pt_arena_end") == SRAM.stop
+    assert (symbol("pt_flash_start"), symbol("pt_flash_end")) == (0x10100000, 0x10200000)
+    # What is left must do for the largest plan of the results, 134,700 bytes, with images.
+    assert symbol("pt_arena_end") - symbol("pt_arena_start") > 220 * 1024
 
 
 def stack_frames(folder: Path) -> dict[str, tuple[int, str]]:
@@ -211,8 +350,10 @@ def stack_frames(folder: Path) -> dict[str, tuple[int, str]]:
 
 
 def test_stack_frames_are_known_and_bounded() -> None:
-    require(firmware.MICROBIT)
-    frames = stack_frames(firmware.BUILD / "cortex-m0plus")
+    frames = {}
+    for path, folder in ((firmware.MICROBIT, "cortex-m0plus"), (firmware.RP2040, "rp2040")):
+        require(path)
+        frames |= stack_frames(firmware.BUILD / folder)
     assert len(frames) > 60
     assert {kind for _, kind in frames.values()} <= {"static"}
     worst = max(frames, key=lambda name: frames[name])
