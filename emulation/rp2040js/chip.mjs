@@ -413,6 +413,7 @@ export class Chip {
         first = clock.cycles === start && first;
       } catch (thrown) {
         if (thrown instanceof Restart) {
+          this.bittenAt = this.pc;
           this.reset('watchdog', thrown.reason);
           return 'reset';
         }

@@ -186,7 +186,7 @@ function slice() {
       finish(BROKEN);
     }
     free = false;
-    settle('error', chip.fatal);
+    settle('error', { message: chip.fatal });
   } else if (outcome === 'mark') {
     sleeps = why === 'idle' || why === 'bootsel';
     if (why === 'bootsel') {
@@ -195,10 +195,10 @@ function slice() {
     settle(why);
   } else if (outcome === 'reset') {
     if (!request?.resets) {
-      settle('reset');
+      settle('reset', { bitten: chip.bittenAt });
     }
   } else if (outcome === 'locked' && !request?.resets) {
-    settle('locked', chip.locked);
+    settle('locked', { message: chip.locked });
   } else if (request && chip.cycles >= request.until) {
     settle('cycles');
   }
@@ -207,11 +207,11 @@ function slice() {
   }
 }
 
-function settle(reason, message) {
+function settle(reason, more = {}) {
   if (request) {
     const { answer } = request;
     request = null;
-    answer({ why: reason, ...(message ? { message } : {}), ...state() });
+    answer({ why: reason, ...more, ...state() });
   }
 }
 

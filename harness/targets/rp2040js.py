@@ -79,6 +79,8 @@ class Stop:
     cycles: int
     instructions: int
     message: str = ""
+    bitten: int = 0
+    """Where the program was when the watchdog reset it, for "reset"."""
 
 
 @dataclass(frozen=True)
@@ -231,7 +233,8 @@ class Rp2040js:
             raise LinkFailure("rp2040js does not stop when it is asked to")
         head = self._checked(answer)[0]
         pc, spent, instructions = (int(head[name]) for name in ("pc", "cycles", "instructions"))
-        return Stop(str(head["why"]), pc, spent, instructions, str(head.get("message", "")))
+        message, bitten = str(head.get("message", "")), int(head.get("bitten", 0))
+        return Stop(str(head["why"]), pc, spent, instructions, message, bitten)
 
     def reset(self, kind: str = "run") -> None:
         """Reset the chip: "run" as by the pin, "power" as by unplugging it, which SRAM forgets."""
@@ -460,8 +463,9 @@ class Rp2040jsTarget:
         if stop.why == "reset":
             size = self._symbols.dtype("pt_fault").itemsize
             record = self.machine.read(self._symbols.symbol("pt_fault_record"), size)
+            place = self._symbols.symbolise(stop.bitten)
             return read_fault(record, self._symbols) or TimeoutFailure(
-                "the watchdog reset the device, because its program made no progress"
+                f"the device was still in {place} when its watchdog started it anew"
             )
         if stop.why in ("locked", "stop"):
             what = f"locked up ({stop.message})" if stop.why == "locked" else "halted"

@@ -28,6 +28,7 @@ from harness.golden_device import GoldenDevice
 from harness.mailbox import MailboxDevice
 from harness.targets.base import Target
 from harness.targets.host import HostTarget
+from harness.targets.qemu import QemuTarget
 from harness.verify import Comparison
 
 Connect = Callable[[], Target]
@@ -302,12 +303,18 @@ def test_hung_device(connect: Connect) -> None:
     else:
         patch_serve(target, JUMP_TO_ITSELF)
         where = r"pt_app_serve\+0x0"
-    with pytest.raises(TimeoutFailure, match=rf"{where}.* 0\.4 s") as caught:
+    # Emulators let time fly in a jump to itself, until the watchdog bites.
+    watched = not isinstance(target, HostTarget | QemuTarget)
+    when = "when its watchdog started it anew" if watched else r"0\.4 s"
+    with pytest.raises(TimeoutFailure, match=rf"{where}.* {when}") as caught:
         device.command("INFO", timeout=0.4)
     assert caught.value.failure_class == "TIMEOUT"
-    with pytest.raises(DeviceFailure) as second:
-        device.command("INFO")
-    assert not isinstance(second.value, CommandError)
+    if watched:
+        assert target.read(target.mailbox_address(), 4) == b"PTMB"
+    else:
+        with pytest.raises(DeviceFailure) as second:
+            device.command("INFO")
+        assert not isinstance(second.value, CommandError)
     serves_again(target)
 
 
@@ -333,7 +340,8 @@ def test_crashed_device(connect: Connect) -> None:
         assert failure.registers["pc"] == address
         assert elf.function_at(failure.registers["lr"]) == "pt_board_run"
         assert failure.registers["r0"] == elf.symbol("app")
-        assert 0x20041000 <= failure.registers["sp"] < 0x20042000
+        stack = range(elf.symbol("pt_stack_start"), elf.symbol("pt_stack_end"))
+        assert failure.registers["sp"] in stack
     serves_again(target)
 
 
