@@ -27,6 +27,7 @@ namespace Antmicro.Renode.Peripherals.Timers
     ///                             cycles of one pass, passes, passes left by a taken B.cond
     ///     cycles Forget           after code in memory was replaced: reads it again
     ///     cycles Unexplained      instructions that no block accounts for; 0, or counts are wrong
+    ///     cycles Accelerated      whether CycleAccelerator.cs counts, and not the hook
     ///
     /// Registers, 32 bits:
     ///
@@ -40,8 +41,9 @@ namespace Antmicro.Renode.Peripherals.Timers
     /// so between two reads lie the cycles from the beginning of one block to that of the other. The
     /// monitor sees every executed instruction.
     ///
-    /// Uses the CPU's one hook for beginnings of blocks (SetHookAtBlockBegin): another user of that
-    /// hook ends the counting, and the other way round. A reset of the machine keeps the counts.
+    /// Uses the CPU's one hook for beginnings of blocks (SetHookAtBlockBegin), unless accelerated:
+    /// another user of that hook ends the counting, and the other way round. A reset of the machine
+    /// keeps the counts.
     /// </summary>
     public sealed class CycleCounter : IDoubleWordPeripheral, IKnownSize
     {
@@ -57,6 +59,11 @@ namespace Antmicro.Renode.Peripherals.Timers
         {
             using(machine.ObtainPausedState(true))
             {
+                if(substitute != null)
+                {
+                    substitute.Attach();
+                    return;
+                }
                 last = nothing;
                 begun = cpu.ExecutedInstructions;
                 cpu.SetHookAtBlockBegin(OnBlock);
@@ -68,7 +75,42 @@ namespace Antmicro.Renode.Peripherals.Timers
             using(machine.ObtainPausedState(true))
             {
                 Settle();
+                if(substitute != null)
+                {
+                    substitute.Detach();
+                    return;
+                }
                 cpu.SetHookAtBlockBegin(null);
+            }
+        }
+
+        /// <summary>From now on `substitute` counts passes; null: the hook does again.</summary>
+        public void Use(IHookSubstitute substitute)
+        {
+            using(machine.ObtainPausedState(true))
+            {
+                Detach();
+                this.substitute = substitute;
+                Attach();
+            }
+        }
+
+        /// <summary>For a substitute: counts passes of a block; after `left` of them another one began
+        /// than that behind it.</summary>
+        public void Add(uint pc, uint count, ulong passes, ulong left)
+        {
+            lock(blocks)
+            {
+                Count(Find(pc, count), passes, left);
+            }
+        }
+
+        /// <summary>For a substitute: the address behind a block, when it begins for the first time.</summary>
+        public uint FallThrough(uint pc, uint count)
+        {
+            lock(blocks)
+            {
+                return Find(pc, count).FallThrough;
             }
         }
 
@@ -125,11 +167,13 @@ namespace Antmicro.Renode.Peripherals.Timers
         /// <summary>Another image may have been loaded, so code is read again; counts stay.</summary>
         public void Reset()
         {
+            substitute?.Collect();
             ForgetBlocks();
         }
 
         public uint ReadDoubleWord(long offset)
         {
+            substitute?.Collect();
             switch(offset)
             {
             case 0x00:
@@ -157,6 +201,7 @@ namespace Antmicro.Renode.Peripherals.Timers
                 this.Log(LogLevel.Warning, "Only CONTROL can be written, not 0x{0:X}", offset);
                 return;
             }
+            substitute?.Collect();
             enabled = (value & 1) != 0;
             if((value & 2) != 0)
             {
@@ -196,6 +241,11 @@ namespace Antmicro.Renode.Peripherals.Timers
         public ulong Unexplained
         {
             get { return unexplained; }
+        }
+
+        public bool Accelerated
+        {
+            get { return substitute != null; }
         }
 
         public bool Enabled
@@ -243,7 +293,13 @@ namespace Antmicro.Renode.Peripherals.Timers
         // Only while the CPU stands still.
         private void Settle()
         {
-            Account((uint)cpu.PC.RawValue & ~1u);
+            var pc = (uint)cpu.PC.RawValue & ~1u;
+            if(substitute != null)
+            {
+                unexplained += substitute.Settle(pc);
+                return;
+            }
+            Account(pc);
             last = nothing;
         }
 
@@ -272,17 +328,22 @@ namespace Antmicro.Renode.Peripherals.Timers
 
         private void Count(Block block, uint next)
         {
+            Count(block, 1, next != block.FallThrough ? 1u : 0);
+        }
+
+        private void Count(Block block, ulong passes, ulong left)
+        {
             if(!enabled)
             {
                 return;
             }
-            block.Executions++;
-            instructions += block.Instructions;
-            cycles += block.Cycles;
-            if(block.EndsConditional && next != block.FallThrough)
+            block.Executions += passes;
+            instructions += passes * block.Instructions;
+            cycles += passes * block.Cycles;
+            if(block.EndsConditional)
             {
-                block.Taken++;
-                cycles += CortexM0PlusTiming.TakenExtra;
+                block.Taken += left;
+                cycles += left * CortexM0PlusTiming.TakenExtra;
             }
         }
 
@@ -317,6 +378,7 @@ namespace Antmicro.Renode.Peripherals.Timers
 
         private void ForgetBlocks()
         {
+            substitute?.Forget();
             foreach(var block in blocks.Values)
             {
                 if(block.Executions != 0)
@@ -344,6 +406,7 @@ namespace Antmicro.Renode.Peripherals.Timers
         private uint instructionsHigh;
         private ulong begun;
         private Block last;
+        private IHookSubstitute substitute;
 
         private readonly IMachine machine;
         private readonly TranslationCPU cpu;
@@ -371,6 +434,25 @@ namespace Antmicro.Renode.Peripherals.Timers
             public ulong Taken;
             public Block Next; // that began after it the last time
         }
+    }
+
+    /// <summary>What counts passes of blocks in the place of Renode's hook.</summary>
+    public interface IHookSubstitute
+    {
+        /// <summary>The CPU stands still.</summary>
+        void Attach();
+
+        void Detach();
+
+        /// <summary>Adds to the counter all that ran, where the CPU stands still at `pc`.</summary>
+        /// <returns>How many instructions it missed.</returns>
+        ulong Settle(uint pc);
+
+        /// <summary>Adds to the counter the blocks that have ended; at any time.</summary>
+        void Collect();
+
+        /// <summary>Code is to be read again; what is not collected is lost.</summary>
+        void Forget();
     }
 
     /// <summary>

@@ -335,11 +335,15 @@ process.on('SIGINT', () => finish(0));
 const parent = process.ppid;
 setInterval(() => process.ppid === parent || finish(0), PARENT_MS);
 
-if (options.uart !== undefined) {
-  listening.uart = await uart.listen(Number(options.uart));
-}
-if (options.usb !== undefined) {
-  listening.usb = await usbBridge.listen(Number(options.usb));
+for (const [name, bridge] of Object.entries({ uart, usb: usbBridge })) {
+  if (options[name] !== undefined) {
+    try {
+      listening[name] = await bridge.listen(Number(options[name]));
+    } catch (error) {
+      log(`--${name} ${options[name]} is no port to listen on (${error.code}): 0 takes a free one`);
+      process.exit(2);
+    }
+  }
 }
 if (options.control !== undefined) {
   if (/^\d+$/.test(options.control)) {

@@ -1,4 +1,4 @@
-"""Assembly snippets on QEMU with the cycle plugin, for the suites of this folder."""
+"""What several suites of this folder use: rp2040js, and snippets on QEMU with the cycle plugin."""
 
 from __future__ import annotations
 
@@ -8,12 +8,23 @@ from pathlib import Path
 
 import pytest
 
+from harness import node_package
+from harness.errors import UserError
 from harness.targets.qemu import QemuTarget
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = ROOT / "emulation" / "qemu"
 FIRMWARE = ROOT / "firmware"
 SNIPPETS = Path(__file__).parent / "snippets"
+
+
+@pytest.fixture(scope="session")
+def package() -> Path:
+    """The folder with rp2040js of the version that is pinned, installed if npm can; else a skip."""
+    try:
+        return node_package.install()
+    except UserError as reason:
+        pytest.skip(str(reason))
 
 
 @pytest.fixture(scope="session")

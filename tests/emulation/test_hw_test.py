@@ -15,10 +15,9 @@ from xml.etree import ElementTree
 import pytest
 from support import require
 
-from harness import cli, firmware, node_package, uf2
+from harness import cli, firmware, uf2
 from harness.bench_cases import Measurement
 from harness.cli import hw_test as hw_test_verb
-from harness.errors import UserError
 from harness.hardware import link_steps
 from harness.hardware import rig as rig_module
 from harness.hardware.cycle_steps import Case, choose_cases
@@ -35,17 +34,13 @@ Launch = Callable[..., Rp2040js]
 
 
 @pytest.fixture
-def launch() -> Iterator[Launch]:
+def launch(package: Path) -> Iterator[Launch]:
     """Starts emulated Picos, which run beside the test; ended after it."""
-    try:
-        node_package.installed()
-    except UserError as error:
-        pytest.skip(str(error))
     elf, rom = require(firmware.RP2040), require(firmware.RP2040_ROM)
     started: list[Rp2040js] = []
 
     def start(**options: Any) -> Rp2040js:
-        started.append(Rp2040js(elf, rom, **options))
+        started.append(Rp2040js(elf, rom, package, **options))
         started[-1].start()
         started[-1].go()
         return started[-1]

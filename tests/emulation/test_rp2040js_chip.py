@@ -25,7 +25,6 @@ from harness.errors import (
     FlashFailure,
     LinkFailure,
     TimeoutFailure,
-    UserError,
 )
 from harness.golden_device import GoldenDevice
 from harness.mailbox import MailboxDevice
@@ -39,14 +38,6 @@ CLASS_OUT = 0x21
 SET_LINE_CODING, SET_CONTROL_LINE_STATE = 0x20, 0x22
 
 pytestmark = pytest.mark.skipif(not shutil.which("node"), reason="node is missing (apt: nodejs)")
-
-
-@pytest.fixture(scope="session")
-def package() -> Path:
-    try:
-        return node_package.install()
-    except UserError as reason:
-        pytest.skip(str(reason))
 
 
 @pytest.fixture(scope="session")

@@ -22,11 +22,10 @@ import pytest
 from kernel_cases import KERNELS, Case, case
 from support import require
 
-from harness import firmware, node_package
+from harness import firmware
 from harness.bench import Bench
 from harness.cycles import difference, total
 from harness.elf import open_elf
-from harness.errors import UserError
 from harness.gdb import REGISTERS
 from harness.mailbox import MailboxDevice
 from harness.targets.host import HostTarget
@@ -52,15 +51,6 @@ pytestmark = [
 ]
 
 # rp2040js
-
-
-@pytest.fixture(scope="session")
-def rp2040js() -> Path:
-    """The folder with rp2040js of the version asked for, installed if npm can; else a skip."""
-    try:
-        return node_package.install()
-    except UserError as reason:
-        pytest.skip(str(reason))
 
 
 @dataclass(frozen=True)
@@ -200,7 +190,7 @@ def report(name: str, expected: str, other: Count) -> None:
 def test_kernels_take_the_same_cycles(
     start: Callable[[Path], QemuTarget],
     kernels: Path,
-    rp2040js: Path,
+    package: Path,
     image_of: Callable[[Case], bytes],
     kernel: str,
 ) -> None:
@@ -229,7 +219,7 @@ def test_kernels_take_the_same_cycles(
     cycles = total(block for block in blocks if any(block.pc in one for one in counted))
 
     begin, end, done = symbol("begin"), symbol("end"), symbol("done")
-    other = count(rp2040js, before, state, begin, end, done)
+    other = count(package, before, state, begin, end, done)
     report(kernel, f"QEMU {cycles}", other)
     assert cycles > 500
     assert after != before
@@ -246,7 +236,7 @@ UNCOUNTED = {"runtime", "fault", "endless"}
 
 @pytest.mark.parametrize("name", sorted({path.stem for path in SNIPPETS.glob("*.S")} - UNCOUNTED))
 def test_snippets_take_the_cycles_counted_by_hand(
-    start: Callable[[Path], QemuTarget], tmp_path: Path, rp2040js: Path, name: str
+    start: Callable[[Path], QemuTarget], tmp_path: Path, package: Path, name: str
 ) -> None:
     script = [f"-Wa,-I{SNIPPETS}", "-T", str(SNIPPETS / "snippet.ld")]
     elf = link(
@@ -259,7 +249,7 @@ def test_snippets_take_the_cycles_counted_by_hand(
     target = start(elf)
     caller = symbol("reset") & ~1
     state, memory = registers(target, caller + 4), snapshot(target)
-    other = count(rp2040js, memory, state, symbol("snippet") & ~1, caller + 8, caller + 8)
+    other = count(package, memory, state, symbol("snippet") & ~1, caller + 8, caller + 8)
     report(name, f"by hand {symbol('expected_cycles')}", other)
     target.run(10.0)
     assert other.memory == snapshot(target)

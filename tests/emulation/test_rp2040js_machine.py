@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from support import require
 
-from harness import firmware, node_package
+from harness import firmware
 from harness.elf import open_elf
 from harness.errors import LinkFailure, UserError
 from harness.targets.rp2040js import Rp2040js, Stop, flash_image
@@ -40,14 +40,6 @@ pytestmark = [
     pytest.mark.skipif(not shutil.which(tool), reason=f"{tool} is not installed (apt: {package})")
     for tool, package in (("arm-none-eabi-gcc", "gcc-arm-none-eabi"), ("node", "nodejs"))
 ]
-
-
-@pytest.fixture(scope="session")
-def package() -> Path:
-    try:
-        return node_package.install()
-    except UserError as reason:
-        pytest.skip(str(reason))
 
 
 @pytest.fixture(scope="session")

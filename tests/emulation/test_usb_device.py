@@ -24,7 +24,6 @@ ROOT = Path(__file__).resolve().parents[2]
 FIRMWARE = ROOT / "firmware"
 BOARD = FIRMWARE / "boards" / "rp2040"
 HERE = Path(__file__).parent / "usb_device"
-INSTALLED = ROOT / "build" / "rp2040js"
 
 pytestmark = [
     pytest.mark.skipif(not shutil.which(tool), reason=f"{tool} is not installed (apt: {package})")
@@ -52,13 +51,6 @@ def build(folder: Path, descriptors: Path) -> Path:
         ["arm-none-eabi-objcopy", "-O", "binary", elf, elf.with_suffix(".bin")], check=True
     )
     return elf
-
-
-@pytest.fixture(scope="session")
-def rp2040js() -> Path:
-    if not (INSTALLED / "node_modules" / "rp2040js" / "package.json").is_file():
-        pytest.skip("rp2040js is not installed (test_rp2040js_cycles.py installs it)")
-    return INSTALLED
 
 
 @pytest.fixture(scope="session")
@@ -241,12 +233,12 @@ Open = Callable[..., Bus]
 
 
 @pytest.fixture
-def open_bus(program: Path, rp2040js: Path) -> Iterator[Open]:
+def open_bus(program: Path, package: Path) -> Iterator[Open]:
     """Opens a bus of its own; at the end of the test it kept the datasheet's rules."""
     opened: list[Bus] = []
 
     def open_(elf: Path = program, revision: int = 2) -> Bus:
-        opened.append(Bus(elf, rp2040js))
+        opened.append(Bus(elf, package))
         opened[-1].ask("revision", revision=revision)
         opened[-1].enumerate()
         return opened[-1]
@@ -774,7 +766,7 @@ def test_1200_baud_touch(bus: Bus) -> None:
 # Another host
 
 
-def test_the_host_of_rp2040js(program: Path, rp2040js: Path, tmp_path: Path) -> None:
+def test_the_host_of_rp2040js(program: Path, package: Path, tmp_path: Path) -> None:
     """It enumerates the device by itself and gets back 100 KB."""
     mode = open_elf(program).symbol("test") - 0x20000000
     image = bytearray(program.with_suffix(".bin").read_bytes().ljust(mode + 8, b"\0"))
@@ -783,7 +775,7 @@ def test_the_host_of_rp2040js(program: Path, rp2040js: Path, tmp_path: Path) -> 
     memory.write_bytes(image)
     data = bytes((i * 2654435761 >> 11) & 0xFF for i in range(100 * 1024))
     done = subprocess.run(
-        ["node", str(HERE / "cdc.mjs"), str(rp2040js), str(memory)],
+        ["node", str(HERE / "cdc.mjs"), str(package), str(memory)],
         input=data,
         capture_output=True,
         timeout=300,
