@@ -314,6 +314,8 @@ class Decoder:
                 state.depth -= _signed(number, 32)
             elif operation == 2 and kind == "stack":
                 state.depth = number
+            elif operation == 2 and kind == "constant" and numbers == self._stack_end():
+                state.depth = 0  # it begins anew, as in pt_hard_fault
             else:
                 raise BuildFailure(f"{self.name}: sp is set to what is unknown at 0x{at:x}")
         elif operation == 2 and source == _SP:
@@ -321,6 +323,9 @@ class Decoder:
         else:
             _set(registers, to, value if operation == 2 else None)
         return self._flow([at + 2])
+
+    def _stack_end(self) -> frozenset[int]:
+        return frozenset([self._image.symbols.symbol("pt_stack_end")])
 
     def _table(self, base: int) -> list[int]:
         """The cases of a switch: the words from `base` on that point into this function."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -213,6 +214,21 @@ def test_a_fault_is_told_with_its_place(target: Rp2040jsTarget, symbols: Elf) ->
     assert caught.value.registers["pc"] == place
     assert symbols.function_at(caught.value.registers["lr"]) == "pt_board_run"
     # Its start-up code has copied the program anew.
+    assert MailboxDevice(target).command("INFO")["status"] == 2
+
+
+def test_a_fault_with_no_stack_left_is_told_too(target: Rp2040jsTarget, symbols: Elf) -> None:
+    """The exception's frame just fits below; the handler goes on at the stack's other end."""
+    place = symbols.symbol("pt_app_serve")
+    assert place % 4 == 0
+    low = symbols.symbol("pt_stack_start") + 32
+    # LDR r0, =low; MOV sp, r0; an undefined instruction; nothing; the number
+    target.write(place, struct.pack("<4HI", 0x4801, 0x4685, 0xDE00, 0xBF00, low))
+    with pytest.raises(CrashFailure, match=r"pt_app_serve\+0x4") as caught:
+        target.run(10.0)
+    assert caught.value.registers["pc"] == place + 4
+    assert caught.value.registers["sp"] == low
+    assert caught.value.registers["r0"] == low
     assert MailboxDevice(target).command("INFO")["status"] == 2
 
 

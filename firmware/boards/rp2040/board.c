@@ -101,8 +101,9 @@ void pt_board_restart(enum pt_restart how)
 
 /*
  * Nothing lies below SRAM, where the stack ends, but the address may still answer: the memory
- * protection unit makes it a fault. Its frame has no stack either, so that the core locks up until
- * the watchdog bites; but no data is lost to the stack.
+ * protection unit makes it a fault. The exception's frame has nowhere to go, so that the record
+ * holds sp and r4-r11 only; a core that locks up instead is reset by the watchdog. No data is lost
+ * to the stack.
  */
 static void guard_stack(void)
 {
@@ -140,12 +141,13 @@ void pt_board_run(void)
         &pt_fault_record,
         sizeof pt_fault_record,
     };
+    /* First: the answer to a fault is a reset by the watchdog. */
+    const enum pt_reset_reason reason = pt_watchdog_start();
     PT_REGISTER(NVIC_ICER) = 0xffffffffu;
     PT_REGISTER(NVIC_ICPR) = 0xffffffffu;
     PT_REGISTER(VTOR) = (uint32_t)(uintptr_t)vectors;
     guard_stack();
     pt_cycles_start();
-    const enum pt_reset_reason reason = pt_watchdog_start();
     if (reason != PT_RESET_FAULT) {
         pt_fault_record = (struct pt_fault){0};
     }

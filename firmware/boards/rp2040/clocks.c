@@ -65,15 +65,25 @@ static bool pll_start(uint32_t pll, uint32_t fbdiv, uint32_t postdiv1, uint32_t 
 
 void pt_clocks_start(void)
 {
-    /* Back to the ring oscillator: a debugger may have left the PLLs running. */
+    /* A debugger resets core 0 alone: core 1 may still run another program. Off, then to the ROM. */
+    PT_REGISTER(PSM_FRCE_OFF + PT_ALIAS_SET) = PSM_FRCE_OFF_PROC1;
+    (void)wait_for(PSM_FRCE_OFF, PSM_FRCE_OFF_PROC1);
+    PT_REGISTER(PSM_FRCE_OFF + PT_ALIAS_CLEAR) = PSM_FRCE_OFF_PROC1;
+
+    /* So may the clocks, and watchdog.c wants to know. Back to the ring oscillator. */
+    PT_REGISTER(WATCHDOG_SCRATCH3) = PT_REGISTER(CLK_SYS_SELECTED);
     PT_REGISTER(CLK_SYS_RESUS_CTRL) = 0;
     PT_REGISTER(CLK_SYS_CTRL + PT_ALIAS_CLEAR) = CLK_SYS_CTRL_SRC_AUX;
     expect(CLK_SYS_SELECTED, 1u << CLK_SYS_CTRL_SRC_REF, PT_HALT_CLK_SYS);
-    PT_REGISTER(CLK_REF_CTRL) = CLK_REF_CTRL_SRC_ROSC;
+    PT_REGISTER(CLK_REF_CTRL + PT_ALIAS_CLEAR) = CLK_REF_CTRL_SRC_BITS;
     expect(CLK_REF_SELECTED, 1u << CLK_REF_CTRL_SRC_ROSC, PT_HALT_CLK_REF);
     PT_REGISTER(RESETS_RESET + PT_ALIAS_SET) = RESETS_BITS & ~RESET_KEPT;
     if (!unreset(RESET_FIRST)) {
         pt_halt(PT_HALT_RESETS);
+    }
+    for (uint32_t pin = 0; pin < PADS_ADC_PINS; ++pin) {
+        /* RP2040-E6: digital inputs that may stand between the levels, and draw current then. */
+        PT_REGISTER(PADS_GPIO26 + 4u * pin + PT_ALIAS_CLEAR) = PADS_IE;
     }
 
     PT_REGISTER(XOSC_STARTUP) = XOSC_DELAY;

@@ -6,7 +6,8 @@
  *   clk_peri  clk_sys: the UART
  *   clk_usb   48 MHz by PLL_USB
  *
- * Out of reset are afterwards: pins and pads, both PLLs, TIMER, UART0 and, with clk_usb, USBCTRL.
+ * Out of reset are afterwards: pins and pads, both PLLs, SYSINFO, TIMER, UART0 and, with clk_usb,
+ * USBCTRL. Core 1 waits in the boot ROM.
  *
  * Every wait is bounded, by about 0.2 s at the ring oscillator's speed. If a block does not leave
  * its reset, or the crystal, PLL_SYS or a switch of clk_ref or clk_sys does not come, the program

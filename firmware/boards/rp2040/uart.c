@@ -51,6 +51,7 @@ uint32_t pt_uart_receive(uint8_t *to, uint32_t room)
     for (uint32_t i = 0; i < size; ++i) {
         to[i] = ring[at++ % RING];
     }
+    __asm__ volatile("" ::: "memory"); /* the interrupt may overwrite what is taken */
     taken = at;
     return size;
 }

@@ -19,6 +19,9 @@ enum pt_reset_reason pt_watchdog_start(void)
             reason = (enum pt_reset_reason)(mark & 0xffu);
         }
     }
+    if (PT_REGISTER(WATCHDOG_SCRATCH3) != 1u << CLK_SYS_CTRL_SRC_REF) {
+        reason = PT_RESET_REQUEST; /* the clocks ran on: a debugger reset the core alone */
+    }
     PT_REGISTER(PSM_WDSEL) = PSM_WDSEL_BITS & ~(PSM_WDSEL_ROSC | PSM_WDSEL_XOSC);
     PT_REGISTER(WATCHDOG_SCRATCH4) = 0; /* the boot ROM shall boot from flash */
     pt_watchdog_mark(PT_RESET_WATCHDOG);

@@ -5,7 +5,8 @@
  * after it was last fed, and resets all but the oscillators; SRAM keeps what it holds. It stands
  * still while a debugger has stopped a core.
  *
- * What the program was about stays in scratch register 2: the boot ROM uses 0, 1 and 4 to 7.
+ * What the program was about stays in scratch register 2, and in 3 what clk_sys came from when it
+ * started (clocks.c): the boot ROM uses 0, 1 and 4 to 7.
  */
 #ifndef PT_WATCHDOG_H
 #define PT_WATCHDOG_H

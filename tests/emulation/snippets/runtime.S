@@ -10,7 +10,7 @@
     .weak pt_hard_fault
 
     .section .vectors, "a"
-    .word stack_end
+    .word pt_stack_end
     .word reset
     .word pt_hard_fault         @ NMI
     .word pt_hard_fault
@@ -54,8 +54,8 @@ pt_board_halt:
 
     .bss
     .balign 8
-    .global scratch
+    .global scratch, pt_stack_end
 scratch:
     .space 256
     .space 1024
-stack_end:
+pt_stack_end:
