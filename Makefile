@@ -55,13 +55,13 @@ setup-renode: $(READY) ## Downloads Renode into build/renode, if it is not insta
 	@$(BIN)/python -m harness.renode_release
 
 firmware: $(PLUGIN) build/.tools ## The firmware for every board, and QEMU's cycle plugin
-	@$(MAKE) --no-print-directory -C firmware host host-tuned microbit microbit-portable \
+	@$(MAKE) -s --no-print-directory -C firmware host host-tuned microbit microbit-portable \
 	    microbit-dense rp2040
-	@$(MAKE) --no-print-directory -C emulation/rom BUILD=../../build
+	@$(MAKE) -s --no-print-directory -C emulation/rom BUILD=../../build
 
 .PHONY: sanitized
 sanitized: build/.tools
-	@$(MAKE) --no-print-directory -C firmware host-sanitized host-tuned-sanitized
+	@$(MAKE) -s --no-print-directory -C firmware host-sanitized host-tuned-sanitized
 
 $(PLUGIN): $(wildcard emulation/qemu/*.[ch]) | build/.tools
 	@mkdir -p $(@D)
@@ -110,14 +110,14 @@ uf2: setup ## build/rp2040/picotrain.uf2, to drag onto the Pico's drive
 PORT ?= auto
 
 hw-flash: uf2 ## Flashes the Pico at PORT (default: the one that is plugged in)
-	@$(BIN)/picotrain flash --port $(PORT)
+	@$(BIN)/picotrain flash --port "$(or $(PORT),auto)"
 
 hw-test: uf2 ## Flashes and tests the Pico at PORT; a report in build/hw-test
-	@$(BIN)/picotrain hw-test --port $(PORT) --report build/hw-test $(HW_OPTIONS)
+	@$(BIN)/picotrain hw-test --port "$(or $(PORT),auto)" --report build/hw-test $(HW_OPTIONS)
 
 hw-probe-test: uf2 ## The same, flashing through a debug probe (pyOCD)
 	@$(BIN)/pip install -q --disable-pip-version-check -e '.[probe]'
-	@$(BIN)/picotrain hw-test --probe --port $(PORT) --report build/hw-test $(HW_OPTIONS)
+	@$(BIN)/picotrain hw-test --probe --port "$(or $(PORT),auto)" --report build/hw-test $(HW_OPTIONS)
 
 bench: setup ## Cycles of every kernel alone: portable, tuned, and tuned on the worst input
 	@$(BIN)/picotrain bench --json build/bench.json

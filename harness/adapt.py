@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,10 +14,13 @@ from numpy.typing import NDArray
 from golden import Method, Network
 from harness import cycles, plans
 from harness.datasets import Dataset, Split, permutation, rotate, sample
-from harness.device import Device, state_sha256
+from harness.device import BatchResult, Device, state_sha256
 from harness.errors import UserError
 from harness.progress import progress_bar
 from harness.versions import versions
+
+CYCLE_MODEL = "cycle model"
+DEVICE_CLOCK = "the device's own clock"
 
 TRAIN_STREAM = 0xFFFFFF01
 TEST_STREAM = 0xFFFFFF02
@@ -80,6 +83,7 @@ class AdaptResult:
     saturation: list[list[dict[str, float]]] = field(default_factory=list)
     cycles_per_train_image: float | None = None
     cycles_per_infer_image: float | None = None
+    cycles_by: str = ""
     ms_per_train_image_125mhz: float | None = None
     ms_per_infer_image_125mhz: float | None = None
     ram_bytes: dict[str, int | None] = field(default_factory=dict)
@@ -90,7 +94,7 @@ class AdaptResult:
     versions: dict[str, str] = field(default_factory=dict)
     units: str = (
         "accuracy: share of the evaluated images; saturation[layer][epoch]: share of the elements "
-        "that were clamped; cycles: Cortex-M0+ cycle model at 125 MHz, zero wait states"
+        "that were clamped; cycles: by cycles_by, milliseconds of them at 125 MHz"
     )
     complete: bool = False
 
@@ -125,21 +129,27 @@ def mu_at(schedule: tuple[int, ...], epoch: int, epochs: int) -> int:
 
 
 class _CycleMeter:
-    """Cycles per image of the commands run within `measure`."""
+    """Cycles per image of batches: counted by the target, else by the device's own clock."""
 
     def __init__(self, device: Device) -> None:
         self._device = device
         self._cycles = 0
         self._images = 0
+        self.by = CYCLE_MODEL
 
-    @contextmanager
-    def measure(self, images: int) -> Iterator[None]:
+    def run(self, batch: Callable[[], BatchResult]) -> BatchResult:
         before = self._device.blocks()
-        yield
+        done = batch()
         after = self._device.blocks()
+        spent = done.cycles
         if before is not None and after is not None:
-            self._cycles += cycles.total(after) - cycles.total(before)
-            self._images += images
+            spent = cycles.total(after) - cycles.total(before)
+        elif spent is not None:
+            self.by = DEVICE_CLOCK
+        if spent is not None:
+            self._cycles += spent
+            self._images += len(done.predictions)
+        return done
 
     @property
     def per_image(self) -> float | None:
@@ -203,14 +213,15 @@ def adapt(
 
     def accuracy(label: str) -> float:
         count = len(test.labels)
-        with progress_bar(label, count) as advance, inference.measure(count):
-            done = device.evaluate(test.images, test.labels, advance)
+        with progress_bar(label, count) as advance:
+            done = inference.run(partial(device.evaluate, test.images, test.labels, advance))
         return float(done.correct(test.labels)) / len(test.labels)
 
     def update() -> None:
         accuracies = [epoch["accuracy"] for epoch in result.history]
         result.accuracy_best = max(accuracies, default=None)
         result.accuracy_final = accuracies[-1] if accuracies else None
+        result.cycles_by = inference.by
         result.cycles_per_train_image = training.per_image
         result.cycles_per_infer_image = inference.per_image
         result.ms_per_train_image_125mhz = _milliseconds(training.per_image)
@@ -241,8 +252,8 @@ def adapt(
         order = epoch_order(len(train.labels), options.seed, epoch)
         images, labels = train.images[order], train.labels[order]
         label = f"epoch {epoch}/{options.epochs}"
-        with progress_bar(label, len(labels)) as advance, training.measure(len(labels)):
-            done = device.train(images, labels, advance)
+        with progress_bar(label, len(labels)) as advance:
+            done = training.run(partial(device.train, images, labels, advance))
         counts = device.saturation()
         for layer, shares in zip(
             result.saturation,

@@ -1,7 +1,7 @@
 """The backends by name, and the kernels that they can run with.
 
-`golden`, `host`, `qemu`, `rp2040js` and `renode` are names; `serial:URL` is whatever a pyserial URL
-leads to: a Pico (`serial:/dev/ttyACM0`), or an emulator of one (`serial:socket://HOST:PORT`).
+`golden`, `host`, `qemu`, `rp2040js` and `renode` are names; `serial:PORT` is a Pico at a serial
+port (`serial:/dev/ttyACM0`), or what another URL of pyserial's leads to (`serial:socket://HOST:PORT`).
 """
 
 from __future__ import annotations
@@ -100,14 +100,14 @@ _BACKENDS: dict[str, tuple[str, Callable[[Path | None], str]]] = {
     "qemu": ("the firmware on an emulated Cortex-M0, with cycles", _qemu_problem),
     "rp2040js": ("the flash image on an emulated RP2040, from reset", _rp2040js_problem),
     "renode": ("the flash image on Renode's RP2040, from reset", _renode_problem),
-    SERIAL: ("a Pico, or an emulator's UART, at serial:URL", _rp2040_problem),
+    SERIAL: ("a Pico, or an emulator's UART, at serial:PORT", _rp2040_problem),
 }
 
-NAMES = tuple(name if name != SERIAL else f"{SERIAL}:URL" for name in _BACKENDS)
+NAMES = tuple(name if name != SERIAL else f"{SERIAL}:PORT" for name in _BACKENDS)
 
 
 def backend_of(target: str) -> str:
-    """The name in `KERNELS` behind a target's name: `serial` for `serial:URL`, else the same.
+    """The name in `KERNELS` behind a target's name: `serial` for `serial:PORT`, else the same.
 
     Raises UserError for an unknown target.
     """
@@ -126,7 +126,8 @@ def choose_kernels(target: str, kernels: str | None = None) -> str | None:
     if kernels is None:
         return next(iter(known), None)
     if kernels not in known:
-        instead = f"use one of {', '.join(known)}" if known else "leave --kernels out"
+        choice = "one of " if len(known) > 1 else ""
+        instead = f"use {choice}{', '.join(known)}" if known else "leave --kernels out"
         raise UserError(f"target {target} has no kernels {kernels!r}; {instead}")
     return kernels
 
@@ -149,14 +150,14 @@ VARIANTS = _variants()
 
 
 def problem(variant: str) -> str:
-    """What to do before one of `VARIANTS`, or `serial:URL`, works here; empty where it does."""
+    """What to do before one of `VARIANTS`, or `serial:PORT`, works here; empty where it does."""
     target, kernels = variant_of(variant)
     known = KERNELS.get(backend_of(target), {})
     return _BACKENDS[backend_of(target)][1](None if kernels is None else known[kernels])
 
 
 def variant_of(name: str) -> tuple[str, str | None]:
-    """Target and kernels behind one of `VARIANTS` or `serial:URL`; UserError for another name."""
+    """Target and kernels behind one of `VARIANTS` or `serial:PORT`; UserError for another name."""
     if name in VARIANTS:
         return VARIANTS[name]
     if not name.startswith(f"{SERIAL}:"):

@@ -25,11 +25,15 @@ Progress = Callable[[int], None]
 
 @dataclass(frozen=True)
 class BatchResult:
-    """What came of each image, in order; arrays [N]."""
+    """What came of each image, in order; arrays [N].
+
+    `cycles` is what all of them took by the device's own clock; None where it has none.
+    """
 
     predictions: NDArray[np.int64]
     loss_norms: NDArray[np.int64]
     saturated: NDArray[np.int64]
+    cycles: int | None = None
 
     def correct(self, labels: UInt8) -> int:
         return int((self.predictions == labels).sum())

@@ -193,12 +193,14 @@ class MailboxDevice:
         fitting = (size - 4) // (image_bytes + 1 + self._result.itemsize)
         most = max(1, min(_MOST_IMAGES, fitting))
         results = np.zeros(len(images), self._result)
+        cycles = 0
         for start in range(0, len(images), most):
             part = slice(start, start + most)
             batch = images[part].tobytes() + labels[part].tobytes()
             count = len(images[part])
             self._target.write(address, batch)
-            self.command(command, [count], _COMMAND_SECONDS + _IMAGE_SECONDS * count)
+            served = self.command(command, [count], _COMMAND_SECONDS + _IMAGE_SECONDS * count)
+            cycles += int(served["cycles"])
             data = self._target.read(
                 address + len(batch) + -len(batch) % 4, count * self._result.itemsize
             )
@@ -209,6 +211,7 @@ class MailboxDevice:
             results["prediction"].astype(np.int64),
             results["loss_norm"].astype(np.int64),
             results["saturated"].astype(np.int64),
+            cycles or None,
         )
 
     def trace(self, image: UInt8, label: int) -> Iterator[TraceTensor]:

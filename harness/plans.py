@@ -9,8 +9,8 @@ NAMES = ("fast", "lean")
 """The first is the default."""
 
 LEAN_NOTE = (
-    "plan lean: weights are read from flash; the cycle model charges flash like SRAM, without the "
-    "40-256 cycles that a real Pico pays for each miss of its flash (XIP) cache"
+    "plan lean: weights are read from flash; emulators charge flash like SRAM, without the 40-256 "
+    "cycles that a real Pico pays for each miss of its flash (XIP) cache"
 )
 
 

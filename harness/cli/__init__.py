@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import shlex
 import sys
 from collections.abc import Sequence
@@ -30,18 +31,25 @@ _VERBS = (
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one verb. Returns 0, 1 for a device's failure, 2 for a user's mistake, 130 for Ctrl-C."""
+    """Run one verb. Returns 0, 1 for a device's failure, 2 for a user's mistake, 130 for Ctrl-C,
+    141 where nobody reads its output any more."""
     given = sys.argv[1:] if arguments is None else arguments
     options = _parser().parse_args(given)
     options.command = shlex.join(["picotrain", *given])
     try:
-        return int(options.run(options))
+        code = int(options.run(options))
+        sys.stdout.flush()
+        return code
     except UserError as error:
         print(f"picotrain: {error}", file=sys.stderr)
         return 2
     except DeviceFailure as failure:
         print(f"picotrain: {failure.failure_class}: {failure}", file=sys.stderr)
         return 1
+    except BrokenPipeError:
+        # Who read the output has seen enough, as `head` does; nor may the exit write any more.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     except KeyboardInterrupt:
         print("picotrain: interrupted", file=sys.stderr)
         return 130

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from pathlib import Path
 
@@ -64,7 +65,8 @@ def run(options: argparse.Namespace) -> int:
         stem = Path(options.dataset.removeprefix("npz:")).stem
         named = method.name if options.plan == "fast" else f"{method.name}-{options.plan}"
         parts = ("adapt", network.name, stem, angle, named, options.target, options.seed)
-        options.json = BUILD / "results" / ("-".join(str(part) for part in parts) + ".json")
+        name = "-".join(re.sub(r"[^\w.]+", "-", str(part)) for part in parts)
+        options.json = BUILD / "results" / f"{name}.json"
     print(
         f"{network.name} on {options.dataset} rotated by {options.angle:g} degrees, "
         f"{method.name} on {options.target}: {len(task.train.labels)} training and "
@@ -112,7 +114,7 @@ def _summary(result: AdaptResult) -> str:
         if count is not None:
             lines.append(
                 f"{what:10} {count:,.0f} cycles, {milliseconds:.1f} ms an image "
-                "(cycle model at 125 MHz)"
+                f"({result.cycles_by} at 125 MHz)"
             )
     lines.append(ram_line(result.ram_bytes, result.model_in_flash))
     if result.plan_note:

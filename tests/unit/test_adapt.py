@@ -7,7 +7,17 @@ import pytest
 
 from golden import Method
 from harness import datasets
-from harness.adapt import AdaptOptions, epoch_order, mu_at, prepare
+from harness.adapt import (
+    CYCLE_MODEL,
+    DEVICE_CLOCK,
+    AdaptOptions,
+    _CycleMeter,
+    epoch_order,
+    mu_at,
+    prepare,
+)
+from harness.cycles import BlockCount
+from harness.device import BatchResult
 from harness.errors import UserError
 
 
@@ -63,3 +73,34 @@ def test_images_are_rotated() -> None:
 def test_too_many_images_are_refused() -> None:
     with pytest.raises(UserError, match="the split has 1197"):
         prepare(datasets.load("digits"), options(train_samples=1198))
+
+
+class _Clocked:
+    """Trains by saying how long it took."""
+
+    def __init__(self, spent: int | None, counted: list[int] | None) -> None:
+        self._spent, self._counted = spent, counted
+
+    def blocks(self) -> list[BlockCount] | None:
+        return [BlockCount(0, 1, self._counted.pop(0), 1, 0)] if self._counted else None
+
+    def train(self) -> BatchResult:
+        none = np.zeros(4, np.int64)
+        return BatchResult(none, none, none, self._spent)
+
+
+@pytest.mark.parametrize(
+    ("spent", "counted", "each", "by"),
+    [
+        (None, None, None, CYCLE_MODEL),
+        (400, None, 100.0, DEVICE_CLOCK),
+        (400, [1000, 1200], 50.0, CYCLE_MODEL),
+    ],
+)
+def test_cycles_are_counted_or_else_clocked(
+    spent: int | None, counted: list[int] | None, each: float | None, by: str
+) -> None:
+    device = _Clocked(spent, counted)
+    meter = _CycleMeter(device)  # type: ignore[arg-type]
+    meter.run(device.train)
+    assert (meter.per_image, meter.by) == (each, by)

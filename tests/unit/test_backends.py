@@ -12,7 +12,7 @@ from harness.backends import KERNELS, NAMES, VARIANTS, choose_kernels
 from harness.cli import main
 from harness.errors import BuildFailure, UserError
 
-UNKNOWN = "unknown target {!r}; use one of golden, host, qemu, rp2040js, renode, serial:URL"
+UNKNOWN = "unknown target {!r}; use one of golden, host, qemu, rp2040js, renode, serial:PORT"
 
 
 def test_defaults() -> None:
@@ -22,7 +22,7 @@ def test_defaults() -> None:
         "qemu": "tuned",
         "rp2040js": "tuned",
         "renode": "tuned",
-        "serial:URL": "tuned",
+        "serial:PORT": "tuned",
     }
     assert choose_kernels("host", "tuned") == "tuned"
     assert choose_kernels("qemu", "dense") == "dense"
@@ -57,7 +57,7 @@ def test_every_set_of_kernels_has_a_program_of_its_own() -> None:
         ("host", "dense", "target host has no kernels 'dense'; use one of portable, tuned"),
         ("qemu", "fast", "target qemu has no kernels 'fast'; use one of tuned, portable, dense"),
         ("golden", "tuned", "target golden has no kernels 'tuned'; leave --kernels out"),
-        ("serial:COM3", "dense", "target serial:COM3 has no kernels 'dense'; use one of tuned"),
+        ("serial:COM3", "dense", "target serial:COM3 has no kernels 'dense'; use tuned"),
         ("pico", None, UNKNOWN.format("pico")),
         ("pico", "tuned", UNKNOWN.format("pico")),
         ("serial", None, UNKNOWN.format("serial")),

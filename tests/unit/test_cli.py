@@ -258,3 +258,27 @@ def test_importing_the_command_line_is_quick() -> None:
     start = time.monotonic()
     subprocess.run([sys.executable, "-m", "harness.cli", "--help"], check=True, capture_output=True)
     assert time.monotonic() - start < 10
+
+
+def test_nobody_reads_on() -> None:
+    """As `| head -1`: no traceback, and the status of a broken pipe."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "wb") as closed:
+        done = subprocess.run(
+            [sys.executable, "-m", "harness.cli", "targets"],
+            stdout=closed,
+            stderr=subprocess.PIPE,
+            check=False,
+        )
+    assert (done.returncode, done.stderr) == (141, b"")
+
+
+def test_a_result_of_a_serial_target_has_a_name_for_any_system(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("harness.cli.adapt.BUILD", tmp_path)
+    port = "serial:socket://127.0.0.1:9"
+    assert cli.main(["adapt", "--target", port, "--dataset", "digits", "--epochs", "1"]) == 1
+    found = [str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.json")]
+    assert found == ["results/adapt-tinycnn-digits-30-priot-serial-socket-127.0.0.1-9-0.json"]
