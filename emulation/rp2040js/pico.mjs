@@ -1,20 +1,16 @@
-// Runs a Raspberry Pi Pico in rp2040js, from reset: README.md beside this.
-//
-//     node pico.mjs --package FOLDER --rom rom.bin --flash picotrain.uf2 --uart 0 --usb 0
+// Runs a Raspberry Pi Pico in rp2040js, from reset: README.md beside this, or --help.
 
-import { readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
+import { ftruncateSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, Socket } from 'node:net';
-import { resolve } from 'node:path';
-import { parseArgs } from 'node:util';
 
 import { Bridge } from './bridge.mjs';
-import { Chip, FLASH_SIZE } from './chip.mjs';
+import { Chip } from './chip.mjs';
 import { Clock } from './clock.mjs';
 import { Control } from './control.mjs';
+import { XIP } from './flash.mjs';
+import { help, readOptions, reason } from './options.mjs';
 import { UsbHost } from './usb.mjs';
 
-const XIP = 0x10000000;
 const SRAM = 0x20000000;
 const SLICE = 400000; // cycles between two looks at the world outside, some 10 ms
 const PARENT_MS = 500;
@@ -23,69 +19,26 @@ const MISUSED = 2;
 
 const log = (line) => process.stderr.write(`pico: ${line}\n`);
 
-// What the user gave, or the end with one line that says what is wrong with it.
-function given(get) {
+// The user's mistake: one line, and the end.
+function misused(message) {
+  log(message.split('\n')[0]);
+  process.exit(MISUSED);
+}
+
+function given() {
   try {
-    return get();
+    return readOptions(process.argv.slice(2));
   } catch (error) {
-    log(error.message.split('\n')[0]);
-    return process.exit(MISUSED);
+    return misused(error.message);
   }
 }
 
-const { values: options } = given(() =>
-  parseArgs({
-    options: {
-      package: { type: 'string' },
-      rom: { type: 'string' },
-      flash: { type: 'string' },
-      idle: { type: 'string' },
-      bootsel: { type: 'string' },
-      control: { type: 'string' },
-      uart: { type: 'string' },
-      usb: { type: 'string' },
-      'uart-overrun': { type: 'boolean', default: false },
-      uncorrected: { type: 'boolean', default: false },
-      count: { type: 'boolean', default: false },
-      unique: { type: 'string', default: 'e660000000000001' },
-      'save-flash': { type: 'string' },
-    },
-  }),
-);
-for (const name of ['package', 'rom', 'flash']) {
-  given(() => {
-    if (!options[name]) {
-      throw new Error(`--${name} is missing`);
-    }
-  });
+const options = given();
+if (options === null) {
+  process.stdout.write(help());
+  process.exit(0);
 }
-
-// A flash image, raw or UF2, as 2 MiB of flash.
-function flashOf(path) {
-  const flash = new Uint8Array(FLASH_SIZE).fill(0xff);
-  const image = readFileSync(path);
-  const put = (bytes, offset) => {
-    if (offset < 0 || offset + bytes.length > flash.length) {
-      throw new Error(`${path}: bytes outside of the flash`);
-    }
-    flash.set(bytes, offset);
-  };
-  if (image.length >= 512 && image.readUInt32LE(0) === 0x0a324655) {
-    for (let at = 0; at + 512 <= image.length; at += 512) {
-      const size = image.readUInt32LE(at + 16);
-      put(image.subarray(at + 32, at + 32 + size), image.readUInt32LE(at + 12) - XIP);
-    }
-  } else {
-    put(image, 0);
-  }
-  return flash;
-}
-
-const { RP2040 } = given(() =>
-  createRequire(resolve(options.package, 'package.json'))('rp2040js'),
-);
-const rom = new Uint32Array(4096);
-given(() => new Uint8Array(rom.buffer).set(readFileSync(options.rom)));
+const { rom, ports } = options;
 
 let planned = false;
 let free = options.control === undefined; // runs without being asked to
@@ -105,30 +58,28 @@ const usbBridge = new Bridge(() => {
 });
 const usb = new UsbHost(usbBridge, log);
 const chip = new Chip({
-  RP2040,
+  RP2040: options.RP2040,
   rom,
-  flash: given(() => flashOf(options.flash)),
-  unique: [...Buffer.from(options.unique, 'hex')],
+  flash: options.flash,
+  unique: options.unique,
   wire: uart,
-  overrun: options['uart-overrun'],
-  corrected: !options.uncorrected,
+  overrun: options.overrun,
+  corrected: options.corrected,
   newClock: () => new Clock(),
   log,
   onReset: () => {
     uart.flush();
     queueMicrotask(() => chip.uart.ring());
   },
-  attachUsb: options.usb === undefined ? () => {} : (rp, clock) => usb.attach(rp, clock),
+  attachUsb: ports.usb === undefined ? () => {} : (rp, clock) => usb.attach(rp, clock),
 });
 if (options.count) {
   chip.counts = new Map();
 }
-if (options.idle) {
-  chip.mark(Number(options.idle), 'idle');
+if (options.idle !== undefined) {
+  chip.mark(options.idle, 'idle');
 }
-if (options.bootsel) {
-  chip.mark(Number(options.bootsel), 'bootsel');
-}
+chip.mark(options.bootsel, 'bootsel');
 
 // Whether the chip stops at a marked pc.
 function at(kind, pc) {
@@ -182,7 +133,7 @@ function slice() {
   usbBridge.flush();
   let sleeps = false;
   if (outcome === 'fatal') {
-    if (free && !options.control) {
+    if (free && options.control === undefined) {
       finish(BROKEN);
     }
     free = false;
@@ -320,41 +271,66 @@ function serve(asked, bytes, answer) {
   handler(asked, bytes, answer);
 }
 
-function finish(status) {
-  if (options['save-flash']) {
-    writeFileSync(options['save-flash'], chip.flash);
+function finish(status, because = '') {
+  if (options.save) {
+    const { path, file } = options.save;
+    try {
+      writeFileSync(file, chip.flash);
+      ftruncateSync(file, chip.flash.length);
+    } catch (error) {
+      log(`--save-flash ${path} cannot be written (${reason(error)}): the flash is lost`);
+      status = BROKEN;
+    }
   }
   if (listening.control) {
     rmSync(listening.control, { force: true });
+  }
+  if (because) {
+    log(`ends: ${because}`);
   }
   process.exit(status);
 }
 
 process.on('SIGTERM', () => finish(0));
 process.on('SIGINT', () => finish(0));
+process.on('SIGHUP', () => finish(0, 'its terminal is gone'));
 const parent = process.ppid;
-setInterval(() => process.ppid === parent || finish(0), PARENT_MS);
+setInterval(() => {
+  if (process.ppid !== parent) {
+    finish(0, `the process that started it (${parent}) has ended`);
+  }
+}, PARENT_MS);
 
 for (const [name, bridge] of Object.entries({ uart, usb: usbBridge })) {
-  if (options[name] !== undefined) {
+  if (ports[name] !== undefined) {
     try {
-      listening[name] = await bridge.listen(Number(options[name]));
+      listening[name] = await bridge.listen(ports[name]);
     } catch (error) {
-      log(`--${name} ${options[name]} is no port to listen on (${error.code}): 0 takes a free one`);
-      process.exit(2);
+      const value = ports[name];
+      misused(`--${name} ${value} is no port to listen on (${error.code}): 0 takes a free one`);
     }
   }
 }
 if (options.control !== undefined) {
-  if (/^\d+$/.test(options.control)) {
-    new Control(new Socket({ fd: Number(options.control) }), serve, () => finish(0));
-  } else {
-    const gone = () => {
-      request = null;
-    };
-    createServer((socket) => new Control(socket, serve, gone)).listen(options.control);
-    listening.control = options.control;
+  try {
+    await control(options.control);
+  } catch (error) {
+    const why = reason(error);
+    misused(`--control ${options.control} is no channel (${why}): give a socket or a new path`);
   }
 }
 process.stdout.write(`${JSON.stringify(listening)}\n`);
 kick();
+
+async function control(channel) {
+  if (/^\d+$/.test(channel)) {
+    new Control(new Socket({ fd: Number(channel) }), serve, () => finish(0));
+    return;
+  }
+  const gone = () => {
+    request = null;
+  };
+  const server = createServer((socket) => new Control(socket, serve, gone));
+  await new Promise((done, failed) => server.once('error', failed).listen(channel, done));
+  listening.control = channel;
+}

@@ -16,20 +16,17 @@ import weakref
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from time import monotonic
 from types import TracebackType
 from typing import IO, Any
 
 import numpy as np
-from elftools.elf.elffile import ELFFile
 
 from harness import node_package
 from harness.cycles import BlockCount, CallNode
 from harness.elf import Elf, open_elf
 from harness.errors import (
-    BuildFailure,
     CrashFailure,
     DeviceFailure,
     FlashFailure,
@@ -39,31 +36,11 @@ from harness.errors import (
 )
 from harness.targets.fault import read_fault
 
-FLASH = range(0x10000000, 0x10200000)
-
 _RUNNER = node_package.SOURCE / "pico.mjs"
 _START_SECONDS = 60.0
 _ANSWER_SECONDS = 60.0
 _END_SECONDS = 5.0
 _COUNT = np.dtype([("pc", "f8"), ("executions", "f8"), ("cycles", "f8"), ("least", "f8")])
-
-
-def flash_image(elf: Path) -> bytes:
-    """What the ELF file puts into flash, from the flash's start on."""
-    image = bytearray()
-    try:
-        with elf.open("rb") as file:
-            for segment in ELFFile(file).iter_segments("PT_LOAD"):
-                data, address = segment.data(), int(segment["p_paddr"])
-                if data and address in FLASH:
-                    offset = address - FLASH.start
-                    image.extend(b"\xff" * (offset + len(data) - len(image)))
-                    image[offset : offset + len(data)] = data
-    except OSError as error:
-        raise BuildFailure(f"{elf}: no firmware image ({error}); run `make firmware`") from error
-    if not image:
-        raise BuildFailure(f"{elf} has nothing for the RP2040's flash; is it of another board?")
-    return bytes(image)
 
 
 @dataclass(frozen=True)
@@ -94,8 +71,9 @@ class Transfer:
 class Rp2040js:
     """A machine; a context manager. Stopped at reset until `run` or `go`.
 
-    `image` is what is in flash: raw bytes; without it what the ELF file holds. `uart` and `usb`
-    choose the ports; further `options` are those of pico.mjs. Nothing of it outlives this process.
+    `image` is what is in flash, raw or UF2, a program or not; without it what the ELF file holds.
+    `uart` and `usb` choose the ports; further `options` are those of pico.mjs. Nothing of it
+    outlives this process.
     """
 
     def __init__(
@@ -138,26 +116,26 @@ class Rp2040js:
         self.close()
 
     def start(self) -> None:
-        """Start Node. Raises UserError where Node, the package or the ROM is missing."""
+        """Start Node. Raises UserError where Node, the package or a file is missing."""
         self.close()
         node_package.installed(self._package)
-        if not self._rom.is_file():
-            raise UserError(f"there is no boot ROM {self._rom}: run `make firmware`")
+        for what, file in (("firmware image", self.elf), ("boot ROM", self._rom)):
+            if not file.is_file():
+                raise UserError(f"there is no {what} {file}: run `make firmware`")
         node = shutil.which("node")
         assert node is not None
         files = self._files = ExitStack()
         try:
-            folder = Path(files.enter_context(tempfile.TemporaryDirectory()))
-            flash = folder / "flash.bin"
-            flash.write_bytes(flash_image(self.elf) if self._image is None else self._image)
             self._errors = files.enter_context(tempfile.TemporaryFile())  # noqa: SIM115
             ours, theirs = socket.socketpair()
             files.enter_context(ours)
             with theirs:
                 command = [node, str(_RUNNER), "--package", str(self._package)]
-                command += ["--rom", str(self._rom), "--flash", str(flash)]
-                command += ["--idle", hex(self._symbols.symbol("pt_board_idle"))]
-                command += ["--bootsel", hex(self._rom_symbols.symbol("rom_bootsel"))]
+                command += ["--rom", str(self._rom), "--elf", str(self.elf)]
+                if self._image is not None:
+                    flash = Path(files.enter_context(tempfile.TemporaryDirectory())) / "flash.bin"
+                    flash.write_bytes(self._image)
+                    command += ["--flash", str(flash), "--any-flash"]
                 command += ["--control", str(theirs.fileno()), *self._ports, *self._options]
                 self._process = subprocess.Popen(
                     command,
@@ -289,14 +267,6 @@ class Rp2040js:
         return [line.strip() for line in text.splitlines() if line.strip()]
 
     # The channel
-
-    @cached_property
-    def _symbols(self) -> Elf:
-        return open_elf(self.elf)
-
-    @cached_property
-    def _rom_symbols(self) -> Elf:
-        return open_elf(self._rom.with_suffix(".elf"))
 
     def _send(self, request: dict[str, Any], data: bytes = b"") -> None:
         if self._channel is None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
+import socket
 import struct
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from time import monotonic, sleep
 
@@ -28,8 +31,9 @@ from harness.errors import (
     TimeoutFailure,
 )
 from harness.golden_device import GoldenDevice
+from harness.link.port import PortLost
 from harness.mailbox import MailboxDevice
-from harness.targets.rp2040js import Rp2040js, Rp2040jsTarget, flash_image
+from harness.targets.rp2040js import Rp2040js, Rp2040jsTarget
 from harness.targets.serial import SerialTarget, build_id
 
 UDF, BRANCH_TO_ITSELF = bytes.fromhex("07de"), bytes.fromhex("fee7")
@@ -111,7 +115,7 @@ def test_both_ports_at_once(machine: Rp2040js, open_port: Callable[[str], Serial
 
 
 def test_a_damaged_second_stage_stays_in_the_boot_rom(elf: Path, package: Path) -> None:
-    image = bytearray(flash_image(elf))
+    image = bytearray(elf.with_suffix(".bin").read_bytes())
     image[17] ^= 1
     target = Rp2040jsTarget(elf, firmware.RP2040_ROM, package)
     target.machine = Rp2040js(
@@ -393,6 +397,14 @@ def test_clients_come_and_go(machine: Rp2040js, elf: Path) -> None:
         target.close()
 
 
+def test_a_second_client_throws_the_first_one_out(machine: Rp2040js) -> None:
+    where = ("127.0.0.1", int(machine.uart_url.rpartition(":")[2]))
+    with socket.create_connection(where) as first, socket.create_connection(where):
+        first.settimeout(10.0)
+        with suppress(ConnectionResetError):
+            assert first.recv(1) == b""
+
+
 # The process
 
 
@@ -418,14 +430,46 @@ def test_sigterm_ends_it(machine: Rp2040js) -> None:
     assert machine._process.wait(10) == 0
 
 
-def test_it_ends_with_its_parent(elf: Path, package: Path) -> None:
-    """Even one that is killed, and without a control channel."""
+def by_hand(elf: Path, package: Path, *more: str) -> list[str]:
+    """The command of the README."""
+    files = ["--rom", str(firmware.RP2040_ROM), "--elf", str(elf), "--package", str(package)]
+    return ["node", str(node_package.SOURCE / "pico.mjs"), *files, *more]
+
+
+def test_it_runs_by_hand_and_its_usb_goes_with_bootsel(
+    elf: Path, package: Path, tmp_path: Path, open_port: Callable[[str], SerialTarget]
+) -> None:
+    """Without a control channel; at the end the flash is saved."""
+    saved = tmp_path / "flash.bin"
+    command = by_hand(elf, package, "--usb", "0", "--save-flash", str(saved))
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        try:
+            assert process.stdout is not None
+            port = json.loads(process.stdout.readline())["usb"]
+            target = open_port(f"socket://127.0.0.1:{port}")
+            assert target.echo(b"by hand") == b"by hand"
+            sleep(0.2)
+            before = cpu_seconds(process.pid)
+            sleep(1.0)
+            assert cpu_seconds(process.pid) - before < 0.2  # it knows where it is idle
+            link = target._link()
+            with pytest.raises(PortLost):  # not only silent
+                link.restart("bootsel")
+                link.echo(b"to nobody")
+        finally:
+            process.terminate()
+        assert process.wait(10) == 0
+    assert saved.stat().st_size == 2 << 20
+    assert saved.read_bytes().startswith(elf.with_suffix(".bin").read_bytes())
+
+
+def test_it_ends_with_its_parent(elf: Path, package: Path, tmp_path: Path) -> None:
+    """Even one that is killed, and without a control channel; it says so."""
+    said = tmp_path / "said"
     script = f"""
-import subprocess, sys, time
-runner = subprocess.Popen(["node", {str(node_package.SOURCE / "pico.mjs")!r},
-    "--package", {str(package)!r}, "--rom", {str(firmware.RP2040_ROM)!r},
-    "--flash", {str(firmware.RP2040.with_suffix(".bin"))!r}, "--uart", "0"],
-    stdout=subprocess.PIPE)
+import subprocess, time
+runner = subprocess.Popen({by_hand(elf, package, "--uart", "0")!r},
+    stdout=subprocess.PIPE, stderr=open({str(said)!r}, "w"))
 runner.stdout.readline()
 print(runner.pid, flush=True)
 time.sleep(60)
@@ -443,3 +487,4 @@ time.sleep(60)
             break
         assert monotonic() < deadline
         sleep(0.05)
+    assert said.read_text() == f"pico: ends: the process that started it ({parent.pid}) has ended\n"
