@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 
 from harness import firmware
 from harness.cli.options import Verbs, add_verb, finish, positive
-from harness.errors import UserError
+from harness.elf import Elf
+from harness.errors import BuildFailure, UserError
 from harness.hardware.flash import Flasher, How, System
 from harness.hardware.ports import AUTO
 from harness.targets.serial import BAUD
+
+_INSTEAD = "leave --elf out, or name the ELF file of a Pico's firmware"
 
 
 def add_parser(verbs: Verbs) -> None:
@@ -50,16 +54,44 @@ def chosen_elf(options: argparse.Namespace) -> Path:
         return firmware.require(firmware.RP2040)
     elf: Path = options.elf
     if not elf.is_file():
-        raise UserError(f"{elf}: no such file; leave --elf out, or name a firmware's ELF file")
+        raise UserError(f"{elf}: no such file; {_INSTEAD}")
+    try:
+        image = Elf(elf)
+    except BuildFailure as failure:
+        raise UserError(f"{elf} is no ELF file; {_INSTEAD}") from failure
+    if not _describes(image.dtype, "pt_mailbox"):
+        raise UserError(f"{elf} is no picotrain firmware with debug information; {_INSTEAD}")
+    if not _describes(image.enum, "pt_link_protocol"):
+        raise UserError(
+            f"{elf} is the firmware of another board, which has no serial link; {_INSTEAD}"
+        )
     return elf
 
 
+def _describes(find: Callable[[str], object], name: str) -> bool:
+    """Whether the debug information has a type of that name."""
+    try:
+        find(name)
+    except BuildFailure:
+        return False
+    return True
+
+
+def chosen_port(options: argparse.Namespace) -> str:
+    """What --port names. Raises UserError where that is nothing."""
+    port: str = options.port.strip()
+    if not port:
+        raise UserError("--port is empty: name a port, or auto (with make: PORT=auto)")
+    return port
+
+
 def run(options: argparse.Namespace) -> int:
-    if "://" in options.port:
-        raise UserError(f"{options.port} is no board; only a Pico can be flashed")
+    port_name = chosen_port(options)
+    if "://" in port_name:
+        raise UserError(f"{port_name} is no board; only a Pico can be flashed")
     how: How = options.how
     elf = chosen_elf(options)
-    flasher = Flasher(elf, options.port, options.baud, _say, System())
+    flasher = Flasher(elf, port_name, options.baud, _say, System())
     port = flasher.flash(how)
     print(f"{elf.name} is on the device at {port}")
     finish(options, {"elf": elf.name, "port": port.url, "serial_number": port.serial_number})

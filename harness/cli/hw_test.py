@@ -6,19 +6,22 @@ import argparse
 import hashlib
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 
 from golden import Method
-from harness import datasets, firmware, methods
+from harness import datasets, firmware, methods, uf2
 from harness.bench_cases import WARM_UP, measurements
-from harness.cli.flash import add_board, chosen_elf
+from harness.cli.flash import add_board, chosen_elf, chosen_port
 from harness.cli.material import backbone, random_material, rotated_sample
 from harness.cli.options import Verbs, add_verb, finish, positive, seed
-from harness.errors import UserError
+from harness.errors import DeviceFailure, UserError
 from harness.hardware.cycle_steps import Case, choose_cases
 from harness.hardware.device_steps import Material
+from harness.hardware.estimate import forecast
 from harness.hardware.flash import System
-from harness.hardware.plan import FLASH, Plan, steps
+from harness.hardware.plan import FLASH, THROUGHPUT, Plan, steps
+from harness.hardware.ports import is_emulator
 from harness.hardware.report import (
     HTML_FILE,
     JSON_FILE,
@@ -26,11 +29,12 @@ from harness.hardware.report import (
     Header,
     content,
     line,
+    prepare,
     summary,
     write_report,
 )
 from harness.hardware.rig import DeviceRig
-from harness.hardware.suite import Result, Step, passed, run_suite
+from harness.hardware.suite import Outcome, Result, Step, exit_status, run_suite
 from harness.versions import versions
 
 _IMAGES = 32
@@ -82,10 +86,18 @@ def add_parser(verbs: Verbs) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
+    options.port = chosen_port(options)
     elf = chosen_elf(options)
     rig = DeviceRig(elf, options.baud)
-    listed = steps(_plan(options, elf), rig, System(), _say)
+    plan = _plan(options, elf)
+    listed = steps(plan, rig, System(), _say)
     skip = _skipped(options, listed)
+    # What would only be noticed after minutes.
+    if FLASH not in skip:
+        uf2.read_image(elf)
+    prepare(options.report)
+    if options.json is not None:
+        prepare(options.json.parent)
     for name, reason in skip.items():
         _say(f"{name} is left out: {reason}")
     results: list[Result] = []
@@ -94,11 +106,15 @@ def run(options: argparse.Namespace) -> int:
     def keep(result: Result) -> None:
         results.append(result)
         _say(line(result))
+        if result.name == THROUGHPUT and result.outcome is Outcome.PASSED:
+            _say_forecast(plan, result, [one.name for one in listed if one.name not in skip])
 
     try:
         run_suite(listed, rig, skip, _say, keep)
     finally:
         rig.close()
+        for step in listed[len(results) :]:
+            keep(Result(step.name, step.title, Outcome.NOT_RUN, 0.0, "interrupted"))
         header = Header(
             started=started,
             port=options.port if rig.port is None else rig.port.url,
@@ -106,12 +122,22 @@ def run(options: argparse.Namespace) -> int:
             firmware_sha256=hashlib.sha256(elf.read_bytes()).hexdigest(),
             command=options.command,
             versions=versions("qemu"),
+            emulator=is_emulator(options.port if rig.port is None else rig.port.url),
         )
         write_report(options.report, header, results)
         finish(options, content(header, results))
-        _say(summary(results))
+        _say(summary(header, results))
         _say(f"report: {options.report}/{HTML_FILE}, {JSON_FILE}, {JUNIT_FILE}")
-    return 0 if passed(results) else 1
+    return exit_status(results)
+
+
+def _say_forecast(plan: Plan, measured: Result, to_come: Sequence[str]) -> None:
+    try:
+        text = forecast(plan, measured.details, to_come)
+    except (DeviceFailure, UserError):
+        return  # the steps that it is about tell what is wrong
+    if text:
+        _say(text)
 
 
 def _plan(options: argparse.Namespace, elf: Path) -> Plan:
@@ -123,6 +149,7 @@ def _plan(options: argparse.Namespace, elf: Path) -> Plan:
     else:
         network, images = random_material(options.model, options.seed, count)
 
+    @cache
     def cases() -> Sequence[Case]:
         # As many as `picotrain bench` takes for one step that has a loss error.
         shown = rotated_sample(dataset.train, WARM_UP + 35, options.seed, _ANGLE)

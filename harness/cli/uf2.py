@@ -26,8 +26,9 @@ def run(options: argparse.Namespace) -> int:
     out = options.out or options.elf.with_suffix(".uf2")
     segments = uf2.read_image(options.elf)
     content = uf2.encode(segments)
+    if not out.parent.is_dir():
+        raise UserError(f"cannot write {out}: there is no folder {out.parent}; make it first")
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)
         out.write_bytes(content)
     except OSError as error:
         raise UserError(f"cannot write {out}: {error.strerror}; choose another file") from error

@@ -19,6 +19,8 @@ USB has an interrupt in each frame of 1 ms, about 97 cycles or 0.08 %, which the
 count; without USB it has none."""
 REPEATS = 3
 """Of each job on a chip; the least counts, because an interrupt can only add."""
+PLACES = 3
+"""Of a deviation in percent."""
 _MODEL = "qemu"
 
 
@@ -46,12 +48,18 @@ class Row:
 
     @property
     def percent(self) -> float:
-        return 100 * self.deviation / self.model
+        """Of the model's cycles; rounded here once, for every place that shows it."""
+        return round(100 * self.deviation / self.model, PLACES)
 
     def within(self, exact: bool) -> bool:
         if exact:
             return set(self.device) == {self.model}
         return abs(self.deviation) <= max(LIMIT_CYCLES, LIMIT_SHARE * self.model)
+
+
+def signed_percent(percent: float) -> str:
+    """A deviation for people, the same everywhere: +0.087 %."""
+    return f"{percent:+.{PLACES}f} %"
 
 
 def choose_cases(measurements: Iterable[Measurement]) -> list[Case]:
@@ -85,7 +93,7 @@ def cycles(rig: DeviceRig, cases: Iterable[Case], exact: bool, say: Say) -> Find
             row = Row(case.kernel, case.what, model.cycles(case.job), runs)
             say(
                 f"  {row.kernel.lower():20} {row.what:38} model {row.model:>9,} "
-                f"device {min(runs):>9,} {row.deviation:+6,} {row.percent:+7.3f} %"
+                f"device {min(runs):>9,} {row.deviation:+6,} {signed_percent(row.percent):>9}"
             )
             rows.append(row)
     finally:
@@ -101,32 +109,33 @@ class CyclesDiffer(CheckFailed):
 
 def _judge(rows: list[Row], exact: bool) -> Finding:
     allowed = "0 cycles" if exact else f"{100 * LIMIT_SHARE:g} % or {LIMIT_CYCLES} cycles"
+    worst = max(rows, key=lambda row: abs(row.deviation) / row.model)
     details = {
         "unit": "clock cycles; deviation of the device from the cycle model",
         "allowed": allowed,
+        "largest": {"kernel": worst.kernel, "percent": worst.percent},
         "rows": [
             {
                 **asdict(row),
                 "deviation": row.deviation,
-                "percent": round(row.percent, 4),
+                "percent": row.percent,
                 "within": row.within(exact),
             }
             for row in rows
         ],
     }
-    worst = max(rows, key=lambda row: abs(row.percent))
     outside = [row for row in rows if not row.within(exact)]
     if outside:
         first = outside[0]
         raise CyclesDiffer(
             f"{len(outside)} of {len(rows)} runs deviate by more than {allowed}; the first is "
             f"{first.kernel} ({first.what}): model {first.model:,}, device {min(first.device):,} "
-            f"({first.percent:+.3f} %)",
+            f"({signed_percent(first.percent)})",
             details,
         )
     kernels = len({row.kernel for row in rows})
     return Finding(
         f"{kernels} kernels, {len(rows)} runs; largest deviation {worst.deviation:+,} cycles "
-        f"({worst.percent:+.3f} %, {worst.kernel}), allowed {allowed}",
+        f"({signed_percent(worst.percent)}, {worst.kernel}), allowed {allowed}",
         details,
     )

@@ -14,10 +14,13 @@ from harness.hardware.flash import Flasher, How, System
 from harness.hardware.ports import choose_port
 from harness.hardware.rig import DeviceRig
 from harness.hardware.suite import Finding, Say, Step
+from harness.link.port import SerialPort
 
 FLASH = "flash"
 """The step that --no-flash leaves out."""
 FIND = "find"
+THROUGHPUT = "link.throughput"
+CYCLES = "cycles"
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,11 @@ class Plan:
     throughput_bytes: int
 
 
+def verify_step(label: str) -> str:
+    """The step that compares a method with golden."""
+    return f"verify.{label}"
+
+
 def steps(plan: Plan, rig: DeviceRig, system: System, say: Say) -> list[Step]:
     """All steps. Those that talk to the device need `identity`."""
 
@@ -46,24 +54,26 @@ def steps(plan: Plan, rig: DeviceRig, system: System, say: Say) -> list[Step]:
         return Finding(f"{plan.elf.name} written; the device is at {rig.port}")
 
     def find() -> Finding:
-        # Known after flashing. A port that was named is taken as it is.
+        # Known after flashing.
         if rig.port is None:
             found = [] if "://" in plan.wanted else system.ports()
             rig.port = choose_port(plan.wanted, found)
+        # A port that was named may be anything, or nothing.
+        SerialPort(rig.port.url, plan.baud).close()
         what = rig.port.what if rig.port.kind != "other" else "as named"
-        return Finding(f"{rig.port}, {what}", {"port": rig.port.url})
+        return Finding(f"{rig.port}, {what}; it opens", {"port": rig.port.url})
 
     known = ("identity",)
     listed = [
         Step(FLASH, "put the firmware on the device", flash),
-        Step(FIND, "find the device", find, (FLASH,)),
+        Step(FIND, "find the device, and open its port", find, (FLASH,)),
         Step("identity", "who answers", lambda: device_steps.identity(rig), (FIND,)),
         Step("link.echo", "payloads of every length", lambda: link_steps.echo(rig), known),
         Step("link.refusals", "what may not be touched", lambda: link_steps.refusals(rig), known),
         Step("link.garbage", "requests behind garbage", lambda: link_steps.garbage(rig), known),
         Step("link.duplicates", "a request sent twice", lambda: link_steps.duplicates(rig), known),
         Step(
-            "link.throughput",
+            THROUGHPUT,
             "bytes per second",
             lambda: link_steps.throughput(rig, plan.throughput_bytes),
             known,
@@ -74,11 +84,11 @@ def steps(plan: Plan, rig: DeviceRig, system: System, say: Say) -> list[Step]:
         def compare(method: Method = method, frozen: bool = frozen) -> Finding:
             return device_steps.compare(rig, plan.material, method, frozen)
 
-        listed.append(Step(f"verify.{label}", "every tensor against golden", compare, known))
+        listed.append(Step(verify_step(label), "every tensor against golden", compare, known))
     return [
         *listed,
         Step(
-            "cycles",
+            CYCLES,
             "the chip's clock against the cycle model",
             lambda: cycle_steps.cycles(rig, plan.cases(), plan.exact, say),
             known,

@@ -51,6 +51,17 @@ class Port:
         return _KINDS[self.kind]
 
 
+_EMULATED = ("socket://", "rfc2217://", "loop://")
+
+
+def is_emulator(url: str) -> bool:
+    """Whether no board is known to be at a port: it is an address, not a device of this computer.
+
+    That may be a board behind a network, but a report cannot vouch for it.
+    """
+    return url.lower().startswith(_EMULATED)
+
+
 def find_ports(comports: Callable[[], Iterable[Any]] = list_ports.comports) -> list[Port]:
     """The ports on USB, picotrain devices first."""
     found = [_classify(info) for info in comports() if info.vid is not None]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tempfile
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -12,6 +13,8 @@ from xml.etree import ElementTree
 
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
+from harness.errors import UserError
+from harness.hardware.cycle_steps import signed_percent
 from harness.hardware.suite import Outcome, Result, passed
 from harness.output import write_json, write_text
 
@@ -32,6 +35,33 @@ class Header:
     firmware_sha256: str
     command: str
     versions: dict[str, str]
+    emulator: bool = False
+    """No board took part, or none that is known."""
+
+
+def title(header: Header, results: Sequence[Result]) -> str:
+    """What came of it, and of what."""
+    return f"Hardware test {_outcome(results)}{_where(header)}"
+
+
+def _outcome(results: Sequence[Result]) -> str:
+    return "passed" if passed(results) else "failed"
+
+
+def _where(header: Header) -> str:
+    return f" on an emulator at {header.port}, no board took part" if header.emulator else ""
+
+
+def prepare(folder: Path) -> None:
+    """Make the folder for a report and try a file in it. Raises UserError where that fails."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise UserError(
+            f"cannot write into {folder}: {error.strerror}; choose another folder"
+        ) from error
 
 
 def content(header: Header, results: Sequence[Result]) -> dict[str, Any]:
@@ -68,11 +98,16 @@ def html(header: Header, results: Sequence[Result]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["count"] = lambda value: f"{value:,}"
+    environment.filters |= {
+        "count": lambda value: f"{value:,}",
+        "signed": lambda value: f"{value:+,}",
+        "percent": signed_percent,
+    }
     document = content(header, results)
     details = {result.name: result.details for result in results if result.details}
     page: str = environment.get_template("hw_report.html.j2").render(
         report=document,
+        title=title(header, results),
         device=details.get("identity"),
         throughput=details.get("link.throughput"),
         cycles=details.get("cycles"),
@@ -95,6 +130,9 @@ def junit(header: Header, results: Sequence[Result]) -> str:
     suite = ElementTree.SubElement(
         root, "testsuite", {"name": _SUITE, "timestamp": header.started, **numbers}
     )
+    properties = ElementTree.SubElement(suite, "properties")
+    for name, value in (("port", header.port), ("emulator", str(header.emulator).lower())):
+        ElementTree.SubElement(properties, "property", {"name": name, "value": _clean(value)})
     for result in results:
         case = ElementTree.SubElement(
             suite,
@@ -121,11 +159,12 @@ def line(result: Result) -> str:
     return f"{result.outcome:8}  {result.name:24} {result.seconds:7.1f} s  {failure}{result.text}"
 
 
-def summary(results: Sequence[Result]) -> str:
-    """The last line: how many steps, and whether that is a pass."""
+def summary(header: Header, results: Sequence[Result]) -> str:
+    """The last line: whether it is a pass, of what, and how many steps."""
     counts = Counter(result.outcome for result in results)
     parts = [f"{counts[outcome]} {outcome}" for outcome in Outcome if counts[outcome]]
-    return f"{'PASSED' if passed(results) else 'FAILED'}: {', '.join(parts) or 'no step ran'}"
+    counted = ", ".join(parts) or "no step ran"
+    return f"{_outcome(results).upper()}{_where(header)}: {counted}"
 
 
 def _clean(text: str) -> str:

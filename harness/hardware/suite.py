@@ -12,6 +12,9 @@ from harness.errors import CrashFailure, DeviceFailure, UserError
 
 Say = Callable[[str], None]
 
+SETUP = "SETUP"
+"""The class of a UserError in a step: a port, file or option that cannot be used."""
+
 
 class Outcome(StrEnum):
     """`NOT_RUN` is a gap that the user did not ask for, so the suite did not pass; `SKIPPED` is."""
@@ -84,6 +87,17 @@ def passed(results: Sequence[Result]) -> bool:
     )
 
 
+def exit_status(results: Sequence[Result]) -> int:
+    """As of every verb: 0, 1 for a device's failure, 2 where nothing but the user's input failed.
+
+    A gap with no failure is a 1 too.
+    """
+    if passed(results):
+        return 0
+    failures = {result.failure for result in results if result.outcome is Outcome.FAILED}
+    return 2 if failures == {SETUP} else 1
+
+
 def run_suite(
     steps: Sequence[Step],
     rig: Rig,
@@ -135,7 +149,7 @@ def _attempt(step: Step) -> Result:
     except NotPossible as reason:
         return result(Outcome.NOT_RUN, str(reason))
     except UserError as error:
-        return result(Outcome.FAILED, str(error), "SETUP")
+        return result(Outcome.FAILED, str(error), SETUP)
     except CrashFailure as crash:
         registers = {name: f"0x{value:08x}" for name, value in crash.registers.items()}
         return result(Outcome.FAILED, str(crash), crash.failure_class, registers=registers)

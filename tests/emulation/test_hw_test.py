@@ -78,7 +78,9 @@ def test_everything_passes_over_usb(tmp_path: Path, launch: Launch) -> None:
     assert steps["identity"]["details"]["clock_hz"] == 125_000_000
     suite = ElementTree.parse(tmp_path / "junit.xml").getroot()
     assert (suite.get("failures"), suite.get("errors")) == ("0", "0")
-    assert "<h1>Hardware test passed</h1>" in (tmp_path / "report.html").read_text()
+    page = (tmp_path / "report.html").read_text()
+    assert "<h1>Hardware test passed on an emulator at socket://" in page
+    assert json.loads((tmp_path / "report.json").read_text())["emulator"] is True
 
 
 def test_cycles_are_exact_over_the_uart(

@@ -12,21 +12,35 @@ import sys
 import termios
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 from support import require
 
-from harness import cli, firmware, uf2
+from golden import Method
+from harness import cli, firmware, methods, models, uf2
 from harness.bench import Job
 from harness.bench_cases import Measurement
+from harness.cli import hw_test as hw_test_verb
+from harness.cli.material import random_material
+from harness.elf import open_elf
 from harness.errors import CrashFailure, FlashFailure, LinkFailure, UserError
 from harness.hardware import rig as rig_module
-from harness.hardware.cycle_steps import CyclesDiffer, Row, _judge, choose_cases
+from harness.hardware.cycle_steps import Case, CyclesDiffer, Row, _judge, choose_cases
+from harness.hardware.device_steps import Material, compare
 from harness.hardware.drives import Places, by_label, find_drives, only_drive, why_none
+from harness.hardware.estimate import (
+    SHORTER,
+    Speed,
+    Traffic,
+    duration,
+    forecast,
+    of_comparison,
+)
 from harness.hardware.flash import (
     DRIVE_SECONDS,
     GONE_SECONDS,
@@ -37,8 +51,10 @@ from harness.hardware.flash import (
     run_tool,
     touch,
 )
-from harness.hardware.ports import Port, choose_port, find_ports
+from harness.hardware.plan import Plan
+from harness.hardware.ports import Port, choose_port, find_ports, is_emulator
 from harness.hardware.report import Header, content, html, junit, line, summary
+from harness.hardware.rig import DeviceRig
 from harness.hardware.suite import (
     CheckFailed,
     Finding,
@@ -46,9 +62,11 @@ from harness.hardware.suite import (
     Outcome,
     Result,
     Step,
+    exit_status,
     passed,
     run_suite,
 )
+from harness.link.port import SerialPort
 from harness.targets import serial as serial_target
 
 OURS = Port("/dev/ttyACM0", "picotrain", "picotrain", "E66001")
@@ -589,6 +607,21 @@ def test_ctrl_c_keeps_what_is_there() -> None:
     assert [str(one.outcome) for one in results] == ["passed", "not run", "not run"]
 
 
+def test_the_status_tells_the_user_s_mistake_from_the_device_s_failure() -> None:
+    gap, setup = raising(NotPossible("x")), raising(UserError("no permission"))
+    lost = raising(LinkFailure("gone"))
+    for runs, status in (
+        ([good], 0),
+        ([setup], 2),
+        ([setup, gap], 2),
+        ([setup, lost], 1),
+        ([lost], 1),
+        ([gap], 1),
+    ):
+        steps = [Step(str(number), "", run) for number, run in enumerate(runs)]
+        assert exit_status(suite(steps, FakeRig())) == status
+
+
 def test_only_what_was_left_out_on_request_is_no_gap() -> None:
     assert not passed([])
     assert passed(suite([Step("a", "", good), Step("b", "", good)], FakeRig(), {"b": "no"}))
@@ -689,9 +722,10 @@ def test_the_report_s_json_is_complete() -> None:
     assert document["passed"] is False
     assert document["counts"] == {"passed": 2, "failed": 1, "not run": 1, "skipped": 1}
     assert document["steps"][4]["failure"] == "MISMATCH"
-    assert summary(RESULTS) == "FAILED: 2 passed, 1 failed, 1 not run, 1 skipped"
-    assert summary(RESULTS[:3]) == "PASSED: 2 passed, 1 skipped"
-    assert summary([]) == "FAILED: no step ran"
+    assert document["emulator"] is False
+    assert summary(HEADER, RESULTS) == "FAILED: 2 passed, 1 failed, 1 not run, 1 skipped"
+    assert summary(HEADER, RESULTS[:3]) == "PASSED: 2 passed, 1 skipped"
+    assert summary(HEADER, []) == "FAILED: no step ran"
     assert "MISMATCH: step 0" in line(RESULTS[4])
 
 
@@ -701,10 +735,69 @@ def test_the_page_shows_every_step_and_loads_nothing() -> None:
         assert f"<code>{result.name}</code>" in page
     assert "step 0 &#39;differs&#39; &lt;b&gt;" in page
     assert "125<small>MHz</small>" in page
-    assert "+0.100" in page
+    assert "<h1>Hardware test failed</h1>" in page
+    assert '<p class="value bad">1<small>failed</small></p>' in page
+    assert '<p class="note"><code>verify.priot</code></p>' in page
+    assert '<p class="note">3 passed, 1 not run, 1 skipped</p>' in page
+    assert page.count("+0.100 %") == 1
+    assert '<p class="value">+0.100<small>%</small></p>' in page
     assert "http" not in page.replace("http-equiv", "")
     assert not re.search(r"<script|<link rel=\"stylesheet|@import", page)
     assert page == html(HEADER, [*RESULTS, cycles_result()])
+
+
+def test_a_pass_and_a_gap_lead_with_themselves() -> None:
+    assert '<p class="value">2<small>passed</small></p>' in html(HEADER, RESULTS[:3])
+    page = html(HEADER, RESULTS[:4])
+    assert '<p class="value bad">1<small>not run</small></p>' in page
+    assert '<p class="note"><code>crash</code></p>' in page
+
+
+def test_an_emulator_is_not_called_a_board() -> None:
+    url = "socket://127.0.0.1:4000"
+    header = replace(HEADER, port=url, emulator=True)
+    where = f"on an emulator at {url}, no board took part"
+    assert f"<h1>Hardware test passed {where}</h1>" in html(header, RESULTS[:3])
+    assert f"<title>Hardware test failed {where}" in html(header, RESULTS)
+    assert summary(header, RESULTS[:2]) == f"PASSED {where}: 2 passed"
+    assert content(header, RESULTS)["emulator"] is True
+    kept = {one.get("name"): one.get("value") for one in properties(junit(header, RESULTS))}
+    assert kept == {"port": url, "emulator": "true"}
+    assert {one.get("value") for one in properties(junit(HEADER, RESULTS))} == {
+        "/dev/ttyACM0",
+        "false",
+    }
+
+
+def properties(text: str) -> list[ElementTree.Element]:
+    return list(ElementTree.fromstring(text).iter("property"))
+
+
+@pytest.mark.parametrize(
+    ("url", "emulator"),
+    [
+        ("socket://127.0.0.1:4000", True),
+        ("rfc2217://host:4000", True),
+        ("loop://", True),
+        ("/dev/ttyACM0", False),
+        ("COM3", False),
+        ("auto", False),
+        ("spy:///dev/ttyACM0", False),
+        ("hwgrep://2e8a:000a", False),
+    ],
+)
+def test_what_is_no_board(url: str, emulator: bool) -> None:
+    assert is_emulator(url) is emulator
+
+
+def test_a_percentage_is_rounded_once() -> None:
+    """194 of 224,245 is 0.08651 %: rounded to four places first, it would end as 0.086 or 0.087."""
+    finding = _judge([Row("K", "x", 224_245, (224_439,))], exact=False)
+    assert "+194 cycles (+0.087 %, K)" in finding.text
+    page = html(HEADER, [Result("cycles", "", Outcome.PASSED, 1, "", "", finding.details)])
+    assert "+0.087<small>%</small>" in page
+    assert page.count("+0.087 %") == 1
+    assert "0.086" not in page
 
 
 def test_a_page_of_nothing_is_a_page() -> None:
@@ -776,7 +869,26 @@ def test_a_device_without_a_clock_has_gaps(
     assert {step["outcome"] for name, step in steps.items() if name not in gaps | {"flash"}} == {
         "passed"
     }
-    assert "flash is left out: socket://" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "flash is left out: socket://" in told
+    assert told.index("passed    link.throughput") < told.index("still to come: about ")
+    assert told.index("still to come: about ") < told.index("passed    verify.priot")
+
+
+def test_ctrl_c_between_two_steps_leaves_gaps_too(
+    tmp_path: Path,
+    host_port: tuple[int, subprocess.Popen[str]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def interrupt(*_: object) -> str:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(hw_test_verb, "forecast", interrupt)
+    assert hw_test(f"socket://127.0.0.1:{host_port[0]}", tmp_path / "report") == 130
+    steps = document(tmp_path / "report")
+    assert steps["link.throughput"]["outcome"] == "passed"
+    assert (steps["watchdog"]["outcome"], steps["watchdog"]["text"]) == ("not run", "interrupted")
+    assert json.loads((tmp_path / "report" / "report.json").read_text())["passed"] is False
 
 
 def test_what_is_left_out_on_request_is_no_gap(
@@ -879,12 +991,45 @@ def test_a_wrong_device_is_named_in_one_sentence(
     assert steps["watchdog"]["outcome"] == "not run"
 
 
-def test_a_port_that_is_not_there_is_reported_too(tmp_path: Path, hurry: None) -> None:
+@pytest.mark.parametrize(
+    ("url", "status", "failure"),
+    [
+        ("nonsense://x", 2, "SETUP"),
+        ("/dev/null", 2, "SETUP"),
+        ("/dev/ttyNONE", 2, "SETUP"),
+        ("socket://127.0.0.1:1", 1, "LINK"),
+    ],
+)
+def test_a_port_that_does_not_open_is_not_found(
+    tmp_path: Path, hurry: None, url: str, status: int, failure: str
+) -> None:
     require(firmware.HOST)
-    assert hw_test("/dev/ttyNONE", tmp_path / "report", "--no-flash") == 1
-    identity = document(tmp_path / "report")["identity"]
-    assert identity["failure"] == "SETUP"
-    assert "no serial port /dev/ttyNONE" in str(identity["text"])
+    assert hw_test(url, tmp_path / "report", "--no-flash") == status
+    steps = document(tmp_path / "report")
+    assert (steps["find"]["outcome"], steps["find"]["failure"]) == ("failed", failure)
+    assert steps["identity"]["outcome"] == "not run"
+    assert steps["identity"]["text"] == "find did not pass"
+    assert url.removeprefix("socket://") in str(steps["find"]["text"])
+
+
+@pytest.mark.parametrize("verb", ["hw-test", "flash"])
+@pytest.mark.parametrize("port", ["", " "])
+def test_an_empty_port_is_told(verb: str, port: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main([verb, "--port", port]) == 2
+    assert "--port is empty: name a port, or auto" in capsys.readouterr().err
+
+
+def test_a_report_that_cannot_be_written_is_told_before_the_first_step(
+    tmp_path: Path, host_port: tuple[int, subprocess.Popen[str]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    url = f"socket://127.0.0.1:{host_port[0]}"
+    (tmp_path / "file").write_text("")
+    for more in ([], ["--json", str(tmp_path / "file" / "x.json")]):
+        folder = tmp_path / "report" if more else tmp_path / "file" / "report"
+        assert hw_test(url, folder, *more) == 2
+        told = capsys.readouterr()
+        assert f"cannot write into {tmp_path / 'file'}" in told.err
+        assert "find:" not in told.out
 
 
 def test_another_build_is_told(
@@ -910,6 +1055,27 @@ def test_flash_needs_a_board(capsys: pytest.CaptureFixture[str]) -> None:
     assert "only a Pico can be flashed" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("verb", ["hw-test", "flash"])
+def test_a_file_that_is_no_pico_s_firmware_is_refused_before_the_first_step(
+    verb: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = tmp_path / "text"
+    text.write_text("no program\n" * 99)
+    for elf, sentence in (
+        (text, "is no ELF file"),
+        (Path(sys.executable).resolve(), "is no picotrain firmware with debug information"),
+        (require(firmware.MICROBIT), "is the firmware of another board, which has no serial link"),
+        # The host process has a link and no flash.
+        (require(firmware.HOST), "no Arm program"),
+    ):
+        more = ["--report", str(tmp_path / "report")] if verb == "hw-test" else []
+        assert cli.main([verb, "--elf", str(elf), *more]) == 2
+        told = capsys.readouterr()
+        assert f"{elf}" in told.err and sentence in told.err
+        assert not told.out
+    assert not (tmp_path / "report").exists()
+
+
 def test_a_missing_firmware_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["hw-test", "--elf", str(tmp_path / "none.elf")]) == 2
     assert "none.elf: no such file" in capsys.readouterr().err
@@ -919,6 +1085,109 @@ def test_ports_lists_what_is_there(tmp_path: Path, capsys: pytest.CaptureFixture
     assert cli.main(["ports", "--json", str(tmp_path / "ports.json")]) == 0
     assert set(json.loads((tmp_path / "ports.json").read_text())) == {"ports", "drives"}
     assert capsys.readouterr().out
+
+
+# How long it takes
+
+
+def material(steps: int) -> Material:
+    network, images = random_material("oddnet", 1, 2)
+    return Material(network, images, steps)
+
+
+def test_the_bytes_of_a_comparison_are_those_on_the_link(
+    host_port: tuple[int, subprocess.Popen[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moved = []
+    read, write = SerialPort.read, SerialPort.write
+
+    def counting_read(port: SerialPort, seconds: float) -> bytes:
+        data = read(port, seconds)
+        moved.append(len(data))
+        return data
+
+    def counting_write(port: SerialPort, data: bytes) -> None:
+        moved.append(len(data))
+        write(port, data)
+
+    monkeypatch.setattr(SerialPort, "read", counting_read)
+    monkeypatch.setattr(SerialPort, "write", counting_write)
+    elf = open_elf(firmware.HOST)
+    payload = int(elf.enum("pt_link_protocol")["PT_LINK_PAYLOAD"])
+    mailbox = elf.dtype("pt_mailbox").itemsize
+    rig = DeviceRig(firmware.HOST, 921600)
+    rig.port = Port(f"socket://127.0.0.1:{host_port[0]}", "other")
+    rig.device()
+    try:
+        for steps in (1, 3):
+            moved.clear()
+            method = Method("priot")
+            compare(rig, material(steps), method, False)
+            step, whole = of_comparison(material(steps), method, False, payload, mailbox)
+            # What frames add: their heads, and the echo of what was asked.
+            assert 1.0 < sum(moved) / whole.bytes < 1.3
+            assert whole.requests > steps * step.requests > 0
+    finally:
+        rig.close()
+
+
+def test_the_speed_is_that_of_the_measurement() -> None:
+    speed = Speed.measured(echo=0.002, peek_rate=50_000, poke_rate=40_000, payload=1000)
+    assert speed.seconds(Traffic(10, read=10_000)) == pytest.approx(10_000 / 50_000)
+    assert speed.seconds(Traffic(10, written=10_000)) == pytest.approx(10_000 / 40_000)
+    assert speed.seconds(Traffic(7)) == pytest.approx(7 * 0.002)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(3.4, "3 s"), (99.4, "99 s"), (290, "5 min"), (1800, "30 min"), (3900, "1 h 5 min")],
+)
+def test_a_duration_for_people(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
+
+
+def plan(steps: int = 20) -> Plan:
+    job = Job("K", {"IN": np.zeros(5000, np.int8)})
+    return Plan(
+        elf=require(firmware.HOST),
+        wanted="socket://",
+        baud=921600,
+        how="auto",
+        material=material(steps),
+        methods=[("priot", Method("priot"), False), ("infer", Method("infer"), False)],
+        cases=lambda: [Case("K", "x", job)],
+        exact=True,
+        throughput_bytes=1,
+    )
+
+
+SLOW = {"echo_seconds": 0.03, "peek_bytes_per_second": 5e3, "poke_bytes_per_second": 5e3}
+FAST = {"echo_seconds": 0.001, "peek_bytes_per_second": 500e3, "poke_bytes_per_second": 400e3}
+
+
+def test_a_slow_link_is_told_how_to_be_quicker() -> None:
+    every = ["verify.priot", "verify.infer", "cycles"]
+    assert SHORTER not in forecast(plan(), FAST, every)
+    slow = forecast(plan(), SLOW, every)
+    assert re.match(r"still to come: about \d+ min at this speed, for 2 x 20 steps with up", slow)
+    assert " and the cycles, " in slow
+    assert slow.endswith(SHORTER)
+
+
+def test_what_is_not_to_come_takes_no_time() -> None:
+    assert forecast(plan(), SLOW, ["crash"]) == ""
+    assert "the cycles, 0.0 MB" in forecast(plan(), SLOW, ["cycles"])
+    assert ", for 1 x 20 steps " in forecast(plan(), FAST, ["verify.infer", "watchdog"])
+
+
+def test_the_options_that_make_it_shorter_exist(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(["hw-test", "--help"])
+    text = capsys.readouterr().out
+    options = re.findall(r"--[a-z]+", SHORTER)
+    assert options == ["--steps", "--model", "--method"]
+    assert all(option in text for option in options)
+    assert {"oddnet"} <= set(models.shipped()) and "priot" in methods.NAMES
 
 
 # The page

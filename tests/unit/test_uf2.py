@@ -301,7 +301,7 @@ def test_the_firmware_boots_and_reads_back_as_its_bin(tmp_path: Path) -> None:
 def test_the_verb_writes_what_the_drive_takes(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    source, out = tmp_path / "image.bin", tmp_path / "new" / "image.uf2"
+    source, out = tmp_path / "image.bin", tmp_path / "flash.uf2"
     source.write_bytes(bootable())
     summary = tmp_path / "uf2.json"
     arguments = ["uf2", "--elf", str(source), "--out", str(out), "--json", str(summary)]
@@ -316,3 +316,12 @@ def test_the_verb_refuses_what_is_not_there(
 ) -> None:
     assert cli.main(["uf2", "--elf", str(tmp_path / "none.elf")]) == 2
     assert "none.elf: No such file or directory; build it" in capsys.readouterr().err
+
+
+def test_the_verb_makes_no_folders(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source, out = tmp_path / "image.bin", tmp_path / "new" / "image.uf2"
+    source.write_bytes(bootable())
+    assert cli.main(["uf2", "--elf", str(source), "--out", str(out)]) == 2
+    told = capsys.readouterr().err
+    assert f"cannot write {out}: there is no folder {out.parent}; make it first" in told
+    assert not out.parent.exists()
