@@ -58,6 +58,7 @@ firmware: $(PLUGIN) build/.tools ## The firmware for every board, and QEMU's cyc
 	@$(MAKE) -s --no-print-directory -C firmware host host-tuned microbit microbit-portable \
 	    microbit-dense rp2040
 	@$(MAKE) -s --no-print-directory -C emulation/rom BUILD=../../build
+	@$(MAKE) -s --no-print-directory -C emulation/renode BUILD=../../build
 
 .PHONY: sanitized
 sanitized: build/.tools

@@ -59,6 +59,7 @@ namespace Antmicro.Renode.Peripherals.Timers
         {
             using(machine.ObtainPausedState(true))
             {
+                attached = true;
                 if(substitute != null)
                 {
                     substitute.Attach();
@@ -74,7 +75,12 @@ namespace Antmicro.Renode.Peripherals.Timers
         {
             using(machine.ObtainPausedState(true))
             {
+                if(!attached)
+                {
+                    return;
+                }
                 Settle();
+                attached = false;
                 if(substitute != null)
                 {
                     substitute.Detach();
@@ -95,8 +101,10 @@ namespace Antmicro.Renode.Peripherals.Timers
             }
         }
 
-        /// <summary>For a substitute: counts passes of a block; after `left` of them another one began
-        /// than that behind it.</summary>
+        /// <summary>
+        /// For a substitute: counts passes of a block. After `left` of them another block began than
+        /// the one behind it.
+        /// </summary>
         public void Add(uint pc, uint count, ulong passes, ulong left)
         {
             lock(blocks)
@@ -105,7 +113,7 @@ namespace Antmicro.Renode.Peripherals.Timers
             }
         }
 
-        /// <summary>For a substitute: the address behind a block, when it begins for the first time.</summary>
+        /// <summary>For a substitute: the address behind a block, which it asks for when that first begins.</summary>
         public uint FallThrough(uint pc, uint count)
         {
             lock(blocks)
@@ -240,7 +248,19 @@ namespace Antmicro.Renode.Peripherals.Timers
 
         public ulong Unexplained
         {
-            get { return unexplained; }
+            get
+            {
+                using(machine.ObtainPausedState(true))
+                {
+                    Settle();
+                    return unexplained;
+                }
+            }
+        }
+
+        public TranslationCPU Cpu
+        {
+            get { return cpu; }
         }
 
         public bool Accelerated
@@ -293,10 +313,22 @@ namespace Antmicro.Renode.Peripherals.Timers
         // Only while the CPU stands still.
         private void Settle()
         {
+            if(!attached)
+            {
+                return;
+            }
             var pc = (uint)cpu.PC.RawValue & ~1u;
             if(substitute != null)
             {
-                unexplained += substitute.Settle(pc);
+                var missed = substitute.Settle(pc);
+                if(missed != 0)
+                {
+                    unexplained += missed;
+                    this.Log(LogLevel.Warning, "{0} instructions were missed: counting by the hook from here on", missed);
+                    substitute.Detach();
+                    substitute = null;
+                    Attach();
+                }
                 return;
             }
             Account(pc);
@@ -398,6 +430,7 @@ namespace Antmicro.Renode.Peripherals.Timers
             instructions = 0;
         }
 
+        private bool attached;
         private bool enabled;
         private ulong cycles;
         private ulong instructions;

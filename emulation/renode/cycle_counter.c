@@ -12,8 +12,6 @@
 #include <stdint.h>
 #include <stdlib.h>
 
-#define EXPORT __attribute__((visibility("default")))
-
 #define INTERFACE 1
 
 #define CHUNK_BLOCKS 1024u
@@ -135,7 +133,7 @@ static void account(uint64_t executed, uint32_t pc)
 }
 
 /* What Renode calls when a block begins. 1: go on; 0: leave, the CPU is to stand still. */
-EXPORT uint32_t cycle_counter_on_block(uint64_t address, uint32_t instructions)
+uint32_t cycle_counter_on_block(uint64_t address, uint32_t instructions)
 {
     uint32_t pc = (uint32_t)address;
     account(count_executed(), pc);
@@ -151,12 +149,12 @@ EXPORT uint32_t cycle_counter_on_block(uint64_t address, uint32_t instructions)
 }
 
 /* Changes with anything below. */
-EXPORT uint32_t cycle_counter_interface(void)
+uint32_t cycle_counter_interface(void)
 {
     return INTERFACE;
 }
 
-EXPORT void cycle_counter_start(executed_fn *executed, fall_through_fn *fall_through,
+void cycle_counter_start(executed_fn *executed, fall_through_fn *fall_through,
                                 on_block_fn *managed)
 {
     count_executed = executed;
@@ -167,13 +165,13 @@ EXPORT void cycle_counter_start(executed_fn *executed, fall_through_fn *fall_thr
 }
 
 /* Whether the managed method has work of its own: breakpoints, single steps, other hooks. */
-EXPORT void cycle_counter_want_managed(uint32_t wanted)
+void cycle_counter_want_managed(uint32_t wanted)
 {
     managed_wanted = wanted != 0;
 }
 
 /* Where the CPU stands still at `pc`: counts all that ran. How many instructions were missed. */
-EXPORT uint64_t cycle_counter_settle(uint64_t executed, uint32_t pc)
+uint64_t cycle_counter_settle(uint64_t executed, uint32_t pc)
 {
     account(executed, pc);
     last = NULL;
@@ -181,7 +179,7 @@ EXPORT uint64_t cycle_counter_settle(uint64_t executed, uint32_t pc)
 }
 
 /* Copies the blocks, from the first that ever began on, as far as they fit; how many there are. */
-EXPORT uint32_t cycle_counter_read(struct record *into, uint32_t capacity)
+uint32_t cycle_counter_read(struct record *into, uint32_t capacity)
 {
     uint32_t count = __atomic_load_n(&used, __ATOMIC_ACQUIRE);
     for (uint32_t i = 0; i < count && i < capacity; i++) {
@@ -192,7 +190,7 @@ EXPORT uint32_t cycle_counter_read(struct record *into, uint32_t capacity)
 }
 
 /* No block is known any more, and none counted. */
-EXPORT void cycle_counter_forget(void)
+void cycle_counter_forget(void)
 {
     used = 0;
     last = NULL;

@@ -14,6 +14,7 @@ import shutil
 import socket
 import subprocess
 import tempfile
+import warnings
 import weakref
 from contextlib import ExitStack, suppress
 from functools import cached_property
@@ -27,12 +28,16 @@ from elftools.elf.elffile import ELFFile
 from harness.cycles import BlockCount, CallNode
 from harness.elf import Elf, open_elf
 from harness.errors import FlashFailure, LinkFailure, TimeoutFailure, UserError
+from harness.firmware import BUILD
 from harness.renode_monitor import RenodeMonitor
 from harness.renode_release import find_renode
 from harness.targets.fault import read_fault
 
 FLASH = range(0x10000000, 0x10200000)
 SRAM = range(0x20000000, 0x20042000)
+
+ACCELERATOR = BUILD / "cycle-counter" / "libcycle_counter.so"
+"""The library of emulation/renode/CycleAccelerator.cs, where emulation/renode/Makefile puts it."""
 
 _PLATFORM = Path(__file__).resolve().parents[2] / "emulation" / "renode"
 _COUNTER_ADDRESS = 0xF0000000
@@ -46,18 +51,26 @@ _POLL_SECONDS = 0.0002
 class RenodeTarget:
     """The `Target` on Renode. Keep it in a thread that outlives it: Renode dies with that thread.
 
-    `counting` adds emulation/renode/CycleCounter.cs, which costs speed.
+    `counting` adds emulation/renode/CycleCounter.cs, which costs most of the speed: a third of it
+    with `accelerator`, the library of CycleAccelerator.cs, of which only ACCELERATOR may be
+    missing. Where Renode cannot use it, a RuntimeWarning says why, and counting goes without.
     """
 
     name = "renode"
 
     def __init__(
-        self, elf: Path, rom: Path, renode: str = "renode", counting: bool = False
+        self,
+        elf: Path,
+        rom: Path,
+        renode: str = "renode",
+        counting: bool = False,
+        accelerator: Path | None = ACCELERATOR,
     ) -> None:
         self.elf = elf
         self._rom = rom
         self._renode = renode
         self._counting = counting
+        self._accelerator = accelerator
         self._files = ExitStack()
         self._folder = Path()
         self._memories: dict[range, memoryview] = {}
@@ -322,9 +335,25 @@ class RenodeTarget:
                 self._map(name, span)
         except OSError as error:
             raise LinkFailure(f"Renode's memory cannot be shared: {error}") from error
+        if self._counting:
+            self._accelerate()
         # Not held to real time, and few interruptions of the core.
         monitor.command("emulation SetAdvanceImmediately true")
         monitor.command('emulation SetGlobalQuantum "0.01"')
+
+    def _accelerate(self) -> None:
+        """Have blocks counted by the library, if there is one."""
+        library = self._accelerator
+        if library is None or (library == ACCELERATOR and not library.is_file()):
+            return
+        monitor = self._connected()
+        try:
+            monitor.command(f"include {_path(_PLATFORM / 'CycleAccelerator.cs')}", _START_SECONDS)
+            answer = monitor.command(f"sysbus.cycles Accelerate {_path(library.absolute())}")
+        except LinkFailure as failure:
+            answer = str(failure)
+        if monitor.command("sysbus.cycles Accelerated") != "True":
+            warnings.warn(f"Renode counts cycles slowly: {answer}", RuntimeWarning, stacklevel=4)
 
     def _boot(self) -> None:
         self._connected().command("start")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 import struct
 import subprocess
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -26,7 +28,7 @@ from harness.golden_device import GoldenDevice
 from harness.mailbox import MailboxDevice
 from harness.renode_release import find_renode
 from harness.targets.qemu import QemuTarget
-from harness.targets.renode import SRAM, RenodeTarget, _free_port, flash_image
+from harness.targets.renode import ACCELERATOR, SRAM, RenodeTarget, _free_port, flash_image
 from harness.targets.serial import SerialTarget
 from harness.verify import Comparison, verify
 
@@ -45,26 +47,51 @@ HAND_COUNTED = (
     *("page_end_narrow_conditional", "page_end_wide", "push_pop", "system"),
 )
 
-Open = Callable[..., MailboxDevice]
+Open = Callable[..., RenodeTarget]
 
 
-def pico(counting: bool = False) -> RenodeTarget:
-    return RenodeTarget(require(firmware.RP2040), require(firmware.RP2040_ROM), counting=counting)
+def pico(
+    counting: bool = False, accelerator: Path | None = None, type_: type = RenodeTarget
+) -> RenodeTarget:
+    elf, rom = require(firmware.RP2040), require(firmware.RP2040_ROM)
+    target = type_(elf, rom, counting=counting, accelerator=accelerator)
+    assert isinstance(target, RenodeTarget)
+    return target
 
 
 @pytest.fixture
-def open_renode() -> Iterator[Callable[..., RenodeTarget]]:
+def open_renode() -> Iterator[Open]:
     """Start targets; they are closed when the test ends."""
     targets: list[RenodeTarget] = []
 
-    def open_(counting: bool = False) -> RenodeTarget:
-        targets.append(pico(counting))
+    def open_(*arguments: Any, **keywords: Any) -> RenodeTarget:
+        targets.append(pico(*arguments, **keywords))
         targets[-1].connect()
         return targets[-1]
 
     yield open_
     for target in targets:
         target.close()
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The accelerator's, built as its Makefile does."""
+    if not shutil.which("cc"):
+        pytest.skip("cc is not installed (apt: gcc)")
+    build = tmp_path_factory.mktemp("accelerator")
+    subprocess.run(["make", "-s", "-C", str(PLATFORM), f"BUILD={build}"], check=True)
+    return build / ACCELERATOR.relative_to(firmware.BUILD)
+
+
+@pytest.fixture(scope="module", params=["hook", "accelerated"])
+def accelerator(request: pytest.FixtureRequest) -> Path | None:
+    """Both ways to count."""
+    if request.param == "hook":
+        return None
+    library = request.getfixturevalue("library")
+    assert isinstance(library, Path)
+    return library
 
 
 @pytest.fixture(scope="module")
@@ -232,7 +259,7 @@ def test_atomic_aliases(shared: MailboxDevice) -> None:
         monitor.command(f"sysbus WriteDoubleWord {address:#x} {kept:#x}")
 
 
-def test_the_serial_link(open_renode: Callable[..., RenodeTarget]) -> None:
+def test_the_serial_link(open_renode: Open) -> None:
     """UART0 with its interrupts, the flash's number through the SSI, and reasons of resets."""
     target = open_renode()
     monitor = target.monitor()
@@ -301,14 +328,14 @@ def trained(target: Any, method: Method, disturb: bool = False) -> tuple[dict[st
 @pytest.mark.parametrize("disturb", [False, True], ids=["", "with-pauses"])
 @pytest.mark.parametrize("name", ["priot", "niti-static"])
 def test_cycles_are_qemus(
-    open_renode: Callable[..., RenodeTarget], name: str, disturb: bool
+    open_renode: Open, accelerator: Path | None, name: str, disturb: bool
 ) -> None:
     """Every kernel of whole training steps: cycles and instructions."""
     qemu = QemuTarget(require(firmware.MICROBIT), require(firmware.CYCLE_PLUGIN))
     qemu.connect()
     expected, state = trained(qemu, METHODS[name])
     qemu.close()
-    target = open_renode(counting=True)
+    target = open_renode(True, accelerator)
     counted, learnt = trained(target, METHODS[name], disturb)
     assert learnt == state
     # The boards differ in what runs around a command, and the size of the arena is a dividend.
@@ -322,9 +349,8 @@ def test_cycles_are_qemus(
     assert total[0] > sum(expected[function][0] for function in kernels)
 
 
-def test_every_instruction_is_counted_once(open_renode: Callable[..., RenodeTarget]) -> None:
-    target = open_renode(counting=True)
-    MailboxDevice(target).command("INFO")
+def check_counts(target: RenodeTarget) -> tuple[int, int]:
+    """Cycles and instructions, if the CPU has executed as many and the blocks add up."""
     monitor = target.monitor()
     monitor.command("pause")
     cycles, instructions = target.counters()
@@ -334,14 +360,180 @@ def test_every_instruction_is_counted_once(open_renode: Callable[..., RenodeTarg
     assert sum(block.total_cycles for block in blocks) == cycles
     assert sum(block.executions * block.instructions for block in blocks) == instructions
     monitor.command("start")
+    return cycles, instructions
+
+
+def test_every_instruction_is_counted_once(open_renode: Open, accelerator: Path | None) -> None:
+    target = open_renode(True, accelerator)
+    for _ in range(2):
+        MailboxDevice(target).command("INFO")
+        check_counts(target)
+
+
+class Stepped(RenodeTarget):
+    """Runs for times that do not depend on the host, so that each run is like the other."""
+
+    def _boot(self) -> None:
+        self.monitor().command('emulation RunFor "0.02"')
+        self._usable = True
+
+    def run(self, timeout: float) -> None:
+        while self._word("command") or self._word("status") == self._busy:
+            self._check()
+            self.monitor().command('emulation RunFor "0.01"')
+
+
+def test_accelerated_counts_are_the_hooks(open_renode: Open, library: Path) -> None:
+    """Of all code, from the reset to the end of a training step, block by block."""
+    network = support.shipped("tinycnn")
+    pixels, labels = images(network, 1, seed=4)
+    seen = []
+    for accelerator in (None, library):
+        target = open_renode(True, accelerator, Stepped)
+        device = MailboxDevice(target)
+        device.load_model(network)
+        device.set_method(METHODS["priot"])
+        device.write_window("IO", pixels.tobytes() + labels.tobytes())
+        device.command("TRAIN", [1])
+        assert target.monitor().command("sysbus.cycles Accelerated") == str(bool(accelerator))
+        seen.append((target.counters(), target.profile()))
+    assert seen[0][0][1] > 10_000_000
+    assert seen[0] == seen[1]
+
+
+def test_acceleration_and_other_uses_of_the_core(
+    open_renode: Open, library: Path, tmp_path: Path
+) -> None:
+    """Breakpoints, single steps and hooks at blocks work as ever, and all is counted."""
+    target = open_renode(True, library)
+    monitor = target.monitor()
+    seen = tmp_path / "seen"
+    address = Elf(target.elf).symbol("pt_app_serve")
+    note = f"\"f = open('{seen}', 'a'); f.write('.'); f.close()\""
+    monitor.command(f"sysbus.cpu AddHook {address:#x} {note}")
     MailboxDevice(target).command("INFO")
+    check_counts(target)
+    assert len(seen.read_text()) > 1
+    monitor.command("sysbus.cpu RemoveAllHooks")
+
+    monitor.command("pause")
+    monitor.command("sysbus.cpu ExecutionMode SingleStep")
+    monitor.command("start")
+    _, before = target.counters()
+    for _ in range(5):
+        monitor.command("sysbus.cpu Step")
+    assert target.counters()[1] == before + 5
+    monitor.command("sysbus.cpu ExecutionMode Continuous")
+
+    for command in ("Decelerate", f"Accelerate @{library}", f"Accelerate @{library}"):
+        monitor.command(f"sysbus.cycles {command}")  # while it runs
+        MailboxDevice(target).command("INFO")
+        check_counts(target)
+
+    seen.unlink()
+    monitor.command(f"sysbus.cpu SetHookAtBlockBegin {note}")
+    MailboxDevice(target).command("INFO")
+    monitor.command("sysbus.cpu ClearHookAtBlockBegin")
+    assert len(seen.read_text()) > 100
+    MailboxDevice(target).command("INFO")
+    check_counts(target)
+    assert monitor.command("sysbus.cycles Accelerated") == "True"
+
+
+def test_accelerators_of_two_machines(library: Path, tmp_path: Path) -> None:
+    """Each of them with counts of its own."""
+    image = tmp_path / "image.bin"
+    image.write_bytes(flash_image(require(firmware.RP2040)))
+    script = tmp_path / "two.resc"
+    script.write_text(
+        f"$image=@{image}\n$rom=@{require(firmware.RP2040_ROM)}\n"
+        f"include @{PLATFORM}/rp2040.resc\ninclude @{PLATFORM}/CycleAccelerator.cs\n"
+        "mach clear\n"
+        f'mach create "two"\nmachine LoadPlatformDescription @{PLATFORM}/rp2040.repl\n'
+        f"sysbus LoadBinary @{require(firmware.RP2040_ROM)} 0x0\n"  # and no flash: ends in the ROM
+        "sysbus.cpu VectorTableOffset 0x0\n"
+        + "".join(
+            f'mach set "{name}"\nmachine LoadPlatformDescriptionFromString '
+            '"cycles: Timers.CycleCounter @ sysbus 0xF0000000 { cpu: cpu }"\n'
+            f"sysbus.cycles Accelerate @{library}\n"
+            for name in ("rp2040", "two")
+        )
+        + 'emulation RunFor "0.02"\nemulation RunFor "0.02"\n'
+        + "".join(
+            f'mach set "{name}"\nsysbus.cycles Instructions\nsysbus.cpu ExecutedInstructions\n'
+            "sysbus.cycles Cycles\nsysbus.cycles Unexplained\n"
+            for name in ("rp2040", "two")
+        )
+        + "quit\n"
+    )
+    numbers = [int(word, 16) for word in run_script(script).split() if word.startswith("0x")]
+    assert len(numbers) == 8
+    for instructions, executed, cycles, unexplained in (numbers[:4], numbers[4:]):
+        assert instructions == executed > 1000
+        assert cycles > instructions
+        assert unexplained == 0
+    assert numbers[2] != numbers[6]
+
+
+def test_counts_survive_a_reset(open_renode: Open, accelerator: Path | None) -> None:
+    """All but those of the block that it ends."""
+    target = open_renode(True, accelerator)
+    monitor = target.monitor()
+    check_counts(target)
+    monitor.command("pause")
+    before = target.counters()
+    monitor.command("machine Reset")
+    assert target.counters() == before
+    monitor.command("start")
+    sleep(0.3)
+    monitor.command("pause")
+    cycles, instructions = target.counters()
+    assert instructions - before[1] == monitor.number("sysbus.cpu ExecutedInstructions") > 1000
+    assert cycles > before[0]
+
+
+@pytest.mark.parametrize("broken", ["missing", "text", "version"])
+def test_an_accelerator_that_does_not_fit(
+    open_renode: Open, tmp_path: Path, library: Path, broken: str
+) -> None:
+    """Is told, and the hook counts."""
+    other = tmp_path / "other library.so"
+    reason = {"missing": "there is no file", "text": "dynamic library", "version": "version"}
+    if broken == "text":
+        other.write_text("no library")
+    elif broken == "version":
+        source = (PLATFORM / "cycle_counter.c").read_text()
+        assert "INTERFACE 1" in source
+        (tmp_path / "other.c").write_text(source.replace("INTERFACE 1", "INTERFACE 2"))
+        command = ["cc", "-shared", "-fPIC", "-o", str(other), str(tmp_path / "other.c")]
+        subprocess.run(command, check=True)
+    with pytest.warns(RuntimeWarning, match=f"counts cycles slowly: .*{reason[broken]}"):
+        target = open_renode(True, other)
+    MailboxDevice(target).command("INFO")
+    check_counts(target)
+
+
+def test_an_accelerator_that_is_not_built(
+    open_renode: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Is not missed."""
+    from harness.targets import renode
+
+    nowhere = Path("/nowhere/libcycle_counter.so")
+    monkeypatch.setattr(renode, "ACCELERATOR", nowhere)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        check_counts(open_renode(True, nowhere))
 
 
 @pytest.fixture(scope="module")
-def hand_counted(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[int, int, int]]:
+def hand_counted(
+    tmp_path_factory: pytest.TempPathFactory, accelerator: Path | None
+) -> dict[str, tuple[int, int, int]]:
     """Cycles, instructions and expected cycles of each snippet, run once by the bare core.
 
-    The counter is used as in anybody's platform: one include, one line of a platform file.
+    The counter is used as in anybody's platform: one include, one line of a platform file; and one
+    of each for the accelerator.
     """
     folder = tmp_path_factory.mktemp("bare")
     platform = folder / "core.repl"
@@ -353,6 +545,10 @@ def hand_counted(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[in
         "    PerformanceInMips: 125\n"
     )
     script = [f"include @{PLATFORM}/CycleCounter.cs"]
+    accelerate = []
+    if accelerator is not None:
+        script.append(f"include @{PLATFORM}/CycleAccelerator.cs")
+        accelerate.append(f"sysbus.cycles Accelerate @{accelerator}")
     elves = {}
     snippets = ROOT / "tests" / "emulation" / "snippets"
     for name in HAND_COUNTED:
@@ -368,6 +564,7 @@ def hand_counted(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[in
             f"machine LoadPlatformDescription @{platform}",
             "machine LoadPlatformDescriptionFromString "
             '"cycles: Timers.CycleCounter @ sysbus 0xF0000000 { cpu: cpu }"',
+            *accelerate,
             f"sysbus LoadELF @{elf}",
             f"sysbus WriteWord {again:#x} 0xE7FE",  # the second run: a jump to itself instead
             "sysbus.cpu VectorTableOffset 0x0",
@@ -377,7 +574,8 @@ def hand_counted(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[in
         ]
     script.append("quit")
     (folder / "all.resc").write_text("\n".join(script) + "\n")
-    run_script(folder / "all.resc")
+    printed = run_script(folder / "all.resc")
+    assert printed.count("counting in machine code") == len(elves) * len(accelerate)
     counted = {}
     for name, image in elves.items():
         low, high = image.symbol("snippet"), image.symbol("snippet_end")
@@ -405,7 +603,7 @@ def test_counts_what_the_hand_counted(
 # A device that fails
 
 
-def test_rewritten_code_runs(open_renode: Callable[..., RenodeTarget]) -> None:
+def test_rewritten_code_runs(open_renode: Open) -> None:
     """Although Renode has translated it before."""
     target = open_renode()
     device = MailboxDevice(target)
@@ -417,7 +615,7 @@ def test_rewritten_code_runs(open_renode: Callable[..., RenodeTarget]) -> None:
     assert caught.value.place == "pt_app_serve+0x0"
 
 
-def test_a_fault_tells_where(open_renode: Callable[..., RenodeTarget]) -> None:
+def test_a_fault_tells_where(open_renode: Open) -> None:
     target = open_renode()
     address = Elf(target.elf).symbol("pt_arena_start")
     target.write(address, struct.pack("<H", 0xDE00))  # UDF
@@ -438,7 +636,7 @@ def test_a_fault_tells_where(open_renode: Callable[..., RenodeTarget]) -> None:
     MailboxDevice(target).command("INFO")
 
 
-def test_a_hang_is_a_timeout_with_its_place(open_renode: Callable[..., RenodeTarget]) -> None:
+def test_a_hang_is_a_timeout_with_its_place(open_renode: Open) -> None:
     target = open_renode()
     address = Elf(target.elf).symbol("pt_arena_start")
     target.write(address, struct.pack("<HH", 0xBF00, 0xE7FD))  # nop; b to it
@@ -449,7 +647,7 @@ def test_a_hang_is_a_timeout_with_its_place(open_renode: Callable[..., RenodeTar
         target.run(0.2)
 
 
-def test_the_watchdog_ends_a_hang(open_renode: Callable[..., RenodeTarget]) -> None:
+def test_the_watchdog_ends_a_hang(open_renode: Open) -> None:
     """After 8.3 s of the device's time the chip starts anew, and says why.
 
     Renode knows a jump to itself, and lets its time pass at once.
@@ -465,7 +663,7 @@ def test_the_watchdog_ends_a_hang(open_renode: Callable[..., RenodeTarget]) -> N
 
 
 def test_the_watchdog_resets_what_it_is_told_to(
-    open_renode: Callable[..., RenodeTarget],
+    open_renode: Open,
 ) -> None:
     """With PSM's WDSEL empty, nothing: on the chip the program would go on."""
     target = open_renode()
@@ -480,7 +678,7 @@ def test_the_watchdog_resets_what_it_is_told_to(
     assert read_registers(target, 0x40058008) == [2]
 
 
-def test_power_on_is_no_watchdog(open_renode: Callable[..., RenodeTarget]) -> None:
+def test_power_on_is_no_watchdog(open_renode: Open) -> None:
     """A reset by the monitor is one by power: nothing of the watchdog stays."""
     target = open_renode()
     monitor = target.monitor()
@@ -511,7 +709,7 @@ def test_an_image_without_a_second_stage_ends_in_the_rom(
         target.close()
 
 
-def test_renode_that_dies(open_renode: Callable[..., RenodeTarget]) -> None:
+def test_renode_that_dies(open_renode: Open) -> None:
     target = open_renode()
     assert target._process is not None
     target._process.kill()
@@ -521,7 +719,7 @@ def test_renode_that_dies(open_renode: Callable[..., RenodeTarget]) -> None:
         target.run(30.0)
 
 
-def test_closing_leaves_nothing(open_renode: Callable[..., RenodeTarget]) -> None:
+def test_closing_leaves_nothing(open_renode: Open) -> None:
     target = open_renode()
     folder, process = target._folder, target._process
     assert process is not None and folder.is_dir()

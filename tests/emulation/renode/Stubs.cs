@@ -1,22 +1,33 @@
-// As much of Renode 1.16.1 as CycleCounter.cs touches, with a CPU that a test drives by lines of
-// text, so that its arithmetic can be tested where there is no Renode:
+// As much of Renode 1.16.1 as CycleCounter.cs and CycleAccelerator.cs touch, with a CPU that a test
+// drives by lines of text, so that their arithmetic can be tested where there is no Renode. The
+// program's argument is tlib.c, built.
 //
+//     accelerate LIBRARY -> what Accelerate says
+//     accelerated        -> True or False
+//     decelerate
+//     other 0|1          another user of the hook comes or goes; it prints what begins
+//     rename             the CPU gives its callback another name than Renode does
+//     hooked             -> 1 if blocks call the CPU's callback, else 0
 //     table              cycles, width, target and B<cond> of all halfwords, a line each
 //     code PC HEX...     halfwords of code from PC on
 //     begin PC COUNT     the CPU calls the hook
 //     ran COUNT          it has executed so many instructions more
 //     pc PC              it stands at PC
 //     reset              its count of instructions begins anew
-//     write OFFSET VALUE, read OFFSET, clear, forget, enabled 0|1, dump FILE
+//     write OFFSET VALUE, read OFFSET, clear, forget, detach, attach, enabled 0|1, dump FILE
 //     show               -> cycles instructions unexplained
 using System;
 using System.Collections.Generic;
 using System.Globalization;
+using System.IO;
+using System.Runtime.InteropServices;
 
 using Antmicro.Renode.Core;
 using Antmicro.Renode.Peripherals.Bus;
 using Antmicro.Renode.Peripherals.CPU;
 using Antmicro.Renode.Peripherals.Timers;
+using Antmicro.Renode.Utilities;
+using Antmicro.Renode.Utilities.Binding;
 
 namespace Antmicro.Renode.Core
 {
@@ -42,13 +53,15 @@ namespace Antmicro.Renode.Logging
 {
     public enum LogLevel
     {
-        Warning
+        Warning,
+        Error
     }
 
     public static class Logger
     {
         public static void Log(this object origin, LogLevel level, string text, params object[] arguments)
         {
+            Console.WriteLine(level + ": " + text, arguments);
         }
     }
 }
@@ -94,28 +107,180 @@ namespace Antmicro.Renode.Peripherals.CPU
 
     public class TranslationCPU : IPeripheral
     {
+        public TranslationCPU(string tlib)
+        {
+            binder = new NativeBinder(tlib, OnBlockBegin);
+            setPresent = binder.Get<SetPresent>("tlib_set_block_begin_hook_present");
+            TlibSetBlockBeginHookPresent = present => setPresent(present);
+            getExecuted = binder.Get<GetExecuted>("tlib_get_total_executed_instructions");
+            setExecuted = binder.Get<SetExecuted>("set_executed_instructions");
+            Begin = binder.Get<BeginBlock>("begin");
+            IsHooked = binder.Get<GetPresent>("is_hook_present");
+        }
+
         public void Reset()
+        {
+        }
+
+        public void ClearTranslationCache()
         {
         }
 
         public void SetHookAtBlockBegin(Action<ulong, uint> hook)
         {
-            Hook = hook;
+            blockBeginUserHook = hook;
+            UpdateBlockBeginHookPresent();
+        }
+
+        public void RenameCallback()
+        {
+            binder.Rename();
         }
 
         public RegisterValue PC { get; set; }
 
-        public ulong ExecutedInstructions { get; set; }
+        public ulong ExecutedInstructions
+        {
+            get { return getExecuted(); }
+            set { setExecuted(value); }
+        }
 
-        public Action<ulong, uint> Hook;
+        public readonly BeginBlock Begin;
+        public readonly GetPresent IsHooked;
+
+        private void UpdateBlockBeginHookPresent()
+        {
+            TlibSetBlockBeginHookPresent(blockBeginUserHook != null ? 1u : 0u);
+        }
+
+        private uint OnBlockBegin(ulong address, uint size)
+        {
+            blockBeginUserHook?.Invoke(address, size);
+            return 1;
+        }
+
+        private Action<ulong, uint> blockBeginUserHook;
+
+        private readonly NativeBinder binder;
+        private readonly Action<uint> TlibSetBlockBeginHookPresent;
+        private readonly SetPresent setPresent;
+        private readonly GetExecuted getExecuted;
+        private readonly SetExecuted setExecuted;
+
+        [UnmanagedFunctionPointer(CallingConvention.Cdecl)]
+        public delegate void BeginBlock(ulong address, uint size);
+
+        [UnmanagedFunctionPointer(CallingConvention.Cdecl)]
+        public delegate uint GetPresent();
+
+        [UnmanagedFunctionPointer(CallingConvention.Cdecl)]
+        private delegate void SetPresent(uint present);
+
+        [UnmanagedFunctionPointer(CallingConvention.Cdecl)]
+        private delegate ulong GetExecuted();
+
+        [UnmanagedFunctionPointer(CallingConvention.Cdecl)]
+        private delegate void SetExecuted(ulong count);
+    }
+}
+
+namespace Antmicro.Renode.Utilities
+{
+    public sealed class TemporaryFilesManager
+    {
+        public string GetTemporaryFile(string suffix)
+        {
+            return Path.GetTempFileName();
+        }
+
+        public static readonly TemporaryFilesManager Instance = new TemporaryFilesManager();
+    }
+
+    public static class SharedLibraries
+    {
+        public static IntPtr LoadLibrary(string path)
+        {
+            var library = dlopen(path, 2);
+            if(library == IntPtr.Zero)
+            {
+                throw new InvalidOperationException("cannot load " + path);
+            }
+            return library;
+        }
+
+        public static IntPtr GetSymbolAddress(IntPtr library, string name)
+        {
+            var address = dlsym(library, name);
+            if(address == IntPtr.Zero)
+            {
+                throw new InvalidOperationException("undefined symbol: " + name);
+            }
+            return address;
+        }
+
+        [DllImport("libdl.so.2")]
+        private static extern IntPtr dlopen(string path, int mode);
+
+        [DllImport("libdl.so.2")]
+        private static extern IntPtr dlsym(IntPtr library, string name);
+    }
+}
+
+namespace Antmicro.Renode.Utilities.Binding
+{
+    public sealed class NativeBinder
+    {
+        public NativeBinder(string library, OnBlockBegin callback)
+        {
+            libraryAddress = SharedLibraries.LoadLibrary(library);
+            this.callback = callback;
+            OnBlockBegin wrapper = OnBlockBeginWrapper;
+            delegateStore = new object[] { new Action(Rename), wrapper };
+            Get<Attach>("renode_external_attach__FuncUInt32UInt64UInt32__OnBlockBegin")(wrapper);
+        }
+
+        public T Get<T>(string name)
+        {
+            return (T)(object)Marshal.GetDelegateForFunctionPointer(SharedLibraries.GetSymbolAddress(libraryAddress, name), typeof(T));
+        }
+
+        public void Rename()
+        {
+            delegateStore[1] = new OnBlockBegin(OtherWrapper);
+        }
+
+        private uint OnBlockBeginWrapper(ulong address, uint size)
+        {
+            return callback(address, size);
+        }
+
+        private uint OtherWrapper(ulong address, uint size)
+        {
+            return callback(address, size);
+        }
+
+        private readonly IntPtr libraryAddress;
+        private readonly object[] delegateStore;
+        private readonly OnBlockBegin callback;
+
+        [UnmanagedFunctionPointer(CallingConvention.Cdecl)]
+        public delegate uint OnBlockBegin(ulong address, uint size);
+
+        [UnmanagedFunctionPointer(CallingConvention.Cdecl)]
+        private delegate void Attach(OnBlockBegin callback);
     }
 }
 
 public sealed class Driver : IMachine, IBusController, IDisposable
 {
-    public static void Main()
+    public Driver(string tlib)
     {
-        new Driver().Run();
+        cpu = new TranslationCPU(tlib);
+    }
+
+    public static void Main(string[] arguments)
+    {
+        new Driver(arguments[0]).Run();
     }
 
     public IDisposable ObtainPausedState(bool internalPause = false)
@@ -149,6 +314,24 @@ public sealed class Driver : IMachine, IBusController, IDisposable
             case "table":
                 PrintTable();
                 break;
+            case "accelerate":
+                Console.WriteLine(counter.Accelerate(words[1]));
+                break;
+            case "decelerate":
+                counter.Decelerate();
+                break;
+            case "accelerated":
+                Console.WriteLine(counter.Accelerated);
+                break;
+            case "other":
+                cpu.SetHookAtBlockBegin(words[1] == "1" ? PrintBlock : (Action<ulong, uint>)null);
+                break;
+            case "hooked":
+                Console.WriteLine(cpu.IsHooked());
+                break;
+            case "rename":
+                cpu.RenameCallback();
+                break;
             case "code":
                 for(var i = 2; i < words.Length; i++)
                 {
@@ -156,7 +339,7 @@ public sealed class Driver : IMachine, IBusController, IDisposable
                 }
                 break;
             case "begin":
-                cpu.Hook(Hex(words[1]), uint.Parse(words[2]));
+                cpu.Begin(Hex(words[1]), uint.Parse(words[2]));
                 break;
             case "ran":
                 cpu.ExecutedInstructions += ulong.Parse(words[1]);
@@ -179,6 +362,12 @@ public sealed class Driver : IMachine, IBusController, IDisposable
                 break;
             case "forget":
                 counter.Forget();
+                break;
+            case "detach":
+                counter.Detach();
+                break;
+            case "attach":
+                counter.Attach();
                 break;
             case "enabled":
                 counter.Enabled = words[1] == "1";
@@ -205,11 +394,16 @@ public sealed class Driver : IMachine, IBusController, IDisposable
         }
     }
 
+    private static void PrintBlock(ulong address, uint size)
+    {
+        Console.WriteLine("{0:x8} {1}", address, size);
+    }
+
     private static uint Hex(string text)
     {
         return uint.Parse(text, NumberStyles.HexNumber);
     }
 
-    private readonly TranslationCPU cpu = new TranslationCPU();
+    private readonly TranslationCPU cpu;
     private readonly Dictionary<uint, ushort> memory = new Dictionary<uint, ushort>();
 }
