@@ -19,7 +19,6 @@ from harness.targets.serial import SerialTarget
 
 _BACK_SECONDS = 20.0
 _PAUSE_SECONDS = 0.3
-_QUIET_SECONDS = 0.2
 
 
 @dataclass
@@ -48,6 +47,8 @@ class Wire:
             if not data:
                 break
             found += filter(None, map(self.format.decode, self.splitter.feed(data)))
+            if time.monotonic() >= deadline:  # a flood never ends by itself
+                break
         return found
 
     def ask(self, frame: Frame, seconds: float, junk: bytes = b"") -> Frame | None:
@@ -101,8 +102,7 @@ class DeviceRig:
         stream = SerialPort(self._url(), self._baud)
         try:
             wire = Wire(stream, format_, Splitter(format_.longest_body))
-            while stream.read(_QUIET_SECONDS):
-                pass
+            stream.discard()
             hello = wire.next(int(format_.kinds["PT_LINK_HELLO"]))
             if wire.ask(hello, 2.0) is None:
                 raise LinkFailure(f"no answer to HELLO at {self._url()}")

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import errno
+import re
 import select
+import socket
 from contextlib import suppress
+from time import monotonic
 from typing import Any
 
 import serial
@@ -13,6 +16,9 @@ from harness.errors import LinkFailure, UserError
 
 _WRITE_SECONDS = 5.0
 _MOST = 1 << 16
+_DISCARD_SECONDS = 0.2
+_MOST_PORT = 0xFFFF
+_LISTED = "`picotrain ports` lists them"
 
 # What opening and using a port raises, apart from OSError, of which SerialException is one: a
 # handle that another thread or an unplugged adapter took away shows as the other two.
@@ -32,11 +38,21 @@ class SerialPort:
         Raises UserError where there is no such port or it may not be opened, LinkFailure where
         nothing is at the other end.
         """
+        _check_name(url)
         self.url = url
         try:
             self._port: Any = serial.serial_for_url(
-                url, baudrate=baud, timeout=0, write_timeout=_WRITE_SECONDS, exclusive=True
+                url,
+                baudrate=baud,
+                timeout=0,
+                write_timeout=_WRITE_SECONDS,
+                exclusive=True,
+                do_not_open=True,
             )
+            if is_socket(url):
+                # open() calls it; pyserial's reads until nothing comes, which may be never.
+                self._port.reset_input_buffer = lambda: None
+            self._port.open()
         except (*_PROBLEMS, AttributeError, ImportError) as error:
             raise _explain(url, baud, error) from None
         self._selectable = _selectable(self._port)
@@ -62,11 +78,10 @@ class SerialPort:
             raise self._lost(error) from None
 
     def discard(self) -> None:
-        """Forget what has arrived and was not read. Raises PortLost."""
-        try:
-            self._port.reset_input_buffer()
-        except _PROBLEMS as error:
-            raise self._lost(error) from None
+        """Forget what has arrived and was not read, for at most 0.2 s. Raises PortLost."""
+        deadline = monotonic() + _DISCARD_SECONDS
+        while self.read(0.0) and monotonic() < deadline:
+            pass
 
     def close(self) -> None:
         """Give the port back; may be called twice."""
@@ -74,7 +89,13 @@ class SerialPort:
             self._port.close()
 
     def _lost(self, error: Exception) -> PortLost:
-        return PortLost(f"{self.url} is gone ({error}): is the device still plugged in?")
+        there = "does the emulator still run?" if is_socket(self.url) else "is it still plugged in?"
+        return PortLost(f"{self.url} is gone ({error}): {there}")
+
+
+def is_socket(url: str) -> bool:
+    """Whether `url` leads to a TCP port, where emulators are; nothing about it depends on bauds."""
+    return url.lower().startswith("socket://")
 
 
 def _selectable(port: Any) -> bool:
@@ -86,13 +107,34 @@ def _selectable(port: Any) -> bool:
     return True
 
 
+def _check_name(url: str) -> None:
+    """Raises UserError for names of which pyserial makes something else."""
+    if url in ("", "auto"):
+        raise UserError(f"{url!r} names no serial port: name one, {_LISTED}")
+    if not is_socket(url):
+        return
+    # The host may be an IPv6 address: [::1].
+    found = re.match(r"[^:]*://(?:\[[^]]*\]|[^:/?#]*)(?::([^/?#]*))?", url)
+    port = found and found[1]
+    if not port:
+        raise UserError(f"{url} names no port: socket://HOST:PORT")
+    if not (port.isdecimal() and 1 <= int(port) <= _MOST_PORT):
+        raise UserError(f"{url}: port {port} is not in 1..{_MOST_PORT}")
+
+
 def _explain(url: str, baud: int, error: Exception) -> Exception:
-    number = getattr(error, "errno", None)
+    # pyserial puts some errors of the system into a text of its own.
+    cause = error if _number(error) else error.__context__
+    if isinstance(cause, socket.gaierror):
+        return UserError(f"{url}: no such host ({cause.strerror})")
+    number = _number(cause)
     if number == errno.ENOENT:
         return UserError(
             f"there is no serial port {url}: plug the device in, and see which port appears "
-            "(`ls /dev/ttyACM* /dev/ttyUSB*`)"
+            "(`picotrain ports`)"
         )
+    if number in (errno.ENOTTY, errno.EISDIR):
+        return UserError(f"{url} is no serial port; {_LISTED}")
     if number in (errno.EACCES, errno.EPERM):
         return UserError(
             f"no permission to open {url}: add yourself to the group dialout "
@@ -102,8 +144,14 @@ def _explain(url: str, baud: int, error: Exception) -> Exception:
         return UserError(f"{url} is used by another program: close it first")
     if number in (errno.ENXIO, errno.ENODEV, errno.EIO):
         return LinkFailure(f"{url} has nothing at its other end: plug the device in again")
-    if "://" in url and isinstance(error, OSError):
-        return LinkFailure(f"nobody listens at {url}: start the emulator first ({error})")
-    if isinstance(error, OSError):
+    if "://" in url and isinstance(cause, OSError):
+        return LinkFailure(f"nobody listens at {url}: start the emulator first ({cause})")
+    if "://" not in url and isinstance(error, OSError):
         return UserError(f"{url} cannot be opened with {baud} baud: {error}")
     return UserError(f"{url!r} is no serial port: name a device or a pyserial URL ({error})")
+
+
+def _number(error: BaseException | None) -> int | None:
+    """The system's number for an error; that of `termios` is no OSError."""
+    first = error.args[0] if error and error.args else None
+    return first if isinstance(first, int) else None

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Any, TypeVar
 
 import numpy as np
 from elftools.elf.elffile import ELFFile
+from tqdm import tqdm
 
 from harness.cycles import BlockCount, CallNode
 from harness.elf import Elf, open_elf
@@ -21,19 +24,30 @@ from harness.errors import (
     TimeoutFailure,
     UserError,
 )
-from harness.link.client import FLASH_WAITS, WAITS, Hello, LinkClient, NoAnswer, Restarted
+from harness.link.client import (
+    FLASH_WAITS,
+    WAITS,
+    Hello,
+    LinkClient,
+    NoAnswer,
+    Refused,
+    Restarted,
+)
 from harness.link.frames import LinkFormat
-from harness.link.port import PortLost, SerialPort
+from harness.link.port import PortLost, SerialPort, is_socket
 from harness.targets.fault import read_fault
 
 BAUD = 921600
 _BACK_SECONDS = 15.0
 """For a device that starts anew: the watchdog's 8 s, its start, USB's enumeration."""
+_SOCKET_SECONDS = 2.0
+"""For a socket that is refused: an emulator keeps its port while its chip starts anew."""
 _POLL_WAITS = (0.5, 1.0, 2.0, 4.0)
 """A device that works answers when it has finished: one question in its buffer is enough, the next
 ones are for the case that it was lost. Then every 8 s, so that the buffer holds them all."""
 _LATER_WAIT = 8.0
 _REOPEN_SECONDS = 0.1
+_WORD = 4
 
 Result = TypeVar("Result")
 
@@ -44,7 +58,7 @@ class SerialTarget:
     The host can only touch the mailbox and open windows, so a wrong address is a LinkFailure.
     A device that starts anew while we talk to it is a TimeoutFailure if its watchdog did it, a
     CrashFailure if it faulted, a LinkFailure otherwise; it can be used again at once, but what it
-    held is lost.
+    held is lost. A port that goes away and comes back with the device as it was is a LinkFailure.
     """
 
     def __init__(self, elf: Path, url: str, baud: int = BAUD) -> None:
@@ -128,7 +142,7 @@ class SerialTarget:
         if how == "bootsel":
             self.close()
             return None
-        return self._await(seconds)
+        return self._await(seconds, partial(self._greet, WAITS[:2]))
 
     @property
     def retries(self) -> int:
@@ -165,19 +179,31 @@ class SerialTarget:
             raise NoAnswer(self._silence(client)) from failure
         expected = build_id(self.elf)[: len(hello.build)]
         if expected and any(hello.build) and hello.build != expected:
+            remedy = (
+                "start the emulator again with the new image"
+                if is_socket(self._url)
+                else "flash build/rp2040/picotrain.uf2 (make hw-flash)"
+            )
             raise FlashFailure(
                 f"the device at {self._url} runs another build ({hello.build.hex()}) than "
-                f"{self.elf.name} ({expected.hex()}): flash build/rp2040/picotrain.uf2 "
-                "(make hw-flash)"
+                f"{self.elf.name} ({expected.hex()}): {remedy}"
             )
         self._hello = hello
         return hello
 
     def _silence(self, client: LinkClient) -> str:
+        emulated = is_socket(self._url)
         if client.heard:
+            check = "the port" if emulated else f"the port, and the baud rate ({self._baud})"
             return (
                 f"what answers at {self._url} is no picotrain device ({client.heard} bytes, no "
-                f"frame of the serial link): check the port, and the baud rate ({self._baud})"
+                f"frame of the serial link): check {check}"
+            )
+        if emulated:
+            return (
+                f"nobody answers at {self._url}: check that the emulator runs picotrain, that no "
+                "other program is connected there, and whether a long command still runs (start "
+                "the emulator again)"
             )
         return (
             f"nobody answers at {self._url}: check the wires and the baud rate ({self._baud}), "
@@ -266,34 +292,70 @@ class SerialTarget:
         return self._reason(self._greet(WAITS))
 
     def _explain_loss(self, lost: PortLost) -> DeviceFailure:
-        """A port that comes back is USB's way to show that the device has started anew."""
+        """A port that comes back is USB's way to show that the device has started anew; but a
+        loose cable and another program that takes the port look the same, so the device is asked.
+        """
+        self._drop_port()
+        hello = None
         try:
-            hello = self._await(_BACK_SECONDS)
-        except LinkFailure:
+            if not self._await(_BACK_SECONDS, self._knows_us, tell=True):
+                hello = self._await(_BACK_SECONDS, partial(self._greet, WAITS[:2]))
+        except LinkFailure as failure:
+            silent = self._port is not None
             self.close()
-            return lost
+            return failure if silent else lost
+        if hello is None:
+            return LinkFailure(
+                f"{self.name} went away and came back, but the device did not start anew: a loose "
+                "cable, or another program that took the port"
+            )
         return self._reason(hello)
 
-    def _await(self, seconds: float) -> Hello:
-        """Greet a device that may be away for a while, port and all."""
-        deadline = monotonic() + seconds
-        failure: Exception = LinkFailure(f"{self.name} did not come back")
-        while monotonic() < deadline:
+    def _knows_us(self) -> bool:
+        """Whether the device was greeted since it started; to be asked before the next HELLO."""
+        client = self._link()
+        try:
+            client.peek(self._known().mailbox, _WORD, WAITS[:2])
+        except NoAnswer as failure:
+            raise NoAnswer(self._silence(client)) from failure
+        except (Restarted, Refused):  # refused: another process, which another host has greeted
+            return False
+        return True
+
+    def _await(self, seconds: float, ask: Callable[[], Result], tell: bool = False) -> Result:
+        """What `ask` gets from a device that may be away for a while, port and all.
+
+        Raises LinkFailure after `seconds`, and sooner where a socket stays refused. `tell`: whether
+        the user is told that it takes a while.
+        """
+        patience = min(seconds, _SOCKET_SECONDS) if is_socket(self._url) else seconds
+        start = seen = monotonic()  # seen: when there last was a port
+        while True:
             try:
                 if self._port is None:
                     self._open()
-                return self._greet(WAITS[:2])
+                return ask()
             except FlashFailure:
                 raise
             except NoAnswer as silence:
-                failure = silence
+                failure: Exception = silence
             except (DeviceFailure, UserError) as problem:
                 # The port is gone, or not there yet, or may not be opened just yet.
                 failure = problem
+                if self._port is not None:
+                    seen = monotonic()
                 self._drop_port()
+            limit = seconds if self._port is not None else patience
+            if tell:
+                _say(f"{self.name}: waiting up to {limit:g} s for the device to come back")
+                tell = False
+            now = monotonic()
+            if now - start >= seconds or (self._port is None and now - seen >= patience):
+                break
+            if self._port is None:
                 sleep(_REOPEN_SECONDS)
         raise LinkFailure(
-            f"the device at {self._url} did not come back within {seconds:g} s: {failure}"
+            f"the device at {self._url} did not come back within {limit:g} s: {failure}"
         )
 
     def _drop_port(self) -> None:
@@ -337,6 +399,11 @@ def build_id(elf: Path) -> bytes:
             for note in section.iter_notes()
             if note["n_type"] == "NT_GNU_BUILD_ID"
         )
+
+
+def _say(text: str) -> None:
+    """A line on standard error, above a progress bar if there is one."""
+    tqdm.write(text, file=sys.stderr)
 
 
 def _poll_waits(deadline: float) -> Iterator[float]:

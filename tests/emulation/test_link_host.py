@@ -11,10 +11,13 @@ import threading
 import tty
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
+from time import monotonic, sleep
 
 import numpy as np
 import pytest
+import serial
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support import METHODS, images, require, shipped
@@ -36,6 +39,7 @@ from harness.link.client import WAITS, LinkClient, Refused, Restarted
 from harness.link.damage import DAMAGES
 from harness.link.frames import DELIMITER, Frame, LinkFormat
 from harness.link.piped import PipedDevice
+from harness.link.port import SerialPort
 from harness.link.throughput import measure_throughput
 from harness.mailbox import MailboxDevice
 from harness.targets import serial as serial_target
@@ -583,23 +587,190 @@ def test_a_port_that_closes_and_comes_back(host_elf: Elf) -> None:
             target.close()
 
 
-def test_a_port_that_closes_for_good(host_elf: Elf, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(serial_target, "_BACK_SECONDS", 0.5)
+def test_an_emulator_that_has_ended(host_elf: Elf, capsys: pytest.CaptureFixture[str]) -> None:
     with listening(host_elf.path) as (process, url):
         target = SerialTarget(host_elf.path, url)
         target.connect()
         process.kill()
         process.wait()
-        with pytest.raises(LinkFailure, match="still plugged in"):
+        start = monotonic()
+        with pytest.raises(LinkFailure, match=f"{url} is gone .*does the emulator still run"):
             target.read(target.mailbox_address(), 4)
+        assert 2.0 <= monotonic() - start < 6.0
+        told = f"serial:{url}: waiting up to 2 s for the device to come back\n"
+        assert capsys.readouterr().err == told
         with pytest.raises(LinkFailure, match="connect first"):
             target.hello()
 
 
-def test_a_device_with_another_build(served: tuple[subprocess.Popen[bytes], str]) -> None:
+def port_of(url: str) -> int:
+    return int(url.rpartition(":")[2])
+
+
+class Relay:
+    """A port before a device that notices nothing of its clients: a new one takes the old's place.
+
+    `cut` takes the port from a client, as a cable does; `deaf` keeps what clients send.
+    """
+
+    def __init__(self, device_url: str) -> None:
+        self.deaf = False
+        self._device = socket.create_connection(("127.0.0.1", port_of(device_url)))
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"socket://127.0.0.1:{self._listener.getsockname()[1]}"
+        self._client: socket.socket | None = None
+        self._cut, self._ended = threading.Event(), threading.Event()
+        self._thread = threading.Thread(target=self._serve)
+        self._thread.start()
+
+    def cut(self) -> None:
+        self._cut.set()
+        while self._cut.is_set():
+            sleep(0.01)
+
+    def close(self) -> None:
+        self._ended.set()
+        self._thread.join()
+        self._leave()
+        self._listener.close()
+        self._device.close()
+
+    def _leave(self) -> None:
+        if self._client is not None:
+            self._client.close()
+        self._client = None
+
+    def _serve(self) -> None:
+        while not self._ended.is_set():
+            if self._cut.is_set():
+                self._leave()
+                self._cut.clear()
+            ports = [self._listener, self._device, *([self._client] if self._client else [])]
+            ready = select.select(ports, [], [], 0.02)[0]
+            with suppress(ConnectionError):
+                if self._client in ready:
+                    self._forward_request()
+                if self._device in ready:
+                    data = self._device.recv(4096)
+                    if self._client is not None:
+                        self._client.sendall(data)
+            if self._listener in ready:
+                self._leave()
+                self._client = self._listener.accept()[0]
+
+    def _forward_request(self) -> None:
+        assert self._client is not None
+        data = self._client.recv(4096)
+        if not data:
+            self._leave()
+        elif not self.deaf:
+            self._device.sendall(data)
+
+
+@pytest.fixture
+def relay(served: tuple[subprocess.Popen[bytes], str]) -> Iterator[Relay]:
+    opened = Relay(served[1])
+    yield opened
+    opened.close()
+
+
+def test_two_programs_at_one_port(
+    host_elf: Elf, relay: Relay, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The last reset was the watchdog's, but that is not why the port went away."""
+    first, second = (SerialTarget(host_elf.path, relay.url) for _ in range(2))
+    first.connect()
+    hello = first.restart("hang")
+    assert hello is not None and hello.reset == "watchdog"
+    address, _ = MailboxDevice(first).window("MODEL")
+    first.write(address, b"kept")
+    second.connect()
+    for loser in (first, second):
+        with pytest.raises(LinkFailure, match="did not start anew: a loose cable, or another prog"):
+            loser.read(address, 4)
+        assert loser.read(address, 4) == b"kept"  # it has the port again
+    assert capsys.readouterr().err == ""  # nobody waited
+    first.close()
+    second.close()
+
+
+def test_a_loose_cable_while_a_command_runs(host_elf: Elf, relay: Relay) -> None:
+    target = SerialTarget(host_elf.path, relay.url)
+    target.connect()
+    assert MailboxDevice(target).command("RESET")["error"] == 0
+    relay.cut()
+    with pytest.raises(LinkFailure, match="did not start anew"):
+        target.run(5.0)
+    target.run(5.0)
+    target.close()
+
+
+@pytest.mark.parametrize(
+    ("how", "failure", "text"),
+    [
+        ("hang", TimeoutFailure, "the watchdog reset the device"),
+        ("fault", CrashFailure, "faulted"),
+        ("program", LinkFailure, r"started anew \(request\)"),
+    ],
+)
+def test_a_device_that_restarts_while_its_port_is_away(
+    host_elf: Elf, relay: Relay, how: str, failure: type[DeviceFailure], text: str
+) -> None:
+    target = SerialTarget(host_elf.path, relay.url)
+    target.connect()
+    target._link().restart(how)
+    relay.cut()
+    with pytest.raises(failure, match=text):
+        target.read(target.mailbox_address(), 4)
+    assert MailboxDevice(target).command("INFO")["error"] == 0
+    target.close()
+
+
+def test_another_process_that_another_host_has_greeted(host_elf: Elf, relay: Relay) -> None:
+    """It refuses an address that was right in the process before."""
+    target = SerialTarget(host_elf.path, relay.url)
+    target.connect()
+    target._hello = replace(target._known(), mailbox=16)
+    relay.cut()
+    with pytest.raises(LinkFailure, match=r"started anew \(power\)"):
+        target.read(0, 4)
+    target.close()
+
+
+def test_a_port_that_comes_back_silent(
+    host_elf: Elf,
+    relay: Relay,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(serial_target, "WAITS", (0.05, 0.05))
+    monkeypatch.setattr(serial_target, "_BACK_SECONDS", 0.5)
+    target = SerialTarget(host_elf.path, relay.url)
+    target.connect()
+    relay.deaf = True
+    relay.cut()
+    with pytest.raises(LinkFailure, match=r"did not come back within 0\.5 s: nobody answers"):
+        target.read(target.mailbox_address(), 4)
+    assert capsys.readouterr().err.count("waiting up to 0.5 s for the device to come back\n") == 1
+    with pytest.raises(LinkFailure, match="connect first"):
+        target.hello()
+
+
+def test_an_emulator_with_another_build(served: tuple[subprocess.Popen[bytes], str]) -> None:
     other = require(firmware.HOST_TUNED)
-    with pytest.raises(FlashFailure, match=r"another build \([0-9a-f]{16}\).*make hw-flash"):
+    text = r"another build \([0-9a-f]{16}\).*: start the emulator again with the new image$"
+    with pytest.raises(FlashFailure, match=text):
         SerialTarget(other, served[1]).connect()
+
+
+def test_a_device_with_another_build(host_elf: Elf) -> None:
+    other = require(firmware.HOST_TUNED)
+    with (
+        PipedDevice(host_elf.path, ARENA) as device,
+        terminal(device.exchange) as path,
+        pytest.raises(FlashFailure, match=r"another build \([0-9a-f]{16}\).*make hw-flash"),
+    ):
+        SerialTarget(other, path).connect()
 
 
 def test_throughput(target: SerialTarget) -> None:
@@ -649,6 +820,20 @@ def test_a_serial_device(host_elf: Elf) -> None:
         target.close()
 
 
+def test_a_device_that_is_unplugged(
+    host_elf: Elf, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(serial_target, "_BACK_SECONDS", 0.5)
+    with PipedDevice(host_elf.path, ARENA) as device:
+        with terminal(device.exchange) as path:
+            target = SerialTarget(host_elf.path, path)
+            target.connect()
+        with pytest.raises(LinkFailure, match=f"{path} is gone .*is it still plugged in"):
+            target.read(target.mailbox_address(), 4)
+    told = f"serial:{path}: waiting up to 0.5 s for the device to come back\n"
+    assert capsys.readouterr().err == told
+
+
 def test_a_silent_port(host_elf: Elf, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(serial_target, "WAITS", (0.05, 0.05))
     with (
@@ -679,21 +864,139 @@ def test_a_port_that_sends_everything_back(host_elf: Elf, monkeypatch: pytest.Mo
         SerialTarget(host_elf.path, path).connect()
 
 
+@contextmanager
+def stranger_at_socket(serve: Callable[[socket.socket], None]) -> Iterator[str]:
+    """A TCP port with something else behind it, for one client."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def accept() -> None:
+            with listener.accept()[0] as client, suppress(OSError):
+                client.settimeout(10.0)
+                serve(client)
+
+        thread = threading.Thread(target=accept)
+        thread.start()
+        yield f"socket://127.0.0.1:{listener.getsockname()[1]}"
+        thread.join()
+
+
+def flood(client: socket.socket) -> None:
+    """More than anyone can read, for at most 10 s."""
+    end = monotonic() + 10.0
+    while monotonic() < end:
+        client.sendall(b"x" * (1 << 16))
+
+
+def mirror(client: socket.socket) -> None:
+    while data := client.recv(4096):
+        client.sendall(data)
+
+
+def swallow(client: socket.socket) -> None:
+    while client.recv(4096):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("serve", "text"),
+    [
+        (flood, r"is no picotrain device \([0-9]+ bytes"),
+        (mirror, r"is no picotrain device \([0-9]+ bytes"),
+        (swallow, "nobody answers at socket://.*emulator"),
+    ],
+)
+def test_a_socket_with_something_else(
+    host_elf: Elf,
+    monkeypatch: pytest.MonkeyPatch,
+    serve: Callable[[socket.socket], None],
+    text: str,
+) -> None:
+    """It has no baud rate that could be wrong, and is given up in time, whatever it sends."""
+    monkeypatch.setattr(serial_target, "WAITS", (0.05, 0.05))
+    start = monotonic()
+    with stranger_at_socket(serve) as url:
+        with pytest.raises(LinkFailure, match=text) as info:
+            SerialTarget(host_elf.path, url).connect()
+        assert monotonic() - start < 4.0
+    assert "baud" not in str(info.value)
+
+
+class Endless:
+    """A port of pyserial's on which bytes never end."""
+
+    in_waiting = 4096
+
+    def open(self) -> None:
+        self.reset_input_buffer()
+
+    def reset_input_buffer(self) -> None:
+        pytest.fail("pyserial's reads a socket on and on")
+
+    def read(self, size: int) -> bytes:
+        return b"x" * min(size, self.in_waiting)
+
+
+def test_a_flood_is_discarded_in_bounded_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(serial, "serial_for_url", lambda *_, **__: Endless())
+    port = SerialPort("socket://127.0.0.1:4000", 921600)
+    start = monotonic()
+    port.discard()
+    assert 0.1 < monotonic() - start < 1.0
+
+
+def test_what_was_there_before_is_discarded() -> None:
+    def greet(client: socket.socket) -> None:
+        client.sendall(b"x" * 1000)
+        client.recv(1)
+
+    with stranger_at_socket(greet) as url:
+        port = SerialPort(url, 921600)
+        assert port.read(5.0)[:1] == b"x"
+        sleep(0.05)
+        port.discard()
+        assert port.read(0.05) == b""
+        port.close()
+
+
 @pytest.mark.parametrize(
     ("url", "failure", "text"),
     [
-        ("/dev/ttyNOWHERE7", UserError, "there is no serial port /dev/ttyNOWHERE7"),
+        ("/dev/ttyNOWHERE7", UserError, "there is no serial port /dev/ttyNOWHERE7: .*picotrain po"),
         ("socket://127.0.0.1:1", LinkFailure, "nobody listens at socket://127.0.0.1:1"),
+        ("SOCKET://127.0.0.1:1", LinkFailure, "nobody listens at SOCKET://127.0.0.1:1"),
+        ("rfc2217://127.0.0.1:1", LinkFailure, "nobody listens at rfc2217://127.0.0.1:1"),
         ("nonsense://x", UserError, "'nonsense://x' is no serial port"),
-        ("socket://nowhere", DeviceFailure, "socket://nowhere"),
-        ("/dev/null", UserError, "cannot be opened"),
+        ("hwgrep://no-such-name", UserError, "is no serial port.*no ports found"),
+        ("socket://nowhere", UserError, "socket://nowhere names no port: socket://HOST:PORT$"),
+        ("socket://127.0.0.1", UserError, "names no port: socket://HOST:PORT$"),
+        ("socket://127.0.0.1:", UserError, "names no port: socket://HOST:PORT$"),
+        ("socket://[::1]", UserError, "names no port: socket://HOST:PORT$"),
+        ("socket://", UserError, "names no port: socket://HOST:PORT$"),
+        ("socket://127.0.0.1:99999", UserError, r"port 99999 is not in 1\.\.65535$"),
+        ("socket://127.0.0.1:0", UserError, r"port 0 is not in 1\.\.65535$"),
+        ("socket://[::1]:x", UserError, r"port x is not in 1\.\.65535$"),
+        ("/dev/null", UserError, "/dev/null is no serial port; `picotrain ports` lists them$"),
+        (__file__, UserError, "is no serial port; `picotrain ports` lists them$"),
+        (str(Path(__file__).parent), UserError, "is no serial port; `picotrain ports` lists them$"),
+        ("", UserError, "'' names no serial port: name one, `picotrain ports` lists them$"),
+        ("auto", UserError, "'auto' names no serial port: name one, `picotrain ports` lists them$"),
     ],
+    ids=lambda value: value.rpartition("/")[2] if isinstance(value, str) else None,
 )
 def test_ports_that_cannot_be_opened(
     host_elf: Elf, url: str, failure: type[Exception], text: str
 ) -> None:
     with pytest.raises(failure, match=text):
         SerialTarget(host_elf.path, url).connect()
+
+
+def test_a_host_that_is_not_there(host_elf: Elf, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(*_: object, **__: object) -> None:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    with pytest.raises(UserError, match=r"^socket://nowhere:4000: no such host \(Name or serv"):
+        SerialTarget(host_elf.path, "socket://nowhere:4000").connect()
 
 
 # Faults, which a host process keeps no record of

@@ -80,7 +80,9 @@ def test_trains_to_the_same_state_as_the_host(
         checkpoint = device.checkpoint()
         results.append(
             (
-                *(values.tolist() for values in vars(trained).values()),
+                trained.predictions.tolist(),
+                trained.loss_norms.tolist(),
+                trained.saturated.tolist(),
                 predicted.predictions.tolist(),
                 device.saturation().tolist(),
                 after,

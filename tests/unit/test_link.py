@@ -5,7 +5,9 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Sequence
+from pathlib import Path
 from random import Random
+from time import monotonic
 
 import numpy as np
 import pytest
@@ -236,6 +238,34 @@ def test_client_gives_up_and_says_what_came(link: LinkFormat) -> None:
         LinkClient(noisy, link).echo(b"x", waits=(0.1, 0.2))
 
 
+class Flood:
+    """A stream on which bytes never end; gives up after 5 s."""
+
+    def __init__(self, chunk: bytes) -> None:
+        self.chunk = chunk
+        self.end = monotonic() + 5.0
+
+    def write(self, data: bytes) -> None:
+        pass
+
+    def read(self, seconds: float) -> bytes:
+        assert monotonic() < self.end, "the client reads on and on"
+        return self.chunk
+
+
+@pytest.mark.parametrize("chunk", [b"x" * 4096, b"x\0" * 2048])
+def test_client_gives_up_in_a_flood(link: LinkFormat, chunk: bytes) -> None:
+    start = monotonic()
+    with pytest.raises(NoAnswer, match=r"within 0\.2 s \([0-9]+ bytes came, but no answer\)"):
+        LinkClient(Flood(chunk), link).echo(b"x", waits=(0.1, 0.1))
+    assert 0.2 <= monotonic() - start < 2.0
+
+
+def test_client_takes_an_answer_that_comes_with_the_deadline(link: LinkFormat) -> None:
+    script = Script(link, [echo(link, 8)])
+    assert LinkClient(script, link, sequence=7).echo(b"x", waits=(0.0,)) == b"x"
+
+
 def test_client_tells_refusals_apart(link: LinkFormat) -> None:
     refused = link.encode(Frame(2 | link.answer, 1, b"", 3))
     with pytest.raises(Refused, match=r"cannot read 4 bytes at 0x10: .*ERR_WINDOW") as info:
@@ -279,3 +309,40 @@ def test_hello_of_something_else(link: LinkFormat) -> None:
     short = link.encode(Frame(1 | link.answer, 1, b"abc"))
     with pytest.raises(MagicMismatch):
         LinkClient(Script(link, [short]), link, 0).hello()
+
+
+# What docs/serial-link.md says of the speed
+
+DOCS = Path(__file__).resolve().parents[2] / "docs" / "serial-link.md"
+UART_KB = 92.16  # kB/s at 921600 baud, with a start and a stop bit
+
+
+def sizes_on_the_wire(link: LinkFormat, kind: int, before: bytes, size: int) -> range:
+    """Fewest to most bytes of a frame with `before` and `size` bytes of data in its payload."""
+    least, most = (len(link.encode(Frame(kind, 1, before + fill * size))) for fill in (b"\0", b"x"))
+    assert most == link.longest_body + len(DELIMITER) * 2
+    return range(least, most + 1)
+
+
+def spread(low: float, high: float, form: str) -> str:
+    texts = [format(value, form) for value in (low, high)]
+    return texts[0] if texts[0] == texts[1] else " to ".join(texts)
+
+
+def test_throughput_of_the_docs(link: LinkFormat) -> None:
+    poked = link.payload - link.poke_head
+    requests: dict[str, Sequence[int]] = {
+        "POKE": sizes_on_the_wire(link, 3, link.poke(0x20001000, b""), poked),
+        "PEEK": [len(link.encode(Frame(2, 1, link.span(0x20001000, link.payload))))],
+    }
+    answers: dict[str, Sequence[int]] = {
+        "POKE": [len(link.encode(Frame(3 | link.answer, 1)))],
+        "PEEK": sizes_on_the_wire(link, 2 | link.answer, b"", link.payload),
+    }
+    text = DOCS.read_text()
+    for kind, useful in (("POKE", poked), ("PEEK", link.payload)):
+        ways = (requests[kind], answers[kind])
+        on_the_wire = " + ".join(spread(way[0], way[-1], "d") for way in ways)
+        fewest, most = sum(way[0] for way in ways), sum(way[-1] for way in ways)
+        speed = spread(useful / most * UART_KB, useful / fewest * UART_KB, ".1f")
+        assert f"| {kind} of {useful} bytes | {on_the_wire} | {speed} kB/s |" in text
