@@ -135,6 +135,7 @@ class RenodeTarget:
         self._check()
         if self._word("status") == self._idle:
             place = self._symbols.symbolise(self._connected().number("sysbus.watchdog BittenAt"))
+            self._usable = True
             raise TimeoutFailure(
                 f"the device was still in {place} when its watchdog started it anew"
             )
