@@ -1,6 +1,14 @@
 """The mathematics of picotrain in NumPy, written plainly from docs/numerics.md."""
 
-from golden.calibration import RANGE_NAMES, Histograms, Ranges, calibrated, observe
+from golden.calibration import (
+    ALL_RANGE_NAMES,
+    RANGE_NAMES,
+    Histograms,
+    Ranges,
+    Reading,
+    calibrated,
+    observe,
+)
 from golden.generator import key, mix, normal_scores, select_edges, words
 from golden.loss import loss_error
 from golden.method import Method, MethodName
@@ -19,6 +27,7 @@ from golden.plan import Buffer, Plan, operations, plan
 from golden.trainer import StepResult, Trainer
 
 __all__ = [
+    "ALL_RANGE_NAMES",
     "RANGE_NAMES",
     "Buffer",
     "Histograms",
@@ -30,6 +39,7 @@ __all__ = [
     "Parameters",
     "Plan",
     "Ranges",
+    "Reading",
     "StepResult",
     "Trainer",
     "calibrated",

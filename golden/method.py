@@ -11,6 +11,7 @@ MethodName = Literal["infer", "niti-dynamic", "niti-static", "priot", "priot-s"]
 Start = Literal["zero", "normal"]
 
 MIN_MU, MAX_MU = -8, 7
+MAX_EASY = 4095
 
 
 def check_mu(mu: int) -> None:
@@ -20,7 +21,10 @@ def check_mu(mu: int) -> None:
 
 @dataclass(frozen=True)
 class Method:
-    """A training method. What it does not use is ignored: `theta` by NITI, `permille` by PRIOT."""
+    """A training method. What it does not use is ignored: `theta` by NITI, `permille` by PRIOT.
+
+    `easy`: an image whose loss norm is at most this teaches nothing.
+    """
 
     name: MethodName
     mu: int = 3
@@ -29,6 +33,7 @@ class Method:
     select: Select = "weight"
     start: Start = "zero"
     seed: int = 0
+    easy: int = 0
 
     def __post_init__(self) -> None:
         for what, value, allowed in (
@@ -45,6 +50,8 @@ class Method:
             raise ValueError(f"permille is {self.permille}, outside 1..1000")
         if not 0 <= self.seed < 1 << 32:
             raise ValueError(f"seed is {self.seed}, outside 0..2^32-1")
+        if not 0 <= self.easy <= MAX_EASY:
+            raise ValueError(f"easy is {self.easy}, outside 0..{MAX_EASY}")
 
     @property
     def dynamic(self) -> bool:

@@ -27,7 +27,10 @@ BATCH_FLOATS = 1 << 20
 
 @dataclass(frozen=True)
 class StepResult:
-    """Prediction before the update, sum |d_i| of the loss error, saturated elements of the step."""
+    """Prediction before the update, loss norm, saturated elements of the step.
+
+    The loss norm is that of the loss error as it is before an easy image's counts as zero.
+    """
 
     prediction: int
     loss_norm: int
@@ -160,6 +163,9 @@ class Trainer:
         done = self._forward(image[np.newaxis])
         logits = done.logits[0]
         error = loss_error(logits, int(done.exponents[0]), label)
+        loss_norm = int(np.abs(error.astype(np.int64)).sum())
+        if loss_norm <= self.method.easy:
+            error = np.zeros_like(error)
         last = len(self.network.layers) - 1
         error = error.reshape(self.network.layers[last].out_shape)
         if trace is not None:
@@ -170,7 +176,7 @@ class Trainer:
             self._backward(done, error, trace)
         return StepResult(
             prediction=int(logits.argmax()),
-            loss_norm=int(np.abs(error.astype(np.int64)).sum()),
+            loss_norm=loss_norm,
             saturated=int(self._saturation.sum()) - before,
         )
 

@@ -1,18 +1,21 @@
-"""The main job: a pre-trained network adapts to rotated images on a device."""
+"""The main job: a pre-trained network adapts to what one device sees: rotated images, or the
+device's own splits where the data set has them."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from golden import Method, Network
+from golden import Method, Network, Parameters
+from golden.network import MAX_BITS
 from harness import cycles, plans
+from harness.calibration import SAMPLES, SHIPPED, calibrated_by, check
 from harness.datasets import Dataset, Split, permutation, rotate, sample
 from harness.device import BatchResult, Device, state_sha256
 from harness.errors import UserError
@@ -25,6 +28,7 @@ DEVICE_CLOCK = "the device's own clock"
 TRAIN_STREAM = 0xFFFFFF01
 TEST_STREAM = 0xFFFFFF02
 ORDER_STREAM = 0xFFFFFF03
+REPLAY_STREAM = 0xFFFFFF07
 CLOCK_HZ = 125_000_000
 
 
@@ -34,6 +38,11 @@ class AdaptOptions:
 
     `mu` is a schedule: its values are spread evenly over the epochs. `kernels` is for the record,
     `plan` one of `harness.plans`.
+
+    `calibration` is a rule of `harness.calibration`, over `calibration_samples` images. `layer_mu`
+    has one number per layer with weights, which is added to mu there. `replay` is the share of
+    upright images mixed into every epoch, of as many as there are to adapt to. `retention`
+    evaluates what the backbone was trained for too: upright images.
     """
 
     target: str
@@ -48,14 +57,25 @@ class AdaptOptions:
     evaluate_on: str = "test"
     kernels: str | None = None
     plan: str = "fast"
+    calibration: str = SHIPPED
+    calibration_samples: int = SAMPLES
+    layer_mu: tuple[int, ...] = ()
+    replay: float = 0.0
+    retention: bool = False
 
 
 @dataclass
 class Task:
-    """The rotated images of one run."""
+    """The images of one run: `train` ends with the `replayed` upright ones.
+
+    `upright` are evaluated for retention; `dataset` is what calibration draws from.
+    """
 
     train: Split
     test: Split
+    upright: Split | None = None
+    replayed: int = 0
+    dataset: Dataset | None = None
 
 
 @dataclass
@@ -73,12 +93,14 @@ class AdaptResult:
     train_samples: int
     test_samples: int
     evaluated_on: str
+    replay_samples: int = 0
     kernels: str | None = None
     plan: str = "fast"
     plan_note: str = ""
     accuracy_before: float | None = None
     accuracy_best: float | None = None
     accuracy_final: float | None = None
+    upright_before: float | None = None
     history: list[dict[str, Any]] = field(default_factory=list)
     saturation: list[list[dict[str, float]]] = field(default_factory=list)
     cycles_per_train_image: float | None = None
@@ -93,8 +115,9 @@ class AdaptResult:
     wall_seconds: float = 0.0
     versions: dict[str, str] = field(default_factory=dict)
     units: str = (
-        "accuracy: share of the evaluated images; saturation[layer][epoch]: share of the elements "
-        "that were clamped; cycles: by cycles_by, milliseconds of them at 125 MHz"
+        "accuracy: share of the evaluated images; zero_errors, skipped: share of the images shown "
+        "in the epoch whose loss norm is 0, or at most easy; saturation[layer][epoch]: share of "
+        "the elements that were clamped; cycles: by cycles_by, milliseconds of them at 125 MHz"
     )
     complete: bool = False
 
@@ -103,18 +126,106 @@ class AdaptResult:
 
 
 def prepare(dataset: Dataset, options: AdaptOptions) -> Task:
-    """Draw and rotate the images. Raises UserError where the data set has too few."""
-    splits = {"test": dataset.test, "validation": dataset.validation}
-    if options.evaluate_on not in splits:
-        raise UserError(f"unknown split {options.evaluate_on!r}; use {', '.join(splits)}")
-    held_out = splits[options.evaluate_on]
-    train_count = options.train_samples or min(1024, len(dataset.train.labels))
-    test_count = options.test_samples or min(1024, len(held_out.labels))
-    train = sample(dataset.train, train_count, options.seed, TRAIN_STREAM)
-    test = sample(held_out, test_count, options.seed, TEST_STREAM)
+    """Draw the images, and rotate them unless the data set has splits of the device's own.
+
+    Raises UserError where the data set has too few, or for options that do not fit it.
+    """
+    check(options.calibration)
+    if not 0 <= options.replay <= 1:
+        raise UserError(f"replay {options.replay} is no share; use 0 to 1, e.g. 0.25")
+    allowed = ("test", "validation")
+    if options.evaluate_on not in allowed:
+        raise UserError(f"unknown split {options.evaluate_on!r}; use {', '.join(allowed)}")
+    own = "device-train" in dataset.splits
+    if own and options.angle != 0:
+        raise UserError(
+            f"data set {dataset.name} has images of the device's own, which are not rotated: "
+            f"the angle is {options.angle:g}; use 0"
+        )
+    seen = dataset.splits["device-train"] if own else dataset.train
+    before = dataset.splits[options.evaluate_on]
+    after = dataset.splits[f"device-{options.evaluate_on}"] if own else before
+    train_count = options.train_samples or min(1024, len(seen.labels))
+    test_count = options.test_samples or min(1024, len(after.labels))
+    upright_count = min(test_count, len(before.labels)) if own else test_count
+    train = sample(seen, train_count, options.seed, TRAIN_STREAM)
+    test = sample(after, test_count, options.seed, TEST_STREAM)
+    upright = sample(before, upright_count, options.seed, TEST_STREAM)
+    replayed = _replay(dataset.train, None if own else train_count, train_count, options)
     return Task(
-        Split(rotate(train.images, options.angle), train.labels),
+        Split(
+            np.concatenate([rotate(train.images, options.angle), replayed.images]),
+            np.concatenate([train.labels, replayed.labels]),
+        ),
         Split(rotate(test.images, options.angle), test.labels),
+        upright,
+        len(replayed.labels),
+        dataset,
+    )
+
+
+def _replay(split: Split, taken: int | None, count: int, options: AdaptOptions) -> Split:
+    """`options.replay` times `count` images of a split, drawn on a stream of their own.
+
+    `taken` is how many the adaptation drew from the same split: those come last, so that the two
+    share none unless there are too few others.
+    """
+    wanted = round(options.replay * count)
+    if wanted > len(split):
+        raise UserError(
+            f"replay {options.replay} asks for {wanted} upright images, but there are "
+            f"{len(split)}; use a smaller share"
+        )
+    order = permutation(len(split), options.seed, REPLAY_STREAM)
+    if taken is not None:
+        theirs = permutation(len(split), options.seed, TRAIN_STREAM)[:taken]
+        mine = ~np.isin(order, theirs)
+        order = np.concatenate([order[mine], order[~mine]])
+    return split.take(order[:wanted])
+
+
+def configured(network: Network, task: Task, options: AdaptOptions) -> Network:
+    """A copy of the network with the static numbers that `calibration` and `layer_mu` ask for.
+
+    A layer's mu is taken off its gradient_bits and score_bits, which stay within 0..31: the update
+    shift is their difference to mu. Raises UserError for what does not fit the network or method.
+    """
+    if options.calibration == SHIPPED:
+        result = network.copy()
+    else:
+        if task.dataset is None:
+            raise UserError(
+                f"calibration {options.calibration} needs a data set to look at; use {SHIPPED}"
+            )
+        result = calibrated_by(
+            network, task.dataset, options.calibration, options.calibration_samples
+        )
+    if not options.layer_mu:
+        return result
+    given = ",".join(map(str, options.layer_mu))
+    weighted = [held for held in result.parameters if held is not None]
+    if len(options.layer_mu) != len(weighted):
+        raise UserError(
+            f"layer_mu {given} has {len(options.layer_mu)} numbers, but {network.name} has "
+            f"{len(weighted)} layers with weights; give one for each"
+        )
+    if options.method.dynamic:
+        raise UserError(
+            f"layer_mu {given} does not work with {options.method.name}, which takes the range of "
+            "each gradient as it comes; omit it, or use a method with static scales"
+        )
+    own_mu = iter(options.layer_mu)
+    result.parameters = tuple(
+        None if held is None else _with_mu(held, next(own_mu)) for held in result.parameters
+    )
+    return result
+
+
+def _with_mu(held: Parameters, mu: int) -> Parameters:
+    return replace(
+        held,
+        gradient_bits=min(max(held.gradient_bits - mu, 0), MAX_BITS),
+        score_bits=min(max(held.score_bits - mu, 0), MAX_BITS),
     )
 
 
@@ -186,11 +297,13 @@ def adapt(
 ) -> AdaptResult:
     """Adapt `network` on `device`; `report` is called before the first epoch and after each.
 
-    Batch size 1. `accuracy_before` is the backbone's own, without any method;
+    `network` is as it was loaded: what `calibration` and `layer_mu` ask for is done here. Batch
+    size 1. `accuracy_before` is the backbone's own, without any method;
     `accuracy_best` the best after any epoch, which looks at the evaluated images to choose the
     epoch, as the papers do; `accuracy_final` that after the last.
     """
     start = time.monotonic()
+    network = configured(network, task, options)
     method, train, test = options.method, task.train, task.test
     result = AdaptResult(
         target=options.target,
@@ -198,12 +311,19 @@ def adapt(
         model=network.name,
         angle=options.angle,
         method=method.name,
-        options={**asdict(method), "mu": list(options.mu)},
+        options={
+            **asdict(method),
+            "mu": list(options.mu),
+            "calibration": options.calibration,
+            "layer_mu": list(options.layer_mu),
+            "replay": options.replay,
+        },
         seed=options.seed,
         epochs=options.epochs,
-        train_samples=len(train.labels),
+        train_samples=len(train.labels) - task.replayed,
         test_samples=len(test.labels),
         evaluated_on=options.evaluate_on,
+        replay_samples=task.replayed,
         kernels=options.kernels,
         plan=options.plan,
         plan_note=plans.note(options.plan),
@@ -211,11 +331,16 @@ def adapt(
     )
     training, inference = _CycleMeter(device), _CycleMeter(device)
 
-    def accuracy(label: str) -> float:
-        count = len(test.labels)
+    def accuracy(split: Split, label: str) -> float:
+        count = len(split.labels)
         with progress_bar(label, count) as advance:
-            done = inference.run(partial(device.evaluate, test.images, test.labels, advance))
-        return float(done.correct(test.labels)) / len(test.labels)
+            done = inference.run(partial(device.evaluate, split.images, split.labels, advance))
+        return float(done.correct(split.labels)) / count
+
+    def upright_accuracy(label: str) -> float | None:
+        if not options.retention or task.upright is None:
+            return None
+        return accuracy(task.upright, f"{label} upright")
 
     def update() -> None:
         accuracies = [epoch["accuracy"] for epoch in result.history]
@@ -236,7 +361,8 @@ def adapt(
 
     device.load_model(network, frozen=options.plan == "lean")
     device.set_method(Method("infer"))
-    result.accuracy_before = accuracy("before")
+    result.accuracy_before = accuracy(test, "before")
+    result.upright_before = upright_accuracy("before")
     device.set_method(method)
     inference = _CycleMeter(device)
     scored = [
@@ -267,7 +393,10 @@ def adapt(
                 "mu": mu,
                 "train_accuracy": float(done.correct(labels)) / len(labels),
                 "loss_norm": float(done.loss_norms.mean()),
-                "accuracy": accuracy(f"{label} test"),
+                "zero_errors": float((done.loss_norms == 0).mean()),
+                "skipped": float((done.loss_norms <= method.easy).mean()),
+                "accuracy": accuracy(test, f"{label} test"),
+                "upright_accuracy": upright_accuracy(label),
             }
         )
         result.complete = epoch == options.epochs

@@ -170,6 +170,7 @@ class MailboxDevice:
             self._elf.enum("pt_selection")[_SELECTIONS[method.select]],
             self._elf.enum("pt_start")[_STARTS[method.start]],
             method.seed,
+            method.easy,
         ]
         self.command("SET_METHOD", arguments)
         self._method = method

@@ -44,16 +44,33 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--select", choices=("random", "weight"), default="weight", help="PRIOT-S: which edges"
     )
     group.add_argument("--start", choices=("zero", "normal"), help="PRIOT: first scores")
+    group.add_argument(
+        "--easy",
+        type=int,
+        default=0,
+        metavar="N",
+        help="images whose loss norm is at most N teach nothing, 0..4095 (%(default)s)",
+    )
 
 
-def schedule(text: str) -> tuple[int, ...]:
-    """A mu schedule from its text, "3" or "5,4,3,2"."""
+def numbers(text: str, option: str, example: str) -> tuple[int, ...]:
+    """The whole numbers in "5,4,3,2", the text of an option."""
     try:
         return tuple(int(part) for part in text.split(","))
     except ValueError:
         raise UserError(
-            f"--mu {text!r} is no list of whole numbers; use e.g. 3 or 5,4,3,2"
+            f"{option} {text!r} is no list of whole numbers; use e.g. {example}"
         ) from None
+
+
+def schedule(text: str) -> tuple[int, ...]:
+    """A mu schedule from its text, "3" or "5,4,3,2"."""
+    return numbers(text, "--mu", "3 or 5,4,3,2")
+
+
+def layer_mu(text: str) -> tuple[int, ...]:
+    """What each layer with weights adds to mu, from its text, "0,0,1,0"; empty: nothing."""
+    return numbers(text, "--layer-mu", "0,0,1,0") if text else ()
 
 
 def from_options(options: argparse.Namespace, name: str) -> tuple[Method, tuple[int, ...]]:
@@ -76,6 +93,7 @@ def from_options(options: argparse.Namespace, name: str) -> tuple[Method, tuple[
             select=options.select,
             start=options.start or defaults.start,  # type: ignore[arg-type]
             seed=options.seed,
+            easy=options.easy,
         )
     except ValueError as error:
         raise UserError(f"method {name}: {error}") from None

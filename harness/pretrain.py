@@ -6,18 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
-from golden import Histograms, Method, Network, calibrated, observe
-from golden.generator import words
+from golden import Histograms, Method, Network, calibrated
+from harness import calibration
 from harness.adapt import epoch_order, mu_at
-from harness.datasets import Dataset, rotate, sample
+from harness.datasets import Dataset
 from harness.device import Device
 from harness.models import Architecture, initial_network
 from harness.progress import progress_bar
-
-CALIBRATION_STREAM = 0xFFFFFF04
-ANGLE_STREAM = 0xFFFFFF06
 
 
 @dataclass(frozen=True)
@@ -28,8 +23,8 @@ class PretrainOptions:
     epochs: int = 5
     mu: tuple[int, ...] = (3, 2, 2, 1, 1)
     seed: int = 0
-    calibration_samples: int = 2048
-    calibration_angle: int = 45
+    calibration_samples: int = calibration.SAMPLES
+    calibration_angle: int = calibration.ANGLE
 
 
 def learned(device: Device, network: Network) -> Network:
@@ -75,27 +70,10 @@ def pretrain(
         history.append(entry)
         report(entry)
     network = learned(device, network)
-    histograms = calibrate(network, dataset, options)
+    histograms = calibration.calibrate(
+        network, dataset, options.calibration_samples, options.calibration_angle, options.seed
+    )
     return calibrated(network, histograms), histograms, history
-
-
-def calibrate(network: Network, dataset: Dataset, options: PretrainOptions) -> Histograms:
-    """Histograms of the ranges over training images (docs/numerics.md, section 8).
-
-    The images are turned because a good backbone makes hardly any error on upright ones, and the
-    few that are left are small: scales that fit those overflow on what it is to adapt to.
-    """
-    count = min(options.calibration_samples, len(dataset.train.labels))
-    drawn = sample(dataset.train, count, options.seed, CALIBRATION_STREAM)
-    most = options.calibration_angle
-    angles = words(options.seed, ANGLE_STREAM, count).astype(np.int64) % (2 * most + 1) - most
-    histograms = Histograms.empty(network)
-    with progress_bar("calibration", count) as advance:
-        for image, label, angle in zip(drawn.images, drawn.labels, angles, strict=True):
-            turned = rotate(image[np.newaxis], float(angle))[0]
-            histograms.add(observe(network, turned, int(label)))
-            advance(1)
-    return histograms
 
 
 def static_numbers(network: Network) -> dict[str, list[int | None]]:

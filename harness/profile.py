@@ -133,14 +133,14 @@ def _record(device: MailboxDevice, images: Split, train: bool) -> tuple[Samples,
     return samples, result
 
 
-def _train_one_by_one(device: MailboxDevice, images: Split) -> list[int]:
-    """Cycles of each training step whose loss error is not zero, with its command's own."""
+def _train_one_by_one(device: MailboxDevice, images: Split, easy: int) -> list[int]:
+    """Cycles of each training step whose loss norm is above `easy`, with its command's own."""
     spent = []
     for at in range(len(images.labels)):
         start = _measure(device)
         done = device.train(images.images[at : at + 1], images.labels[at : at + 1])
         cost = _measure(device) - start
-        if done.loss_norms[0] > 0:
+        if done.loss_norms[0] > easy:
             spent.append(cost)
     return spent
 
@@ -166,7 +166,7 @@ def profile(
     if method.trains:
         device.load_model(network, frozen)
         device.set_method(method)
-        steps = _train_one_by_one(device, images)
+        steps = _train_one_by_one(device, images, method.easy)
 
     device.load_model(network, frozen)
     device.set_method(method)

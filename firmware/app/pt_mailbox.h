@@ -15,7 +15,7 @@
 
 enum pt_protocol {
     PT_MAILBOX_MAGIC = 0x424d5450, /* "PTMB" */
-    PT_PROTOCOL_VERSION = 2,
+    PT_PROTOCOL_VERSION = 3,
 };
 
 enum pt_command {

@@ -30,5 +30,8 @@ int pt_method_check(const struct pt_method *method, struct pt_detail *detail)
     if (!err) {
         err = check(detail, 5, (int32_t)method->start, 0, PT_STARTS - 1);
     }
+    if (!err) {
+        err = check(detail, 7, (int32_t)method->easy, 0, PT_MAX_EASY);
+    }
     return err;
 }

@@ -24,6 +24,8 @@ enum pt_start { PT_START_ZERO = 0, PT_START_NORMAL = 1, PT_STARTS };
 
 enum pt_mu_limit { PT_MIN_MU = -8, PT_MAX_MU = 7 };
 
+enum pt_easy_limit { PT_MAX_EASY = 4095 };
+
 struct pt_method {
     uint32_t kind;      /* enum pt_method_kind */
     int32_t mu;         /* step size: update shift = range bits - mu */
@@ -32,6 +34,7 @@ struct pt_method {
     uint32_t selection; /* PRIOT-S: enum pt_selection */
     uint32_t start;     /* PRIOT, PRIOT-S: enum pt_start */
     uint32_t seed;
+    uint32_t easy;      /* an image whose loss norm is at most this teaches nothing, 0..4095 */
 };
 
 /* Checks every field; `detail` names the first bad one by its index in the struct. */

@@ -122,13 +122,23 @@ static void predict(struct pt_trainer *t)
                                                   t->model.header->classes);
 }
 
+/* The loss error of an easy image counts as zero. */
+static bool easy(const struct pt_trainer *t)
+{
+    return t->result.loss_norm <= t->method.easy;
+}
+
 static void loss(struct pt_trainer *t)
 {
     const uint32_t last = t->model.header->layers - 1u;
+    int8_t *output_error = error_of(t, last);
     predict(t);
     t->result.loss_norm = (uint16_t)pt_loss_error_s8(activation(t, (int32_t)last), t->exponent,
                                                      t->model.header->classes, t->target,
-                                                     error_of(t, last));
+                                                     output_error);
+    if (easy(t) && t->result.loss_norm != 0u) {
+        memset(output_error, 0, t->model.header->classes);
+    }
 }
 
 static void error(struct pt_trainer *t, const struct pt_operation *operation)
@@ -402,7 +412,7 @@ struct pt_result pt_trainer_train(struct pt_trainer *t, const uint8_t *image, ui
     while (t->operation < t->plan.operations) {
         const struct pt_event event = pt_trainer_next(t, NULL, 0);
         /* Without a loss error no update can change anything (docs/numerics.md, section 10). */
-        if (PT_SKIP_ZEROS && event.kind == PT_LOSS && t->result.loss_norm == 0u) {
+        if (PT_SKIP_ZEROS && event.kind == PT_LOSS && easy(t)) {
             end_step(t);
         }
     }

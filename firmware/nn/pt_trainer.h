@@ -37,7 +37,7 @@ struct pt_saturation {
 /* What came of one image. */
 struct pt_result {
     uint16_t prediction;
-    uint16_t loss_norm; /* sum |loss error|; 0 for a prediction alone */
+    uint16_t loss_norm; /* sum |loss error|, of easy images too; 0 for a prediction alone */
     uint32_t saturated; /* of all layers and phases */
 };
 

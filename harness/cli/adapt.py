@@ -7,7 +7,7 @@ import re
 import sys
 from pathlib import Path
 
-from harness import datasets, methods, plans
+from harness import calibration, datasets, methods, plans
 from harness.adapt import AdaptOptions, AdaptResult, adapt, prepare
 from harness.backends import choose_kernels, open_device
 from harness.cli.material import backbone, check_fit
@@ -33,6 +33,29 @@ def add_parser(verbs: Verbs) -> None:
         "--split", choices=("test", "validation"), default="test", help="what to evaluate on"
     )
     add_plan(parser)
+    rules = "; ".join(f"{name}: {rule.description}" for name, rule in calibration.RULES.items())
+    parser.add_argument(
+        "--calibration",
+        metavar="RULE",
+        default=calibration.SHIPPED,
+        help=f"static scales: %(default)s, or made anew from training images. {rules}",
+    )
+    parser.add_argument(
+        "--layer-mu",
+        default="",
+        metavar="N,N...",
+        help="added to mu, one number per layer with weights (write --layer-mu=-1,0,0,1)",
+    )
+    parser.add_argument(
+        "--replay",
+        type=float,
+        default=0.0,
+        metavar="SHARE",
+        help="mix so many upright training images into every epoch, 0 to 1 (%(default)s)",
+    )
+    parser.add_argument(
+        "--retention", action="store_true", help="evaluate the upright images too, every epoch"
+    )
     methods.add_options(parser)
     parser.set_defaults(run=run)
 
@@ -58,6 +81,10 @@ def run(options: argparse.Namespace) -> int:
         options.split,
         choose_kernels(options.target, options.kernels),
         options.plan,
+        calibration=options.calibration,
+        layer_mu=methods.layer_mu(options.layer_mu),
+        replay=options.replay,
+        retention=options.retention,
     )
     task = prepare(dataset, choice)
     if options.json is None:
@@ -67,9 +94,11 @@ def run(options: argparse.Namespace) -> int:
         parts = ("adapt", network.name, stem, angle, named, options.target, options.seed)
         name = "-".join(re.sub(r"[^\w.]+", "-", str(part)) for part in parts)
         options.json = BUILD / "results" / f"{name}.json"
+    rotated = f" rotated by {options.angle:g} degrees" if options.angle else ""
+    replayed = f" (and {task.replayed} upright)" if task.replayed else ""
     print(
-        f"{network.name} on {options.dataset} rotated by {options.angle:g} degrees, "
-        f"{method.name} on {options.target}: {len(task.train.labels)} training and "
+        f"{network.name} on {options.dataset}{rotated}, {method.name} on {options.target}: "
+        f"{len(task.train.labels) - task.replayed} training{replayed} and "
         f"{len(task.test.labels)} {options.split} images"
     )
 
@@ -78,12 +107,14 @@ def run(options: argparse.Namespace) -> int:
     def report(result: AdaptResult) -> None:
         write_json(options.json, result.to_json())
         if not result.history:
-            print(f"before     accuracy {result.accuracy_before:.4f}", flush=True)
+            upright = _upright(result.upright_before)
+            print(f"before     accuracy {result.accuracy_before:.4f}{upright}", flush=True)
             return
         epoch = result.history[-1]
         print(
-            f"epoch {epoch['epoch']:3}  accuracy {epoch['accuracy']:.4f}  "
-            f"train {epoch['train_accuracy']:.4f}  loss norm {epoch['loss_norm']:5.1f}  "
+            f"epoch {epoch['epoch']:3}  accuracy {epoch['accuracy']:.4f}"
+            f"{_upright(epoch['upright_accuracy'])}  train {epoch['train_accuracy']:.4f}  "
+            f"loss norm {epoch['loss_norm']:5.1f}  "
             f"mu {epoch['mu']}  {result.wall_seconds:6.1f} s",
             flush=True,
         )
@@ -100,6 +131,10 @@ def run(options: argparse.Namespace) -> int:
     print(_summary(result))
     print(f"result: {options.json}")
     return 0
+
+
+def _upright(accuracy: float | None) -> str:
+    return "" if accuracy is None else f"  upright {accuracy:.4f}"
 
 
 def _summary(result: AdaptResult) -> str:

@@ -176,7 +176,13 @@ def _methods(options: argparse.Namespace) -> list[tuple[str, Method, bool]]:
         selections = ("random", "weight") if name == "priot-s" else ("weight",)
         for select in selections:
             chosen = argparse.Namespace(
-                mu=None, threshold=None, scored=0.1, select=select, start=None, seed=options.seed
+                mu=None,
+                threshold=None,
+                scored=0.1,
+                select=select,
+                start=None,
+                easy=0,
+                seed=options.seed,
             )
             label = f"{name}-{select}" if name == "priot-s" else name
             runs.append((label, methods.from_options(chosen, name)[0], False))

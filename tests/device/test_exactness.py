@@ -52,6 +52,29 @@ def test_training(device: Device, reference: GoldenDevice, name: str, method: Me
     assert np.count_nonzero(learned(device, network, method) != before) > before.size // 100
 
 
+@pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
+def test_easy_images_teach_nothing(device: Device, reference: GoldenDevice, method: Method) -> None:
+    network = support.shipped("oddnet")
+    pixels, labels = images(network, 12)
+    reference.load_model(network)
+    reference.set_method(method)
+    norm = int(reference.train(pixels[:1], labels[:1]).loss_norms[0])
+    assert norm > 0
+    for easy in (norm - 1, norm, 4095):
+        comparison = begin(device, reference, network, replace(method, easy=easy))
+        before = learned(device, network, method)
+        at_start = comparison.report.tensors
+        comparison.traced_step(0, pixels[0], int(labels[0]))
+        assert comparison.report.tensors - at_start == tensors_of_a_step(network) + 1
+        comparison.state(0)
+        kept = np.array_equal(learned(device, network, method), before)
+        assert kept == (norm <= easy)
+        verify(comparison, pixels, labels, STEPS, train=True)
+        # What the image was like is said all the same.
+        assert device.train(pixels[:1], labels[:1]).loss_norms[0] > 0
+    assert np.array_equal(learned(device, network, method), before)
+
+
 @pytest.mark.parametrize("name", ["tinycnn", "oddnet"])
 def test_inference(device: Device, reference: GoldenDevice, name: str) -> None:
     network = support.shipped(name)

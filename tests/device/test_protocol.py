@@ -307,13 +307,15 @@ METHOD_FIELDS = {
     "permille-huge": (3, 0x80000000, 1, 1000),
     "selection-2": (4, 2, 0, 1),
     "start-2": (5, 2, 0, 1),
+    "easy-4096": (7, 4096, 0, 4095),
+    "easy-huge": (7, 0x80000000, 0, 4095),
 }
 
 
 @pytest.mark.parametrize("expected", METHOD_FIELDS.values(), ids=METHOD_FIELDS)
 def test_method_fields_out_of_range(session: Session, expected: tuple[int, int, int, int]) -> None:
     field, value, _, _ = expected
-    arguments = [4, 3, 0, 100, 1, 0, 0]
+    arguments = [4, 3, 0, 100, 1, 0, 0, 0]
     arguments[field] = value
     assert refusal(session.device, "SET_METHOD", arguments) == ("PT_ERR_ARGUMENT", expected)
     # The model stays, without a method.
@@ -321,6 +323,29 @@ def test_method_fields_out_of_range(session: Session, expected: tuple[int, int, 
     for one in (session.reference, session.device):
         one.set_method(METHODS["priot-s-random"])
     session.goes_on()
+
+
+def test_random_method_fields(mailbox: MailboxDevice, network: Network) -> None:
+    """The device takes exactly what `Method` takes."""
+    random = np.random.default_rng(6)
+    limits = [(0, 4), (-8, 7), (-127, 127), (1, 1000), (0, 1), (0, 1), (0, 0xFFFFFFFF), (0, 4095)]
+    mailbox.load_model(network)
+    taken = 0
+    for _ in range(60):
+        arguments = [int(random.integers(low, high, endpoint=True)) for low, high in limits]
+        field = int(random.integers(len(limits)))
+        low, high = limits[field]
+        # Around both limits, and anywhere.
+        at = random.choice([low - 1, low, high, high + 1, random.integers(-(2**31), 2**31)])
+        arguments[field] = int(at)
+        value = arguments[field] & 0xFFFFFFFF if field == 6 else arguments[field]
+        if low <= value <= high:
+            mailbox.command("SET_METHOD", arguments)
+            taken += 1
+        else:
+            expected = (field, u32(value), u32(low), u32(high))
+            assert refusal(mailbox, "SET_METHOD", arguments) == ("PT_ERR_ARGUMENT", expected)
+    assert 10 < taken < 50
 
 
 def test_method_kinds_are_those_of_the_firmware(mailbox: MailboxDevice) -> None:
@@ -605,14 +630,14 @@ def test_checkpoint_round_trip(
 
 
 def test_checkpoint_layout(mailbox: MailboxDevice, network: Network) -> None:
-    method = METHODS["priot-s-weight-normal"]
+    method = replace(METHODS["priot-s-weight-normal"], easy=20)
     learn(mailbox, network, method)
     saved = mailbox.checkpoint()
     layout = mailbox.elf.dtype("pt_checkpoint")
     head = np.frombuffer(saved, layout, 1)[0]
     scores = b"".join(mailbox.scores(index).tobytes() for index in (0, 2, 3, 4))
     blob = encode(network, mailbox.elf)
-    fields = np.array([4, 0, method.theta, method.permille, 1, 1, method.seed], np.int64)
+    fields = np.array([4, 0, method.theta, method.permille, 1, 1, method.seed, 20], np.int64)
     assert head["magic"] == mailbox.elf.enum("pt_checkpoint_format")["PT_CHECKPOINT_MAGIC"]
     frozen = b"".join(mailbox.weights(index).tobytes() for index in (0, 2, 3, 4))
     assert head["model_crc"] == zlib.crc32(frozen, int.from_bytes(blob[12:16], "little"))

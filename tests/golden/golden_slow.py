@@ -144,6 +144,7 @@ class SlowTrainer:
         self.network, self.method = network, method
         self.weights = [None if p is None else p.weights.tolist() for p in network.parameters]
         self.saturation = [[0, 0, 0] for _ in network.layers]
+        self.loss_norm = 0
         self.bits: list[dict[str, int]] = [{} for _ in network.layers]
         self.scores: list[dict[int, int]] = [{} for _ in network.layers]
         if method.name.startswith("priot"):
@@ -195,7 +196,11 @@ class SlowTrainer:
                 acts.append({at: clamp(value, low) for at, value in out.items()})
             events.append(("activation", index, flat(acts[-1])))
         logits = flat(acts[-1])
-        error = {(0, 0, i): d for i, d in enumerate(loss(logits, exponent, label))}
+        errors = loss(logits, exponent, label)
+        self.loss_norm = sum(abs(d) for d in errors)
+        if self.loss_norm <= self.method.easy:
+            errors = [0 for _ in errors]
+        error = {(0, 0, i): d for i, d in enumerate(errors)}
         events.append(("error", len(layers) - 1, flat(error)))
         first = [layer.has_weights for layer in layers].index(True)
         for index in reversed(range(first, len(layers))):
@@ -236,6 +241,7 @@ class SlowTrainer:
         if any(products):
             mean = 16 * sum(abs(product) for product in products) // len(products)
             self.bits[index]["score"] = min(range_bits([mean]), 31)
+            self.bits[index]["score_peak"] = range_bits(products)
         scored = self.method.name.startswith("priot")
         if scored:
             edges = sorted(self.scores[index])
