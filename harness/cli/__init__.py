@@ -18,6 +18,7 @@ from harness.cli import (
     ports,
     pretrain,
     profile,
+    sweep,
     targets,
     uf2,
     verify,
@@ -25,7 +26,7 @@ from harness.cli import (
 from harness.errors import DeviceFailure, UserError
 
 _VERBS = (
-    *(targets, data, pretrain, adapt, verify, profile, bench, memory),
+    *(targets, data, pretrain, adapt, sweep, verify, profile, bench, memory),
     *(uf2, ports, flash, hw_test),
 )
 

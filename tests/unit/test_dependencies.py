@@ -91,14 +91,25 @@ def test_every_folder_of_the_firmware_has_a_rule() -> None:
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 DISTRIBUTIONS = {"scikit-learn": "sklearn", "pyelftools": "elftools", "pyserial": "serial"}
-DEPENDENCIES = {
-    DISTRIBUTIONS.get(name, name)
-    for name in (re.split(r"[<>=\[ ]", entry)[0] for entry in PROJECT["dependencies"])
+
+
+def packages(entries: list[str]) -> set[str]:
+    """Names to import of requirements, as pyproject.toml lists them."""
+    names = (re.split(r"[<>=\[ ]", entry)[0] for entry in entries)
+    return {DISTRIBUTIONS.get(name, name) for name in names}
+
+
+DEPENDENCIES = packages(PROJECT["dependencies"])
+EXTRAS = {
+    name
+    for extra in ("dask", "parquet", "train")
+    for name in packages(PROJECT["optional-dependencies"][extra])
 }
+"""Imported only where they are used, so that all else works without them."""
 STDLIB = set(sys.stdlib_module_names)
 MAY_IMPORT = {
     "golden": STDLIB | {"numpy", "golden"},
-    "harness": STDLIB | DEPENDENCIES | {"golden", "harness"},
+    "harness": STDLIB | DEPENDENCIES | EXTRAS | {"golden", "harness"},
 }
 PLUGIN = ROOT / "harness" / "pytest_plugin.py"
 MODULES = sorted(
@@ -123,6 +134,21 @@ def test_imports(path: Path) -> None:
     names = {name.split(".")[0] for name in imports(path.read_text())}
     allowed = MAY_IMPORT[path.relative_to(ROOT).parts[0]]
     assert names <= allowed | ({"pytest"} if path == PLUGIN else set())
+
+
+def test_extras_are_imported_in_functions_only() -> None:
+    seen = set()
+    for path in MODULES:
+        tree = ast.parse(path.read_text())
+        top = {name.split(".")[0] for name in imports(ast.unparse(_without_functions(tree)))}
+        assert top & EXTRAS == set(), path.name
+        seen |= {name.split(".")[0] for name in imports(path.read_text())} & EXTRAS
+    assert {"distributed", "torch"} <= seen
+
+
+def _without_functions(tree: ast.Module) -> ast.Module:
+    statements = [node for node in tree.body if not isinstance(node, ast.FunctionDef)]
+    return ast.Module([node for node in statements if not isinstance(node, ast.ClassDef)], [])
 
 
 def test_harness_knows_golden_and_golden_not_harness() -> None:
@@ -161,6 +187,7 @@ def test_the_checks_of_python_see_what_they_should() -> None:
     source = "import os.path\ndef f():\n    from harness import cli\n    from . import x\n"
     assert imports(source) == {"os.path", "harness", "harness.cli", ".", "..x"}
     assert {"numpy", "scipy", "sklearn", "elftools", "tqdm"} <= DEPENDENCIES
+    assert {"dask", "distributed", "pyarrow", "torch"} == EXTRAS
 
 
 # All files
