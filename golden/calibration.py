@@ -22,12 +22,13 @@ ALL_RANGE_NAMES: tuple[RangeName, ...] = (*RANGE_NAMES, "score_peak")
 class Reading:
     """How histograms become numbers; the defaults are section 8's.
 
-    `zeros`: all-zero tensors count, as range 0. `errors`: error shifts cover nine in ten images
+    `zeros`: of what all-zero tensors count, as range 0: of everything, of errors only, or of
+    nothing. `errors`: error shifts cover nine in ten images
     ("most"), or are the plain mode. `scores`: the step of the scores follows 16 times the mean of
     |G' * w| ("score"), or its maximum ("score_peak").
     """
 
-    zeros: bool = False
+    zeros: Literal["all", "errors", "none"] = "none"
     errors: Literal["mode", "most"] = "most"
     scores: Literal["score", "score_peak"] = "score"
 
@@ -143,16 +144,17 @@ class Histograms:
 def calibrated(network: Network, histograms: Histograms, how: Reading = FAIR) -> Network:
     """A copy of the network with the static numbers that the histograms give."""
     error = histograms.most if how.errors == "most" else histograms.mode
+    every, errors = how.zeros == "all", how.zeros != "none"
     result = network.copy()
     result.parameters = tuple(
         None
         if held is None
         else replace(
             held,
-            forward_shift=max(histograms.mode(index, "forward", how.zeros) - 7, 0),
-            error_shift=max(error(index, "error", how.zeros) - 7, 0),
-            gradient_bits=histograms.mode(index, "gradient", how.zeros),
-            score_bits=histograms.mode(index, how.scores, how.zeros),
+            forward_shift=max(histograms.mode(index, "forward", every) - 7, 0),
+            error_shift=max(error(index, "error", errors) - 7, 0),
+            gradient_bits=histograms.mode(index, "gradient", every),
+            score_bits=histograms.mode(index, how.scores, every),
         )
         for index, held in enumerate(result.parameters)
     )

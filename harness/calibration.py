@@ -39,24 +39,29 @@ class Rule:
     reading: Reading
 
 
-_PLAIN = Reading(zeros=True, errors="mode", scores="score_peak")
+_PLAIN = Reading(zeros="all", errors="mode", scores="score_peak")
 
 RULES: dict[str, Rule] = {
     "naive": Rule("upright images, plain mode, maximum of |G' * w|", False, _PLAIN),
-    "nonzero": Rule(
-        "the same, all-zero tensors left out",
+    "steps": Rule(
+        "the same, update steps without the all-zero tensors",
         False,
-        Reading(zeros=False, errors="mode", scores="score_peak"),
+        Reading(zeros="errors", errors="mode", scores="score_peak"),
+    ),
+    "nonzero": Rule(
+        "the same, error shifts without them too",
+        False,
+        Reading(zeros="none", errors="mode", scores="score_peak"),
     ),
     "turned": Rule(
         "the same, images turned by up to 45 degrees",
         True,
-        Reading(zeros=False, errors="mode", scores="score_peak"),
+        Reading(zeros="none", errors="mode", scores="score_peak"),
     ),
     "most": Rule(
         "the same, error shifts cover nine in ten images",
         True,
-        Reading(zeros=False, errors="most", scores="score_peak"),
+        Reading(zeros="none", errors="most", scores="score_peak"),
     ),
     "fair": Rule("the same, score step from 16 times the mean of |G' * w|", True, Reading()),
 }

@@ -239,13 +239,14 @@ def test_readings_differ_in_what_they_say() -> None:
         return held.forward_shift, held.error_shift, held.gradient_bits, held.score_bits
 
     # Eleven or twelve of the twenty made no error at all: those are the most.
-    plain = Reading(zeros=True, errors="mode", scores="score_peak")
+    plain = Reading(zeros="all", errors="mode", scores="score_peak")
     assert numbers(plain) == (8, 0, 0, 0)
-    assert numbers(replace(plain, zeros=False)) == (8, 3, 13, 22)
-    assert numbers(replace(plain, zeros=False, errors="most")) == (8, 5, 13, 22)
+    assert numbers(replace(plain, zeros="errors")) == (8, 0, 13, 22)
+    assert numbers(replace(plain, zeros="none")) == (8, 3, 13, 22)
+    assert numbers(replace(plain, zeros="none", errors="most")) == (8, 5, 13, 22)
     assert numbers(Reading()) == (8, 5, 13, 17)
     # Nine in ten of all twenty: four are more than two.
-    assert numbers(Reading(zeros=True)) == (8, 5, 0, 0)
+    assert numbers(Reading(zeros="all")) == (8, 5, 0, 0)
     assert histograms.counts(2, "error", zeros=True)[[0, 10, 12]].tolist() == [11, 5, 4]
     assert layer["error"][0] == 0
     # What a backbone file does not keep cannot be asked for.

@@ -42,7 +42,7 @@ def test_fair_is_what_made_the_shipped_backbone(cache: Path) -> None:
 
 
 def test_each_rule_changes_one_thing() -> None:
-    assert list(RULES) == ["naive", "nonzero", "turned", "most", "fair"]
+    assert list(RULES) == ["naive", "steps", "nonzero", "turned", "most", "fair"]
     rules = [(rule.turned, *vars(rule.reading).values()) for rule in RULES.values()]
     for before, after in pairwise(rules):
         assert sum(a != b for a, b in zip(before, after, strict=True)) == 1
@@ -59,6 +59,9 @@ def test_rules_on_digits(cache: Path) -> None:
     assert numbers["naive"]["error_shift"] == [0, None, 0, None, 0, 0]
     assert numbers["naive"]["gradient_bits"] == [0, None, 0, None, 0, 0]
     assert numbers["naive"]["score_bits"] == [0, None, 0, None, 0, 0]
+    assert numbers["steps"]["error_shift"] == numbers["naive"]["error_shift"]
+    assert numbers["steps"]["gradient_bits"] == numbers["nonzero"]["gradient_bits"]
+    assert numbers["steps"]["score_bits"] == numbers["nonzero"]["score_bits"]
     assert numbers["nonzero"]["error_shift"] == [0, None, 9, None, 8, 2]
     assert numbers["nonzero"]["gradient_bits"] == [15, None, 14, None, 13, 8]
     assert numbers["turned"]["error_shift"] == [0, None, 9, None, 8, 8]
