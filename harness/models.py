@@ -38,6 +38,8 @@ from harness.errors import UserError
 
 MODELS = Path(__file__).resolve().parents[1] / "models"
 BACKBONES = MODELS / "backbones"
+MADE_BACKBONES = MODELS.parent / "build" / "backbones"
+"""Those that are too large or too many to be shipped, and made on this machine."""
 
 
 @dataclass(frozen=True)
@@ -309,8 +311,10 @@ _NUMBERS = ("exponent", "forward_shift", "error_shift", "gradient_bits", "score_
 
 
 def backbone_path(model: str, dataset: str) -> Path:
-    """Where the backbone of a network for a dataset is kept."""
-    return BACKBONES / f"{model}-{dataset}.npz"
+    """Where the backbone of a network for a dataset is: the shipped one, or where one is made."""
+    name = f"{model}-{dataset}.npz"
+    shipped_one = BACKBONES / name
+    return shipped_one if shipped_one.is_file() else MADE_BACKBONES / name
 
 
 def save_backbone(
@@ -394,10 +398,12 @@ def load_histograms(path: Path) -> Histograms | None:
 
 def _backbone_arrays(path: Path) -> dict[str, NDArray[np.generic]]:
     if not path.is_file():
-        there = ", ".join(sorted(file.stem for file in BACKBONES.glob("*.npz"))) or "none"
+        places = (BACKBONES, MADE_BACKBONES)
+        there = sorted(file.stem for place in places for file in place.glob("*.npz"))
         raise UserError(
-            f"there is no backbone at {path}; pre-train the network for that dataset, "
-            f"or use one of those shipped: {there}"
+            f"there is no backbone at {path}; pre-train the network for that dataset "
+            "(spoken digits: `make backbones-speech`), "
+            f"or use one of those that are here: {', '.join(there) or 'none'}"
         )
     try:
         arrays = read_arrays(path)

@@ -1,4 +1,4 @@
-"""Datasets by name: `mnist`, `digits`, `cifar10`, and `npz:FILE` for a user's own.
+"""Datasets by name: `mnist`, `digits`, `cifar10`, `fsdd-SPEAKER`, and `npz:FILE` for a user's own.
 
 Files are looked for in the folder that PICOTRAIN_DATA names, in `../shared/data` beside the
 repository, and in the user's cache, where what is missing is downloaded to. A file that is found
@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from harness.datasets import cifar10, digits, files, mnist, npz
+from harness.datasets import cifar10, digits, files, fsdd, mnist, npz
 from harness.datasets.dataset import Dataset, Split
 from harness.datasets.shuffle import SPLIT_STREAM, permutation
 from harness.datasets.transform import rotate, sample
 from harness.errors import UserError
 
 __all__ = [
+    "COLLECTIONS",
     "NAMES",
     "SPLIT_STREAM",
     "Dataset",
@@ -32,14 +33,19 @@ __all__ = [
     "verify",
 ]
 
-NAMES = ("mnist", "digits", "cifar10")
+COLLECTIONS = ("mnist", "digits", "cifar10", "fsdd")
+"""What can be fetched and verified; `fsdd` is the recordings of every `fsdd-SPEAKER`."""
+
+NAMES = ("mnist", "digits", "cifar10", *fsdd.NAMES)
+"""What can be loaded, a user's own file apart."""
 
 _NPZ = "npz:"
+_FSDD = "fsdd-"
 
 
 @dataclass(frozen=True)
 class Status:
-    """What is known about a dataset on this machine.
+    """What is known about one of `COLLECTIONS`, or a user's own file, on this machine.
 
     `state` is "present", "absent" or "damaged"; `where` the folder or package it is in, `bytes`
     the space that it takes there; `detail` says what is wrong, if anything is.
@@ -62,12 +68,20 @@ def load(name: str, download: bool = True) -> Dataset:
         return cifar10.load(cifar10.FILES, download)
     if name == "digits":
         return digits.load()
-    raise UserError(f"unknown dataset {name!r}; use {', '.join(NAMES)} or npz:FILE")
+    if name in fsdd.NAMES:
+        return fsdd.load(name, fsdd.FILES, download)
+    if name == "fsdd" or name.startswith(_FSDD):
+        raise UserError(
+            f"dataset {name!r} needs one of its speakers to adapt to; use {', '.join(fsdd.NAMES)}"
+        )
+    raise UserError(
+        f"unknown dataset {name!r}; use mnist, digits, cifar10, fsdd-SPEAKER or npz:FILE"
+    )
 
 
 def describe() -> list[Status]:
-    """The state of every named dataset; reads and verifies all files that are there."""
-    return [_state(name) for name in NAMES]
+    """The state of all `COLLECTIONS`; reads and verifies all files that are there."""
+    return [_state(name) for name in COLLECTIONS]
 
 
 def verify(name: str) -> Status:
@@ -88,7 +102,8 @@ def fetch(name: str) -> Status:
 
 
 def _fileset(name: str) -> files.FileSet | None:
-    return {"mnist": mnist.FILES, "cifar10": cifar10.FILES}.get(name)
+    filesets = {"mnist": mnist.FILES, "cifar10": cifar10.FILES, "fsdd": fsdd.FILES}
+    return filesets.get("fsdd" if name in fsdd.NAMES else name)
 
 
 def _state(name: str) -> Status:

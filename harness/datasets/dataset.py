@@ -29,9 +29,10 @@ class Split:
 class Dataset:
     """A named dataset.
 
-    `splits` has "train", "validation" and "test". `classes` is the number of labels, counted
-    from 0. `source` says in words where it came from. `sha256` maps the name of each file that
-    was read to the checksum of its unpacked contents.
+    `splits` has "train", "validation" and "test"; of a dataset with a world of the device's own
+    also "device-train", "device-validation" and "device-test". `classes` is the number of
+    labels, counted from 0. `source` says in words where it came from. `sha256` maps the name of
+    each file that was read to the checksum of its unpacked contents.
     """
 
     name: str

@@ -2,7 +2,8 @@
 
 Every file has one pinned checksum, that of its *unpacked* contents. So the same check serves a
 file as its author published it, one that somebody compressed again, and one taken out of a tar
-file. Nothing is parsed before this check has passed.
+file. Nothing is parsed before this check has passed, but for a tar file that is pinned by the
+list of what is in it: that list is read first.
 """
 
 from __future__ import annotations
@@ -43,12 +44,21 @@ class DamagedDataError(UserError):
     """A dataset file whose contents are not the published ones."""
 
 
+def sha256_of(contents: bytes) -> str:
+    """The usual checksum of a file: of all its bytes, in hexadecimal."""
+    return hashlib.sha256(contents).hexdigest()
+
+
 @dataclass(frozen=True)
 class DataFile:
-    """One file; `sha256` is that of its unpacked contents."""
+    """One file; `sha256` is what `digest` makes of its unpacked contents.
+
+    `digest` may raise TarError or ValueError for contents that it cannot read.
+    """
 
     name: str
     sha256: str
+    digest: Callable[[bytes], str] = sha256_of
 
 
 @dataclass(frozen=True)
@@ -56,12 +66,14 @@ class Archive:
     """One download; `sha256` and `size` are those of the bytes on the wire.
 
     `unpack` tells a tar file, whose wanted members are stored one by one, from a file that is
-    stored as it came.
+    stored as it came. Without `sha256` (where the server packs anew for each download, so that
+    only the contents can be pinned) `size` is the most that is accepted, and `name` is that of
+    the file of the set that it holds, with .gz.
     """
 
     name: str
     url: str
-    sha256: str
+    sha256: str | None
     size: int
     unpack: bool = False
 
@@ -94,7 +106,7 @@ def roots() -> list[Path]:
         if not path.is_dir():
             raise UserError(
                 f"PICOTRAIN_DATA is {own!r}, which is not a folder; "
-                "set it to the folder that holds mnist/ or cifar10/, or unset it"
+                "set it to the folder that holds mnist/, cifar10/ or fsdd/, or unset it"
             )
         found.append(path)
     found.append(REPOSITORY.parent / "shared" / "data")
@@ -123,7 +135,7 @@ def read_all(fileset: FileSet, download: bool) -> dict[str, bytes]:
     places = require(fileset, download)
     # lzma, zlib and hashlib release the interpreter lock, so threads do run side by side.
     with ThreadPoolExecutor(max_workers=4) as pool:
-        contents = pool.map(lambda file: read(places[file.name], file.sha256), fileset.files)
+        contents = pool.map(lambda file: read(places[file.name], file), fileset.files)
         return {file.name: data for file, data in zip(fileset.files, contents, strict=True)}
 
 
@@ -145,8 +157,8 @@ def require(fileset: FileSet, download: bool) -> dict[str, Path]:
     return {name: path for name, path in places.items() if path is not None}
 
 
-def read(path: Path, sha256: str) -> bytes:
-    """Unpacked contents of the file at `path`, verified against `sha256`."""
+def read(path: Path, file: DataFile) -> bytes:
+    """Unpacked contents of the file at `path`, verified to be those of `file`."""
     try:
         stored = path.read_bytes()
     except OSError as error:
@@ -155,17 +167,16 @@ def read(path: Path, sha256: str) -> bytes:
         ) from error
     try:
         contents = _UNPACKERS.get(path.suffix, _as_it_is)(stored)
-    except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
-        found = hashlib.sha256(stored).hexdigest()
+        found = file.digest(contents)
+    except (OSError, EOFError, ValueError, zlib.error, lzma.LZMAError, tarfile.TarError) as error:
         raise DamagedDataError(
-            f"{path} is damaged: expected contents with sha256 {sha256}, but its "
-            f"{len(stored):,} bytes (sha256 {found}) do not unpack; "
+            f"{path} is damaged: expected contents with sha256 {file.sha256}, but its "
+            f"{len(stored):,} bytes (sha256 {sha256_of(stored)}) do not unpack; "
             "delete it and fetch the dataset again"
         ) from error
-    found = hashlib.sha256(contents).hexdigest()
-    if found != sha256:
+    if found != file.sha256:
         raise DamagedDataError(
-            f"{path} is damaged: expected contents with sha256 {sha256}, found {found}; "
+            f"{path} is damaged: expected contents with sha256 {file.sha256}, found {found}; "
             "delete it and fetch the dataset again"
         )
     return contents
@@ -200,6 +211,11 @@ def fetch(fileset: FileSet) -> None:
             with _temporary(folder) as (stream, path):
                 _download(fileset, archive, stream)
                 _unpack(path, fileset.files, folder)
+        elif archive.sha256 is None:
+            with _temporary(folder, suffix=".gz") as (stream, path):
+                _download(fileset, archive, stream)
+                _verify_download(path, fileset, archive)
+                path.replace(folder / archive.name)
         elif not _good(folder / archive.name, archive.sha256):
             with _temporary(folder) as (stream, path):
                 _download(fileset, archive, stream)
@@ -208,14 +224,28 @@ def fetch(fileset: FileSet) -> None:
 
 def _good(path: Path, sha256: str) -> bool:
     """Whether the file is there, as it came from the wire."""
-    return path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == sha256
+    return path.is_file() and sha256_of(path.read_bytes()) == sha256
+
+
+def _verify_download(path: Path, fileset: FileSet, archive: Archive) -> None:
+    """Raise unless the download at `path` holds the contents of the file that it is named after."""
+    file = next(file for file in fileset.files if f"{file.name}.gz" == archive.name)
+    try:
+        read(path, file)
+    except DamagedDataError as error:
+        raise DamagedDataError(
+            f"the download of {_address(fileset, archive)} is damaged: its contents are not those "
+            f"with sha256 {file.sha256}; try again, or set PICOTRAIN_MIRROR to another server"
+        ) from error
 
 
 @contextmanager
-def _temporary(folder: Path) -> Iterator[tuple[IO[bytes], Path]]:
+def _temporary(folder: Path, suffix: str = "") -> Iterator[tuple[IO[bytes], Path]]:
     """A temporary file beside its future place, so that renaming it is atomic."""
     try:
-        with tempfile.NamedTemporaryFile(dir=folder, prefix=".fetch-", delete=False) as stream:
+        with tempfile.NamedTemporaryFile(
+            dir=folder, prefix=".fetch-", suffix=suffix, delete=False
+        ) as stream:
             path = Path(stream.name)
             try:
                 yield stream.file, path
@@ -236,13 +266,12 @@ def _address(fileset: FileSet, archive: Archive) -> str:
 
 
 def _download(fileset: FileSet, archive: Archive, stream: IO[bytes]) -> None:
-    """Write the archive to `stream`; raises unless every byte is as pinned."""
+    """Write the archive to `stream`; raises unless it is as pinned."""
     url = _address(fileset, archive)
     digest = hashlib.sha256()
     received = 0
-    bar = tqdm(
-        desc=archive.name, total=archive.size, unit="B", unit_scale=True, leave=False, disable=None
-    )
+    total = archive.size if archive.sha256 is not None else None
+    bar = tqdm(desc=archive.name, total=total, unit="B", unit_scale=True, leave=False, disable=None)
     with bar:
         for chunk in _body(url):
             received += len(chunk)
@@ -252,13 +281,14 @@ def _download(fileset: FileSet, archive: Archive, stream: IO[bytes]) -> None:
             if received > archive.size:
                 break
     stream.flush()
-    if received != archive.size:
+    if received > archive.size or (archive.sha256 is not None and received != archive.size):
+        most = "at most " if archive.sha256 is None else ""
         more = "more than that" if received > archive.size else f"{received:,}"
         raise DamagedDataError(
-            f"the download of {url} is damaged: expected {archive.size:,} bytes, got {more}; "
-            "try again, or set PICOTRAIN_MIRROR to another server"
+            f"the download of {url} is damaged: expected {most}{archive.size:,} bytes, "
+            f"got {more}; try again, or set PICOTRAIN_MIRROR to another server"
         )
-    if digest.hexdigest() != archive.sha256:
+    if archive.sha256 is not None and digest.hexdigest() != archive.sha256:
         raise DamagedDataError(
             f"the download of {url} is damaged: expected sha256 {archive.sha256}, "
             f"found {digest.hexdigest()}; try again, or set PICOTRAIN_MIRROR to another server"
@@ -299,5 +329,5 @@ def _unpack(path: Path, files: tuple[DataFile, ...], folder: Path) -> None:
             with _temporary(folder) as (stream, temporary):
                 shutil.copyfileobj(source, stream)
                 stream.flush()
-                read(temporary, file.sha256)
+                read(temporary, file)
                 temporary.replace(folder / file.name)
