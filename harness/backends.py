@@ -45,6 +45,7 @@ KERNELS = {
         "tuned": firmware.MICROBIT,
         "portable": firmware.MICROBIT_PORTABLE,
         "dense": firmware.MICROBIT_DENSE,
+        "large": firmware.MICROBIT_LARGE,
     },
     "rp2040js": {"tuned": firmware.RP2040},
     "renode": {"tuned": firmware.RP2040},
@@ -52,7 +53,8 @@ KERNELS = {
 }
 """The sets of kernels of each target and the firmware with them; the first is the default.
 
-`dense` is `tuned`, but leaves out no zero: the cost of the worst input.
+`dense` is `tuned`, but leaves out no zero: the cost of the worst input. `large` has the
+objects of `tuned`, on a machine with 96 MiB of SRAM: for networks that no Pico holds.
 """
 
 
@@ -172,6 +174,13 @@ def availability() -> list[Availability]:
         remedy = problem(name)
         report.append(Availability(name, not remedy, what, remedy))
     return report
+
+
+def arena_bytes(target: str, kernels: str | None = None) -> int | None:
+    """The arena of a target whose memory is not a Pico's, for the golden beside it; else None."""
+    chosen = choose_kernels(target, kernels)
+    large = target == "qemu" and chosen == "large"
+    return firmware.arena_bytes(firmware.require(firmware.MICROBIT_LARGE)) if large else None
 
 
 def open_target(name: str, arena_bytes: int | None = None, kernels: str | None = None) -> Target:

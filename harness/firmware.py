@@ -17,6 +17,7 @@ HOST_TUNED_SANITIZED = BUILD / "host-tuned-sanitized" / "picotrain-host"
 MICROBIT = BUILD / "microbit" / "picotrain.elf"
 MICROBIT_PORTABLE = BUILD / "microbit-portable" / "picotrain.elf"
 MICROBIT_DENSE = BUILD / "microbit-dense" / "picotrain.elf"
+MICROBIT_LARGE = BUILD / "microbit-large" / "picotrain.elf"
 RP2040 = BUILD / "rp2040" / "picotrain.elf"
 RP2040_ROM = BUILD / "rp2040" / "rom.bin"
 """Our model of the boot ROM (emulation/rom), for emulators of the whole chip."""
@@ -43,5 +44,10 @@ def pico_arena_bytes() -> int:
     """
     if not MICROBIT.is_file():
         return _ARENA_WITHOUT_MICROBIT
-    elf = open_elf(MICROBIT)
+    return arena_bytes(MICROBIT)
+
+
+def arena_bytes(image: Path) -> int:
+    """What code, static data and stack of an image leave of the SRAM that it was linked for."""
+    elf = open_elf(image)
     return elf.symbol("pt_arena_end") - elf.symbol("pt_arena_start")

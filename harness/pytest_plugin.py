@@ -4,7 +4,7 @@ It comes with the package (entry point `picotrain`) and adds
 
 - the option `--target NAME`, repeatable: `host` (the default), `qemu`, `rp2040js`, `renode`,
   `golden`, a Pico at `serial:PORT`, and those with other kernels: `host-tuned`, `qemu-portable`,
-  `qemu-dense`;
+  `qemu-dense`, `qemu-large`;
 - the fixture `device`, a connected `harness.device.Device` without a model, once per chosen target;
 - the fixture `target_name`, the name of that target, for tests that open their own device.
 
@@ -51,8 +51,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         dest="picotrain_targets",
         metavar="NAME",
         help="run tests that take `device` on this picotrain target: golden, host, qemu, rp2040js, "
-        "renode or serial:PORT, or with other kernels host-tuned, qemu-portable or qemu-dense; "
-        "repeat for several "
+        "renode or serial:PORT, or with other kernels host-tuned, qemu-portable, qemu-dense "
+        "or qemu-large; repeat for several "
         f"(default: {', '.join(_DEFAULT)})",
     )
 

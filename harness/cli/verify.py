@@ -7,7 +7,7 @@ from dataclasses import asdict
 
 from golden import Method, Network
 from harness import datasets, methods, models, plans
-from harness.backends import choose_kernels, open_device
+from harness.backends import arena_bytes, choose_kernels, open_device
 from harness.cli.material import backbone, check_fit, random_material, rotated_sample
 from harness.cli.options import Verbs, add_device, add_plan, add_verb, arena, finish, positive
 from harness.datasets import Split
@@ -45,7 +45,8 @@ def run(options: argparse.Namespace) -> int:
         f"{network.name}, {material}: {options.target} ({kernels} kernels) against golden, "
         f"plan {options.plan}, seed {options.seed}"
     )
-    golden, device = open_device("golden", arena(options)), _device_to_verify(options)
+    room = arena(options) or arena_bytes(options.target, options.kernels)
+    golden, device = open_device("golden", room), _device_to_verify(options)
     results = []
     try:
         for label, method in prepared:

@@ -1,5 +1,7 @@
 """The firmware on QEMU's `microbit` machine, enlarged to the RP2040's 264 KiB of SRAM.
 
+An image that was linked for more SRAM gets a machine that has it.
+
 The harness steers the device through two functions of the firmware, alone in a 1 KiB page because
 QEMU runs a page with a breakpoint one instruction at a time:
 
@@ -36,8 +38,8 @@ from harness.gdb import PC, REGISTERS, GdbClient
 from harness.targets.fault import read_fault
 
 FLASH_SIZE = 0x200000
+SRAM = 0x20000000
 SRAM_SIZE = 0x42000
-_MEMORIES = (range(FLASH_SIZE), range(0x20000000, 0x20000000 + SRAM_SIZE))
 
 _START_SECONDS = 30.0
 _INTERRUPT_SECONDS = 5.0
@@ -105,7 +107,8 @@ class QemuTarget:
         """Write memory of the stopped device, flash too."""
         # QEMU's stub answers OK to a write to nowhere.
         end = address + len(data)
-        if not any(m.start <= address and end <= m.stop for m in _MEMORIES):
+        memories = range(FLASH_SIZE), range(SRAM, SRAM + self._sram_size)
+        if not any(m.start <= address and end <= m.stop for m in memories):
             raise LinkFailure(f"cannot write {len(data)} bytes at {address:#010x}: no memory there")
         try:
             self._connected().write_memory(address, data)
@@ -157,11 +160,16 @@ class QemuTarget:
     def _symbols(self) -> Elf:
         return open_elf(self.elf)
 
+    @property
+    def _sram_size(self) -> int:
+        """A Pico's, or more where the image keeps its stack, the end of SRAM, behind that."""
+        return max(SRAM_SIZE, self._symbols.symbol("pt_stack_end") - SRAM)
+
     # QEMU's process
 
     def _command(self, qemu: str, gdb_descriptor: int) -> list[str]:
         command = [qemu, "-M", "microbit"]
-        command += ["-global", f"nrf51-soc.sram-size={SRAM_SIZE:#x}"]
+        command += ["-global", f"nrf51-soc.sram-size={self._sram_size:#x}"]
         command += ["-global", f"nrf51-soc.flash-size={FLASH_SIZE:#x}"]
         command += ["-kernel", str(self.elf)]
         command += ["-nodefaults", "-display", "none", "-serial", "none", "-monitor", "none", "-S"]

@@ -36,6 +36,7 @@ def test_variants() -> None:
         "qemu": ("qemu", "tuned"),
         "qemu-portable": ("qemu", "portable"),
         "qemu-dense": ("qemu", "dense"),
+        "qemu-large": ("qemu", "large"),
         "rp2040js": ("rp2040js", "tuned"),
         "renode": ("renode", "tuned"),
     }
@@ -46,7 +47,7 @@ def test_variants() -> None:
 
 def test_every_set_of_kernels_has_a_program_of_its_own() -> None:
     paths = [path for name in ("host", "qemu", "rp2040js") for path in KERNELS[name].values()]
-    assert len(paths) == len(set(paths)) == 6
+    assert len(paths) == len(set(paths)) == 7
     assert all(path.is_relative_to(firmware.BUILD) for path in paths)
     assert KERNELS["rp2040js"] == KERNELS["renode"] == KERNELS["serial"]  # one flash image
 
@@ -55,7 +56,11 @@ def test_every_set_of_kernels_has_a_program_of_its_own() -> None:
     ("target", "kernels", "sentence"),
     [
         ("host", "dense", "target host has no kernels 'dense'; use one of portable, tuned"),
-        ("qemu", "fast", "target qemu has no kernels 'fast'; use one of tuned, portable, dense"),
+        (
+            "qemu",
+            "fast",
+            "target qemu has no kernels 'fast'; use one of tuned, portable, dense, large",
+        ),
         ("golden", "tuned", "target golden has no kernels 'tuned'; leave --kernels out"),
         ("serial:COM3", "dense", "target serial:COM3 has no kernels 'dense'; use tuned"),
         ("pico", None, UNKNOWN.format("pico")),

@@ -1,25 +1,60 @@
 #include "kernels/pt_update.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
+#include "kernels/portable/pt_lowest_bit.h"
+#include "kernels/pt_edges.h"
+#include "kernels/pt_memory.h"
 #include "kernels/pt_numerics.h"
+#include "kernels/pt_skips.h"
+
+/* pt_clamp_s8 without a branch: then compilers make vectors of the loops below. */
+static int32_t clamp(int32_t x)
+{
+    const int32_t above = x < -PT_S8_MAX ? -PT_S8_MAX : x;
+    return above > PT_S8_MAX ? PT_S8_MAX : above;
+}
 
 /* *state <- clamp(*state - clamp(PSTO(x, shift))), the step into update[i]; 1 if saturated. */
 static uint32_t descend(int8_t *state, int32_t x, uint32_t shift, int8_t *update, uint32_t i)
 {
     const int32_t rounded = pt_psto_s32(x, shift);
-    const int8_t step = pt_clamp_s8(rounded);
+    const int32_t step = clamp(rounded);
     const int32_t target = *state - step;
-    *state = pt_clamp_s8(target);
+    const int32_t next = clamp(target);
+    *state = (int8_t)next;
     if (update != NULL) {
-        update[i] = step;
+        update[i] = (int8_t)step;
     }
-    return step != rounded || *state != target ? 1u : 0u;
+    return (uint32_t)(step != rounded) | (uint32_t)(next != target);
+}
+
+/* Whether a row has no gradient, as that of a channel without error: none of its edges moves. */
+static bool idle_row(const int32_t *gradient, uint32_t count)
+{
+    uint32_t any = 0;
+    for (uint32_t i = 0; i < count; ++i) {
+        any |= (uint32_t)gradient[i];
+    }
+    return PT_SKIP_ZEROS && any == 0u;
+}
+
+/* The steps of an idle row: none. Returns how many saturated. */
+static uint32_t stay(int8_t *update, uint32_t count)
+{
+    if (update != NULL) {
+        memset(update, 0, count);
+    }
+    return 0;
 }
 
 uint32_t pt_update_weights_s8(int8_t *weights, const int32_t *gradient, uint32_t count,
                               uint32_t shift, int8_t *update)
 {
+    if (idle_row(gradient, count)) {
+        return stay(update, count);
+    }
     uint32_t saturated = 0;
     for (uint32_t i = 0; i < count; ++i) {
         saturated += descend(&weights[i], gradient[i], shift, update, i);
@@ -31,6 +66,9 @@ uint32_t pt_update_scores_s8(int8_t *scores, const int8_t *weights, const int32_
                              uint32_t count, uint32_t gradient_shift, uint32_t shift,
                              int8_t *update)
 {
+    if (idle_row(gradient, count)) {
+        return stay(update, count);
+    }
     uint32_t saturated = 0;
     for (uint32_t i = 0; i < count; ++i) {
         const int32_t product = pt_rhu_s32(gradient[i], gradient_shift) * weights[i];
@@ -43,15 +81,16 @@ uint32_t pt_update_sparse_scores_s8(int8_t *scores, const uint8_t *bitmap, const
                                     const int32_t *gradient, uint32_t count,
                                     uint32_t gradient_shift, uint32_t shift, int8_t *update)
 {
+    if (idle_row(gradient, count)) {
+        return stay(update, pt_bitmap_count(bitmap, count));
+    }
     uint32_t saturated = 0;
     uint32_t used = 0;
     for (uint32_t base = 0; base < count; base += 8u) {
-        for (uint32_t bits = *bitmap++, i = base; bits != 0u; bits >>= 1, ++i) {
-            if ((bits & 1u) != 0u) {
-                const int32_t product = pt_rhu_s32(gradient[i], gradient_shift) * weights[i];
-                saturated += descend(&scores[used], product, shift, update, used);
-                ++used;
-            }
+        for (uint32_t bits = *bitmap++; bits != 0u; bits &= bits - 1u, ++used) {
+            const uint32_t i = base + pt_lowest_bit(bits);
+            const int32_t product = pt_rhu_s32(gradient[i], gradient_shift) * weights[i];
+            saturated += descend(&scores[used], product, shift, update, used);
         }
     }
     return saturated;
@@ -69,6 +108,9 @@ uint32_t pt_update_linear_weights_s8(int8_t *weights, const int8_t *input, int32
                                      int8_t *update)
 {
     (void)scratch;
+    if (PT_SKIP_ZEROS && error == 0) {
+        return stay(update, count);
+    }
     uint32_t saturated = 0;
     for (uint32_t i = 0; i < count; ++i) {
         saturated += descend(&weights[i], error * input[i], shift, update, i);
@@ -81,6 +123,9 @@ uint32_t pt_update_linear_scores_s8(int8_t *scores, const int8_t *weights, const
                                     const void *scratch, int8_t *update)
 {
     (void)scratch;
+    if (PT_SKIP_ZEROS && error == 0) {
+        return stay(update, count);
+    }
     uint32_t saturated = 0;
     for (uint32_t i = 0; i < count; ++i) {
         saturated += descend(&scores[i], error * input[i] * weights[i], shift, update, i);
@@ -93,15 +138,16 @@ uint32_t pt_update_linear_sparse_scores_s8(int8_t *scores, const uint8_t *bitmap
                                            int32_t error, uint32_t count, uint32_t shift,
                                            int8_t *update)
 {
+    if (PT_SKIP_ZEROS && error == 0) {
+        return stay(update, pt_bitmap_count(bitmap, count));
+    }
     uint32_t saturated = 0;
     uint32_t used = 0;
     for (uint32_t base = 0; base < count; base += 8u) {
-        for (uint32_t bits = *bitmap++, i = base; bits != 0u; bits >>= 1, ++i) {
-            if ((bits & 1u) != 0u) {
-                const int32_t product = error * input[i] * weights[i];
-                saturated += descend(&scores[used], product, shift, update, used);
-                ++used;
-            }
+        for (uint32_t bits = *bitmap++; bits != 0u; bits &= bits - 1u, ++used) {
+            const uint32_t i = base + pt_lowest_bit(bits);
+            const int32_t product = error * input[i] * weights[i];
+            saturated += descend(&scores[used], product, shift, update, used);
         }
     }
     return saturated;
