@@ -16,10 +16,11 @@ TOOLS := arm-none-eabi-gcc:gcc-arm-none-eabi qemu-system-arm:qemu-system-arm $(C
 
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-renode firmware run test lint ci verify profile bench report robot \
-        link-test uf2 hw-flash hw-test hw-probe-test backbones clean
+        link-test uf2 hw-flash hw-test hw-probe-test backbones \
+        backbones-speech backbone-vgg11 reproduce clean
 
 help: ## This list
-	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 15
+	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 18
 
 setup: $(READY) firmware $(RP2040JS) ## Tools, .venv with the picotrain command, firmware, emulators
 
@@ -42,7 +43,7 @@ build/.tools:
 $(VENV)/.ready: pyproject.toml | build/.tools
 	@echo "preparing $(VENV)"
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/pip install --progress-bar off --disable-pip-version-check -e '.[dev]'
+	@$(BIN)/pip install --progress-bar off --disable-pip-version-check -e '.[dev,dask,parquet]'
 	@touch $@
 
 # Without Node it says so, and what needs it is skipped.
@@ -56,7 +57,7 @@ setup-renode: $(READY) ## Downloads Renode into build/renode, if it is not insta
 
 firmware: $(PLUGIN) build/.tools ## The firmware for every board, and QEMU's cycle plugin
 	@$(MAKE) -s --no-print-directory -C firmware host host-tuned microbit microbit-portable \
-	    microbit-dense rp2040
+	    microbit-dense microbit-large rp2040
 	@$(MAKE) -s --no-print-directory -C emulation/rom BUILD=../../build
 	@$(MAKE) -s --no-print-directory -C emulation/renode BUILD=../../build
 
@@ -135,6 +136,22 @@ backbones: setup ## Makes models/backbones again: the same weights
 	    --out models/backbones/tinycnn-digits.npz
 	@$(BIN)/picotrain pretrain --model tinycnn --dataset mnist \
 	    --out models/backbones/tinycnn-mnist.npz
+
+SPEAKERS := george jackson lucas nicolas theo yweweler
+
+backbones-speech: setup ## Networks that know five speakers of the spoken digits, in build/backbones
+	@for speaker in $(SPEAKERS); do \
+	    $(BIN)/picotrain pretrain --dataset fsdd-$$speaker --epochs 20 --mu 3,2,1,0 \
+	        --out build/backbones/tinycnn-fsdd-$$speaker.npz || exit 1; \
+	done
+
+backbone-vgg11: setup ## VGG11 for CIFAR-10, in float: PyTorch, half an hour on two cores
+	@$(BIN)/pip install -q --disable-pip-version-check -e '.[train]'
+	@$(BIN)/picotrain pretrain --model vgg11 --dataset cifar10 --arithmetic float \
+	    --ram-kib 65536 --calibration-samples 512 --out build/backbones/vgg11-cifar10.npz
+
+reproduce: setup ## The experiments and docs/results.md; FAST=1: small; JOBS=n processes
+	@$(BIN)/picotrain reproduce $(if $(FAST),--fast) $(if $(JOBS),--jobs $(JOBS))
 
 ci: ## What CI runs
 	@bash .ci/run
