@@ -41,7 +41,7 @@ _SELECTIONS = {"random": "PT_SELECT_RANDOM", "weight": "PT_SELECT_WEIGHT"}
 _STARTS = {"zero": "PT_START_ZERO", "normal": "PT_START_NORMAL"}
 
 _COMMAND_SECONDS = 30.0
-_IMAGE_SECONDS = 5.0
+_IMAGE_SECONDS = 15.0
 _MOST_IMAGES = 64
 """Of one command, so that progress shows and an interrupt is served."""
 
