@@ -18,6 +18,7 @@ from harness.cli import (
     ports,
     pretrain,
     profile,
+    reproduce,
     sweep,
     targets,
     uf2,
@@ -26,8 +27,8 @@ from harness.cli import (
 from harness.errors import DeviceFailure, UserError
 
 _VERBS = (
-    *(targets, data, pretrain, adapt, sweep, verify, profile, bench, memory),
-    *(uf2, ports, flash, hw_test),
+    *(targets, data, pretrain, adapt, sweep, reproduce),
+    *(verify, profile, bench, memory, uf2, ports, flash, hw_test),
 )
 
 
