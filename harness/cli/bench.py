@@ -30,7 +30,7 @@ def add_parser(verbs: Verbs) -> None:
         "picotrain bench --kernels portable,tuned --match CONV2D",
     )
     parser.add_argument("--model", default="tinycnn", help="shipped name or TOML file")
-    parser.add_argument("--dataset", default="digits", help="mnist, digits, cifar10 or npz:FILE")
+    parser.add_argument("--dataset", default="digits", help=datasets.CHOICES)
     parser.add_argument("--backbone", type=Path, metavar="FILE", help="default: the shipped one")
     parser.add_argument("--angle", type=float, default=30.0, help="rotation in degrees")
     parser.add_argument("--seed", type=seed, default=0)

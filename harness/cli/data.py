@@ -25,10 +25,10 @@ def run(options: argparse.Namespace) -> int:
         states = datasets.describe()
     elif options.action == "fetch":
         if options.name is None:
-            raise UserError(f"fetch needs a data set; use one of {', '.join(datasets.NAMES)}")
+            raise UserError(f"fetch needs a data set; use one of {', '.join(datasets.COLLECTIONS)}")
         states = [datasets.fetch(options.name)]
     else:
-        names = [options.name] if options.name else datasets.NAMES
+        names = [options.name] if options.name else datasets.COLLECTIONS
         states = [datasets.verify(name) for name in names]
     rows = [[s.name, s.state, f"{s.bytes:,}", s.where] for s in states]
     print(table(rows, ["data set", "state", "bytes", "where"]))

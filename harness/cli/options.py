@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from harness import plans
+from harness import datasets, plans
 from harness.backends import KERNELS
 from harness.backends import NAMES as TARGETS
 from harness.output import write_json
@@ -62,9 +62,7 @@ def add_device(
     )
     add_kernels(parser)
     parser.add_argument("--model", default="tinycnn", help="shipped name or TOML file")
-    parser.add_argument(
-        "--dataset", default=default_dataset, help="mnist, digits, cifar10 or npz:FILE"
-    )
+    parser.add_argument("--dataset", default=default_dataset, help=datasets.CHOICES)
     parser.add_argument("--backbone", type=Path, metavar="FILE", help="default: the shipped one")
     parser.add_argument("--angle", type=float, default=30.0, help="rotation in degrees")
     parser.add_argument("--seed", type=seed, default=0)

@@ -47,9 +47,7 @@ def add_parser(verbs: Verbs) -> None:
         "picotrain pretrain --model tinycnn --dataset digits --out backbone.npz",
     )
     parser.add_argument("--model", default="tinycnn", help="shipped name or TOML file")
-    parser.add_argument(
-        "--dataset", default="digits", help="mnist, digits, cifar10, fsdd-SPEAKER or npz:FILE"
-    )
+    parser.add_argument("--dataset", default="digits", help=datasets.CHOICES)
     parser.add_argument(
         "--out", type=Path, required=True, metavar="FILE", help="the backbone (.npz)"
     )

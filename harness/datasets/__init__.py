@@ -18,6 +18,7 @@ from harness.datasets.transform import rotate, sample
 from harness.errors import UserError
 
 __all__ = [
+    "CHOICES",
     "COLLECTIONS",
     "NAMES",
     "SPLIT_STREAM",
@@ -38,6 +39,9 @@ COLLECTIONS = ("mnist", "digits", "cifar10", "fsdd")
 
 NAMES = ("mnist", "digits", "cifar10", *fsdd.NAMES)
 """What can be loaded, a user's own file apart."""
+
+CHOICES = "mnist, digits, cifar10, fsdd-SPEAKER or npz:FILE"
+"""The same in words, for help and errors."""
 
 _NPZ = "npz:"
 _FSDD = "fsdd-"
@@ -74,9 +78,7 @@ def load(name: str, download: bool = True) -> Dataset:
         raise UserError(
             f"dataset {name!r} needs one of its speakers to adapt to; use {', '.join(fsdd.NAMES)}"
         )
-    raise UserError(
-        f"unknown dataset {name!r}; use mnist, digits, cifar10, fsdd-SPEAKER or npz:FILE"
-    )
+    raise UserError(f"unknown dataset {name!r}; use {CHOICES}")
 
 
 def describe() -> list[Status]:

@@ -232,6 +232,13 @@ def ahead(found: Sequence[Margin], by: float = STABLE_WITHIN) -> list[tuple[str,
     return [(one.rule, mu, margin) for one in found for mu, margin in one.at.items() if margin > by]
 
 
+def harmed(found: Sequence[Line], cases: Sequence[tuple[str, str, float]]) -> bool:
+    """Whether static NITI's last accuracy is, in each case (rule, mu, any), at least 5 points
+    below its best under any rule."""
+    best = max(one.best for one in found if one.label == NITI_STATIC)
+    return all(line(found, NITI_STATIC, rule).last[mu].mean <= best - 0.05 for rule, mu, _ in cases)
+
+
 @dataclass(frozen=True)
 class Symptoms:
     """Means over runs, at their last epoch: shares of images without a loss error, and of the
