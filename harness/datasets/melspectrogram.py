@@ -8,12 +8,15 @@ order of the additions does not depend on the machine.
 from __future__ import annotations
 
 from functools import cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import signal
 
 from harness.datasets.dataset import Bytes
+
+if TYPE_CHECKING:
+    from scipy import signal
 
 Floats = NDArray[np.float64]
 
@@ -84,6 +87,9 @@ def _fitted(power: Floats) -> Floats:
 
 @cache
 def _transform() -> signal.ShortTimeFFT:
+    # Here, because it takes longer to import than most verbs to start.
+    from scipy import signal
+
     window = signal.windows.hann(WINDOW, sym=False)
     return signal.ShortTimeFFT(window, HOP, RATE_HZ, mfft=FFT)
 
