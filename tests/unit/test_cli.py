@@ -165,6 +165,23 @@ def test_an_interrupt_leaves_a_valid_partial_result(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [file]
 
 
+def test_an_interrupt_in_a_destructor_is_not_lost(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Interrupted:
+        def __del__(self) -> None:
+            raise KeyboardInterrupt
+
+    def verb(_: object) -> int:
+        Interrupted()
+        time.sleep(5)
+        return 0
+
+    monkeypatch.setattr("harness.cli.targets.run", verb)
+    assert run("targets") == 130
+    assert "interrupted" in capsys.readouterr().err
+
+
 def test_verify_finds_no_difference_and_says_what_it_compared(tmp_path: Path) -> None:
     file = tmp_path / "verify.json"
     assert run("verify", "--target", "host", "--steps", "2", "--json", str(file)) == 0
