@@ -109,7 +109,9 @@ def heat_map(
         for axes, (label, table) in zip(panels, tables.items(), strict=True):
             mine = [rule for rule in ("", *rules) if any(rule == one for one, _ in table)]
             grid = np.array([[table[rule, mu] for mu in mus] for rule in mine])
-            axes.imshow(grid, vmin=0.1, vmax=1.0, cmap="viridis", aspect="auto")
+            # A clipped image gets a name from its address in memory, another one in every run.
+            image = axes.imshow(grid, vmin=0.1, vmax=1.0, cmap="viridis", aspect="auto")
+            image.set_clip_on(False)
             for y, line in enumerate(grid):
                 for x, value in enumerate(line):
                     colour = "white" if value < 0.7 else "black"

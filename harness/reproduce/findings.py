@@ -371,6 +371,24 @@ def ablation(cells: Frame, default: str = "default") -> list[Variant]:
     return found
 
 
+def by_label(variants: Sequence[Variant]) -> dict[str, Variant]:
+    return {one.label: one for one in variants}
+
+
+def largest_gain(variants: Sequence[Variant], kinds: tuple[str, ...]) -> float:
+    """The largest mean gain, at any angle, of variants whose label starts with one of `kinds`."""
+    return max(
+        gain.mean for one in variants if one.label.startswith(kinds) for gain in one.gain.values()
+    )
+
+
+def largest_loss(variants: Sequence[Variant], kinds: tuple[str, ...]) -> float:
+    """The least gain, as above."""
+    return min(
+        gain.mean for one in variants if one.label.startswith(kinds) for gain in one.gain.values()
+    )
+
+
 # Spoken digits
 
 

@@ -92,6 +92,7 @@ def render(place: Workplace, missing: Mapping[str, str] | None = None) -> Page:
         so=so,
         absent=absent,
         figure=figure,
+        recipes=_recipes,
         f=findings,
         figures=figures,
         rules=RULES,
@@ -99,6 +100,17 @@ def render(place: Workplace, missing: Mapping[str, str] | None = None) -> Page:
         methods=FIGURE_METHODS,
     )
     return Page(text, drawn)
+
+
+def _recipes(backbones: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """The commands that make them; those that differ in the speaker alone are one."""
+    commands = (
+        one["command"].replace(one["dataset"], "fsdd-SPEAKER")
+        if one["dataset"].startswith("fsdd-")
+        else one["command"]
+        for one in backbones.values()
+    )
+    return list(dict.fromkeys(commands))
 
 
 def _pm(one: Spread) -> str:

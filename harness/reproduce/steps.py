@@ -105,7 +105,7 @@ def _backbones(place: Workplace, step: Step) -> None:
 
 def _collapse(place: Workplace, step: Step) -> None:
     for run in collapse.RUNS:
-        images = 256 if place.small else None
+        images = 192 if place.small else None
         name = f"{step.name}-{run.name}"
         write_json(place.json(name), collapse.measure(run, place.dataset, images))
 
@@ -149,7 +149,7 @@ def run(steps: list[Step], place: Workplace, say: Callable[[str], None]) -> dict
         say(f"{step.name}: {step.what}")
         try:
             if place.small and step.large:
-                raise UserError(f"{step.needs}, which the small version does without")
+                raise UserError(f"the small version leaves it out: {step.needs}")
             step.run(place, step)
         except UserError as error:
             missing[step.name] = str(error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import shutil
@@ -440,12 +441,16 @@ def test_table_1_has_the_step_sizes_that_did_best_on_validation_images(angle: in
         assert one.split == "test"
 
 
-@pytest.mark.parametrize("name", ["choose-30", "choose-45", "map", "ablation"])
+@pytest.mark.parametrize(
+    "name", ["choose-30", "choose-45", "choose-cifar10", "speech-choose", "map", "ablation"]
+)
 def test_what_chooses_sees_no_test_image(name: str) -> None:
     assert set(read(PLACE.csv(name))["split"]) == {"validation"}
 
 
-@pytest.mark.parametrize("name", ["choose-30", "choose-45", "table1-mnist", "margins", "ablation"])
+@pytest.mark.parametrize(
+    "name", [*("choose-30", "choose-45", "table1-mnist", "margins", "map", "ablation", "speech")]
+)
 def test_the_committed_results_are_those_of_the_grid(name: str) -> None:
     grid = load_grid(PLACE.grids / f"{name}.toml")
     found = cells(read(PLACE.csv(name)))
@@ -487,8 +492,8 @@ def test_the_small_version_leaves_out_what_needs_downloads(tmp_path: Path) -> No
         *("backbones", "speech-choose", "speech", "choose-cifar10", "table1-cifar10"),
     ]
     assert missing["speech"] == (
-        "it needs the data set fsdd and its six backbones in build/backbones, which the small "
-        "version does without"
+        "the small version leaves it out: it needs the data set fsdd and its six backbones in "
+        "build/backbones"
     )
     assert {one.name for one in steps.STEPS.values()} - {*missing} >= {
         path.stem for path in place.grids.glob("*.toml")
@@ -588,6 +593,9 @@ def test_backbones_are_described_by_their_own_files(tmp_path: Path) -> None:
     assert (found["model"], found["dataset"], found["weights"]) == ("tinycnn", "digits", 52040)
     assert found["command"].startswith("picotrain pretrain --model tinycnn --dataset digits")
     assert 0.9 < found["validation"] <= 1.0
+    network, _ = models.load_backbone(tmp_path / "some.npz")
+    weights = b"".join(one.weights.tobytes() for one in network.parameters if one is not None)
+    assert found["weights_sha256"] == hashlib.sha256(weights).hexdigest()
 
 
 def test_where_selects_by_value() -> None:
