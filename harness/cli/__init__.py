@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import _thread
 import argparse
 import os
 import shlex
 import sys
-import threading
 from collections.abc import Sequence
 
 from harness.cli import (
@@ -40,7 +38,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = sys.argv[1:] if arguments is None else arguments
     options = _parser().parse_args(given)
     options.command = shlex.join(["picotrain", *given])
-    hook, sys.unraisablehook = sys.unraisablehook, _keep_interrupt
     try:
         code = int(options.run(options))
         sys.stdout.flush()
@@ -58,16 +55,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("picotrain: interrupted", file=sys.stderr)
         return 130
-    finally:
-        sys.unraisablehook = hook
-
-
-def _keep_interrupt(lost: sys.UnraisableHookArgs) -> None:
-    """A Ctrl-C that met a destructor, where Python swallows it, comes again after it."""
-    if issubclass(lost.exc_type, KeyboardInterrupt):
-        threading.Timer(0.01, _thread.interrupt_main).start()
-    else:
-        sys.__unraisablehook__(lost)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -452,6 +452,8 @@ def test_what_chooses_sees_no_test_image(name: str) -> None:
     "name", [*("choose-30", "choose-45", "table1-mnist", "margins", "map", "ablation", "speech")]
 )
 def test_the_committed_results_are_those_of_the_grid(name: str) -> None:
+    if name == "speech" and not models.backbone_path("tinycnn", "fsdd-theo").is_file():
+        pytest.skip("the backbones for spoken digits are not made here: make backbones-speech")
     grid = load_grid(PLACE.grids / f"{name}.toml")
     found = cells(read(PLACE.csv(name)))
     wanted = [(one.label, one.angle, one.mu, one.calibration, one.seed) for one in grid]
