@@ -56,8 +56,16 @@ def pretrain_float(
 ) -> tuple[Network, list[dict[str, Any]]]:
     """The network with int8 weights and no static numbers yet, and the history of the epochs.
 
-    The validation split watches and chooses nothing. Raises UserError without PyTorch.
+    The validation split watches and chooses nothing. Raises UserError without PyTorch, for a data
+    set of less than a batch, and for a step size that is not above 0.
     """
+    if len(dataset.train) < options.batch:
+        raise UserError(
+            f"data set {dataset.name} has {len(dataset.train)} training images, less than a batch "
+            f"of {options.batch}; pre-train it in integers"
+        )
+    if not 0 < options.rate < math.inf:
+        raise UserError(f"--rate is {options.rate}; use a step size above 0, e.g. 0.1")
     training = _Training(architecture, dataset, options, _torch())
     history = []
     for epoch in range(1, options.epochs + options.int8_epochs + 1):

@@ -10,7 +10,7 @@ from harness import datasets
 from harness.backends import KERNELS, choose_kernels, open_device
 from harness.bench import Bench
 from harness.bench_cases import WARM_UP, Measurement, measurements
-from harness.cli.material import backbone, check_fit, rotated_sample
+from harness.cli.material import backbone, check_fit
 from harness.cli.options import Verbs, add_verb, finish, positive, seed
 from harness.errors import UserError
 from harness.mailbox import MailboxDevice
@@ -52,7 +52,7 @@ def run(options: argparse.Namespace) -> int:
     check_fit(network.name, network.input_shape, network.classes, dataset)
     # Most images have a loss error at first; three times as many as needed are enough.
     count = WARM_UP + 3 * options.steps + 32
-    images = rotated_sample(dataset.train, count, options.seed, options.angle)
+    images = datasets.rotated_sample(dataset.train, count, options.seed, options.angle)
     found = [
         one
         for one in measurements(network, images, options.steps)

@@ -13,7 +13,7 @@ from golden import Method
 from harness import datasets, firmware, methods, uf2
 from harness.bench_cases import WARM_UP, measurements
 from harness.cli.flash import add_board, chosen_elf, chosen_port
-from harness.cli.material import backbone, random_material, rotated_sample
+from harness.cli.material import backbone, random_material
 from harness.cli.options import Verbs, add_verb, finish, positive, seed
 from harness.errors import DeviceFailure, UserError
 from harness.hardware.cycle_steps import Case, choose_cases
@@ -145,14 +145,17 @@ def _plan(options: argparse.Namespace, elf: Path) -> Plan:
     trained = backbone(argparse.Namespace(model=_MODEL, dataset=_DATASET, backbone=None))
     count = min(options.steps, _IMAGES)
     if options.model == _MODEL:
-        network, images = trained, rotated_sample(dataset.train, count, options.seed, _ANGLE)
+        network, images = (
+            trained,
+            datasets.rotated_sample(dataset.train, count, options.seed, _ANGLE),
+        )
     else:
         network, images = random_material(options.model, options.seed, count)
 
     @cache
     def cases() -> Sequence[Case]:
         # As many as `picotrain bench` takes for one step that has a loss error.
-        shown = rotated_sample(dataset.train, WARM_UP + 35, options.seed, _ANGLE)
+        shown = datasets.rotated_sample(dataset.train, WARM_UP + 35, options.seed, _ANGLE)
         return choose_cases(measurements(trained, shown, 1))
 
     return Plan(

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 
 from golden import Histograms, Network, calibrated, observe
 from golden.generator import words
 from harness import datasets, models
-from harness.datasets import Dataset, Split, rotate, sample
+from harness.datasets import SAMPLE_STREAM, Dataset, Split
 from harness.errors import UserError
 
-_SAMPLE_STREAM = 0xFFFFFF05
 _RANDOM_LOGITS_EXPONENT = -4
 
 
@@ -53,7 +51,7 @@ def random_material(model: str, seed: int, images: int) -> tuple[Network, Split]
     """An untrained network, calibrated on noise, and noise to feed it."""
     network = models.initial_network(models.resolve(model), seed)
     size = int(np.prod(network.input_shape))
-    noise = words(seed, _SAMPLE_STREAM, images * size + images)
+    noise = words(seed, SAMPLE_STREAM, images * size + images)
     pixels = (noise[: images * size] >> 24).astype(np.uint8)
     labels = (noise[images * size :] % network.classes).astype(np.uint8)
     split = Split(pixels.reshape(images, *network.input_shape), labels)
@@ -65,9 +63,3 @@ def random_material(model: str, seed: int, images: int) -> tuple[Network, Split]
     head = network.of(len(network.layers) - 1)
     head.exponent += max(0, _RANDOM_LOGITS_EXPONENT - network.logits_exponent)
     return network, split
-
-
-def rotated_sample(split: Split, count: int, seed: int, angle: float) -> Split:
-    """`count` images of a split, chosen by `seed` and rotated by `angle` degrees."""
-    drawn = sample(split, count, seed, _SAMPLE_STREAM)
-    return replace(drawn, images=rotate(drawn.images, angle))

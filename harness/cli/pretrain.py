@@ -79,6 +79,8 @@ def run(options: argparse.Namespace) -> int:
     other = "mu" if options.arithmetic == _FLOAT else "rate"
     if getattr(options, other) is not None:
         raise UserError(f"--{other} is not an option of --arithmetic {options.arithmetic}; omit it")
+    if options.no_mirror and options.arithmetic == _INTEGER:
+        raise UserError("--no-mirror is not an option of --arithmetic integer; omit it")
     architecture = models.resolve(options.model)
     dataset = datasets.load(options.dataset)
     check_fit(architecture.name, architecture.input_shape, architecture.classes, dataset)

@@ -11,7 +11,7 @@ from typing import Any
 from golden import Method, Network
 from harness import baseline, datasets, methods, plans, profile_views
 from harness.backends import choose_kernels, open_device
-from harness.cli.material import backbone, check_fit, rotated_sample
+from harness.cli.material import backbone, check_fit
 from harness.cli.options import Verbs, add_device, add_plan, add_verb, finish, positive
 from harness.datasets import Split
 from harness.errors import UserError
@@ -75,7 +75,7 @@ def run(options: argparse.Namespace) -> int:
     network = backbone(options)
     check_fit(network.name, network.input_shape, network.classes, dataset)
     adaptation = _adaptation(options, network)
-    split = rotated_sample(dataset.train, options.images, options.seed, options.angle)
+    split = datasets.rotated_sample(dataset.train, options.images, options.seed, options.angle)
     device = open_device(options.target, kernels=options.kernels)
     try:
         if not isinstance(device, MailboxDevice):

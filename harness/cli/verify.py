@@ -8,7 +8,7 @@ from dataclasses import asdict
 from golden import Method, Network
 from harness import datasets, methods, models, plans
 from harness.backends import arena_bytes, choose_kernels, open_device
-from harness.cli.material import backbone, check_fit, random_material, rotated_sample
+from harness.cli.material import backbone, check_fit, random_material
 from harness.cli.options import Verbs, add_device, add_plan, add_verb, arena, finish, positive
 from harness.datasets import Split
 from harness.device import Device
@@ -94,7 +94,7 @@ def _verify_material(options: argparse.Namespace) -> tuple[Network, Split, str]:
     dataset = datasets.load(options.dataset)
     network = backbone(options)
     check_fit(network.name, network.input_shape, network.classes, dataset)
-    split = rotated_sample(dataset.train, count, options.seed, options.angle)
+    split = datasets.rotated_sample(dataset.train, count, options.seed, options.angle)
     return network, split, f"on {options.dataset} rotated by {options.angle:g} degrees"
 
 

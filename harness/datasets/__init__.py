@@ -14,13 +14,14 @@ from pathlib import Path
 from harness.datasets import cifar10, digits, files, fsdd, mnist, npz
 from harness.datasets.dataset import Dataset, Split
 from harness.datasets.shuffle import SPLIT_STREAM, permutation
-from harness.datasets.transform import rotate, sample
+from harness.datasets.transform import SAMPLE_STREAM, rotate, rotated_sample, sample
 from harness.errors import UserError
 
 __all__ = [
     "CHOICES",
     "COLLECTIONS",
     "NAMES",
+    "SAMPLE_STREAM",
     "SPLIT_STREAM",
     "Dataset",
     "Split",
@@ -30,6 +31,7 @@ __all__ = [
     "load",
     "permutation",
     "rotate",
+    "rotated_sample",
     "sample",
     "verify",
 ]

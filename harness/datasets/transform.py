@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import isfinite
 
 import numpy as np
@@ -10,6 +11,9 @@ from scipy import ndimage
 from harness.datasets.dataset import Bytes, Split
 from harness.datasets.shuffle import permutation
 from harness.errors import UserError
+
+SAMPLE_STREAM = 0xFFFFFF05
+"""What is profiled, benched and verified is drawn from it."""
 
 
 def rotate(images: Bytes, degrees: float) -> Bytes:
@@ -46,3 +50,9 @@ def sample(split: Split, count: int, seed: int, stream: int) -> Split:
             f"ask for 1 to {len(split)}"
         )
     return split.take(permutation(len(split), seed, stream)[:count])
+
+
+def rotated_sample(split: Split, count: int, seed: int, angle: float) -> Split:
+    """`count` images of a split, chosen by `seed` and rotated by `angle` degrees."""
+    drawn = sample(split, count, seed, SAMPLE_STREAM)
+    return replace(drawn, images=rotate(drawn.images, angle))

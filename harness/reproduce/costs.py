@@ -12,7 +12,7 @@ from typing import Any
 from golden import Method, Network
 from harness import datasets, firmware, methods, models
 from harness.backends import open_device
-from harness.datasets import Split, rotate, sample
+from harness.datasets import Split, rotated_sample
 from harness.errors import UserError
 from harness.mailbox import MailboxDevice
 from harness.memory.image import Image
@@ -23,9 +23,6 @@ from harness.progress import progress_bar
 TARGET = "qemu"
 SEED = 0
 ANGLE = 30.0
-
-_SAMPLE_STREAM = 0xFFFFFF05
-"""The images that `picotrain profile` draws."""
 
 SHARES = (0.1, 0.2)
 """Of the edges that PRIOT-S scores."""
@@ -65,8 +62,7 @@ def measure(dataset_name: str, images: int) -> dict[str, Any]:
     """
     dataset = datasets.load(dataset_name)
     network, _ = models.load_backbone(models.backbone_path("tinycnn", dataset_name))
-    drawn = sample(dataset.train, images, SEED, _SAMPLE_STREAM)
-    split = replace(drawn, images=rotate(drawn.images, ANGLE))
+    split = rotated_sample(dataset.train, images, SEED, ANGLE)
     table = list(rows())
     found: dict[str, Any] = {}
     with progress_bar("costs", len(table)) as advance:

@@ -17,15 +17,11 @@ from harness.sweep.results import write_results
 from harness.sweep.run import CELLS, Store, frame, plan, sweep
 
 EXPERIMENTS = ROOT / "experiments"
-CIFAR10_COMMAND = (
-    "picotrain pretrain --model vgg11 --dataset cifar10 --arithmetic float --out "
-    "build/backbones/vgg11-cifar10.npz"
-)
 _CIFAR10 = (
     "it needs the data set cifar10 and build/backbones/vgg11-cifar10.npz, which "
-    f"`{CIFAR10_COMMAND}` makes with PyTorch"
+    "`make backbone-vgg11` makes with PyTorch"
 )
-_SPEECH = "it needs the data set fsdd and its six backbones in build/backbones"
+_SPEECH = "it needs the data set fsdd and its six backbones, which `make backbones-speech` makes"
 _BACKBONES = "it describes what is in build/backbones"
 
 

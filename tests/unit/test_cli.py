@@ -112,6 +112,8 @@ def test_two_seeds_give_two_results(tmp_path: Path) -> None:
         (["profile", "--target", "host"], "does not count cycles"),
         (["data", "fetch"], "fetch needs a data set"),
         (["pretrain", "--out", "x.npz", "--mu", "99"], "outside -8..7"),
+        (["pretrain", "--out", "x.npz", "--rate", "1"], "--rate is not an option"),
+        (["pretrain", "--out", "x.npz", "--no-mirror"], "--no-mirror is not an option"),
         (["pretrain", "--out", "x.npz", "--model", "oddnet"], "takes images of 21x19x3"),
     ],
 )

@@ -28,6 +28,22 @@ def test_without_pytorch(digits: Dataset, monkeypatch: pytest.MonkeyPatch) -> No
         pretrain_float(models.resolve("tinycnn"), digits, OPTIONS, lambda _: None)
 
 
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (
+            replace(OPTIONS, batch=1200),
+            "1197 training images, less than a batch of 1200",
+        ),
+        (replace(OPTIONS, rate=0.0), "--rate is 0.0; use a step size above 0"),
+        (replace(OPTIONS, rate=float("nan")), "--rate is nan"),
+    ],
+)
+def test_mistakes(digits: Dataset, options: FloatOptions, sentence: str) -> None:
+    with pytest.raises(UserError, match=sentence):
+        pretrain_float(models.resolve("tinycnn"), digits, options, lambda _: None)
+
+
 def test_int8_network_computes_what_was_trained(digits: Dataset) -> None:
     pytest.importorskip("torch")
     history: list[dict[str, object]] = []

@@ -505,8 +505,8 @@ def test_the_small_version_leaves_out_what_needs_downloads(tmp_path: Path) -> No
         *("backbones", "speech-choose", "speech", "choose-cifar10", "table1-cifar10"),
     ]
     assert missing["speech"] == (
-        "the small version leaves it out: it needs the data set fsdd and its six backbones in "
-        "build/backbones"
+        "the small version leaves it out: it needs the data set fsdd and its six backbones, "
+        "which `make backbones-speech` makes"
     )
     assert {one.name for one in steps.STEPS.values()} - {*missing} >= {
         path.stem for path in place.grids.glob("*.toml")
