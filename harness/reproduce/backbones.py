@@ -12,12 +12,9 @@ from typing import Any
 from golden import Network
 from harness import models
 from harness.errors import UserError
-from harness.firmware import BUILD
-
-FOLDER = BUILD / "backbones"
 
 
-def collect(folder: Path = FOLDER) -> dict[str, dict[str, Any]]:
+def collect(folder: Path = models.MADE_BACKBONES) -> dict[str, dict[str, Any]]:
     """By name of the file. Accuracies are shares of 1, of the int8 network on upright images:
     `validation` of those that pre-training held out, `test` (None where pre-training did not
     measure it) of the whole test split. UserError where there is none."""
