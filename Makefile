@@ -48,12 +48,12 @@ $(VENV)/.ready: pyproject.toml | build/.tools
 
 # Without Node it says so, and what needs it is skipped.
 $(RP2040JS): emulation/rp2040js/package.json $(VENV)/.ready
-	@$(BIN)/python -m harness.node_package
+	@$(BIN)/python -m picotrain.device.targets.node_package
 	@mkdir -p $(@D)
 	@touch $@
 
 setup-renode: $(READY) ## Downloads Renode into build/renode, if it is not installed
-	@$(BIN)/python -m harness.renode_release
+	@$(BIN)/python -m picotrain.device.targets.renode_release
 
 firmware: $(PLUGIN) build/.tools ## The firmware for every board, and QEMU's cycle plugin
 	@$(MAKE) -s --no-print-directory -C firmware host host-tuned microbit microbit-portable \
@@ -103,7 +103,7 @@ robot: setup ## The Robot suites; TARGETS="qemu rp2040js renode serial:PORT" run
 	done
 
 link-test: setup ## A million damaged frames on the serial link
-	@$(BIN)/python -m harness.link.campaign --frames 1000000 --seed 1 --json build/link-test.json
+	@$(BIN)/python -m picotrain.hardware.campaign --frames 1000000 --seed 1 --json build/link-test.json
 
 uf2: setup ## build/rp2040/picotrain.uf2, to drag onto the Pico's drive
 	@$(BIN)/picotrain uf2
@@ -157,4 +157,4 @@ ci: ## What CI runs
 	@bash .ci/run
 
 clean: ## Removes build and .venv
-	@rm -rf build $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
+	@rm -rf build picotrain-results $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info

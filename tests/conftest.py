@@ -1,4 +1,4 @@
-"""Fixtures of several suites. `device` and `target_name` come from `harness.pytest_plugin`."""
+"""Fixtures of several suites. `device` and `target_name` come from `picotrain.pytest_plugin`."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from support import require
 
-from harness import backends, firmware
-from harness.device import Device
-from harness.elf import Elf
-from harness.golden_device import GoldenDevice
-from harness.mailbox import MailboxDevice
-from harness.targets.base import Target
-from harness.targets.host import HostTarget
+from picotrain.device import backends
+from picotrain.device.golden_device import GoldenDevice
+from picotrain.device.interface import Device
+from picotrain.device.mailbox import MailboxDevice
+from picotrain.device.targets.base import Target
+from picotrain.device.targets.host import HostTarget
+from picotrain.image import firmware
+from picotrain.image.elf import Elf
+from support import require
 
 WIDE_ARENA = 64 << 20
 """Bytes; more than any network here needs."""

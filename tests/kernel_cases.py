@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from golden import Layer, conv2d, layers, linear, maxpool2
-from golden.numerics import Int8, Int32, clamp, psto, requantise, rhu
-from harness.bench import Job, Layout
+from picotrain.profile.bench import Job, Layout
+from picotrain_golden import Layer, conv2d, layers, linear, maxpool2
+from picotrain_golden.numerics import Int8, Int32, clamp, psto, requantise, rhu
 
 Random = np.random.Generator
 

@@ -12,7 +12,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from golden import (
+from picotrain.device.interface import Device, UInt8
+from picotrain.device.mailbox import MailboxDevice
+from picotrain.errors import BuildFailure, CommandError
+from picotrain.image import firmware
+from picotrain.learn import models
+from picotrain.learn.verify import Comparison
+from picotrain_golden import (
     Histograms,
     Kind,
     Layer,
@@ -26,11 +32,6 @@ from golden import (
     observe,
     validate,
 )
-from harness import firmware, models
-from harness.device import Device, UInt8
-from harness.errors import BuildFailure, CommandError
-from harness.mailbox import MailboxDevice
-from harness.verify import Comparison
 
 METHODS = {
     "niti-dynamic": Method("niti-dynamic", mu=2),

@@ -76,7 +76,7 @@ function port(name, text) {
 function emulator(folder) {
   const pinned = JSON.parse(readFileSync(new URL('package.json', import.meta.url)));
   const wanted = pinned.dependencies.rp2040js;
-  const fix = 'run `python -m harness.node_package`, which installs it into build/rp2040js';
+  const fix = 'run `python -m picotrain.device.targets.node_package`, which installs it into build/rp2040js';
   let held;
   try {
     const manifest = join(folder, 'node_modules', 'rp2040js', 'package.json');

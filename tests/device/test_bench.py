@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 import support
 from kernel_cases import KERNELS, case
+from picotrain.device.mailbox import MailboxDevice
+from picotrain.errors import CommandError
+from picotrain.profile.bench import Bench, Job, Layout
+from picotrain_golden import conv2d, layers, linear, maxpool2
 from support import INFER, refusal
-
-from golden import conv2d, layers, linear, maxpool2
-from harness.bench import Bench, Job, Layout
-from harness.errors import CommandError
-from harness.mailbox import MailboxDevice
 
 EMPTY, MODEL, READY = 0, 1, 2
 

@@ -14,18 +14,18 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
-import support
-from support import ENTRY, HEADER, METHODS, begin, images, layer_entry, require
 
-from golden import Layer, Network, Parameters, conv2d, linear, maxpool2
-from harness import firmware
-from harness.blob import encode, seal
-from harness.elf import Elf
-from harness.errors import CommandError, DeviceFailure
-from harness.golden_device import GoldenDevice
-from harness.mailbox import MailboxDevice
-from harness.targets.host import HostTarget
-from harness.verify import Comparison
+import support
+from picotrain.device.blob import encode, seal
+from picotrain.device.golden_device import GoldenDevice
+from picotrain.device.mailbox import MailboxDevice
+from picotrain.device.targets.host import HostTarget
+from picotrain.errors import CommandError, DeviceFailure
+from picotrain.image import firmware
+from picotrain.image.elf import Elf
+from picotrain.learn.verify import Comparison
+from picotrain_golden import Layer, Network, Parameters, conv2d, linear, maxpool2
+from support import ENTRY, HEADER, METHODS, begin, images, layer_entry, require
 
 ARENA = 48 * 1024
 CONTROL_EVERY = 100

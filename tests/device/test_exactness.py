@@ -7,14 +7,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import support
-from support import INFER, METHODS, begin, images
 
-from golden import Method, Network, conv2d, linear, maxpool2
-from harness.device import Device
-from harness.errors import CommandError
-from harness.golden_device import GoldenDevice
-from harness.verify import verify
+import support
+from picotrain.device.golden_device import GoldenDevice
+from picotrain.device.interface import Device
+from picotrain.errors import CommandError
+from picotrain.learn.verify import verify
+from picotrain_golden import Method, Network, conv2d, linear, maxpool2
+from support import INFER, METHODS, begin, images
 
 RANDOM_NETWORKS = 60
 STEPS = 3

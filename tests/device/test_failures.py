@@ -8,14 +8,17 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
-import support
-from support import METHODS, begin, images
 
-from golden import Network
-from harness import backends, errors
-from harness.device import Device, TraceTensor, UInt8
-from harness.elf import Elf
-from harness.errors import (
+import support
+from picotrain import errors
+from picotrain.device import backends
+from picotrain.device.golden_device import GoldenDevice
+from picotrain.device.interface import Device, TraceTensor, UInt8
+from picotrain.device.mailbox import MailboxDevice
+from picotrain.device.targets.base import Target
+from picotrain.device.targets.host import HostTarget
+from picotrain.device.targets.qemu import QemuTarget
+from picotrain.errors import (
     CommandError,
     CrashFailure,
     DeviceFailure,
@@ -24,12 +27,10 @@ from harness.errors import (
     TimeoutFailure,
     VersionMismatch,
 )
-from harness.golden_device import GoldenDevice
-from harness.mailbox import MailboxDevice
-from harness.targets.base import Target
-from harness.targets.host import HostTarget
-from harness.targets.qemu import QemuTarget
-from harness.verify import Comparison
+from picotrain.image.elf import Elf
+from picotrain.learn.verify import Comparison
+from picotrain_golden import Network
+from support import METHODS, begin, images
 
 Connect = Callable[[], Target]
 

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from kernel_cases import KERNELS, STYLES, Case, case
 
-from harness.bench import Bench, Result
-from harness.mailbox import MailboxDevice
+from kernel_cases import KERNELS, STYLES, Case, case
+from picotrain.device.mailbox import MailboxDevice
+from picotrain.profile.bench import Bench, Result
 
 CASES = {"host": 2000, "qemu": 250, "renode": 250}
 FEW = 50

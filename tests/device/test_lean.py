@@ -6,18 +6,19 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import support
-from support import INFER, METHODS, images, refusal, require
 
-from golden import Method, Network, plan
-from harness import firmware, models
-from harness.blob import blob_size, encode
-from harness.device import BatchResult, Device, state_sha256
-from harness.elf import Elf
-from harness.errors import CommandError, CrashFailure
-from harness.golden_device import GoldenDevice
-from harness.mailbox import METHOD_KINDS, MailboxDevice
-from harness.verify import Comparison, verify
+import support
+from picotrain.device.blob import blob_size, encode
+from picotrain.device.golden_device import GoldenDevice
+from picotrain.device.interface import BatchResult, Device, state_sha256
+from picotrain.device.mailbox import METHOD_KINDS, MailboxDevice
+from picotrain.errors import CommandError, CrashFailure
+from picotrain.image import firmware
+from picotrain.image.elf import Elf
+from picotrain.learn import models
+from picotrain.learn.verify import Comparison, verify
+from picotrain_golden import Method, Network, plan
+from support import INFER, METHODS, images, refusal, require
 
 FROZEN = {name: method for name, method in METHODS.items() if method.scored}
 TRAINS_WEIGHTS = {name: method for name, method in METHODS.items() if not method.scored}

@@ -6,18 +6,19 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-import support
-from support import INFER, METHODS, begin, images
 
-from golden import Layer, Method, Network, Plan, conv2d, linear, maxpool2, plan
-from harness import firmware, models
-from harness.blob import blob_size
-from harness.device import Device
-from harness.elf import Elf
-from harness.errors import CommandError
-from harness.golden_device import GoldenDevice
-from harness.mailbox import MailboxDevice
-from harness.verify import verify
+import support
+from picotrain.device.blob import blob_size
+from picotrain.device.golden_device import GoldenDevice
+from picotrain.device.interface import Device
+from picotrain.device.mailbox import MailboxDevice
+from picotrain.errors import CommandError
+from picotrain.image import firmware
+from picotrain.image.elf import Elf
+from picotrain.learn import models
+from picotrain.learn.verify import verify
+from picotrain_golden import Layer, Method, Network, Plan, conv2d, linear, maxpool2, plan
+from support import INFER, METHODS, begin, images
 
 ALL_METHODS = {**METHODS, "infer": INFER}
 KINDS = {"weights": 0, "scores": 1, "activation": 2, "error": 3, "scratch": 4}

@@ -8,17 +8,17 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import support
-from support import INFER, METHODS, begin, images, refusal
 
-from golden import Method, Network, conv2d, linear, plan
-from harness import firmware
-from harness.blob import blob_size, encode
-from harness.elf import Elf
-from harness.errors import CommandError, LinkFailure
-from harness.golden_device import GoldenDevice
-from harness.mailbox import METHOD_KINDS, MailboxDevice
-from harness.verify import Comparison
+import support
+from picotrain.device.blob import blob_size, encode
+from picotrain.device.golden_device import GoldenDevice
+from picotrain.device.mailbox import METHOD_KINDS, MailboxDevice
+from picotrain.errors import CommandError, LinkFailure
+from picotrain.image import firmware
+from picotrain.image.elf import Elf
+from picotrain.learn.verify import Comparison
+from picotrain_golden import Method, Network, conv2d, linear, plan
+from support import INFER, METHODS, begin, images, refusal
 
 EMPTY, MODEL, READY = 0, 1, 2
 ACTIVATION, ERROR, WEIGHTS, SCORES, BITMAP = range(5)

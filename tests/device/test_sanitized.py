@@ -10,20 +10,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 import support
 from kernel_cases import KERNELS, case
+from picotrain.device.blob import blob_size
+from picotrain.device.golden_device import GoldenDevice
+from picotrain.device.mailbox import MailboxDevice
+from picotrain.device.targets.host import HostTarget
+from picotrain.errors import CrashFailure
+from picotrain.image import firmware
+from picotrain.image.elf import Elf
+from picotrain.learn.verify import verify
+from picotrain.profile.bench import Bench, Job
+from picotrain_golden import Method, linear, plan
 from support import INFER, METHODS, begin, images, require
-
-from golden import Method, linear, plan
-from harness import firmware
-from harness.bench import Bench, Job
-from harness.blob import blob_size
-from harness.elf import Elf
-from harness.errors import CrashFailure
-from harness.golden_device import GoldenDevice
-from harness.mailbox import MailboxDevice
-from harness.targets.host import HostTarget
-from harness.verify import verify
 
 BUILDS = {"portable": firmware.HOST_SANITIZED, "tuned": firmware.HOST_TUNED_SANITIZED}
 

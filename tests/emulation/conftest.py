@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from harness import node_package
-from harness.errors import UserError
-from harness.targets.qemu import QemuTarget
+from picotrain.device.targets import node_package
+from picotrain.device.targets.qemu import QemuTarget
+from picotrain.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = ROOT / "emulation" / "qemu"

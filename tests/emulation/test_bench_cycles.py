@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from golden import linear
-from harness import backends, cycles
-from harness.bench import Bench, Job
-from harness.cli import main
-from harness.costs import call_costs
-from harness.mailbox import MailboxDevice
+from picotrain.cli import main
+from picotrain.device import backends, cycles
+from picotrain.device.mailbox import MailboxDevice
+from picotrain.profile.bench import Bench, Job
+from picotrain.profile.costs import call_costs
+from picotrain_golden import linear
 
 PROBLEM = backends.problem("qemu-portable")
 pytestmark = pytest.mark.skipif(bool(PROBLEM), reason=PROBLEM)

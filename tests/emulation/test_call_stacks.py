@@ -13,12 +13,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import support
-from support import METHODS, images
 
-from golden import Method
-from harness.backends import open_device
-from harness.cycles import (
+import support
+from picotrain.device.backends import open_device
+from picotrain.device.cycles import (
     CallNode,
     call_difference,
     read_calls,
@@ -26,10 +24,12 @@ from harness.cycles import (
     total,
     unmatched_returns,
 )
-from harness.elf import open_elf
-from harness.errors import LinkFailure
-from harness.mailbox import MailboxDevice
-from harness.targets.qemu import QemuTarget
+from picotrain.device.mailbox import MailboxDevice
+from picotrain.device.targets.qemu import QemuTarget
+from picotrain.errors import LinkFailure
+from picotrain.image.elf import open_elf
+from picotrain_golden import Method
+from support import METHODS, images
 
 SNIPPETS = Path(__file__).parent / "snippets"
 

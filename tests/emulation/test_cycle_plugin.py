@@ -20,9 +20,9 @@ import pytest
 from elftools.elf.elffile import ELFFile
 from elftools.elf.sections import SymbolTableSection
 
-from harness.cycles import BlockCount, difference, read_counters, total
-from harness.errors import CrashFailure, LinkFailure, TimeoutFailure, UserError
-from harness.targets.qemu import SRAM_SIZE, QemuTarget
+from picotrain.device.cycles import BlockCount, difference, read_counters, total
+from picotrain.device.targets.qemu import SRAM_SIZE, QemuTarget
+from picotrain.errors import CrashFailure, LinkFailure, TimeoutFailure, UserError
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = ROOT / "emulation" / "qemu"
@@ -258,7 +258,7 @@ def inherit_orphans() -> Iterator[None]:
 @pytest.mark.usefixtures("inherit_orphans")
 def test_qemu_does_not_outlive_a_killed_harness(assemble: Callable[[str], Path]) -> None:
     script = (
-        "import sys, pathlib, harness.targets.qemu as qemu\n"
+        "import sys, pathlib, picotrain.device.targets.qemu as qemu\n"
         "target = qemu.QemuTarget(pathlib.Path(sys.argv[1]), None)\n"
         "target.connect()\n"
         "print(target._process.pid, flush=True)\n"

@@ -13,21 +13,22 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
-from support import require
 
-from harness import cli, firmware, uf2
-from harness.bench_cases import Measurement
-from harness.cli import hw_test as hw_test_verb
-from harness.hardware import link_steps
-from harness.hardware import rig as rig_module
-from harness.hardware.cycle_steps import Case, choose_cases
-from harness.hardware.flash import ask_over_link
-from harness.hardware.ports import Port
-from harness.hardware.rig import DeviceRig
-from harness.hardware.suite import Finding
-from harness.targets import serial as serial_target
-from harness.targets.rp2040js import Rp2040js
-from harness.targets.serial import SerialTarget
+from picotrain import cli
+from picotrain.cli.hardware import hw_test as hw_test_verb
+from picotrain.device.targets import serial as serial_target
+from picotrain.device.targets.rp2040js import Rp2040js
+from picotrain.device.targets.serial import SerialTarget
+from picotrain.hardware import link_steps
+from picotrain.hardware import rig as rig_module
+from picotrain.hardware.cycle_steps import Case, choose_cases
+from picotrain.hardware.flash import ask_over_link
+from picotrain.hardware.ports import Port
+from picotrain.hardware.rig import DeviceRig
+from picotrain.hardware.suite import Finding
+from picotrain.image import firmware, uf2
+from picotrain.profile.bench_cases import Measurement
+from support import require
 
 Steps = dict[str, dict[str, Any]]
 Launch = Callable[..., Rp2040js]

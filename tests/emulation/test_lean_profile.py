@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import require
 
-from harness import cli, firmware, plans
+from picotrain import cli
+from picotrain.image import firmware
+from picotrain.learn import plans
+from support import require
 
 BLOB = 52_280
 

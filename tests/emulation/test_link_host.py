@@ -20,12 +20,20 @@ import pytest
 import serial
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from support import METHODS, images, require, shipped
 
-from golden import Method
-from harness import firmware
-from harness.elf import Elf
-from harness.errors import (
+from picotrain.device.golden_device import GoldenDevice
+from picotrain.device.link import cobs
+from picotrain.device.link.client import WAITS, LinkClient, Refused, Restarted
+from picotrain.device.link.damage import DAMAGES
+from picotrain.device.link.frames import DELIMITER, Frame, LinkFormat
+from picotrain.device.link.piped import PipedDevice
+from picotrain.device.link.port import SerialPort
+from picotrain.device.link.throughput import measure_throughput
+from picotrain.device.mailbox import MailboxDevice
+from picotrain.device.targets import serial as serial_target
+from picotrain.device.targets.fault import read_fault
+from picotrain.device.targets.serial import SerialTarget, build_id
+from picotrain.errors import (
     CrashFailure,
     DeviceFailure,
     FlashFailure,
@@ -33,19 +41,12 @@ from harness.errors import (
     TimeoutFailure,
     UserError,
 )
-from harness.golden_device import GoldenDevice
-from harness.link import campaign, cobs
-from harness.link.client import WAITS, LinkClient, Refused, Restarted
-from harness.link.damage import DAMAGES
-from harness.link.frames import DELIMITER, Frame, LinkFormat
-from harness.link.piped import PipedDevice
-from harness.link.port import SerialPort
-from harness.link.throughput import measure_throughput
-from harness.mailbox import MailboxDevice
-from harness.targets import serial as serial_target
-from harness.targets.fault import read_fault
-from harness.targets.serial import SerialTarget, build_id
-from harness.verify import Comparison, verify
+from picotrain.hardware import campaign
+from picotrain.image import firmware
+from picotrain.image.elf import Elf
+from picotrain.learn.verify import Comparison, verify
+from picotrain_golden import Method
+from support import METHODS, images, require, shipped
 
 ARENA = 240 * 1024
 BUILDS = {"host": "HOST", "host-sanitized": "HOST_SANITIZED"}

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from harness import cli
-from harness.backends import availability
-from harness.baseline import make_baseline
-from harness.cycles import total
-from harness.errors import DeviceFailure
-from harness.output import write_json
-from harness.profile import FLOOR, PhaseCycles, Profile, require_same_results
+from picotrain import cli
+from picotrain.device.backends import availability
+from picotrain.device.cycles import total
+from picotrain.errors import DeviceFailure
+from picotrain.output import write_json
+from picotrain.profile.baseline import make_baseline
+from picotrain.profile.profile import FLOOR, PhaseCycles, Profile, require_same_results
 
 WORKS = {entry.name: entry for entry in availability()}["qemu"]
 AROUND_AN_IMAGE = 10_000
@@ -124,8 +124,8 @@ def test_other_results_are_refused(changes: dict[str, Any], what: str) -> None:
 
 
 def test_waiting_costs_nothing() -> None:
-    from harness.backends import open_device
-    from harness.mailbox import MailboxDevice
+    from picotrain.device.backends import open_device
+    from picotrain.device.mailbox import MailboxDevice
 
     device = open_device("qemu")
     try:

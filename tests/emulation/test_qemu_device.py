@@ -7,15 +7,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-import support
-from support import METHODS, images
 
-from golden import Method, Network
-from harness import backends, firmware
-from harness.cycles import BlockCount, difference, total
-from harness.device import state_sha256
-from harness.elf import Elf
-from harness.mailbox import MailboxDevice
+import support
+from picotrain.device import backends
+from picotrain.device.cycles import BlockCount, difference, total
+from picotrain.device.interface import state_sha256
+from picotrain.device.mailbox import MailboxDevice
+from picotrain.image import firmware
+from picotrain.image.elf import Elf
+from picotrain_golden import Method, Network
+from support import METHODS, images
 
 pytestmark = [
     pytest.mark.skipif(not backend.works, reason=f"target qemu: {backend.remedy}")

@@ -14,23 +14,25 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 import support
 from conftest import ROOT
+from picotrain import places
+from picotrain.device import backends
+from picotrain.device.cycles import BlockCount, difference
+from picotrain.device.golden_device import GoldenDevice
+from picotrain.device.interface import Device, state_sha256
+from picotrain.device.mailbox import MailboxDevice
+from picotrain.device.targets.qemu import QemuTarget
+from picotrain.device.targets.renode import ACCELERATOR, SRAM, RenodeTarget, _free_port, flash_image
+from picotrain.device.targets.renode_release import find_renode
+from picotrain.device.targets.serial import SerialTarget
+from picotrain.errors import CrashFailure, FlashFailure, LinkFailure, TimeoutFailure, UserError
+from picotrain.image import firmware
+from picotrain.image.elf import Elf
+from picotrain.learn.verify import Comparison, verify
+from picotrain_golden import Method
 from support import METHODS, images, require
-
-from golden import Method
-from harness import backends, firmware
-from harness.cycles import BlockCount, difference
-from harness.device import Device, state_sha256
-from harness.elf import Elf
-from harness.errors import CrashFailure, FlashFailure, LinkFailure, TimeoutFailure, UserError
-from harness.golden_device import GoldenDevice
-from harness.mailbox import MailboxDevice
-from harness.renode_release import find_renode
-from harness.targets.qemu import QemuTarget
-from harness.targets.renode import ACCELERATOR, SRAM, RenodeTarget, _free_port, flash_image
-from harness.targets.serial import SerialTarget
-from harness.verify import Comparison, verify
 
 RENODE = find_renode()
 
@@ -81,7 +83,7 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
         pytest.skip("cc is not installed (apt: gcc)")
     build = tmp_path_factory.mktemp("accelerator")
     subprocess.run(["make", "-s", "-C", str(PLATFORM), f"BUILD={build}"], check=True)
-    return build / ACCELERATOR.relative_to(firmware.BUILD)
+    return build / ACCELERATOR.relative_to(places.BUILD)
 
 
 @pytest.fixture(scope="module", params=["hook", "accelerated"])
@@ -517,7 +519,7 @@ def test_an_accelerator_that_is_not_built(
     open_renode: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Is not missed."""
-    from harness.targets import renode
+    from picotrain.device.targets import renode
 
     nowhere = Path("/nowhere/libcycle_counter.so")
     monkeypatch.setattr(renode, "ACCELERATOR", nowhere)
@@ -695,7 +697,7 @@ def test_an_image_without_a_second_stage_ends_in_the_rom(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As on the chip, whose ROM then shows the USB drive."""
-    from harness.targets import renode
+    from picotrain.device.targets import renode
 
     broken = bytearray(flash_image(require(firmware.RP2040)))
     broken[10] ^= 1

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from browser import NAMES, Browser, Page, browser, find_chromium
 
-from harness import cli
-from harness.backends import availability
+from browser import NAMES, Browser, Page, browser, find_chromium
+from picotrain import cli
+from picotrain.device.backends import availability
 
 PROGRAM = find_chromium()
 QEMU = {entry.name: entry for entry in availability()}["qemu"]

@@ -12,7 +12,7 @@ from shutil import copytree
 
 import pytest
 
-from harness import backends
+from picotrain.device import backends
 
 ROOT = Path(__file__).resolve().parents[2]
 SUITES = ROOT / "tests" / "robot"

@@ -17,24 +17,26 @@ from time import monotonic, sleep
 
 import numpy as np
 import pytest
+
 import support
 from kernel_cases import KERNELS, Case, case
-from support import METHODS, begin, images, require
-
-from harness import backends, firmware, node_package
-from harness.bench import Bench, Layout
-from harness.elf import Elf, open_elf
-from harness.errors import (
+from picotrain.device import backends
+from picotrain.device.golden_device import GoldenDevice
+from picotrain.device.link.port import PortLost
+from picotrain.device.mailbox import MailboxDevice
+from picotrain.device.targets import node_package
+from picotrain.device.targets.rp2040js import Rp2040js, Rp2040jsTarget
+from picotrain.device.targets.serial import SerialTarget, build_id
+from picotrain.errors import (
     CrashFailure,
     FlashFailure,
     LinkFailure,
     TimeoutFailure,
 )
-from harness.golden_device import GoldenDevice
-from harness.link.port import PortLost
-from harness.mailbox import MailboxDevice
-from harness.targets.rp2040js import Rp2040js, Rp2040jsTarget
-from harness.targets.serial import SerialTarget, build_id
+from picotrain.image import firmware
+from picotrain.image.elf import Elf, open_elf
+from picotrain.profile.bench import Bench, Layout
+from support import METHODS, begin, images, require
 
 UDF, BRANCH_TO_ITSELF = bytes.fromhex("07de"), bytes.fromhex("fee7")
 NOP_AND_BACK = bytes.fromhex("c046fde7")

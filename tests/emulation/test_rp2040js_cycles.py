@@ -19,17 +19,18 @@ from typing import Any
 
 import numpy as np
 import pytest
-from kernel_cases import KERNELS, Case, case
-from support import require
 
-from harness import firmware
-from harness.bench import Bench
-from harness.cycles import difference, total
-from harness.elf import open_elf
-from harness.gdb import REGISTERS
-from harness.mailbox import MailboxDevice
-from harness.targets.host import HostTarget
-from harness.targets.qemu import SRAM_SIZE, QemuTarget
+from kernel_cases import KERNELS, Case, case
+from picotrain import places
+from picotrain.device.cycles import difference, total
+from picotrain.device.mailbox import MailboxDevice
+from picotrain.device.targets.gdb import REGISTERS
+from picotrain.device.targets.host import HostTarget
+from picotrain.device.targets.qemu import SRAM_SIZE, QemuTarget
+from picotrain.image import firmware
+from picotrain.image.elf import open_elf
+from picotrain.profile.bench import Bench
+from support import require
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "emulation" / "rp2040js"
@@ -106,8 +107,8 @@ def count(
 # The kernels
 
 SETS = {
-    "portable": ("portable", firmware.BUILD / "cortex-m0plus-portable", firmware.MICROBIT_PORTABLE),
-    "tuned": ("cortex_m0plus", firmware.BUILD / "cortex-m0plus", firmware.MICROBIT),
+    "portable": ("portable", places.BUILD / "cortex-m0plus-portable", firmware.MICROBIT_PORTABLE),
+    "tuned": ("cortex_m0plus", places.BUILD / "cortex-m0plus", firmware.MICROBIT),
 }
 """The folder of the sources, that of their objects, and what is built with them."""
 

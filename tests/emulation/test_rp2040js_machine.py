@@ -13,12 +13,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from support import require
 
-from harness import firmware, node_package
-from harness.elf import open_elf
-from harness.errors import LinkFailure, UserError
-from harness.targets.rp2040js import Rp2040js, Stop
+from picotrain.device.targets import node_package
+from picotrain.device.targets.rp2040js import Rp2040js, Stop
+from picotrain.errors import LinkFailure, UserError
+from picotrain.image import firmware
+from picotrain.image.elf import open_elf
+from support import require
 
 SOURCES = Path(__file__).parent / "rp2040js_chip"
 SECONDS = 30.0
@@ -641,7 +642,7 @@ def refused_with(right: dict[str, str | Path], **changes: str | Path | None) -> 
         ("control", "77", "--control 77 is no channel"),
         ("control", "/nowhere/socket", "--control /nowhere/socket is no channel"),
         ("save_flash", "/nowhere/flash", "--save-flash /nowhere/flash cannot be written (no such"),
-        ("package", "/", "`python -m harness.node_package`"),
+        ("package", "/", "`python -m picotrain.device.targets.node_package`"),
         ("rom", "/nowhere", "--rom /nowhere cannot be read (no such file or directory): `make"),
         ("rom", "/etc/passwd", "--rom /etc/passwd is no boot ROM: `make -C emulation/rom`"),
         ("elf", "/nowhere", "--elf /nowhere cannot be read (no such file or directory): `make"),

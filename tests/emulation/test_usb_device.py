@@ -18,7 +18,7 @@ from typing import Any, Self
 
 import pytest
 
-from harness.elf import open_elf
+from picotrain.image.elf import open_elf
 
 ROOT = Path(__file__).resolve().parents[2]
 FIRMWARE = ROOT / "firmware"

@@ -10,19 +10,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import pytest
-from support import METHODS, require
 
-from golden import Network
-from harness import backends, firmware
-from harness.cli import main
-from harness.cli.material import random_material
-from harness.cycles import difference, total
-from harness.datasets import Split
-from harness.device import state_sha256
-from harness.elf import Elf
-from harness.golden_device import GoldenDevice
-from harness.mailbox import MailboxDevice
-from harness.verify import Comparison
+from picotrain.cli import main
+from picotrain.cli.material import random_material
+from picotrain.datasets import Split
+from picotrain.device import backends
+from picotrain.device.cycles import difference, total
+from picotrain.device.golden_device import GoldenDevice
+from picotrain.device.interface import state_sha256
+from picotrain.device.mailbox import MailboxDevice
+from picotrain.image import firmware
+from picotrain.image.elf import Elf
+from picotrain.learn.verify import Comparison
+from picotrain_golden import Network
+from support import METHODS, require
 
 pytestmark = pytest.mark.skipif(
     bool(backends.problem("qemu-large")), reason=backends.problem("qemu-large")

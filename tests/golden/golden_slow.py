@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from golden import Layer, Method, Network, Parameters, conv2d, linear, maxpool2
+from picotrain_golden import Layer, Method, Network, Parameters, conv2d, linear, maxpool2
 
 Pixels = dict[tuple[int, int, int], int]
 Rows = list[list[int]]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from golden import key, mix, normal_scores, select_edges, words
+from picotrain_golden import key, mix, normal_scores, select_edges, words
 
 
 def plain_mix(x: int) -> int:

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-import golden
+import picotrain_golden
 
-MODULES = sorted(Path(golden.__file__).parent.rglob("*.py"))
-ALLOWED = sys.stdlib_module_names | {"numpy", "golden"}
+MODULES = sorted(Path(picotrain_golden.__file__).parent.rglob("*.py"))
+ALLOWED = sys.stdlib_module_names | {"numpy", "picotrain_golden"}
 
 
 def imported(source: str) -> set[str]:
@@ -36,4 +36,4 @@ def test_the_check_sees_imports() -> None:
 
 
 def test_public_names_exist() -> None:
-    assert all(hasattr(golden, name) for name in golden.__all__)
+    assert all(hasattr(picotrain_golden, name) for name in picotrain_golden.__all__)

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from golden import Layer, conv2d, layers, linear, maxpool2
-from golden.passes import score_gradient
+from picotrain_golden import Layer, conv2d, layers, linear, maxpool2
+from picotrain_golden.passes import score_gradient
 
 WEIGHTED = [
     conv2d((5, 7, 3), 4, (3, 3), 1, (1, 1), True),

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from golden import loss_error
+from picotrain_golden import loss_error
 
 
 @pytest.mark.parametrize(

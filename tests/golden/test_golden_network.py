@@ -10,7 +10,7 @@ import golden_slow as slow
 import numpy as np
 import pytest
 
-from golden import Layer, Network, Parameters, conv2d, linear, maxpool2, validate
+from picotrain_golden import Layer, Network, Parameters, conv2d, linear, maxpool2, validate
 
 
 def simple(*layers: Layer, **numbers: int) -> Network:

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from golden import clamp, dynamic_shift, psto, range_bits, rhu, shift
-from golden.numerics import image_peaks, peak_bits, requantise
+from picotrain_golden import clamp, dynamic_shift, psto, range_bits, rhu, shift
+from picotrain_golden.numerics import image_peaks, peak_bits, requantise
 
 INT31 = st.integers(-(2**31) + 1, 2**31 - 1)
 

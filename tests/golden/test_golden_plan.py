@@ -6,7 +6,17 @@ import golden_slow as slow
 import numpy as np
 import pytest
 
-from golden import Method, MethodName, Network, Parameters, Plan, conv2d, linear, maxpool2, plan
+from picotrain_golden import (
+    Method,
+    MethodName,
+    Network,
+    Parameters,
+    Plan,
+    conv2d,
+    linear,
+    maxpool2,
+    plan,
+)
 
 NAMES: tuple[MethodName, ...] = ("infer", "niti-dynamic", "niti-static", "priot", "priot-s")
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from golden import (
+from picotrain_golden import (
     Histograms,
     Method,
     Network,
@@ -275,7 +275,7 @@ def test_predict_is_forward_image_by_image(method: Method, monkeypatch: pytest.M
     assert trainer.predict(images).tolist() == expected
     assert np.array_equal(trainer.saturation, single.saturation)
     # In batches of five, with a short last one.
-    monkeypatch.setattr("golden.trainer.BATCH_FLOATS", 5 * 20 * 18)
+    monkeypatch.setattr("picotrain_golden.trainer.BATCH_FLOATS", 5 * 20 * 18)
     assert trainer.predict(images).tolist() == expected
     assert trainer.predict(images[:0]).tolist() == []
 

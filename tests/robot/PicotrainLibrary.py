@@ -16,15 +16,18 @@ from numpy.typing import NDArray
 from robot.api import SkipExecution, logger
 from robot.api.deco import keyword, library
 
-from golden import Method, Network
-from golden.generator import Select
-from golden.method import MethodName, Start
-from harness import backends, datasets, models
-from harness.blob import encode
-from harness.cli.material import random_material
-from harness.datasets import Dataset, Split, rotate
-from harness.device import state_sha256
-from harness.errors import (
+from picotrain import datasets
+from picotrain.cli.material import random_material
+from picotrain.datasets import Dataset, Split, rotate
+from picotrain.device import backends
+from picotrain.device.blob import encode
+from picotrain.device.golden_device import GoldenDevice
+from picotrain.device.interface import state_sha256
+from picotrain.device.mailbox import MailboxDevice
+from picotrain.device.targets.base import Target
+from picotrain.device.targets.host import HostTarget
+from picotrain.device.targets.serial import SerialTarget
+from picotrain.errors import (
     CommandError,
     CrashFailure,
     DeviceFailure,
@@ -32,13 +35,12 @@ from harness.errors import (
     MismatchFailure,
     TimeoutFailure,
 )
-from harness.firmware import PICO_RAM
-from harness.golden_device import GoldenDevice
-from harness.mailbox import MailboxDevice
-from harness.targets.base import Target
-from harness.targets.host import HostTarget
-from harness.targets.serial import SerialTarget
-from harness.verify import Comparison
+from picotrain.image.firmware import PICO_RAM
+from picotrain.learn import models
+from picotrain.learn.verify import Comparison
+from picotrain_golden import Method, Network
+from picotrain_golden.generator import Select
+from picotrain_golden.method import MethodName, Start
 
 WIDE_ARENA = 1 << 20
 """Bytes for golden: the device's memory is the one to run out, if any is."""

@@ -1,0 +1,65 @@
+"""The mathematics of picotrain in NumPy, written plainly from docs/numerics.md."""
+
+from picotrain_golden.calibration import (
+    ALL_RANGE_NAMES,
+    RANGE_NAMES,
+    Histograms,
+    Ranges,
+    Reading,
+    calibrated,
+    observe,
+)
+from picotrain_golden.generator import key, mix, normal_scores, select_edges, words
+from picotrain_golden.loss import loss_error
+from picotrain_golden.method import Method, MethodName
+from picotrain_golden.network import (
+    Kind,
+    Layer,
+    Network,
+    Parameters,
+    conv2d,
+    linear,
+    maxpool2,
+    validate,
+)
+from picotrain_golden.numerics import clamp, dynamic_shift, psto, range_bits, rhu, shift
+from picotrain_golden.plan import Buffer, Plan, operations, plan
+from picotrain_golden.trainer import StepResult, Trainer
+
+__all__ = [
+    "ALL_RANGE_NAMES",
+    "RANGE_NAMES",
+    "Buffer",
+    "Histograms",
+    "Kind",
+    "Layer",
+    "Method",
+    "MethodName",
+    "Network",
+    "Parameters",
+    "Plan",
+    "Ranges",
+    "Reading",
+    "StepResult",
+    "Trainer",
+    "calibrated",
+    "clamp",
+    "conv2d",
+    "dynamic_shift",
+    "key",
+    "linear",
+    "loss_error",
+    "maxpool2",
+    "mix",
+    "normal_scores",
+    "observe",
+    "operations",
+    "plan",
+    "psto",
+    "range_bits",
+    "rhu",
+    "select_edges",
+    "shift",
+    "validate",
+    "words",
+]

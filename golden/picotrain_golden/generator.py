@@ -1,0 +1,71 @@
+"""The counter-based generator and what is drawn from it: docs/numerics.md sections 6 and 7."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from picotrain_golden.numerics import Int8, Int64, clamp, rhu
+
+Select = Literal["random", "weight"]
+UInt32 = NDArray[np.uint32]
+
+SCORES, SELECTION, WEIGHTS = 0, 1, 2
+HARNESS_STREAMS = 0xFFFFFF00
+
+_MASK = 0xFFFFFFFF
+
+
+def stream(layer: int, purpose: int) -> int:
+    """The stream of a layer; `purpose` is SCORES, SELECTION or WEIGHTS."""
+    return 4 * layer + purpose
+
+
+@overload
+def mix(x: int) -> int: ...
+@overload
+def mix(x: UInt32) -> UInt32: ...
+def mix(x: Any) -> Any:
+    """Section 7's 32-bit mixer, of one integer or of a uint32 array."""
+    # The masks are for Python integers; uint32 arrays wrap by themselves.
+    x = x ^ (x >> 16)
+    x = (x * 0x7FEB352D) & _MASK
+    x = x ^ (x >> 15)
+    x = (x * 0x846CA68B) & _MASK
+    return x ^ (x >> 16)
+
+
+def key(seed: int, stream: int) -> int:
+    return mix((mix(seed & _MASK) + stream) & _MASK)
+
+
+def words(seed: int, stream: int, index: int | Int64) -> UInt32:
+    """Words 0..index-1 of a stream, or with an array the words at those indices; uint32."""
+    indices = np.arange(index) if isinstance(index, int) else index
+    counters = indices.astype(np.uint32) * np.uint32(0x9E3779B9)
+    return mix(counters + np.uint32(key(seed, stream)))
+
+
+def normal_scores(seed: int, stream: int, n: int) -> Int8:
+    """The first `n` normal elements of a stream, standard deviation 32; int8 [n]."""
+    # A sum of bytes does not ask for their order, so neither for the machine's.
+    octets = words(seed, stream, 3 * n).view(np.uint8).reshape(n, 12)
+    return clamp(rhu(octets.sum(axis=1, dtype=np.int32) - np.int32(1530), 3))
+
+
+def select_edges(weights: Int8, permille: int, select: Select, seed: int, layer: int) -> Int64:
+    """PRIOT-S's scored edges: flat indices `o*K + k`, ascending; int64 [n].
+
+    The n = max(1, N * permille // 1000) edges with the largest key, ties to the lower index.
+    """
+    flat = weights.reshape(-1)
+    n = max(1, flat.size * permille // 1000)
+    if select == "weight":
+        keys = np.abs(flat).astype(np.uint16)
+    else:
+        keys = (words(seed, stream(layer, SELECTION), flat.size) >> 16).astype(np.uint16)
+    # Sorting the complement ascending and stably gives ties to the lower index.
+    order = np.argsort(~keys, kind="stable")[:n]
+    return np.sort(order).astype(np.int64)

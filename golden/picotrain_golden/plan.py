@@ -1,0 +1,205 @@
+"""The memory plan: docs/numerics.md section 11."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+from typing import Literal
+
+from picotrain_golden.method import Method
+from picotrain_golden.network import Layer, Network
+
+# docs/numerics.md section 11: channels that are made together, and the errors that 16 bits hold.
+LANES = 8
+ERROR_BUDGET = 258
+
+BufferKind = Literal["activation", "error", "scratch"]
+OperationKind = Literal["forward", "loss", "error", "update"]
+
+
+@dataclass(frozen=True)
+class Buffer:
+    """A transient buffer: `size` bytes at `offset`, in use from operation `first` to `last`."""
+
+    name: str
+    kind: BufferKind
+    layer: int
+    size: int
+    first: int
+    last: int
+    offset: int = 0
+
+    @property
+    def end(self) -> int:
+        return self.offset + self.size
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Sizes in bytes of the arena's parts, in their order; `buffers` in the order of section 11."""
+
+    blob: int
+    scores: int
+    transient: int
+    io_minimum: int
+    buffers: tuple[Buffer, ...]
+    score_bytes: tuple[int, ...]
+
+    @property
+    def total(self) -> int:
+        """The least arena that can train: io for one image."""
+        return self.blob + self.scores + self.transient + self.io_minimum
+
+    def largest(self) -> Buffer:
+        """The largest transient buffer, the first of equals."""
+        return max(self.buffers, key=lambda buffer: buffer.size)
+
+
+def plan(network: Network, method: Method, blob_bytes: int) -> Plan:
+    """The plan of a network (valid, as `network.validate` says) and a method."""
+    buffers = _place(_activations(network, method) + _rest(network, method))
+    score_bytes = tuple(_score_bytes(layer, method) for layer in network.layers)
+    return Plan(
+        blob=_round(blob_bytes, 8),
+        scores=sum(score_bytes),
+        transient=max(buffer.end for buffer in buffers),
+        io_minimum=_round(prod(network.input_shape) + 1) + 8,
+        buffers=buffers,
+        score_bytes=score_bytes,
+    )
+
+
+def _round(size: int, to: int = 4) -> int:
+    return -(-size // to) * to
+
+
+def _score_bytes(layer: Layer, method: Method) -> int:
+    if not layer.has_weights or not method.scored:
+        return 0
+    if method.name == "priot":
+        return _round(layer.weight_count)
+    scored = max(1, layer.weight_count * method.permille // 1000)
+    return _round(scored) + _round(layer.rows * _round(layer.row_length, 8) // 8)
+
+
+def operations(network: Network, method: Method) -> list[tuple[OperationKind, int]]:
+    """What a step does, in order: each operation's kind and layer."""
+    count, first = len(network.layers), network.first_weighted
+    listed: list[tuple[OperationKind, int]] = [("forward", index) for index in range(count)]
+    listed.append(("loss", count - 1))
+    if method.trains:
+        for index in range(count - 1, first - 1, -1):
+            if index > first:
+                listed.append(("error", index))
+            if network.layers[index].has_weights:
+                listed.append(("update", index))
+    return listed
+
+
+def _last_uses(network: Network, method: Method) -> list[int]:
+    """Of each layer, the last operation that works on it: backward if there is one."""
+    uses = [0] * len(network.layers)
+    for number, (kind, index) in enumerate(operations(network, method)):
+        if kind != "loss":
+            uses[index] = number
+    return uses
+
+
+def _activations(network: Network, method: Method) -> list[Buffer]:
+    uses = _last_uses(network, method)
+    count = len(network.layers)
+    shapes = (network.input_shape, *(layer.out_shape for layer in network.layers))
+    return [
+        Buffer(
+            f"activation[{index}]",
+            "activation",
+            index,
+            _round(prod(shape)),
+            max(index, 0),
+            uses[index + 1] if index + 1 < count else count,
+        )
+        for index, shape in enumerate(shapes, start=-1)
+    ]
+
+
+def _rest(network: Network, method: Method) -> list[Buffer]:
+    uses = _last_uses(network, method)
+    steps = operations(network, method)
+    errors = []
+    scratches = []
+    for number, (kind, index) in enumerate(steps):
+        # The loss makes the error of the last layer, error(l) that of layer l-1.
+        made = index if kind == "loss" else index - 1
+        if method.trains and kind in ("loss", "error"):
+            size = _round(prod(network.layers[made].out_shape))
+            errors.append(Buffer(f"error[{made}]", "error", made, size, number, uses[made]))
+        size = sum(_round(part) for part in _scratch(kind, network.layers[index], method))
+        if size:
+            name = f"scratch {kind}({index})"
+            scratches.append(Buffer(name, "scratch", index, size, number, number))
+    return errors + scratches
+
+
+def _scratch(operation: OperationKind, layer: Layer, method: Method) -> list[int]:
+    """The parts of an operation's scratch, in bytes."""
+    if operation == "loss" or not layer.has_weights:
+        return []
+    row, outputs, inputs = layer.row_length, prod(layer.out_shape), prod(layer.in_shape)
+    convolution = layer.kind == "conv2d"
+    if operation == "forward":
+        whole = 4 * outputs if method.dynamic else 0
+        if not convolution:
+            return [whole, 4 * row, row]
+        return [whole, *_conv2d_lists(layer, layer.in_shape, layer.padding[1], layer.out_shape[1])]
+    if operation == "error":
+        if not convolution:
+            return [4 * inputs, row]
+        padding = layer.kernel[1] - 1 - layer.padding[1]
+        return [
+            4 * inputs,
+            *_conv2d_lists(layer, layer.out_shape, padding, layer.in_shape[1]),
+        ]
+    if not convolution:
+        return [row, 8 * row + 4]
+    height, width, channels = layer.in_shape
+    padded = (height + 2 * layer.padding[0]) * (width + 2 * layer.padding[1]) * channels
+    pairs = padded if channels % 2 else padded // 2
+    gradient = 4 * (layer.weight_count if method.dynamic else row)
+    return [gradient, row, 4 * pairs, 32, 8 * layer.positions, 8 * ERROR_BUDGET + 4]
+
+
+def _conv2d_lists(
+    layer: Layer, source: tuple[int, ...], padding: int, target_width: int
+) -> list[int]:
+    """Lists of kernel-height rows of `source` [H, W, C], lanes, a row of accumulators, a row."""
+    _, width, channels = source
+    height = layer.kernel[0]
+    return [
+        4 * height * (2 * width * channels + width + 2 * padding + 2),
+        2 * LANES * height * layer.kernel[1] * channels,
+        4 * LANES * target_width,
+        layer.row_length,
+    ]
+
+
+def _place(buffers: list[Buffer]) -> tuple[Buffer, ...]:
+    """Largest first, each as low as those placed before it allow."""
+    offsets: dict[int, int] = {}
+    # sorted() is stable: equals keep the order of section 11.
+    for number in sorted(range(len(buffers)), key=lambda number: -buffers[number].size):
+        buffer = buffers[number]
+        taken = sorted(
+            (offset, offset + buffers[other].size)
+            for other, offset in offsets.items()
+            if buffers[other].first <= buffer.last and buffer.first <= buffers[other].last
+        )
+        offset = 0
+        for start, end in taken:
+            if offset + buffer.size <= start:
+                break
+            offset = max(offset, end)
+        offsets[number] = offset
+    return tuple(
+        Buffer(b.name, b.kind, b.layer, b.size, b.first, b.last, offsets[number])
+        for number, b in enumerate(buffers)
+    )

@@ -1,0 +1,250 @@
+"""Training and evaluation by any method: docs/numerics.md sections 5, 6, 9 and 10."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from picotrain_golden.generator import SCORES, normal_scores, select_edges, stream
+from picotrain_golden.layers import Float, product_dtype
+from picotrain_golden.loss import loss_error
+from picotrain_golden.method import Method, check_mu
+from picotrain_golden.network import Network, Parameters, validate
+from picotrain_golden.numerics import (
+    LIMIT,
+    Int8,
+    Int32,
+    Int64,
+    UInt8,
+    clamp,
+    psto,
+    range_bits,
+    shift,
+)
+from picotrain_golden.passes import ForwardPass, backward_pass, forward_pass, score_gradient
+
+Trace = Callable[[str, int, NDArray[Any]], None]
+
+FORWARD, ERROR, UPDATE = 0, 1, 2
+
+# Floats of one batch's patches in `predict`: few enough to stay in the processor's caches.
+BATCH_FLOATS = 1 << 20
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """Prediction before the update, loss norm, saturated elements of the step.
+
+    The loss norm is that of the loss error as it is before an easy image's counts as zero.
+    """
+
+    prediction: int
+    loss_norm: int
+    saturated: int
+
+
+class Trainer:
+    """A network being trained by a method. The network given is copied, not changed."""
+
+    def __init__(self, network: Network, method: Method) -> None:
+        validate(network, dynamic=method.dynamic)
+        self.method = method
+        self.network = network.copy()
+        self._mu = method.mu
+        self._saturation = np.zeros((len(network.layers), 3), np.int64)
+        # Of layers without weights, and of methods without scores, the entries stay None.
+        self._scores: list[Int8 | None] = [None] * len(network.layers)
+        self._edges: list[Int64 | None] = [None] * len(network.layers)
+        # Weights and effective weights in the type that BLAS multiplies: made once per change.
+        self._floats: list[Float | None] = [None] * len(network.layers)
+        self._effective: list[Float | None] = [None] * len(network.layers)
+        for index, held in enumerate(self.network.parameters):
+            if held is not None:
+                self._start(index, held)
+
+    def _start(self, index: int, held: Parameters) -> None:
+        method = self.method
+        if method.scored:
+            shape: tuple[int, ...] = held.weights.shape
+            if method.name == "priot-s":
+                edges = select_edges(
+                    held.weights, method.permille, method.select, method.seed, index
+                )
+                self._edges[index] = edges
+                shape = edges.shape
+            scores = np.zeros(shape, np.int8)
+            if method.start == "normal":
+                drawn = normal_scores(method.seed, stream(index, SCORES), scores.size)
+                scores = drawn.reshape(shape)
+            self._scores[index] = scores
+        self._refresh(index, weights_changed=True)
+
+    def _refresh(self, index: int, weights_changed: bool) -> None:
+        """Remake the effective weights of a layer after its weights or scores changed."""
+        weights = self.network.of(index).weights
+        if weights_changed:
+            self._floats[index] = weights.astype(product_dtype(self.network.layers[index]))
+        floats, scores, edges = self._floats[index], self._scores[index], self._edges[index]
+        assert floats is not None
+        if scores is None:
+            self._effective[index] = floats
+            return
+        kept = scores >= self.method.theta
+        if edges is None:
+            self._effective[index] = floats * kept
+            return
+        masked = floats.copy()
+        flat = masked.reshape(-1)
+        flat[edges] *= kept
+        self._effective[index] = masked
+
+    @property
+    def mu(self) -> int:
+        return self._mu
+
+    @mu.setter
+    def mu(self, value: int) -> None:
+        check_mu(value)
+        self._mu = value
+
+    @property
+    def saturation(self) -> Int64:
+        """Counts since the last reset: forward, error, update of each layer; int64 [L, 3]."""
+        return self._saturation.copy()
+
+    def reset_saturation(self) -> None:
+        self._saturation[:] = 0
+
+    def weights(self, index: int) -> Int8:
+        """The weights of a layer; int8 [rows, K]."""
+        return self.network.of(index).weights.copy()
+
+    def effective_weights(self, index: int) -> Int8:
+        """The weights that the next forward pass uses; int8 [rows, K]."""
+        self.network.of(index)
+        effective = self._effective[index]
+        assert effective is not None
+        return effective.astype(np.int8)
+
+    def scores(self, index: int) -> Int8:
+        """Scores int8: [rows, K] for `priot`, [n] in ascending flat index for `priot-s`."""
+        self.network.of(index)
+        scores = self._scores[index]
+        if scores is None:
+            raise ValueError(f"method {self.method.name} has no scores")
+        return scores.copy()
+
+    def scored_edges(self, index: int) -> Int64:
+        """Flat indices `o*K + k` of the edges that have scores, ascending; int64."""
+        count = self.scores(index).size
+        edges = self._edges[index]
+        return np.arange(count, dtype=np.int64) if edges is None else edges.copy()
+
+    def forward(self, image: UInt8) -> tuple[Int8, int]:
+        """Logits int8 [classes] and their exponent, of an image uint8 [H, W, C]."""
+        done = self._forward(image[np.newaxis])
+        return done.logits[0], int(done.exponents[0])
+
+    def predict(self, images: UInt8) -> Int64:
+        """Predictions int64 [N] of images uint8 [N, H, W, C]; counts forward saturation."""
+        largest = max(layer.positions * layer.row_length for layer in self.network.layers)
+        size = max(1, BATCH_FLOATS // largest)
+        predictions = np.empty(len(images), np.int64)
+        for start in range(0, len(images), size):
+            done = self._forward(images[start : start + size])
+            predictions[start : start + size] = done.logits.argmax(axis=1)
+        return predictions
+
+    def train_step(self, image: UInt8, label: int, trace: Trace | None = None) -> StepResult:
+        """Forward, loss, backward and update with one image uint8 [H, W, C].
+
+        `trace(kind, layer, tensor)` is called with every tensor in order of computation. Errors
+        and activations have the layer's [H, W, C]; the rest the shape of the state that learns.
+        """
+        if not self.method.trains:
+            raise ValueError("method infer does not train")
+        if not 0 <= label < self.network.classes:
+            raise ValueError(f"label {label} is outside 0..{self.network.classes - 1}")
+        before = int(self._saturation.sum())
+        done = self._forward(image[np.newaxis])
+        logits = done.logits[0]
+        error = loss_error(logits, int(done.exponents[0]), label)
+        loss_norm = int(np.abs(error.astype(np.int64)).sum())
+        if loss_norm <= self.method.easy:
+            error = np.zeros_like(error)
+        last = len(self.network.layers) - 1
+        error = error.reshape(self.network.layers[last].out_shape)
+        if trace is not None:
+            _trace_activations(done, trace)
+            trace("error", last, error)
+        # An all-zero error changes nothing (section 10); a trace still shows that it does not.
+        if trace is not None or error.any():
+            self._backward(done, error, trace)
+        return StepResult(
+            prediction=int(logits.argmax()),
+            loss_norm=loss_norm,
+            saturated=int(self._saturation.sum()) - before,
+        )
+
+    def trace_forward(self, image: UInt8, trace: Trace) -> int:
+        """The prediction for one image [H, W, C], with every activation reported as in a step."""
+        done = self._forward(image[np.newaxis])
+        _trace_activations(done, trace)
+        return int(done.logits[0].argmax())
+
+    def _forward(self, images: UInt8) -> ForwardPass:
+        if images.dtype != np.uint8 or images.shape[1:] != self.network.input_shape:
+            raise ValueError(
+                f"images must be uint8 of shape {self.network.input_shape}, "
+                f"not {images.dtype} of {images.shape[1:]}"
+            )
+        done = forward_pass(self.network, self._effective, images, self.method.dynamic)
+        self._saturation[:, FORWARD] += done.saturated
+        return done
+
+    def _backward(self, done: ForwardPass, error: Int8, trace: Trace | None) -> None:
+        steps = backward_pass(self.network, self._effective, done, error, self.method.dynamic)
+        for step in steps:
+            self._saturation[step.layer, ERROR] += step.error_saturated
+            if trace is not None and step.error is not None:
+                trace("error", step.layer - 1, step.error)
+            if step.gradient is not None:
+                self._update(step.layer, step.gradient, trace)
+
+    def _update(self, index: int, gradient: Int32, trace: Trace | None) -> None:
+        held = self.network.of(index)
+        state = held.weights
+        scores, edges = self._scores[index], self._edges[index]
+        if scores is None:
+            bits = range_bits(gradient) if self.method.dynamic else held.gradient_bits
+        else:
+            bits, state = held.score_bits, scores
+            weights = held.weights
+            if edges is not None:
+                gradient, weights = gradient.reshape(-1)[edges], weights.reshape(-1)[edges]
+            gradient = score_gradient(self.network.layers[index], gradient, weights)
+        rounded = psto(gradient, shift(bits, self._mu))
+        update = clamp(rounded)
+        wanted = state.astype(np.int16) - update
+        changed = np.clip(wanted, -LIMIT, LIMIT).astype(np.int8)
+        self._saturation[index, UPDATE] += np.count_nonzero(
+            (update != rounded) | (changed != wanted)
+        )
+        # The old array is replaced, never written: traces and copies keep what they were given.
+        if scores is None:
+            held.weights = changed
+        else:
+            self._scores[index] = changed
+        self._refresh(index, weights_changed=scores is None)
+        if trace is not None:
+            trace("update", index, update)
+            trace("weights" if scores is None else "scores", index, changed)
+
+
+def _trace_activations(done: ForwardPass, trace: Trace) -> None:
+    for index, activation in enumerate(done.activations):
+        trace("activation", index - 1, activation[0])

@@ -1,6 +1,0 @@
-"""The serial link's host side: frames over any stream of bytes (docs/serial-link.md).
-
-`cobs` and `frames` are the format, `client` the rules of asking, `port` a serial port as a stream;
-`piped` runs the device's side as a process of this machine, `campaign` disturbs the line between
-the two, `throughput` measures it. `harness.targets.serial` makes a target of all that.
-"""

@@ -1,0 +1,7 @@
+"""`python -m picotrain`."""
+
+import sys
+
+from picotrain.cli import main
+
+sys.exit(main())

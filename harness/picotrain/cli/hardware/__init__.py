@@ -1,0 +1,1 @@
+"""Verbs of room `hardware`: a Pico on the desk."""

@@ -1,0 +1,159 @@
+"""`picotrain adapt`: the main job."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from pathlib import Path
+
+from picotrain import datasets
+from picotrain.cli.material import backbone, check_fit
+from picotrain.cli.options import Verbs, add_device, add_plan, add_verb, arena, positive
+from picotrain.device.backends import choose_kernels, open_device
+from picotrain.errors import UserError
+from picotrain.learn import calibration, methods, plans
+from picotrain.learn.adapt import AdaptOptions, AdaptResult, adapt, prepare
+from picotrain.output import ram_line, write_json
+from picotrain.places import RESULTS
+
+
+def add_parser(verbs: Verbs) -> None:
+    parser = add_verb(
+        verbs,
+        "adapt",
+        "The main job: adapt a pre-trained network to rotated images on a device.",
+        "picotrain adapt --target qemu --dataset mnist --angle 30 --method priot --epochs 10",
+    )
+    add_device(parser, default_target="qemu")
+    parser.add_argument("--method", default="priot", help=f"one of {', '.join(methods.NAMES[1:])}")
+    parser.add_argument("--epochs", type=positive, default=10)
+    parser.add_argument("--train-samples", type=positive, help="default: 1024, or all there are")
+    parser.add_argument("--test-samples", type=positive, help="default: 1024, or all there are")
+    parser.add_argument(
+        "--split", choices=("test", "validation"), default="test", help="what to evaluate on"
+    )
+    add_plan(parser)
+    rules = "; ".join(f"{name}: {rule.description}" for name, rule in calibration.RULES.items())
+    parser.add_argument(
+        "--calibration",
+        metavar="RULE",
+        default=calibration.SHIPPED,
+        help=f"static scales: %(default)s, or made anew from training images. {rules}",
+    )
+    parser.add_argument(
+        "--layer-mu",
+        default="",
+        metavar="N,N...",
+        help="added to mu, one number per layer with weights (write --layer-mu=-1,0,0,1)",
+    )
+    parser.add_argument(
+        "--replay",
+        type=float,
+        default=0.0,
+        metavar="SHARE",
+        help="mix so many upright training images into every epoch, 0 to 1 (%(default)s)",
+    )
+    parser.add_argument(
+        "--retention", action="store_true", help="evaluate the upright images too, every epoch"
+    )
+    methods.add_options(parser)
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    if options.method == "infer":
+        raise UserError("method infer trains nothing; use one of " + ", ".join(methods.NAMES[1:]))
+    method, mu = methods.from_options(options, options.method)
+    plans.check(options.plan, method)
+    dataset = datasets.load(options.dataset)
+    network = backbone(options)
+    check_fit(network.name, network.input_shape, network.classes, dataset)
+    choice = AdaptOptions(
+        options.target,
+        options.dataset,
+        options.angle,
+        method,
+        options.epochs,
+        mu,
+        options.seed,
+        options.train_samples,
+        options.test_samples,
+        options.split,
+        choose_kernels(options.target, options.kernels),
+        options.plan,
+        calibration=options.calibration,
+        layer_mu=methods.layer_mu(options.layer_mu),
+        replay=options.replay,
+        retention=options.retention,
+    )
+    task = prepare(dataset, choice)
+    if options.json is None:
+        angle = f"{options.angle:g}"
+        stem = Path(options.dataset.removeprefix("npz:")).stem
+        named = method.name if options.plan == "fast" else f"{method.name}-{options.plan}"
+        parts = ("adapt", network.name, stem, angle, named, options.target, options.seed)
+        name = "-".join(re.sub(r"[^\w.]+", "-", str(part)) for part in parts)
+        options.json = RESULTS / f"{name}.json"
+    rotated = f" rotated by {options.angle:g} degrees" if options.angle else ""
+    replayed = f" (and {task.replayed} upright)" if task.replayed else ""
+    print(
+        f"{network.name} on {options.dataset}{rotated}, {method.name} on {options.target}: "
+        f"{len(task.train.labels) - task.replayed} training{replayed} and "
+        f"{len(task.test.labels)} {options.split} images"
+    )
+
+    write_json(options.json, {"complete": False})
+
+    def report(result: AdaptResult) -> None:
+        write_json(options.json, result.to_json())
+        if not result.history:
+            upright = _upright(result.upright_before)
+            print(f"before     accuracy {result.accuracy_before:.4f}{upright}", flush=True)
+            return
+        epoch = result.history[-1]
+        print(
+            f"epoch {epoch['epoch']:3}  accuracy {epoch['accuracy']:.4f}"
+            f"{_upright(epoch['upright_accuracy'])}  train {epoch['train_accuracy']:.4f}  "
+            f"loss norm {epoch['loss_norm']:5.1f}  "
+            f"mu {epoch['mu']}  {result.wall_seconds:6.1f} s",
+            flush=True,
+        )
+
+    device = open_device(options.target, arena(options), options.kernels)
+    try:
+        result = adapt(device, network, task, choice, report)
+    except BaseException:
+        if options.json.is_file():
+            print(f"the result so far is in {options.json}", file=sys.stderr)
+        raise
+    finally:
+        device.close()
+    print(_summary(result))
+    print(f"result: {options.json}")
+    return 0
+
+
+def _upright(accuracy: float | None) -> str:
+    return "" if accuracy is None else f"  upright {accuracy:.4f}"
+
+
+def _summary(result: AdaptResult) -> str:
+    lines = [
+        f"accuracy   before {result.accuracy_before:.4f}  best {result.accuracy_best:.4f}  "
+        f"final {result.accuracy_final:.4f}"
+    ]
+    for what, count, milliseconds in (
+        ("training", result.cycles_per_train_image, result.ms_per_train_image_125mhz),
+        ("inference", result.cycles_per_infer_image, result.ms_per_infer_image_125mhz),
+    ):
+        if count is not None:
+            lines.append(
+                f"{what:10} {count:,.0f} cycles, {milliseconds:.1f} ms an image "
+                f"({result.cycles_by} at 125 MHz)"
+            )
+    lines.append(ram_line(result.ram_bytes, result.model_in_flash))
+    if result.plan_note:
+        lines.append(result.plan_note)
+    lines.append(f"state      sha256 {result.state_sha256}")
+    return "\n".join(lines)

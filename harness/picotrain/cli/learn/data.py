@@ -1,0 +1,39 @@
+"""`picotrain data`: list, fetch and verify data sets."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import asdict
+
+from picotrain import datasets
+from picotrain.cli.options import Verbs, add_verb, finish
+from picotrain.errors import UserError
+from picotrain.output import table
+
+
+def add_parser(verbs: Verbs) -> None:
+    parser = add_verb(
+        verbs, "data", "List, fetch and verify data sets.", "picotrain data fetch mnist"
+    )
+    parser.add_argument("action", nargs="?", choices=("list", "fetch", "verify"), default="list")
+    parser.add_argument("name", nargs="?", help="a data set; without one, verify takes all")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    if options.action == "list":
+        states = datasets.describe()
+    elif options.action == "fetch":
+        if options.name is None:
+            raise UserError(f"fetch needs a data set; use one of {', '.join(datasets.COLLECTIONS)}")
+        states = [datasets.fetch(options.name)]
+    else:
+        names = [options.name] if options.name else datasets.COLLECTIONS
+        states = [datasets.verify(name) for name in names]
+    rows = [[s.name, s.state, f"{s.bytes:,}", s.where] for s in states]
+    print(table(rows, ["data set", "state", "bytes", "where"]))
+    for state in states:
+        if state.detail:
+            print(f"{state.name}: {state.detail}")
+    finish(options, [asdict(state) for state in states])
+    return 0

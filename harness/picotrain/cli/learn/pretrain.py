@@ -1,0 +1,207 @@
+"""`picotrain pretrain`: train and calibrate a backbone."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from picotrain import datasets
+from picotrain.cli.material import check_fit
+from picotrain.cli.options import (
+    Verbs,
+    add_ram,
+    add_verb,
+    angle_bound,
+    arena,
+    finish,
+    positive,
+    seed,
+)
+from picotrain.datasets import Dataset
+from picotrain.device.backends import NAMES as TARGETS
+from picotrain.device.backends import open_device
+from picotrain.device.interface import Device, state_sha256
+from picotrain.errors import UserError
+from picotrain.learn import methods, models
+from picotrain.learn.calibration import ANGLE, SAMPLES, calibrate
+from picotrain.learn.float_pretrain import FloatOptions, pretrain_float
+from picotrain.learn.models import Architecture
+from picotrain.learn.pretrain import PretrainOptions, pretrain, static_numbers
+from picotrain.progress import progress_bar
+from picotrain.versions import versions
+from picotrain_golden import Histograms, Method, Network, calibrated
+
+_INTEGER, _FLOAT = "integer", "float"
+_Made = tuple[Network, Histograms, dict[str, Any]]
+
+
+def add_parser(verbs: Verbs) -> None:
+    parser = add_verb(
+        verbs,
+        "pretrain",
+        "Train a backbone and calibrate its static shifts: in integers (NITI, dynamic scales, "
+        "batch 1), or in floating point (PyTorch) with int8 weights in the last epochs.",
+        "picotrain pretrain --model tinycnn --dataset digits --out backbone.npz",
+    )
+    parser.add_argument("--model", default="tinycnn", help="shipped name or TOML file")
+    parser.add_argument("--dataset", default="digits", help=datasets.CHOICES)
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="FILE", help="the backbone (.npz)"
+    )
+    parser.add_argument("--arithmetic", choices=(_INTEGER, _FLOAT), default=_INTEGER)
+    parser.add_argument(
+        "--epochs",
+        type=positive,
+        help=f"default: {PretrainOptions.epochs} in integers, {FloatOptions.epochs} in float",
+    )
+    parser.add_argument("--mu", metavar="N[,N...]", help="step sizes, in integers (3,2,2,1,1)")
+    parser.add_argument("--rate", type=float, help=f"step size in float ({FloatOptions.rate})")
+    parser.add_argument(
+        "--no-mirror", action="store_true", help="in float: images that must not be mirrored"
+    )
+    parser.add_argument("--seed", type=seed, default=0)
+    parser.add_argument("--calibration-samples", type=positive, default=SAMPLES)
+    parser.add_argument(
+        "--calibration-angle",
+        type=angle_bound,
+        default=ANGLE,
+        help="turn the calibration images by up to this many degrees",
+    )
+    parser.add_argument("--target", default="host", help=f"one of {', '.join(TARGETS)}")
+    add_ram(parser)
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    other = "mu" if options.arithmetic == _FLOAT else "rate"
+    if getattr(options, other) is not None:
+        raise UserError(f"--{other} is not an option of --arithmetic {options.arithmetic}; omit it")
+    if options.no_mirror and options.arithmetic == _INTEGER:
+        raise UserError("--no-mirror is not an option of --arithmetic integer; omit it")
+    architecture = models.resolve(options.model)
+    dataset = datasets.load(options.dataset)
+    check_fit(architecture.name, architecture.input_shape, architecture.classes, dataset)
+    device = open_device(options.target, arena(options))
+    try:
+        make = _float if options.arithmetic == _FLOAT else _integer
+        network, histograms, made = make(device, architecture, dataset, options)
+    finally:
+        device.close()
+    info = {
+        "command": "picotrain " + shlex.join(_pretrain_command(options, made)),
+        "dataset": options.dataset,
+        "dataset_sha256": dataset.sha256,
+        **made,
+        "static": static_numbers(network),
+        "versions": {name: text for name, text in versions().items() if name != "commit"},
+    }
+    models.save_backbone(options.out, network, info, histograms)
+    print(f"wrote {options.out}")
+    finish(options, info)
+    return 0
+
+
+def _integer(
+    device: Device, architecture: Architecture, dataset: Dataset, options: argparse.Namespace
+) -> _Made:
+    defaults = PretrainOptions()
+    choice = PretrainOptions(
+        options.epochs or defaults.epochs,
+        defaults.mu if options.mu is None else methods.schedule(options.mu),
+        options.seed,
+        options.calibration_samples,
+        options.calibration_angle,
+    )
+    for value in choice.mu:
+        if not -8 <= value <= 7:
+            raise UserError(f"--mu has {value}, outside -8..7; use e.g. 3,2,2,1,1")
+    network, histograms, history = pretrain(
+        device, architecture, dataset, choice, lambda entry: print(_describe_epoch(entry))
+    )
+    return (
+        network,
+        histograms,
+        {"options": {**asdict(choice), "mu": list(choice.mu)}, "history": history},
+    )
+
+
+def _float(
+    device: Device, architecture: Architecture, dataset: Dataset, options: argparse.Namespace
+) -> _Made:
+    # A network that does not fit is refused now, not after an hour.
+    device.load_model(models.initial_network(architecture, options.seed))
+    given = {name: getattr(options, name) for name in ("epochs", "rate")}
+    choice = FloatOptions(
+        seed=options.seed,
+        mirror=not options.no_mirror,
+        **{name: value for name, value in given.items() if value is not None},
+    )
+    network, history = pretrain_float(
+        architecture, dataset, choice, lambda entry: print(_describe_float_epoch(entry), flush=True)
+    )
+    samples, angle = options.calibration_samples, options.calibration_angle
+    histograms = calibrate(network, dataset, samples, angle, options.seed)
+    network = calibrated(network, histograms)
+    device.load_model(network)
+    device.set_method(Method("infer"))
+    with progress_bar("test", len(dataset.test)) as advance:
+        seen = device.evaluate(dataset.test.images, dataset.test.labels, advance)
+    upright = seen.correct(dataset.test.labels) / len(dataset.test)
+    print(f"the int8 network is right on {upright:.4f} of the upright test images")
+    return (
+        network,
+        histograms,
+        {
+            "arithmetic": _FLOAT,
+            "options": {
+                **asdict(choice),
+                "calibration_samples": samples,
+                "calibration_angle": angle,
+            },
+            "history": history,
+            "test_accuracy": upright,
+            "weights_sha256": state_sha256(device, network),
+            "torch": version("torch"),
+        },
+    )
+
+
+def _pretrain_command(options: argparse.Namespace, made: dict[str, Any]) -> list[str]:
+    """The command that makes this backbone again; paths are left as given."""
+    chosen = made["options"]
+    if options.arithmetic == _FLOAT:
+        how = ["--arithmetic", _FLOAT, "--epochs", str(chosen["epochs"])]
+        how += ["--rate", str(chosen["rate"])]
+        how += [] if chosen["mirror"] else ["--no-mirror"]
+    else:
+        mu = options.mu or ",".join(map(str, chosen["mu"]))
+        how = ["--epochs", str(chosen["epochs"]), "--mu", mu]
+    if options.ram_kib is not None:
+        how += ["--ram-kib", str(options.ram_kib)]
+    return [
+        "pretrain",
+        *("--model", options.model, "--dataset", options.dataset),
+        *how,
+        *("--seed", str(options.seed)),
+        *("--calibration-samples", str(options.calibration_samples)),
+        *("--calibration-angle", str(options.calibration_angle)),
+        *("--out", str(options.out)),
+    ]
+
+
+def _describe_epoch(entry: dict[str, Any]) -> str:
+    return (
+        f"epoch {entry['epoch']:2}  mu {entry['mu']}  train {entry['train_accuracy']:.4f}  "
+        f"validation {entry['validation_accuracy']:.4f}"
+    )
+
+
+def _describe_float_epoch(entry: dict[str, Any]) -> str:
+    return (
+        f"epoch {entry['epoch']:2}  {entry['weights']:5}  loss {entry['loss']:.3f}  "
+        f"train {entry['train_accuracy']:.4f}  validation {entry['validation_accuracy']:.4f}"
+    )

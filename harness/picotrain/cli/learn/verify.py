@@ -1,0 +1,125 @@
+"""`picotrain verify`: a device and golden side by side."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import asdict
+
+from picotrain import datasets
+from picotrain.cli.material import backbone, check_fit, random_material
+from picotrain.cli.options import Verbs, add_device, add_plan, add_verb, arena, finish, positive
+from picotrain.datasets import Split
+from picotrain.device.backends import arena_bytes, choose_kernels, open_device
+from picotrain.device.interface import Device
+from picotrain.errors import UserError
+from picotrain.learn import methods, models, plans
+from picotrain.learn.verify import Comparison, verify
+from picotrain.progress import progress_bar
+from picotrain_golden import Method, Network
+
+RANDOM = "random"
+"""Instead of a data set: an untrained network and noise."""
+
+
+def add_parser(verbs: Verbs) -> None:
+    parser = add_verb(
+        verbs,
+        "verify",
+        "Run a device and golden side by side and compare every tensor of every step.",
+        "picotrain verify --target qemu --method priot --steps 100 --seed 1",
+    )
+    add_device(parser, default_target="host", default_dataset=None)
+    parser.add_argument(
+        "--method", default="all", help=f"all, or a list of {', '.join(methods.NAMES)}"
+    )
+    parser.add_argument("--steps", type=positive, default=20)
+    add_plan(parser)
+    methods.add_options(parser)
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    network, split, material = _verify_material(options)
+    prepared = _verified_methods(options)
+    kernels = choose_kernels(options.target, options.kernels)
+    print(
+        f"{network.name}, {material}: {options.target} ({kernels} kernels) against golden, "
+        f"plan {options.plan}, seed {options.seed}"
+    )
+    room = arena(options) or arena_bytes(options.target, options.kernels)
+    golden, device = open_device("golden", room), _device_to_verify(options)
+    results = []
+    try:
+        for label, method in prepared:
+            for side in (golden, device):
+                side.load_model(network, frozen=options.plan == "lean")
+                side.set_method(method)
+            comparison = Comparison(golden, device, network)
+            with progress_bar(label, options.steps, "step") as advance:
+                done = verify(
+                    comparison, split.images, split.labels, options.steps, method.trains, advance
+                )
+            print(
+                f"{label:17} {done.steps} steps, {done.batches} batches: {done.tensors:,} tensors, "
+                f"{done.elements:,} elements, 0 differences",
+                flush=True,
+            )
+            results.append({"method": label, **asdict(done), "differences": 0})
+    finally:
+        golden.close()
+        device.close()
+    finish(
+        options,
+        {
+            "target": options.target,
+            "kernels": kernels,
+            "model": network.name,
+            "plan": options.plan,
+            "plan_note": plans.note(options.plan),
+            "seed": options.seed,
+            "runs": results,
+        },
+    )
+    return 0
+
+
+def _verify_material(options: argparse.Namespace) -> tuple[Network, Split, str]:
+    count = min(options.steps, 32)
+    name = models.resolve(options.model).name
+    if options.dataset is None:
+        shipped = models.backbone_path(name, "digits").is_file()
+        options.dataset = "digits" if shipped or options.backbone else RANDOM
+    if options.dataset == RANDOM:
+        network, split = random_material(options.model, options.seed, count)
+        return network, split, "untrained, on random images"
+    dataset = datasets.load(options.dataset)
+    network = backbone(options)
+    check_fit(network.name, network.input_shape, network.classes, dataset)
+    split = datasets.rotated_sample(dataset.train, count, options.seed, options.angle)
+    return network, split, f"on {options.dataset} rotated by {options.angle:g} degrees"
+
+
+def _verified_methods(options: argparse.Namespace) -> list[tuple[str, Method]]:
+    """Label and method of each run.
+
+    `all` takes what the plan allows, and PRIOT-S with both selections.
+    """
+    if options.method != "all":
+        names = options.method.split(",")
+        runs = [(name, methods.from_options(options, name)[0]) for name in names]
+        for _, method in runs:
+            plans.check(options.plan, method)
+        return runs
+    runs = []
+    for name in methods.NAMES:
+        for select in ("random", "weight") if name == "priot-s" else (options.select,):
+            chosen = argparse.Namespace(**{**vars(options), "select": select})
+            label = f"{name} ({select})" if name == "priot-s" else name
+            runs.append((label, methods.from_options(chosen, name)[0]))
+    return [(label, method) for label, method in runs if plans.allows(options.plan, method)]
+
+
+def _device_to_verify(options: argparse.Namespace) -> Device:
+    if options.target == "golden":
+        raise UserError("golden against golden shows nothing; use --target host or qemu")
+    return open_device(options.target, arena(options), options.kernels)

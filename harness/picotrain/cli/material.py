@@ -1,0 +1,66 @@
+"""Networks and images that the verbs work on."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+import numpy as np
+
+from picotrain import datasets
+from picotrain.datasets import SAMPLE_STREAM, Dataset, Split
+from picotrain.errors import UserError
+from picotrain.learn import models
+from picotrain_golden import Histograms, Network, calibrated, observe
+from picotrain_golden.generator import words
+
+_RANDOM_LOGITS_EXPONENT = -4
+
+
+def backbone(options: argparse.Namespace) -> Network:
+    """The pre-trained network of `--model`, `--dataset` and `--backbone`. UserError without one."""
+    architecture = models.resolve(options.model)
+    path = options.backbone or models.backbone_path(architecture.name, options.dataset)
+    if options.backbone is None and options.dataset not in datasets.NAMES:
+        raise UserError(
+            f"no backbone is shipped for {options.dataset}; make one with `picotrain pretrain` and "
+            "name it with --backbone"
+        )
+    network, _ = models.load_backbone(path)
+    return network
+
+
+def check_fit(name: str, input_shape: tuple[int, ...], classes: int, dataset: Dataset) -> None:
+    """Raise UserError where a network cannot take the images or classes of a data set."""
+    if tuple(dataset.image_shape) != tuple(input_shape):
+        raise UserError(
+            f"network {name} takes images of {_shape(input_shape)}, data set {dataset.name} has "
+            f"{_shape(dataset.image_shape)}; use another network or data set"
+        )
+    if dataset.classes > classes:
+        raise UserError(
+            f"network {name} has {classes} classes, data set {dataset.name} has "
+            f"{dataset.classes}; use another network or data set"
+        )
+
+
+def _shape(shape: Sequence[int]) -> str:
+    return "x".join(str(size) for size in shape)
+
+
+def random_material(model: str, seed: int, images: int) -> tuple[Network, Split]:
+    """An untrained network, calibrated on noise, and noise to feed it."""
+    network = models.initial_network(models.resolve(model), seed)
+    size = int(np.prod(network.input_shape))
+    noise = words(seed, SAMPLE_STREAM, images * size + images)
+    pixels = (noise[: images * size] >> 24).astype(np.uint8)
+    labels = (noise[images * size :] % network.classes).astype(np.uint8)
+    split = Split(pixels.reshape(images, *network.input_shape), labels)
+    histograms = Histograms.empty(network)
+    for image, label in zip(split.images, split.labels, strict=True):
+        histograms.add(observe(network, image, int(label)))
+    network = calibrated(network, histograms)
+    # Without training the logits may be too small for a loss error; their scale is free to choose.
+    head = network.of(len(network.layers) - 1)
+    head.exponent += max(0, _RANDOM_LOGITS_EXPONENT - network.logits_exponent)
+    return network, split

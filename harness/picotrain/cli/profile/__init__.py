@@ -1,0 +1,1 @@
+"""Verbs of room `profile`: cycles and bytes."""

@@ -1,0 +1,145 @@
+"""`picotrain memory`: flash and RAM, the arena, the stack."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from picotrain.cli.material import random_material
+from picotrain.cli.options import Verbs, add_plan, add_verb, finish, seed
+from picotrain.datasets import Split
+from picotrain.device.backends import open_device, problem
+from picotrain.device.blob import blob_size
+from picotrain.device.mailbox import MailboxDevice
+from picotrain.errors import UserError
+from picotrain.image import firmware
+from picotrain.learn import methods, plans
+from picotrain.profile.memory.arena import (
+    Timeline,
+    arena_uses,
+    blob_in_arena,
+    timeline_of_plan,
+    timeline_of_record,
+)
+from picotrain.profile.memory.budget import check_budget, present, read_budget
+from picotrain.profile.memory.image import Image
+from picotrain.profile.memory.stack import worst_stack
+from picotrain.profile.memory.text import (
+    render_arenas,
+    render_sections,
+    render_stack,
+    render_symbols,
+    render_timeline,
+)
+from picotrain.versions import versions
+from picotrain_golden import Method, Network, plan
+
+
+@dataclass(frozen=True)
+class Board:
+    """A board's image, and the target that runs it to read its plan and its painted stack."""
+
+    elf: Path
+    target: str
+
+
+BOARDS = {
+    "microbit": Board(firmware.MICROBIT, "qemu"),
+    "rp2040": Board(firmware.RP2040, "rp2040js"),
+}
+
+
+def add_parser(verbs: Verbs) -> None:
+    parser = add_verb(
+        verbs,
+        "memory",
+        "Flash and RAM by section and symbol, the arena over time, the stack's worst case.",
+        "picotrain memory --board rp2040 --budget tests/baselines/memory-rp2040.json",
+    )
+    parser.add_argument(
+        "--board", choices=BOARDS, default="microbit", help="whose image (%(default)s)"
+    )
+    parser.add_argument("--model", default="tinycnn", help="shipped name or TOML file")
+    parser.add_argument("--method", default="priot", help=f"one of {', '.join(methods.NAMES)}")
+    parser.add_argument("--seed", type=seed, default=0)
+    parser.add_argument("--budget", type=Path, metavar="FILE", help="fail where it is exceeded")
+    add_plan(parser)
+    methods.add_options(parser)
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    method, _ = methods.from_options(options, options.method)
+    plans.check(options.plan, method)
+    network, split = random_material(options.model, options.seed, 2)
+    board = BOARDS[options.board]
+    image = Image(firmware.require(board.elf))
+    sections, stack = image.sections(), worst_stack(image)
+    lean = options.plan == "lean"
+    planned = plan(network, method, blob_in_arena(network, image.symbols, options.plan))
+    timeline, painted = timeline_of_plan(planned, network, method), None
+    missing = problem(board.target)
+    if not missing:
+        timeline, painted = _on_device(board.target, network, method, split, lean)
+    uses = arena_uses(image.symbols, network)
+    in_flash = blob_size(network, image.symbols) if lean else 0
+    print(render_sections(sections))
+    print("\nlargest symbols\n" + render_symbols(sections))
+    print(f"\narena of {network.name}, {method.name}\n" + render_timeline(timeline))
+    if lean:
+        print(f"in flash, not in the arena: model {in_flash:,} bytes")
+    print(f"\narena of {options.board}, by method with default options\n" + render_arenas(uses))
+    print("\nstack\n" + render_stack(stack, painted))
+    if missing:
+        print(f"painted high-water mark: not taken, for want of target {board.target}: {missing}")
+    finish(
+        options,
+        {
+            "unit": "bytes",
+            "board": options.board,
+            "model": network.name,
+            "method": method.name,
+            "plan": options.plan,
+            "plan_note": plans.note(options.plan),
+            "model_in_flash": in_flash,
+            "sections": asdict(sections),
+            "arena": asdict(timeline),
+            "arena_by_method": [asdict(one) for one in uses],
+            "stack": {**asdict(stack), "painted": painted},
+            "versions": _versions(board),
+        },
+    )
+    if options.budget is None:
+        return 0
+    exceeded = check_budget(read_budget(options.budget), present(image))
+    for sentence in exceeded:
+        print(f"picotrain: {sentence}", file=sys.stderr)
+    if not exceeded:
+        print(f"\nwithin {options.budget}")
+    return 1 if exceeded else 0
+
+
+def _on_device(
+    target: str, network: Network, method: Method, split: Split, frozen: bool
+) -> tuple[Timeline, int | None]:
+    """The device's own plan, and the deepest its stack got on the images, in bytes."""
+    device = open_device(target)
+    try:
+        if not isinstance(device, MailboxDevice):
+            raise UserError(f"target {target} has no plan to read")
+        device.load_model(network, frozen=frozen)
+        device.set_method(method)
+        if method.trains:
+            device.train(split.images, split.labels)
+        device.evaluate(split.images, split.labels)
+        return timeline_of_record(device.plan(), device.elf), device.memory().stack
+    finally:
+        device.close()
+
+
+def _versions(board: Board) -> dict[str, str]:
+    """With the compiler, which only an emulated target names, but no emulator that was not used."""
+    found = versions("qemu")
+    return {name: text for name, text in found.items() if name != "qemu" or board.target == "qemu"}

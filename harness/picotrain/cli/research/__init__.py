@@ -1,0 +1,1 @@
+"""Verbs of room `research`: grids of adaptations, and the papers' tables."""

@@ -1,0 +1,64 @@
+"""`picotrain reproduce`: the experiments, and the page of their results."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from picotrain.cli.options import Verbs, add_verb, finish, positive
+from picotrain.errors import UserError
+
+
+def add_parser(verbs: Verbs) -> None:
+    parser = add_verb(
+        verbs,
+        "reproduce",
+        "Run the experiments in experiments/ and write docs/results.md; what is finished is kept.",
+        "picotrain reproduce --fast",
+    )
+    parser.add_argument(
+        "--fast",
+        action="store_true",
+        help="a small version on the embedded digits, in build/reproduce-fast",
+    )
+    parser.add_argument("--jobs", type=positive, metavar="N", help="processes (default: all cores)")
+    parser.add_argument("--only", nargs="+", metavar="STEP", help="these steps, then the page")
+    parser.add_argument(
+        "--render", action="store_true", help="only the page, from the results that are there"
+    )
+    parser.add_argument(
+        "--keep-stale",
+        action="store_true",
+        help="keep finished cells even if the code that made them has changed",
+    )
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    # Only here: pandas and the plots' library take longer to import than most verbs to run.
+    from picotrain.cli.research.sweep import CELLS_VARIABLE
+    from picotrain.research.reproduce import page, steps
+
+    if options.render and options.only:
+        raise UserError("--render runs no step; leave --only or --render out")
+    place = steps.small() if options.fast else steps.full()
+    place = replace(place, jobs=options.jobs, keep_stale=options.keep_stale)
+    if os.environ.get(CELLS_VARIABLE):
+        place = replace(place, cells=Path(os.environ[CELLS_VARIABLE]))
+    missing: dict[str, str] = {}
+    if not options.render:
+        missing = steps.run(steps.choose(options.only), place, lambda text: print(text, flush=True))
+    made = page.render(place, missing)
+    made.write(place)
+    print(f"page: {place.page}")
+    for name, reason in missing.items():
+        print(f"picotrain: {name} did not run: {reason}", file=sys.stderr)
+    finish(
+        options,
+        {"page": str(place.page), "figures": sorted(made.figures), "missing": missing},
+    )
+    # The small version does without what needs something else; the full one is not done without.
+    return 1 if any(not options.fast or not steps.STEPS[name].needs for name in missing) else 0

@@ -1,0 +1,148 @@
+"""Datasets by name: `mnist`, `digits`, `cifar10`, `fsdd-SPEAKER`, and `npz:FILE` for a user's own.
+
+Files are looked for in the folder that PICOTRAIN_DATA names, in `../shared/data` beside the
+repository, and in the user's cache, where what is missing is downloaded to. A file that is found
+but damaged is reported, not passed over.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+from picotrain.datasets import cifar10, digits, files, fsdd, mnist, npz
+from picotrain.datasets.dataset import Dataset, Split
+from picotrain.datasets.shuffle import SPLIT_STREAM, permutation
+from picotrain.datasets.transform import SAMPLE_STREAM, rotate, rotated_sample, sample
+from picotrain.errors import UserError
+
+__all__ = [
+    "CHOICES",
+    "COLLECTIONS",
+    "NAMES",
+    "SAMPLE_STREAM",
+    "SPLIT_STREAM",
+    "Dataset",
+    "Split",
+    "Status",
+    "describe",
+    "fetch",
+    "load",
+    "permutation",
+    "rotate",
+    "rotated_sample",
+    "sample",
+    "verify",
+]
+
+COLLECTIONS = ("mnist", "digits", "cifar10", "fsdd")
+"""What can be fetched and verified; `fsdd` is the recordings of every `fsdd-SPEAKER`."""
+
+NAMES = ("mnist", "digits", "cifar10", *fsdd.NAMES)
+"""What can be loaded, a user's own file apart."""
+
+CHOICES = "mnist, digits, cifar10, fsdd-SPEAKER or npz:FILE"
+"""The same in words, for help and errors."""
+
+_NPZ = "npz:"
+_FSDD = "fsdd-"
+
+
+@dataclass(frozen=True)
+class Status:
+    """What is known about one of `COLLECTIONS`, or a user's own file, on this machine.
+
+    `state` is "present", "absent" or "damaged"; `where` the folder or package it is in, `bytes`
+    the space that it takes there; `detail` says what is wrong, if anything is.
+    """
+
+    name: str
+    state: str
+    where: str
+    bytes: int
+    detail: str = ""
+
+
+def load(name: str, download: bool = True) -> Dataset:
+    """The dataset of that name, verified; downloaded first if it is missing and `download`."""
+    if name.startswith(_NPZ):
+        return npz.load(Path(name.removeprefix(_NPZ)).expanduser())
+    if name == "mnist":
+        return mnist.load(mnist.FILES, download)
+    if name == "cifar10":
+        return cifar10.load(cifar10.FILES, download)
+    if name == "digits":
+        return digits.load()
+    if name in fsdd.NAMES:
+        return fsdd.load(name, fsdd.FILES, download)
+    if name == "fsdd" or name.startswith(_FSDD):
+        raise UserError(
+            f"dataset {name!r} needs one of its speakers to adapt to; use {', '.join(fsdd.NAMES)}"
+        )
+    raise UserError(f"unknown dataset {name!r}; use {CHOICES}")
+
+
+def describe() -> list[Status]:
+    """The state of all `COLLECTIONS`; reads and verifies all files that are there."""
+    return [_state(name) for name in COLLECTIONS]
+
+
+def verify(name: str) -> Status:
+    """Check a dataset that should be on this machine; raises UserError if it is not, or damaged."""
+    fileset = _fileset(name)
+    if fileset is None:
+        load(name)
+        return _unfiled(name)
+    return _present(fileset)
+
+
+def fetch(name: str) -> Status:
+    """Download what is missing of a dataset, then verify all of it."""
+    fileset = _fileset(name)
+    if fileset is not None:
+        files.require(fileset, download=True)
+    return verify(name)
+
+
+def _fileset(name: str) -> files.FileSet | None:
+    filesets = {"mnist": mnist.FILES, "cifar10": cifar10.FILES, "fsdd": fsdd.FILES}
+    return filesets.get("fsdd" if name in fsdd.NAMES else name)
+
+
+def _state(name: str) -> Status:
+    fileset = _fileset(name)
+    places = files.locate(fileset) if fileset else {}
+    found = [path for path in places.values() if path is not None]
+    where, size = _place(found)
+    try:
+        return verify(name)
+    except files.MissingDataError as error:
+        return Status(name, "absent", where, size, str(error))
+    except UserError as error:
+        # Damaged, or not readable, which is as bad.
+        return Status(name, "damaged", where, size, str(error))
+
+
+def _present(fileset: files.FileSet) -> Status:
+    files.read_all(fileset, download=False)
+    where, size = _place(list(files.require(fileset, download=False).values()))
+    return Status(fileset.name, "present", where, size)
+
+
+def _place(paths: list[Path]) -> tuple[str, int]:
+    """The folders that the files are in, and their size together."""
+    folders = dict.fromkeys(str(path.parent) for path in paths)
+    return ", ".join(folders), sum(path.stat().st_size for path in paths)
+
+
+def _unfiled(name: str) -> Status:
+    """Of a dataset that is one file of the user's, or part of a package."""
+    if name.startswith(_NPZ):
+        path = Path(name.removeprefix(_NPZ)).expanduser()
+    else:
+        package = find_spec("sklearn")
+        origin = package.origin if package else None
+        path = Path(origin or "").parent / "datasets" / "data" / "digits.csv.gz"
+    size = path.stat().st_size if path.is_file() else 0
+    return Status(name, "present", str(path.parent), size)

@@ -1,0 +1,226 @@
+"""The backends by name, and the kernels that they can run with.
+
+`golden`, `host`, `qemu`, `rp2040js` and `renode` are names; `serial:PORT` is a Pico at a serial
+port (`serial:/dev/ttyACM0`), or what another URL of pyserial's leads to (`serial:socket://HOST:PORT`).
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from picotrain.device.golden_device import GoldenDevice
+from picotrain.device.interface import Device
+from picotrain.device.mailbox import MailboxDevice
+from picotrain.device.targets import node_package
+from picotrain.device.targets.base import Target
+from picotrain.device.targets.host import HostTarget
+from picotrain.device.targets.qemu import QemuTarget
+from picotrain.device.targets.renode import RenodeTarget
+from picotrain.device.targets.renode_release import find_renode
+from picotrain.device.targets.rp2040js import Rp2040jsTarget
+from picotrain.device.targets.serial import SerialTarget
+from picotrain.errors import UserError
+from picotrain.image import firmware
+from picotrain.image.elf import open_elf
+
+QEMU = "qemu-system-arm"
+SERIAL = "serial"
+
+
+@dataclass(frozen=True)
+class Availability:
+    """Whether a backend works on this machine, and if not, why and what to do."""
+
+    name: str
+    works: bool
+    what: str
+    remedy: str = ""
+
+
+KERNELS = {
+    "host": {"portable": firmware.HOST, "tuned": firmware.HOST_TUNED},
+    "qemu": {
+        "tuned": firmware.MICROBIT,
+        "portable": firmware.MICROBIT_PORTABLE,
+        "dense": firmware.MICROBIT_DENSE,
+        "large": firmware.MICROBIT_LARGE,
+    },
+    "rp2040js": {"tuned": firmware.RP2040},
+    "renode": {"tuned": firmware.RP2040},
+    SERIAL: {"tuned": firmware.RP2040},
+}
+"""The sets of kernels of each target and the firmware with them; the first is the default.
+
+`dense` is `tuned`, but leaves out no zero: the cost of the worst input. `large` has the
+objects of `tuned`, on a machine with 96 MiB of SRAM: for networks that no Pico holds.
+"""
+
+
+def _golden_problem(_: Path | None) -> str:
+    return "" if firmware.HOST.is_file() else "run `make firmware` (it holds the blob's layout)"
+
+
+def _host_problem(program: Path | None) -> str:
+    return "" if program is not None and program.is_file() else "run `make firmware`"
+
+
+def _qemu_problem(image: Path | None) -> str:
+    if shutil.which(QEMU) is None:
+        return "install the package qemu-system-arm, then run `make firmware`"
+    if image is None or not image.is_file():
+        return "install the package gcc-arm-none-eabi, then run `make firmware`"
+    if not firmware.CYCLE_PLUGIN.is_file():
+        return "run `make firmware` (it builds the cycle plugin too)"
+    return ""
+
+
+def _rp2040_problem(image: Path | None) -> str:
+    if image is None or not image.is_file() or not firmware.RP2040_ROM.is_file():
+        return "install the package gcc-arm-none-eabi, then run `make firmware`"
+    return ""
+
+
+def _rp2040js_problem(image: Path | None) -> str:
+    try:
+        node_package.installed()
+    except UserError as missing:
+        return str(missing)
+    return _rp2040_problem(image)
+
+
+def _renode_problem(image: Path | None) -> str:
+    if find_renode() is None:
+        return "run `make setup-renode`, or name a Renode in RENODE"
+    return _rp2040_problem(image)
+
+
+_BACKENDS: dict[str, tuple[str, Callable[[Path | None], str]]] = {
+    "golden": ("NumPy twin: the truth for the mathematics", _golden_problem),
+    "host": ("the C firmware as a process of this machine: fast", _host_problem),
+    "qemu": ("the firmware on an emulated Cortex-M0, with cycles", _qemu_problem),
+    "rp2040js": ("the flash image on an emulated RP2040, from reset", _rp2040js_problem),
+    "renode": ("the flash image on Renode's RP2040, from reset", _renode_problem),
+    SERIAL: ("a Pico, or an emulator's UART, at serial:PORT", _rp2040_problem),
+}
+
+NAMES = tuple(name if name != SERIAL else f"{SERIAL}:PORT" for name in _BACKENDS)
+
+
+def backend_of(target: str) -> str:
+    """The name in `KERNELS` behind a target's name: `serial` for `serial:PORT`, else the same.
+
+    Raises UserError for an unknown target.
+    """
+    name, colon, url = target.partition(":")
+    if name not in _BACKENDS or bool(colon) != (name == SERIAL) or bool(colon) != bool(url):
+        raise UserError(f"unknown target {target!r}; use one of {', '.join(NAMES)}")
+    return name
+
+
+def choose_kernels(target: str, kernels: str | None = None) -> str | None:
+    """The kernels that `target` runs, by default its first; None: it has none (golden).
+
+    Raises UserError for an unknown target and for kernels that it does not have.
+    """
+    known = KERNELS.get(backend_of(target), {})
+    if kernels is None:
+        return next(iter(known), None)
+    if kernels not in known:
+        choice = "one of " if len(known) > 1 else ""
+        instead = f"use {choice}{', '.join(known)}" if known else "leave --kernels out"
+        raise UserError(f"target {target} has no kernels {kernels!r}; {instead}")
+    return kernels
+
+
+def _variants() -> dict[str, tuple[str, str | None]]:
+    names: dict[str, tuple[str, str | None]] = {}
+    for target in _BACKENDS:
+        if target == SERIAL:
+            continue
+        default = choose_kernels(target)
+        names[target] = (target, default)
+        for kernels in KERNELS.get(target, {}):
+            if kernels != default:
+                names[f"{target}-{kernels}"] = (target, kernels)
+    return names
+
+
+VARIANTS = _variants()
+"""Targets with their kernels, as tests name them: `host`, `host-tuned`, `qemu-portable` ..."""
+
+
+def problem(variant: str) -> str:
+    """What to do before one of `VARIANTS`, or `serial:PORT`, works here; empty where it does."""
+    target, kernels = variant_of(variant)
+    known = KERNELS.get(backend_of(target), {})
+    return _BACKENDS[backend_of(target)][1](None if kernels is None else known[kernels])
+
+
+def variant_of(name: str) -> tuple[str, str | None]:
+    """Target and kernels behind one of `VARIANTS` or `serial:PORT`; UserError for another name."""
+    if name in VARIANTS:
+        return VARIANTS[name]
+    if not name.startswith(f"{SERIAL}:"):
+        raise UserError(f"unknown target {name!r}; use one of {', '.join(VARIANTS)}, {NAMES[-1]}")
+    return name, choose_kernels(name)
+
+
+def availability() -> list[Availability]:
+    """Every backend, with what to do about those that do not work here."""
+    report = []
+    for name, (what, _) in zip(NAMES, _BACKENDS.values(), strict=True):
+        remedy = problem(name)
+        report.append(Availability(name, not remedy, what, remedy))
+    return report
+
+
+def arena_bytes(target: str, kernels: str | None = None) -> int | None:
+    """The arena of a target whose memory is not a Pico's, for the golden beside it; else None."""
+    chosen = choose_kernels(target, kernels)
+    large = target == "qemu" and chosen == "large"
+    return firmware.arena_bytes(firmware.require(firmware.MICROBIT_LARGE)) if large else None
+
+
+def open_target(name: str, arena_bytes: int | None = None, kernels: str | None = None) -> Target:
+    """A target that is not connected yet; `arena_bytes` widens or narrows `host` only."""
+    chosen = choose_kernels(name, kernels)
+    if chosen is None:
+        raise UserError(f"target {name!r} has no memory to open; use host or qemu")
+    backend = backend_of(name)
+    path = firmware.require(KERNELS[backend][chosen])
+    if backend == "host":
+        return HostTarget(path, arena_bytes or firmware.pico_arena_bytes())
+    if backend == SERIAL:
+        return SerialTarget(path, name.partition(":")[2])
+    if backend == "rp2040js":
+        return Rp2040jsTarget(path, firmware.require(firmware.RP2040_ROM), node_package.installed())
+    if backend == "renode":
+        return RenodeTarget(path, firmware.require(firmware.RP2040_ROM))
+    if shutil.which(QEMU) is None:
+        raise UserError("target qemu needs qemu-system-arm: install the package qemu-system-arm")
+    return QemuTarget(path, firmware.require(firmware.CYCLE_PLUGIN), QEMU)
+
+
+def open_device(name: str, arena_bytes: int | None = None, kernels: str | None = None) -> Device:
+    """A connected device, with the kernels that it has by default or those of `KERNELS`.
+
+    `arena_bytes` sets the memory of `golden` and `host`; by default it is what the firmware leaves
+    of a Pico's 264 KiB. Raises UserError for an unknown name, kernels that the target does not
+    have, or an arena for a device whose memory is fixed.
+    """
+    chosen = choose_kernels(name, kernels)
+    if chosen is None:
+        elf = open_elf(firmware.require(firmware.HOST))
+        return GoldenDevice(elf, arena_bytes or firmware.pico_arena_bytes())
+    if arena_bytes is not None and name != "host":
+        raise UserError(f"the memory of target {name} is fixed; use host or golden for --ram-kib")
+    target = open_target(name, arena_bytes, chosen)
+    try:
+        target.connect()
+        return MailboxDevice(target)
+    except BaseException:
+        target.close()
+        raise

@@ -1,0 +1,210 @@
+"""Cycle counts per basic block and call chain: reading the QEMU plugin's file, and arithmetic.
+
+`emulation/qemu/README.md` describes the file and what the counts mean.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from picotrain.errors import LinkFailure
+
+
+@dataclass(frozen=True)
+class BlockCount:
+    """One executed basic block: its first address, size, cycles for one pass, and how often it ran.
+
+    `taken` counts the passes that left through a taken conditional branch (one cycle more each).
+    """
+
+    pc: int
+    instructions: int
+    cycles: int
+    executions: int
+    taken: int
+
+    @property
+    def total_cycles(self) -> int:
+        return self.executions * self.cycles + self.taken
+
+
+@dataclass(frozen=True)
+class CallNode:
+    """One node of the call tree: a function reached through one chain of calls.
+
+    `parent` is an index into the list of nodes, -1 for the root; `entry` the function's first
+    address, `call_site` the address of the call; `cycles` are its own, without its callees'.
+    """
+
+    parent: int
+    entry: int
+    call_site: int
+    calls: int
+    cycles: int
+
+
+_MAGIC = b"PTCYCLES"
+_VERSION = 2
+_HEADER = np.dtype(
+    [
+        ("magic", "S8"),
+        ("version", "u4"),
+        ("header_size", "u4"),
+        ("slot_size", "u4"),
+        ("capacity", "u4"),
+        ("used", "u4"),
+        ("dropped", "u4"),
+        ("node_size", "u4"),
+        ("node_capacity", "u4"),
+        ("nodes", "u4"),
+        ("lost_calls", "u4"),
+        ("unmatched", "u8"),
+        ("reserved", "V8"),
+    ]
+)
+_SLOT = np.dtype(
+    [
+        ("executions", "u8"),
+        ("taken", "u8"),
+        ("hash", "u8"),
+        ("pc", "u4"),
+        ("fall_through", "u4"),
+        ("instructions", "u4"),
+        ("cycles", "u4"),
+        ("flags", "u4"),
+        ("last", "u4"),
+    ]
+)
+_NODE = np.dtype(
+    [
+        ("calls", "u8"),
+        ("cycles", "u8"),
+        ("parent", "i4"),
+        ("entry", "u4"),
+        ("call_site", "u4"),
+        ("reserved", "u4"),
+    ]
+)
+
+
+def read_counters(file: Path | int) -> list[BlockCount]:
+    """Read all blocks that ran so far from the counter file, given by path or file descriptor.
+
+    The device must be stopped. Blocks of one address but other code (self-modified) stay apart.
+    """
+    return _blocks(_content(file))
+
+
+def read_calls(file: Path | int) -> list[CallNode]:
+    """Read the call tree so far, by path or file descriptor; the device must be stopped.
+
+    Parents come before their children, and nodes keep their index from one reading to the next.
+    All cycles together are those of all blocks. Raises LinkFailure where calls found no room.
+    """
+    content = _content(file)
+    header = _header(content)
+    if header["lost_calls"]:
+        raise LinkFailure(
+            f"the call tree is incomplete: {header['lost_calls']} calls found no room beside "
+            f"{header['node_capacity']} nodes, or were nested too deep"
+        )
+    start = _HEADER.itemsize + int(header["capacity"]) * _SLOT.itemsize
+    nodes = np.frombuffer(content, _NODE, int(header["nodes"]), start)
+    columns = [nodes[name].tolist() for name in ("parent", "entry", "call_site")]
+    columns += [nodes[name].tolist() for name in ("calls", "cycles")]
+    return [CallNode(*row) for row in zip(*columns, strict=True)]
+
+
+def unmatched_returns(file: Path | int) -> int:
+    """Returns so far that went where no call came from; their cycles may be a callee's."""
+    return int(_header(_content(file))["unmatched"])
+
+
+def _content(file: Path | int) -> bytes:
+    descriptor = os.open(file, os.O_RDONLY) if isinstance(file, Path) else file
+    try:
+        if os.fstat(descriptor).st_size < _HEADER.itemsize:
+            raise LinkFailure("the cycle counter file is too short: the plugin did not start")
+        with mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ) as content:
+            return content[:]
+    finally:
+        if isinstance(file, Path):
+            os.close(descriptor)
+
+
+def _header(content: bytes) -> Any:
+    header = np.frombuffer(content, _HEADER, 1)[0]
+    if (
+        header["magic"] != _MAGIC
+        or header["version"] != _VERSION
+        or header["header_size"] != _HEADER.itemsize
+        or header["slot_size"] != _SLOT.itemsize
+        or header["node_size"] != _NODE.itemsize
+    ):
+        raise LinkFailure("the cycle counter file is not of this version: build the plugin again")
+    return header
+
+
+def _blocks(content: bytes) -> list[BlockCount]:
+    header = _header(content)
+    if header["dropped"]:
+        raise LinkFailure(
+            f"the cycle counts are incomplete: {header['dropped']} blocks found no room beside "
+            f"{header['capacity']}"
+        )
+    slots = np.frombuffer(content, _SLOT, int(header["used"]), _HEADER.itemsize)
+    slots = slots[slots["executions"] > 0]
+    columns = [slots[name].tolist() for name in ("pc", "instructions", "cycles")]
+    columns += [slots[name].tolist() for name in ("executions", "taken")]
+    return [BlockCount(*row) for row in zip(*columns, strict=True)]
+
+
+def difference(after: Iterable[BlockCount], before: Iterable[BlockCount]) -> list[BlockCount]:
+    """What ran between two readings of the same run, by address.
+
+    Blocks that did not run are left out; blocks that agree in address, length and cycles are
+    added up, which changes no total.
+    """
+    counts: dict[tuple[int, int, int], tuple[int, int]] = {}
+    for sign, blocks in ((1, after), (-1, before)):
+        for block in blocks:
+            key = (block.pc, block.instructions, block.cycles)
+            executions, taken = counts.get(key, (0, 0))
+            counts[key] = (executions + sign * block.executions, taken + sign * block.taken)
+    for (pc, _, _), (executions, taken) in counts.items():
+        if executions < 0 or taken < 0:
+            raise ValueError(f"the block at {pc:#010x} ran less often after than before")
+    return [
+        BlockCount(*key, executions, taken)
+        for key, (executions, taken) in sorted(counts.items())
+        if executions or taken
+    ]
+
+
+def call_difference(after: Sequence[CallNode], before: Sequence[CallNode]) -> list[CallNode]:
+    """What ran between two readings of the same run: the nodes of `after`, at their indices."""
+    if len(after) < len(before):
+        raise ValueError(f"{len(before)} nodes before, but only {len(after)} after")
+    nodes = list(after)
+    for index, (now, then) in enumerate(zip(after, before, strict=False)):
+        same = (now.parent, now.entry, now.call_site) == (then.parent, then.entry, then.call_site)
+        if not same or now.calls < then.calls or now.cycles < then.cycles:
+            raise ValueError(f"node {index} is not a later reading of the same run's")
+        nodes[index] = replace(now, calls=now.calls - then.calls, cycles=now.cycles - then.cycles)
+    return nodes
+
+
+def total(blocks: Iterable[BlockCount], exclude: Sequence[tuple[int, int]] = ()) -> int:
+    """Cycles of all blocks that do not start in one of the ranges `exclude` (first, end)."""
+    return sum(
+        block.total_cycles
+        for block in blocks
+        if not any(low <= block.pc < high for low, high in exclude)
+    )

@@ -1,0 +1,65 @@
+"""A device's refusal in words: what its numbers mean and what to do."""
+
+from __future__ import annotations
+
+from picotrain.errors import CommandError
+from picotrain.image.elf import Elf
+from picotrain_golden import Network
+
+_BUFFERS = {
+    "PT_MEMORY_WEIGHTS": "the weights",
+    "PT_MEMORY_SCORES": "the scores",
+    "PT_MEMORY_ACTIVATION": "the output",
+    "PT_MEMORY_ERROR": "the error",
+    "PT_MEMORY_SCRATCH": "the scratch memory",
+}
+
+
+def refuse_blob(
+    network: Network, size: int, room: int, elf: Elf, frozen: bool = False
+) -> CommandError:
+    """The refusal of a model whose description and weights alone are larger than their room.
+
+    `frozen`: the room is in flash.
+    """
+    weights = [layer.weight_count for layer in network.layers]
+    largest = weights.index(max(weights))
+    name = int(elf.enum("pt_memory_kind")["PT_MEMORY_WEIGHTS"]) << 8 | largest
+    detail = (size, room, weights[largest], name)
+    hint = explain("PT_ERR_MEMORY", detail, elf)
+    if frozen:
+        hint = (
+            f"the model needs {size:,} bytes and the flash has {room:,} for one, so "
+            f"{size - room:,} are missing; use a smaller network, or --plan fast with --ram-kib"
+        )
+    return CommandError("LOAD_MODEL", "PT_ERR_MEMORY", detail, hint)
+
+
+def explain(name: str, detail: tuple[int, ...], elf: Elf) -> str:
+    """One sentence for a refusal that a user can mend; empty for the others."""
+    a, b, c, d = detail
+    if name == "PT_ERR_MEMORY":
+        kind = elf.enum("pt_memory_kind")(d >> 8).name
+        of_input = d & 0xFF == elf.enum("pt_special_layer")["PT_INPUT_LAYER"]
+        where = "the input" if of_input else f"{_BUFFERS[kind]} of layer {d & 0xFF}"
+        return (
+            f"the model needs {a:,} bytes and the device has {b:,}, so {a - b:,} are missing; "
+            f"the largest buffer is {where} with {c:,} bytes; use a smaller network or a method "
+            "with less state (priot-s), or give golden or host more with --ram-kib"
+        )
+    if name == "PT_ERR_EXPONENT":
+        exponent = a - (1 << 32) if a >> 31 else a
+        return (
+            f"the logits have exponent {exponent}, which leaves no loss error; calibrate the "
+            "backbone or use niti-dynamic"
+        )
+    if name == "PT_ERR_FROZEN":
+        return (
+            "the weights lie in flash, where nothing can train or write them; use priot or "
+            "priot-s, or load the model into the arena (--plan fast)"
+        )
+    if name == "PT_ERR_LABEL":
+        return f"image {a} has label {b}, but the network has {c} classes; use its data set"
+    if name == "PT_ERR_BATCH":
+        return f"{a} images in one batch, at most {b} fit"
+    return ""

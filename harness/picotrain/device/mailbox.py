@@ -1,0 +1,346 @@
+"""The device protocol: commands through the mailbox in a target's memory.
+
+`firmware/app/pt_mailbox.h` defines the protocol; struct offsets and numbers come from the
+firmware's DWARF. `docs/device-protocol.md` describes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from picotrain.device.blob import encode
+from picotrain.device.cycles import BlockCount, CallNode
+from picotrain.device.explain import explain, refuse_blob
+from picotrain.device.interface import (
+    BatchResult,
+    Int8,
+    Memory,
+    Progress,
+    TraceTensor,
+    UInt8,
+    split_transient,
+)
+from picotrain.device.targets.base import Target
+from picotrain.errors import CommandError, LinkFailure, MagicMismatch, VersionMismatch
+from picotrain.image.elf import Elf, open_elf
+from picotrain_golden import Method, Network
+
+METHOD_KINDS = {
+    "infer": "PT_INFER",
+    "niti-dynamic": "PT_NITI_DYNAMIC",
+    "niti-static": "PT_NITI_STATIC",
+    "priot": "PT_PRIOT",
+    "priot-s": "PT_PRIOT_S",
+}
+_SELECTIONS = {"random": "PT_SELECT_RANDOM", "weight": "PT_SELECT_WEIGHT"}
+_STARTS = {"zero": "PT_START_ZERO", "normal": "PT_START_NORMAL"}
+
+_COMMAND_SECONDS = 30.0
+_IMAGE_SECONDS = 15.0
+_MOST_IMAGES = 64
+"""Of one command, so that progress shows and an interrupt is served."""
+
+
+class MailboxDevice:
+    """The `Device` on a connected `Target`. Closes the target with itself."""
+
+    def __init__(self, target: Target) -> None:
+        self._target = target
+        self.name = target.name
+        self._elf = open_elf(target.elf)
+        self._commands = self._elf.enum("pt_command")
+        self._errors = self._elf.enum("pt_error")
+        self._tensors = self._elf.enum("pt_tensor_kind")
+        self._operations = self._elf.enum("pt_operation_kind")
+        self._windows = self._elf.enum("pt_window_name")
+        self._input_layer = int(self._elf.enum("pt_special_layer")["PT_INPUT_LAYER"])
+        self._layout = self._elf.dtype("pt_mailbox")
+        self._result = self._elf.dtype("pt_result")
+        self._address = target.mailbox_address()
+        self._network: Network | None = None
+        self._method = Method("infer")
+        self.check()
+
+    def check(self) -> None:
+        """Raise MagicMismatch or VersionMismatch if this is not our device (any more)."""
+        protocol = self._elf.enum("pt_protocol")
+        mailbox = self._mailbox()
+        if mailbox["magic"] != protocol["PT_MAILBOX_MAGIC"]:
+            raise MagicMismatch(
+                f"{self.name}: no mailbox at 0x{self._address:x} (found 0x{mailbox['magic']:08x}, "
+                f"expected 0x{protocol['PT_MAILBOX_MAGIC']:08x}); does the device run "
+                f"{self._elf.path.name}?"
+            )
+        if mailbox["version"] != protocol["PT_PROTOCOL_VERSION"]:
+            raise VersionMismatch(
+                f"{self.name}: the device speaks protocol version {mailbox['version']}, this "
+                f"harness version {protocol['PT_PROTOCOL_VERSION']}; load the matching firmware"
+            )
+        if mailbox["size"] != self._layout.itemsize:
+            raise VersionMismatch(
+                f"{self.name}: the device's mailbox has {mailbox['size']} bytes, {self._elf.path} "
+                f"says {self._layout.itemsize}; load the firmware built from it"
+            )
+
+    @property
+    def elf(self) -> Elf:
+        """The firmware that runs, for symbols and DWARF."""
+        return self._elf
+
+    # Protocol
+
+    def _mailbox(self) -> Any:
+        data = self._target.read(self._address, self._layout.itemsize)
+        return np.frombuffer(data, self._layout)[0]
+
+    def _offset(self, field: str) -> int:
+        assert self._layout.fields is not None
+        return int(self._layout.fields[field][1])
+
+    def command(
+        self, name: str, arguments: Sequence[int] = (), timeout: float = _COMMAND_SECONDS
+    ) -> Any:
+        """Run a command and return the mailbox (a NumPy record) with its response.
+
+        Raises CommandError where the device refuses, VersionMismatch where the mailbox changed.
+        """
+        words = np.zeros(8, np.uint32)
+        words[: len(arguments)] = [argument & 0xFFFFFFFF for argument in arguments]
+        self._target.write(self._address + self._offset("argument"), words.tobytes())
+        number = np.uint32(self._commands[f"PT_CMD_{name}"])
+        self._target.write(self._address + self._offset("command"), number.tobytes())
+        self._target.run(timeout)
+        mailbox = self._mailbox()
+        if mailbox["command"] != 0:
+            raise LinkFailure(f"{self.name}: the device went idle without serving {name}")
+        error = int(mailbox["error"])
+        if error:
+            detail = tuple(int(value) for value in mailbox["detail"]["value"])
+            error_name = self._errors(error).name
+            raise CommandError(name, error_name, detail, explain(error_name, detail, self._elf))
+        return mailbox
+
+    def window(self, name: str) -> tuple[int, int]:
+        """Address and size of a window; the size is 0 where it is closed."""
+        window = self._mailbox()["window"][self._windows[f"PT_WINDOW_{name}"]]
+        return int(window["address"]), int(window["size"])
+
+    def read_window(self, name: str, count: int | None = None) -> bytes:
+        """The first `count` bytes of a window, or all of it."""
+        address, size = self.window(name)
+        if count is not None and count > size:
+            raise LinkFailure(f"{name} window has {size} bytes, not {count}")
+        return self._target.read(address, size if count is None else count)
+
+    def write_window(self, name: str, data: bytes) -> None:
+        address, size = self.window(name)
+        if len(data) > size:
+            raise LinkFailure(f"{name} window has {size} bytes, {len(data)} do not fit")
+        self._target.write(address, data)
+
+    # Device
+
+    def load_model(self, network: Network, frozen: bool = False) -> None:
+        blob = encode(network, self._elf)
+        self.command("RESET")
+        _, room = self.window("FLASH" if frozen else "MODEL")
+        if len(blob) > room:
+            raise refuse_blob(network, len(blob), room, self._elf, frozen)
+        self.load_blob(blob, frozen)
+        self._network = network
+
+    def load_blob(self, blob: bytes, frozen: bool = False) -> None:
+        """Reset the device and load a blob that fits, whatever its bytes are."""
+        self.command("RESET")
+        self.write_window("FLASH" if frozen else "MODEL", blob)
+        place = "PT_PLACE_FLASH" if frozen else "PT_PLACE_ARENA"
+        self.command("LOAD_MODEL", [len(blob), int(self._elf.enum("pt_place")[place])])
+
+    def set_method(self, method: Method) -> None:
+        arguments = [
+            self._elf.enum("pt_method_kind")[METHOD_KINDS[method.name]],
+            method.mu,
+            method.theta,
+            method.permille,
+            self._elf.enum("pt_selection")[_SELECTIONS[method.select]],
+            self._elf.enum("pt_start")[_STARTS[method.start]],
+            method.seed,
+            method.easy,
+        ]
+        self.command("SET_METHOD", arguments)
+        self._method = method
+
+    def set_mu(self, mu: int) -> None:
+        self.command("SET_MU", [mu])
+
+    def train(self, images: UInt8, labels: UInt8, progress: Progress | None = None) -> BatchResult:
+        return self._batches("TRAIN", images, labels, progress)
+
+    def evaluate(
+        self, images: UInt8, labels: UInt8, progress: Progress | None = None
+    ) -> BatchResult:
+        return self._batches("EVALUATE", images, labels, progress)
+
+    def _batches(
+        self, command: str, images: UInt8, labels: UInt8, progress: Progress | None
+    ) -> BatchResult:
+        address, size = self.window("IO")
+        image_bytes = int(np.prod(images.shape[1:]))
+        fitting = (size - 4) // (image_bytes + 1 + self._result.itemsize)
+        most = max(1, min(_MOST_IMAGES, fitting))
+        results = np.zeros(len(images), self._result)
+        cycles = 0
+        for start in range(0, len(images), most):
+            part = slice(start, start + most)
+            batch = images[part].tobytes() + labels[part].tobytes()
+            count = len(images[part])
+            self._target.write(address, batch)
+            served = self.command(command, [count], _COMMAND_SECONDS + _IMAGE_SECONDS * count)
+            cycles += int(served["cycles"])
+            data = self._target.read(
+                address + len(batch) + -len(batch) % 4, count * self._result.itemsize
+            )
+            results[part] = np.frombuffer(data, self._result)
+            if progress is not None:
+                progress(count)
+        return BatchResult(
+            results["prediction"].astype(np.int64),
+            results["loss_norm"].astype(np.int64),
+            results["saturated"].astype(np.int64),
+            cycles or None,
+        )
+
+    def trace(self, image: UInt8, label: int) -> Iterator[TraceTensor]:
+        self.write_window("IO", image.tobytes() + bytes([label]))
+        self.command("TRACE_BEGIN")
+        yield TraceTensor("activation", -1, self.tensor("ACTIVATION", self._input_layer))
+        learned = "scores" if self._method.scored else "weights"
+        updates: list[Int8] = []
+        while True:
+            event = self.trace_next()
+            kind, layer = self.operation_name(event), int(event["layer"])
+            if kind == "PT_DONE":
+                return
+            if kind == "PT_FORWARD":
+                yield TraceTensor("activation", layer, self.tensor("ACTIVATION", layer))
+            elif kind == "PT_LOSS":
+                if self._method.trains:
+                    yield TraceTensor("error", layer, self.tensor("ERROR", layer))
+            elif kind == "PT_ERROR":
+                yield TraceTensor("error", layer - 1, self.tensor("ERROR", layer - 1))
+            else:
+                address, _ = self.window("IO")
+                data = self._target.read(address, int(event["updates"]))
+                updates.append(np.frombuffer(data, np.int8))
+                if not event["unfinished"]:
+                    yield TraceTensor("update", layer, np.concatenate(updates))
+                    updates = []
+                    yield TraceTensor(learned, layer, self.tensor(learned.upper(), layer))
+
+    def trace_next(self, bare: bool = False) -> Any:
+        """The next operation of a traced step: struct pt_event. `bare`: without its updates."""
+        response = self.command("TRACE_NEXT", [bare])["response"]
+        return np.frombuffer(response.tobytes(), self._elf.dtype("pt_event"), count=1)[0]
+
+    def operation_name(self, event: Any) -> str:
+        """The C name of an event's operation, e.g. "PT_FORWARD"."""
+        return self._operations(int(event["kind"])).name
+
+    def tensor(self, kind: str, layer: int) -> Int8:
+        """A whole tensor as int8, flat, read through the io window."""
+        number = self._tensors[f"PT_TENSOR_{kind}"]
+        address, room = self.window("IO")
+        size = int(self.command("READ_TENSOR", [number, layer, 0, 0])["response"][0])
+        pieces = []
+        for offset in range(0, size, room):
+            count = min(room, size - offset)
+            self.command("READ_TENSOR", [number, layer, offset, count])
+            pieces.append(self._target.read(address, count))
+        return np.frombuffer(b"".join(pieces), np.int8)
+
+    def write_tensor(self, kind: str, layer: int, offset: int, values: Int8) -> None:
+        """Overwrite part of the weights or scores; what is not allowed the device refuses."""
+        self.write_window("IO", values.tobytes())
+        number = self._tensors[f"PT_TENSOR_{kind}"]
+        self.command("WRITE_TENSOR", [number, layer, offset, values.size])
+
+    def weights(self, layer: int) -> Int8:
+        return self.tensor("WEIGHTS", layer)
+
+    def scores(self, layer: int) -> Int8:
+        if not self._method.scored:
+            return np.zeros(0, np.int8)
+        return self.tensor("SCORES", layer)
+
+    def scored_edges(self, layer: int) -> NDArray[np.int64]:
+        if not self._method.scored:
+            return np.zeros(0, np.int64)
+        if self._method.name == "priot":
+            return np.arange(self.tensor("SCORES", layer).size, dtype=np.int64)
+        assert self._network is not None
+        geometry = self._network.layers[layer]
+        rows = self.tensor("BITMAP", layer).view(np.uint8).reshape(geometry.rows, -1)
+        bits = np.unpackbits(rows, axis=1, bitorder="little")[:, : geometry.row_length]
+        return np.flatnonzero(bits)
+
+    def saturation(self) -> NDArray[np.int64]:
+        counts = np.frombuffer(self.read_window("SATURATION"), self._elf.dtype("pt_saturation"))
+        return np.stack([counts[name] for name in ("forward", "error", "update")], axis=1).astype(
+            np.int64
+        )
+
+    def clear_saturation(self) -> None:
+        self.command("CLEAR_SATURATION")
+
+    def checkpoint(self) -> bytes:
+        """The state that learns, as the device describes it."""
+        size = int(self.command("CHECKPOINT")["response"][0])
+        return self._target.read(self.window("IO")[0], size)
+
+    def restore(self, data: bytes) -> None:
+        self.write_window("IO", data)
+        self.command("RESTORE", [len(data)])
+
+    def plan(self) -> Any:
+        """struct pt_plan as a NumPy record."""
+        return np.frombuffer(self.read_window("PLAN"), self._elf.dtype("pt_plan"))[0]
+
+    def memory(self) -> Memory:
+        memory = self.command("INFO")["memory"]
+        on_board = memory["code"] != 0
+        activations, scratch = split_transient(int(memory["transient"]), int(memory["activations"]))
+        return Memory(
+            code=int(memory["code"]) if on_board else None,
+            statics=int(memory["statics"]) if on_board else None,
+            stack=int(memory["stack_used"]) if on_board else None,
+            weights=int(memory["weights"]),
+            model_table=int(memory["blob"] - memory["weights"]),
+            scores=int(memory["scores"]),
+            activations=activations,
+            scratch=scratch,
+            batch=int(memory["io_minimum"]),
+            model_in_flash=int(memory["blob_in_flash"]),
+        )
+
+    def blocks(self) -> list[BlockCount] | None:
+        blocks = self._target.profile()
+        if blocks is None:
+            return None
+        waiting = range(self._elf.symbol("pt_idle_start"), self._elf.symbol("pt_idle_end"))
+        return [block for block in blocks if block.pc not in waiting]
+
+    def calls(self) -> list[CallNode] | None:
+        """The call tree; all its cycles are those of `blocks()`, as waiting costs nothing here."""
+        nodes = self._target.calls()
+        if nodes is None:
+            return None
+        waiting = range(self._elf.symbol("pt_idle_start"), self._elf.symbol("pt_idle_end"))
+        return [replace(node, cycles=0) if node.entry in waiting else node for node in nodes]
+
+    def close(self) -> None:
+        self._target.close()

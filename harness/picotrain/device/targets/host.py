@@ -1,0 +1,154 @@
+"""The firmware as a process of this machine: the fastest way to run the C, sanitizers included.
+
+The process shares a file of memory with the harness (`firmware/boards/host/main.c`), so a crash or
+an endless loop in the C is a failure that is reported, not the end of the harness.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import select
+import signal
+import struct
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import IO
+
+from picotrain.device.cycles import BlockCount, CallNode
+from picotrain.errors import CrashFailure, FlashFailure, LinkFailure, TimeoutFailure
+from picotrain.image.elf import open_elf
+from picotrain.image.firmware import MODEL_FLASH, require
+
+_START_SECONDS = 30.0
+
+
+class HostTarget:
+    """The `Target` on a host process with an arena of `arena_bytes`, and flash for a model.
+
+    The process can only read that flash; `write` reaches it, as a programmer of flash would.
+    """
+
+    name = "host"
+
+    def __init__(self, elf: Path, arena_bytes: int, flash_bytes: int = MODEL_FLASH) -> None:
+        self.elf = require(elf)
+        self._arena_bytes = arena_bytes
+        self._flash_bytes = flash_bytes
+        self._spans: list[tuple[int, int, int]] = []  # address, bytes, offset in the file
+        self._memory: mmap.mmap | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        self._errors: IO[bytes] | None = None
+
+    def connect(self) -> None:
+        self.close()
+        size = open_elf(self.elf).dtype("pt_host_memory").itemsize + self._arena_bytes
+        flash_at = -(-size // mmap.PAGESIZE) * mmap.PAGESIZE
+        file_size = flash_at + self._flash_bytes
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 (closed by close())
+        with tempfile.NamedTemporaryFile(prefix="picotrain-", dir=_memory_folder()) as file:
+            file.truncate(file_size)
+            self._memory = mmap.mmap(file.fileno(), file_size)
+            try:
+                self._process = subprocess.Popen(
+                    [self.elf, file.name, str(self._arena_bytes), str(self._flash_bytes)],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=self._errors,
+                    bufsize=0,
+                )
+            except OSError as error:
+                raise FlashFailure(f"{self.elf} does not start: {error}") from error
+            # The file has no name any more once the process has mapped it.
+            base, flash = struct.unpack("<QQ", self._receive(16, _START_SECONDS))
+            self._spans = [(base, size, 0), (flash, self._flash_bytes, flash_at)]
+            self._receive(1, _START_SECONDS)
+
+    @property
+    def pid(self) -> int:
+        """Of the process, for tests that break it."""
+        return self._connected()[0].pid
+
+    def mailbox_address(self) -> int:
+        return self._spans[0][0]
+
+    def read(self, address: int, size: int) -> bytes:
+        memory, at = self._locate(address, size)
+        return memory[at : at + size]
+
+    def write(self, address: int, data: bytes) -> None:
+        memory, at = self._locate(address, len(data))
+        memory[at : at + len(data)] = data
+
+    def run(self, timeout: float) -> None:
+        process, _ = self._connected()
+        assert process.stdin is not None
+        try:
+            process.stdin.write(b"r")
+        except BrokenPipeError:
+            raise self._died() from None
+        self._receive(1, timeout)
+
+    def profile(self) -> list[BlockCount] | None:
+        return None
+
+    def calls(self) -> list[CallNode] | None:
+        return None
+
+    def close(self) -> None:
+        if self._process is not None:
+            for stream in (self._process.stdin, self._process.stdout):
+                if stream is not None:
+                    stream.close()
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+        if self._memory is not None:
+            self._memory.close()
+            self._memory = None
+        if self._errors is not None:
+            self._errors.close()
+            self._errors = None
+
+    def _connected(self) -> tuple[subprocess.Popen[bytes], mmap.mmap]:
+        if self._process is None or self._memory is None:
+            raise LinkFailure("the host process does not run; connect first")
+        return self._process, self._memory
+
+    def _locate(self, address: int, size: int) -> tuple[mmap.mmap, int]:
+        _, memory = self._connected()
+        for start, length, at in self._spans:
+            if start <= address and address + size <= start + length:
+                return memory, at + address - start
+        raise LinkFailure(f"no memory at 0x{address:x}, {size} bytes, in the host process")
+
+    def _receive(self, size: int, timeout: float) -> bytes:
+        process, _ = self._connected()
+        assert process.stdout is not None
+        data = b""
+        while len(data) < size:
+            ready, _, _ = select.select([process.stdout], [], [], timeout)
+            if not ready:
+                self.close()
+                raise TimeoutFailure(f"the host process did not finish within {timeout:g} s")
+            piece = os.read(process.stdout.fileno(), size - len(data))
+            if not piece:
+                raise self._died()
+            data += piece
+        return data
+
+    def _died(self) -> CrashFailure:
+        process, _ = self._connected()
+        code = process.wait()
+        assert self._errors is not None
+        self._errors.seek(0)
+        report = self._errors.read().decode(errors="replace").strip()
+        how = signal.Signals(-code).name if code < 0 else f"exit status {code}"
+        self.close()
+        return CrashFailure(f"the host process ended ({how})" + (f":\n{report}" if report else ""))
+
+
+def _memory_folder() -> str | None:
+    """RAM-backed, where there is such a folder."""
+    return "/dev/shm" if os.access("/dev/shm", os.W_OK) else None

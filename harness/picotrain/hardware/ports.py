@@ -1,0 +1,113 @@
+"""Serial ports, and which of them is a picotrain device."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from serial.tools import list_ports
+
+from picotrain.errors import UserError
+
+AUTO = "auto"
+
+_RASPBERRY_PI = 0x2E8A
+_PICO_SERIAL = 0x000A
+_DEBUG_PROBE = 0x000C
+_OURS = "picotrain"
+
+Kind = Literal["picotrain", "pico", "probe", "other"]
+"""`pico`: an RP2040 with another program, or one whose name the system hides; `probe`: the UART of
+a debug probe; `other`: some adapter, or what the user named."""
+
+_KINDS: dict[Kind, str] = {
+    "picotrain": "a picotrain device on USB",
+    "pico": "a Raspberry Pi microcontroller with another program",
+    "probe": "the UART of a debug probe",
+    "other": "a serial adapter",
+}
+
+_NONE = (
+    "no picotrain device is plugged in: plug in a Pico that runs picotrain (`make hw-flash` puts "
+    "it there), or name its serial adapter with --port"
+)
+
+
+@dataclass(frozen=True)
+class Port:
+    """A serial port; `serial_number` is empty where it has none."""
+
+    url: str
+    kind: Kind
+    product: str = ""
+    serial_number: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.url} ({self.serial_number})" if self.serial_number else self.url
+
+    @property
+    def what(self) -> str:
+        return _KINDS[self.kind]
+
+
+_EMULATED = ("socket://", "rfc2217://", "loop://")
+
+
+def is_emulator(url: str) -> bool:
+    """Whether no board is known to be at a port: it is an address, not a device of this computer.
+
+    That may be a board behind a network, but a report cannot vouch for it.
+    """
+    return url.lower().startswith(_EMULATED)
+
+
+def find_ports(comports: Callable[[], Iterable[Any]] = list_ports.comports) -> list[Port]:
+    """The ports on USB, picotrain devices first."""
+    found = [_classify(info) for info in comports() if info.vid is not None]
+    order: list[str] = list(_KINDS)
+    return sorted(found, key=lambda port: (order.index(port.kind), port.url))
+
+
+def _classify(info: Any) -> Port:
+    names = f"{info.product or ''} {info.manufacturer or ''}".lower()
+    kind: Kind = "other"
+    if info.vid == _RASPBERRY_PI:
+        kind = "probe" if info.pid == _DEBUG_PROBE else "pico"
+        if info.pid == _PICO_SERIAL and _OURS in names:
+            kind = "picotrain"
+    return Port(info.device, kind, info.product or "", info.serial_number or "")
+
+
+def choose_port(wanted: str, found: Sequence[Port]) -> Port:
+    """The port that `wanted` names, or for "auto" the only one that can be meant.
+
+    That is a picotrain device, else a Pico whose name the system does not tell (Windows), else a
+    debug probe's UART. Raises UserError where there is none or several.
+    """
+    if wanted != AUTO:
+        return next((port for port in found if port.url == wanted), Port(wanted, "other"))
+    unnamed = [port for port in found if port.kind == "pico" and not port.product]
+    for candidates in ([port for port in found if port.kind == "picotrain"], unnamed):
+        if candidates:
+            return _only(candidates)
+    probes = [port for port in found if port.kind == "probe"]
+    if probes:
+        return _only(probes)
+    foreign = [port for port in found if port.kind == "pico"]
+    if foreign:
+        raise UserError(
+            f"{foreign[0].url} is a Raspberry Pi microcontroller that runs {foreign[0].product!r}, "
+            "not picotrain: flash it with `make hw-flash`"
+        )
+    raise UserError(_NONE)
+
+
+def _only(candidates: Sequence[Port]) -> Port:
+    if len(candidates) > 1:
+        names = ", ".join(map(str, candidates))
+        raise UserError(
+            f"several devices are plugged in: {names}; choose one with --port "
+            f"(with make: PORT={candidates[0].url})"
+        )
+    return candidates[0]

@@ -1,0 +1,296 @@
+"""What the firmware's ELF file says of it: symbols, and the layout of its structs from DWARF.
+
+The protocol and the model blob are defined once, as C structs and enums. The harness turns those
+into NumPy dtypes and enumerations here, so that no offset and no number stands a second time in
+Python.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator
+from enum import IntEnum
+from functools import cached_property, lru_cache
+from io import BytesIO
+from itertools import pairwise
+from pathlib import Path
+from posixpath import normpath
+from typing import Any, NamedTuple
+
+import numpy as np
+from elftools.common.exceptions import ELFError
+from elftools.elf.elffile import ELFFile
+
+from picotrain.errors import BuildFailure
+
+_TRANSPARENT = {"DW_TAG_typedef", "DW_TAG_const_type", "DW_TAG_volatile_type"}
+_SIGNED = {5, 6, 13}  # DW_ATE_signed, signed_char; 13 is DW_ATE_signed_fixed
+_SHF_ALLOC = 2
+
+
+class LineRange(NamedTuple):
+    """Code from address `start` to before `end`, and the source line that it comes from."""
+
+    start: int
+    end: int
+    file: str
+    line: int
+
+
+def open_elf(path: Path) -> Elf:
+    """The image at `path`, parsed once for as long as the file stays the same."""
+    try:
+        return _cached(path, path.stat().st_mtime_ns)
+    except OSError as error:
+        raise BuildFailure(f"{path}: no firmware image ({error}); run `make firmware`") from error
+
+
+@lru_cache(maxsize=8)
+def _cached(path: Path, modified: int) -> Elf:
+    return Elf(path)
+
+
+class Elf:
+    """A firmware image. Raises BuildFailure where the file is missing, foreign or lacks DWARF."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            self._elf: Any = ELFFile(BytesIO(path.read_bytes()))
+        except (OSError, ELFError) as error:
+            raise BuildFailure(
+                f"{path}: no firmware image ({error}); run `make firmware`"
+            ) from error
+
+    @cached_property
+    def _symbols(self) -> dict[str, tuple[int, int, bool]]:
+        """Name -> (address without the Thumb bit, size, is a function)."""
+        table = self._elf.get_section_by_name(".symtab")
+        symbols = {}
+        for symbol in table.iter_symbols():
+            if symbol["st_shndx"] == "SHN_UNDEF" or symbol.name.startswith("$"):
+                continue
+            function = symbol["st_info"]["type"] == "STT_FUNC"
+            address = self._code(symbol["st_value"]) if function else symbol["st_value"]
+            symbols[symbol.name] = (address, symbol["st_size"], function)
+        return symbols
+
+    def _code(self, address: int) -> int:
+        """A code address without the Thumb bit that Arm keeps in it."""
+        return address & ~1 if self._elf["e_machine"] == "EM_ARM" else address
+
+    @cached_property
+    def _functions(self) -> list[tuple[int, int, str]]:
+        return sorted((a, s, n) for n, (a, s, function) in self._symbols.items() if function)
+
+    def symbol(self, name: str) -> int:
+        """Address of a symbol, without the Thumb bit."""
+        try:
+            return self._symbols[name][0]
+        except KeyError:
+            raise BuildFailure(
+                f"{self.path}: no symbol {name}; rebuild with `make firmware`"
+            ) from None
+
+    def symbols(self) -> list[str]:
+        return sorted(self._symbols)
+
+    def function_at(self, pc: int) -> str:
+        """Name of the function that holds `pc`, or "?"."""
+        pc = self._code(pc)
+        at = bisect_right(self._functions, (pc, 1 << 62, "")) - 1
+        if at >= 0:
+            address, size, name = self._functions[at]
+            if pc < address + max(size, 2):
+                return name
+        return "?"
+
+    def symbolise(self, pc: int) -> str:
+        """`function+0xoffset` for a code address."""
+        name = self.function_at(pc)
+        if name == "?":
+            return f"0x{pc:08x}"
+        return f"{name}+0x{self._code(pc) - self._symbols[name][0]:x}"
+
+    def lines(self) -> list[LineRange]:
+        """The line table, by address: ranges that do not overlap, without code of no known line.
+
+        Files are named relative to the firmware's folder, inlined code by the file it stands in.
+        A file from elsewhere keeps no path of the machine that built it.
+        """
+        return self._line_table[0]
+
+    def line_at(self, pc: int) -> tuple[str, int] | None:
+        """Source file and line of the code at `pc`, inlined code included, or None."""
+        pc = self._code(pc)
+        lines = self.lines()
+        at = bisect_right(lines, pc, key=lambda row: row.start) - 1
+        if at < 0 or pc >= lines[at].end:
+            return None
+        return lines[at].file, lines[at].line
+
+    def source_of(self, function: str) -> tuple[str, int] | None:
+        """Source file and line where a function starts, or None.
+
+        `line_at` its address may name another line, inlined from another file.
+        """
+        return self._line_table[1].get(self.symbol(function))
+
+    @cached_property
+    def _line_table(self) -> tuple[list[LineRange], dict[int, tuple[str, int]]]:
+        """All ranges, by address, and the first line that is given for an address."""
+        if self._elf.get_section_by_name(".debug_line") is None:
+            raise BuildFailure(f"{self.path}: no line table; build with -g")
+        dwarf = self._elf.get_dwarf_info()
+        ranges: list[LineRange] = []
+        firsts: dict[int, tuple[str, int]] = {}
+        for unit in dwarf.iter_CUs():
+            program = dwarf.line_program_for_CU(unit)
+            for rows in _sequences(program) if program is not None else ():
+                # Of several rows at one address the last counts. Line 0: the compiler knows none.
+                for (start, file, line), (end, _, _) in pairwise(rows):
+                    if line:
+                        firsts.setdefault(start, (file, line))
+                        if end > start:
+                            ranges.append(LineRange(start, end, file, line))
+        return sorted(ranges), firsts
+
+    @cached_property
+    def _loaded(self) -> list[tuple[int, bytes]]:
+        """(address at which it runs, content) of the sections that are loaded."""
+        return [
+            (section["sh_addr"], section.data())
+            for section in self._elf.iter_sections()
+            if section["sh_type"] == "SHT_PROGBITS" and section["sh_flags"] & _SHF_ALLOC
+        ]
+
+    def loaded(self, address: int, size: int) -> bytes:
+        """What the image has for `size` bytes of memory at `address`, at most to the section's end.
+
+        `address` is where the bytes are at run time, not where flash holds a copy of them.
+        """
+        for start, content in self._loaded:
+            if start <= address < start + len(content):
+                return content[address - start : address - start + size]
+        raise BuildFailure(f"{self.path}: the image loads nothing at 0x{address:08x}")
+
+    @cached_property
+    def _types(self) -> dict[tuple[str, str], Any]:
+        """(tag, name) -> the defining DIE."""
+        if self._elf.get_section_by_name(".debug_info") is None:
+            raise BuildFailure(f"{self.path}: no debug information; build with -g")
+        types: dict[tuple[str, str], Any] = {}
+        for unit in self._elf.get_dwarf_info().iter_CUs():
+            for die in unit.get_top_DIE().iter_children():
+                if (
+                    die.tag in ("DW_TAG_structure_type", "DW_TAG_enumeration_type")
+                    and "DW_AT_name" in die.attributes
+                    and "DW_AT_byte_size" in die.attributes
+                ):
+                    types.setdefault((die.tag, die.attributes["DW_AT_name"].value.decode()), die)
+        return types
+
+    def _find(self, tag: str, name: str) -> Any:
+        try:
+            return self._types[(tag, name)]
+        except KeyError:
+            raise BuildFailure(f"{self.path}: its debug information has no {name}") from None
+
+    def enum(self, name: str) -> type[IntEnum]:
+        """A C enum as IntEnum, with the C names."""
+        die = self._find("DW_TAG_enumeration_type", name)
+        members = {
+            child.attributes["DW_AT_name"].value.decode(): child.attributes[
+                "DW_AT_const_value"
+            ].value
+            for child in die.iter_children()
+            if child.tag == "DW_TAG_enumerator"
+        }
+        make: Any = IntEnum
+        made: type[IntEnum] = make(name, members)
+        return made
+
+    def dtype(self, name: str) -> np.dtype[np.void]:
+        """A C struct as a NumPy dtype with the same offsets and size, padding included."""
+        return self._struct(self._find("DW_TAG_structure_type", name))
+
+    def _struct(self, die: Any) -> np.dtype[np.void]:
+        names, formats, offsets = [], [], []
+        for member in die.iter_children():
+            if member.tag != "DW_TAG_member":
+                continue
+            names.append(member.attributes["DW_AT_name"].value.decode())
+            formats.append(self._type(member))
+            offsets.append(member.attributes["DW_AT_data_member_location"].value)
+        return np.dtype(
+            {
+                "names": names,
+                "formats": formats,
+                "offsets": offsets,
+                "itemsize": die.attributes["DW_AT_byte_size"].value,
+            }
+        )
+
+    def _type(self, die: Any) -> np.dtype[Any]:
+        target = die.get_DIE_from_attribute("DW_AT_type")
+        while target.tag in _TRANSPARENT:
+            target = target.get_DIE_from_attribute("DW_AT_type")
+        if target.tag == "DW_TAG_structure_type":
+            return self._struct(target)
+        if target.tag == "DW_TAG_array_type":
+            bounds = [
+                child.attributes.get("DW_AT_upper_bound")
+                for child in target.iter_children()
+                if child.tag == "DW_TAG_subrange_type"
+            ]
+            # A flexible array member has no bound, and no size.
+            shape = tuple(0 if bound is None else bound.value + 1 for bound in bounds)
+            return np.dtype((self._type(target), shape))
+        size = self._elf.elfclass // 8
+        if "DW_AT_byte_size" in target.attributes:
+            size = target.attributes["DW_AT_byte_size"].value
+        if target.tag == "DW_TAG_enumeration_type":
+            signed = any(
+                child.attributes["DW_AT_const_value"].value < 0 for child in target.iter_children()
+            )
+        else:
+            signed = (
+                target.tag == "DW_TAG_base_type"
+                and target.attributes["DW_AT_encoding"].value in _SIGNED
+            )
+        return np.dtype(f"<{'i' if signed else 'u'}{size}")
+
+
+def _sequences(program: Any) -> Iterator[list[tuple[int, str, int]]]:
+    """The rows (address, file, line) of each sequence of one unit's line program.
+
+    A sequence ends with a row for the address after its code.
+    """
+    rows: list[tuple[int, str, int]] = []
+    for entry in program.get_entries():
+        state = entry.state
+        if state is None:
+            continue
+        rows.append((state.address, _source_file(program, state.file), state.line))
+        if state.end_sequence:
+            # The linker moves the lines of functions that it left out to address 0, where there
+            # are vectors and no code.
+            if rows[0][0] != 0:
+                yield rows
+            rows = []
+
+
+def _source_file(program: Any, index: int) -> str:
+    header = program.header
+    # Versions before 5 number files and folders from 1, but folder 0 is always the unit's own.
+    first = 0 if header["version"] >= 5 else 1
+    entry = header["file_entry"][index - first]
+    folder = b"."
+    if entry["dir_index"]:
+        folder = header["include_directory"][entry["dir_index"] - first]
+    path: str = normpath(f"{folder.decode()}/{entry['name'].decode()}")
+    if path.startswith("/"):
+        return path.rpartition("/")[2]
+    while path.startswith("../"):
+        path = path[3:]
+    return path

@@ -1,0 +1,409 @@
+"""The main job: a pre-trained network adapts to what one device sees: rotated images, or the
+device's own splits where the data set has them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from picotrain.datasets import Dataset, Split, permutation, rotate, sample
+from picotrain.device import cycles
+from picotrain.device.interface import BatchResult, Device, state_sha256
+from picotrain.errors import UserError
+from picotrain.learn import plans
+from picotrain.learn.calibration import SAMPLES, SHIPPED, calibrated_by, check
+from picotrain.progress import progress_bar
+from picotrain.versions import versions
+from picotrain_golden import Method, Network, Parameters
+from picotrain_golden.network import MAX_BITS
+
+CYCLE_MODEL = "cycle model"
+DEVICE_CLOCK = "the device's own clock"
+
+TRAIN_STREAM = 0xFFFFFF01
+TEST_STREAM = 0xFFFFFF02
+ORDER_STREAM = 0xFFFFFF03
+REPLAY_STREAM = 0xFFFFFF07
+CLOCK_HZ = 125_000_000
+
+
+@dataclass(frozen=True)
+class AdaptOptions:
+    """What to adapt to. Samples of None: 1,024, or as many as the data set has.
+
+    `mu` is a schedule: its values are spread evenly over the epochs. `kernels` is for the record,
+    `plan` one of `picotrain.learn.plans`.
+
+    `calibration` is a rule of `picotrain.learn.calibration`, over `calibration_samples` images.
+    `layer_mu` has one number per layer with weights, which is added to mu there. `replay` is the
+    share of upright images mixed into every epoch, of as many as there are to adapt to. `retention`
+    evaluates what the backbone was trained for too: upright images.
+    """
+
+    target: str
+    dataset: str
+    angle: float
+    method: Method
+    epochs: int
+    mu: tuple[int, ...]
+    seed: int
+    train_samples: int | None = None
+    test_samples: int | None = None
+    evaluate_on: str = "test"
+    kernels: str | None = None
+    plan: str = "fast"
+    calibration: str = SHIPPED
+    calibration_samples: int = SAMPLES
+    layer_mu: tuple[int, ...] = ()
+    replay: float = 0.0
+    retention: bool = False
+
+
+@dataclass
+class Task:
+    """The images of one run: `train` ends with the `replayed` upright ones.
+
+    `upright` are evaluated for retention; `dataset` is what calibration draws from.
+    """
+
+    train: Split
+    test: Split
+    upright: Split | None = None
+    replayed: int = 0
+    dataset: Dataset | None = None
+
+
+@dataclass
+class AdaptResult:
+    """What `adapt` writes as JSON; `complete` is false while it runs or when it was interrupted."""
+
+    target: str
+    dataset: str
+    model: str
+    angle: float
+    method: str
+    options: dict[str, Any]
+    seed: int
+    epochs: int
+    train_samples: int
+    test_samples: int
+    evaluated_on: str
+    replay_samples: int = 0
+    kernels: str | None = None
+    plan: str = "fast"
+    plan_note: str = ""
+    accuracy_before: float | None = None
+    accuracy_best: float | None = None
+    accuracy_final: float | None = None
+    upright_before: float | None = None
+    history: list[dict[str, Any]] = field(default_factory=list)
+    saturation: list[list[dict[str, float]]] = field(default_factory=list)
+    cycles_per_train_image: float | None = None
+    cycles_per_infer_image: float | None = None
+    cycles_by: str = ""
+    ms_per_train_image_125mhz: float | None = None
+    ms_per_infer_image_125mhz: float | None = None
+    ram_bytes: dict[str, int | None] = field(default_factory=dict)
+    model_in_flash: int = 0
+    code_bytes: int | None = None
+    state_sha256: str = ""
+    wall_seconds: float = 0.0
+    versions: dict[str, str] = field(default_factory=dict)
+    units: str = (
+        "accuracy: share of the evaluated images; zero_errors, skipped: share of the images shown "
+        "in the epoch whose loss norm is 0, or at most easy; saturation[layer][epoch]: share of "
+        "the elements that were clamped; cycles: by cycles_by, milliseconds of them at 125 MHz"
+    )
+    complete: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def prepare(dataset: Dataset, options: AdaptOptions) -> Task:
+    """Draw the images, and rotate them unless the data set has splits of the device's own.
+
+    Raises UserError where the data set has too few, or for options that do not fit it.
+    """
+    check(options.calibration)
+    if not 0 <= options.replay <= 1:
+        raise UserError(f"replay {options.replay} is no share; use 0 to 1, e.g. 0.25")
+    allowed = ("test", "validation")
+    if options.evaluate_on not in allowed:
+        raise UserError(f"unknown split {options.evaluate_on!r}; use {', '.join(allowed)}")
+    own = "device-train" in dataset.splits
+    if own and options.angle != 0:
+        raise UserError(
+            f"data set {dataset.name} has images of the device's own, which are not rotated: "
+            f"the angle is {options.angle:g}; use 0"
+        )
+    seen = dataset.splits["device-train"] if own else dataset.train
+    before = dataset.splits[options.evaluate_on]
+    after = dataset.splits[f"device-{options.evaluate_on}"] if own else before
+    train_count = options.train_samples or min(1024, len(seen.labels))
+    test_count = options.test_samples or min(1024, len(after.labels))
+    upright_count = min(test_count, len(before.labels)) if own else test_count
+    train = sample(seen, train_count, options.seed, TRAIN_STREAM)
+    test = sample(after, test_count, options.seed, TEST_STREAM)
+    upright = sample(before, upright_count, options.seed, TEST_STREAM)
+    replayed = _replay(dataset.train, None if own else train_count, train_count, options)
+    return Task(
+        Split(
+            np.concatenate([rotate(train.images, options.angle), replayed.images]),
+            np.concatenate([train.labels, replayed.labels]),
+        ),
+        Split(rotate(test.images, options.angle), test.labels),
+        upright,
+        len(replayed.labels),
+        dataset,
+    )
+
+
+def _replay(split: Split, taken: int | None, count: int, options: AdaptOptions) -> Split:
+    """`options.replay` times `count` images of a split, drawn on a stream of their own.
+
+    `taken` is how many the adaptation drew from the same split: those come last, so that the two
+    share none unless there are too few others.
+    """
+    wanted = round(options.replay * count)
+    if wanted > len(split):
+        raise UserError(
+            f"replay {options.replay} asks for {wanted} upright images, but there are "
+            f"{len(split)}; use a smaller share"
+        )
+    order = permutation(len(split), options.seed, REPLAY_STREAM)
+    if taken is not None:
+        theirs = permutation(len(split), options.seed, TRAIN_STREAM)[:taken]
+        mine = ~np.isin(order, theirs)
+        order = np.concatenate([order[mine], order[~mine]])
+    return split.take(order[:wanted])
+
+
+def configured(network: Network, task: Task, options: AdaptOptions) -> Network:
+    """A copy of the network with the static numbers that `calibration` and `layer_mu` ask for.
+
+    A layer's mu is taken off its gradient_bits and score_bits, which stay within 0..31: the update
+    shift is their difference to mu. Raises UserError for what does not fit the network or method.
+    """
+    if options.calibration == SHIPPED:
+        result = network.copy()
+    else:
+        if task.dataset is None:
+            raise UserError(
+                f"calibration {options.calibration} needs a data set to look at; use {SHIPPED}"
+            )
+        result = calibrated_by(
+            network, task.dataset, options.calibration, options.calibration_samples
+        )
+    if not options.layer_mu:
+        return result
+    given = ",".join(map(str, options.layer_mu))
+    weighted = [held for held in result.parameters if held is not None]
+    if len(options.layer_mu) != len(weighted):
+        raise UserError(
+            f"layer_mu {given} has {len(options.layer_mu)} numbers, but {network.name} has "
+            f"{len(weighted)} layers with weights; give one for each"
+        )
+    if options.method.dynamic:
+        raise UserError(
+            f"layer_mu {given} does not work with {options.method.name}, which takes the range of "
+            "each gradient as it comes; omit it, or use a method with static scales"
+        )
+    own_mu = iter(options.layer_mu)
+    result.parameters = tuple(
+        None if held is None else _with_mu(held, next(own_mu)) for held in result.parameters
+    )
+    return result
+
+
+def _with_mu(held: Parameters, mu: int) -> Parameters:
+    return replace(
+        held,
+        gradient_bits=min(max(held.gradient_bits - mu, 0), MAX_BITS),
+        score_bits=min(max(held.score_bits - mu, 0), MAX_BITS),
+    )
+
+
+def epoch_order(count: int, seed: int, epoch: int) -> NDArray[np.int64]:
+    """The order in which an epoch (from 1) shows the training images."""
+    return permutation(count, (seed * 0x10001 + epoch) & 0xFFFFFFFF, ORDER_STREAM)
+
+
+def mu_at(schedule: tuple[int, ...], epoch: int, epochs: int) -> int:
+    """The schedule's value for an epoch (from 1)."""
+    return schedule[(epoch - 1) * len(schedule) // epochs]
+
+
+class _CycleMeter:
+    """Cycles per image of batches: counted by the target, else by the device's own clock."""
+
+    def __init__(self, device: Device) -> None:
+        self._device = device
+        self._cycles = 0
+        self._images = 0
+        self.by = CYCLE_MODEL
+
+    def run(self, batch: Callable[[], BatchResult]) -> BatchResult:
+        before = self._device.blocks()
+        done = batch()
+        after = self._device.blocks()
+        spent = done.cycles
+        if before is not None and after is not None:
+            spent = cycles.total(after) - cycles.total(before)
+        elif spent is not None:
+            self.by = DEVICE_CLOCK
+        if spent is not None:
+            self._cycles += spent
+            self._images += len(done.predictions)
+        return done
+
+    @property
+    def per_image(self) -> float | None:
+        return self._cycles / self._images if self._images else None
+
+
+def _saturated_shares(
+    counts: NDArray[np.int64], network: Network, images: int, method: Method, scored: list[int]
+) -> list[dict[str, float]]:
+    shares = []
+    for index, layer in enumerate(network.layers):
+        elements = {
+            "forward": int(np.prod(layer.out_shape)),
+            "error": int(np.prod(layer.in_shape)) if index > network.first_weighted else 0,
+            "update": scored[index] if method.scored else layer.weight_count,
+        }
+        shares.append(
+            {
+                name: float(count) / (images * elements[name])
+                if layer.has_weights and elements[name]
+                else 0.0
+                for name, count in zip(elements, counts[index], strict=True)
+            }
+        )
+    return shares
+
+
+def adapt(
+    device: Device,
+    network: Network,
+    task: Task,
+    options: AdaptOptions,
+    report: Callable[[AdaptResult], None],
+) -> AdaptResult:
+    """Adapt `network` on `device`; `report` is called before the first epoch and after each.
+
+    `network` is as it was loaded: what `calibration` and `layer_mu` ask for is done here. Batch
+    size 1. `accuracy_before` is the backbone's own, without any method;
+    `accuracy_best` the best after any epoch, which looks at the evaluated images to choose the
+    epoch, as the papers do; `accuracy_final` that after the last.
+    """
+    start = time.monotonic()
+    network = configured(network, task, options)
+    method, train, test = options.method, task.train, task.test
+    result = AdaptResult(
+        target=options.target,
+        dataset=options.dataset,
+        model=network.name,
+        angle=options.angle,
+        method=method.name,
+        options={
+            **asdict(method),
+            "mu": list(options.mu),
+            "calibration": options.calibration,
+            "layer_mu": list(options.layer_mu),
+            "replay": options.replay,
+        },
+        seed=options.seed,
+        epochs=options.epochs,
+        train_samples=len(train.labels) - task.replayed,
+        test_samples=len(test.labels),
+        evaluated_on=options.evaluate_on,
+        replay_samples=task.replayed,
+        kernels=options.kernels,
+        plan=options.plan,
+        plan_note=plans.note(options.plan),
+        versions=versions(options.target),
+    )
+    training, inference = _CycleMeter(device), _CycleMeter(device)
+
+    def accuracy(split: Split, label: str) -> float:
+        count = len(split.labels)
+        with progress_bar(label, count) as advance:
+            done = inference.run(partial(device.evaluate, split.images, split.labels, advance))
+        return float(done.correct(split.labels)) / count
+
+    def upright_accuracy(label: str) -> float | None:
+        if not options.retention or task.upright is None:
+            return None
+        return accuracy(task.upright, f"{label} upright")
+
+    def update() -> None:
+        accuracies = [epoch["accuracy"] for epoch in result.history]
+        result.accuracy_best = max(accuracies, default=None)
+        result.accuracy_final = accuracies[-1] if accuracies else None
+        result.cycles_by = inference.by
+        result.cycles_per_train_image = training.per_image
+        result.cycles_per_infer_image = inference.per_image
+        result.ms_per_train_image_125mhz = _milliseconds(training.per_image)
+        result.ms_per_infer_image_125mhz = _milliseconds(inference.per_image)
+        memory = device.memory()
+        result.ram_bytes = memory.by_part()
+        result.model_in_flash = memory.model_in_flash
+        result.code_bytes = memory.code
+        result.state_sha256 = state_sha256(device, network)
+        result.wall_seconds = round(time.monotonic() - start, 3)
+        report(result)
+
+    device.load_model(network, frozen=options.plan == "lean")
+    device.set_method(Method("infer"))
+    result.accuracy_before = accuracy(test, "before")
+    result.upright_before = upright_accuracy("before")
+    device.set_method(method)
+    inference = _CycleMeter(device)
+    scored = [
+        len(device.scored_edges(index)) if layer.has_weights else 0
+        for index, layer in enumerate(network.layers)
+    ]
+    result.saturation = [[] for _ in network.layers]
+    update()
+    for epoch in range(1, options.epochs + 1):
+        mu = mu_at(options.mu, epoch, options.epochs)
+        device.set_mu(mu)
+        device.clear_saturation()
+        order = epoch_order(len(train.labels), options.seed, epoch)
+        images, labels = train.images[order], train.labels[order]
+        label = f"epoch {epoch}/{options.epochs}"
+        with progress_bar(label, len(labels)) as advance:
+            done = training.run(partial(device.train, images, labels, advance))
+        counts = device.saturation()
+        for layer, shares in zip(
+            result.saturation,
+            _saturated_shares(counts, network, len(labels), method, scored),
+            strict=True,
+        ):
+            layer.append(shares)
+        result.history.append(
+            {
+                "epoch": epoch,
+                "mu": mu,
+                "train_accuracy": float(done.correct(labels)) / len(labels),
+                "loss_norm": float(done.loss_norms.mean()),
+                "zero_errors": float((done.loss_norms == 0).mean()),
+                "skipped": float((done.loss_norms <= method.easy).mean()),
+                "accuracy": accuracy(test, f"{label} test"),
+                "upright_accuracy": upright_accuracy(label),
+            }
+        )
+        result.complete = epoch == options.epochs
+        update()
+    return result
+
+
+def _milliseconds(cycle_count: float | None) -> float | None:
+    return None if cycle_count is None else cycle_count / CLOCK_HZ * 1000

@@ -1,0 +1,178 @@
+"""Static numbers by named rules: what to look at, and how to read it (docs/numerics.md, 8)."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from picotrain.datasets import Dataset, rotate, sample
+from picotrain.datasets.npz import read_arrays
+from picotrain.errors import UserError
+from picotrain.places import BUILD
+from picotrain.progress import progress_bar
+from picotrain_golden import ALL_RANGE_NAMES, Histograms, Network, Reading, calibrated, observe
+from picotrain_golden.generator import words
+
+CALIBRATION_STREAM = 0xFFFFFF04
+ANGLE_STREAM = 0xFFFFFF06
+
+SAMPLES = 2048
+ANGLE = 45
+CACHE = BUILD / "calibrations"
+
+SHIPPED = "shipped"
+"""Not in RULES: the numbers in the backbone file, whatever made them."""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """`turned`: images turned by up to ANGLE degrees either way, not upright ones."""
+
+    description: str
+    turned: bool
+    reading: Reading
+
+
+_PLAIN = Reading(zeros="all", errors="mode", scores="score_peak")
+
+RULES: dict[str, Rule] = {
+    "naive": Rule("upright images, plain mode, maximum of |G' * w|", False, _PLAIN),
+    "steps": Rule(
+        "the same, update steps without the all-zero tensors",
+        False,
+        Reading(zeros="errors", errors="mode", scores="score_peak"),
+    ),
+    "nonzero": Rule(
+        "the same, error shifts without them too",
+        False,
+        Reading(zeros="none", errors="mode", scores="score_peak"),
+    ),
+    "turned": Rule(
+        "the same, images turned by up to 45 degrees",
+        True,
+        Reading(zeros="none", errors="mode", scores="score_peak"),
+    ),
+    "most": Rule(
+        "the same, error shifts cover nine in ten images",
+        True,
+        Reading(zeros="none", errors="most", scores="score_peak"),
+    ),
+    "fair": Rule("the same, score step from 16 times the mean of |G' * w|", True, Reading()),
+}
+"""Each changes one thing of the one before it. `naive` is what a straight reading of the papers
+gives (arXiv 2503.16860 and 2009.13108); `fair` is docs/numerics.md's, which made the shipped
+backbones."""
+
+
+def check(rule: str) -> None:
+    """Raise UserError for a name that is neither a rule nor `shipped`."""
+    if rule != SHIPPED and rule not in RULES:
+        raise UserError(
+            f"unknown calibration rule {rule!r}; use one of {', '.join((SHIPPED, *RULES))}"
+        )
+
+
+def calibrate(
+    network: Network, dataset: Dataset, samples: int = SAMPLES, angle: int = ANGLE, seed: int = 0
+) -> Histograms:
+    """Histograms of the ranges over training images (docs/numerics.md, section 8).
+
+    The images are turned by up to `angle` degrees because a good backbone makes hardly any error
+    on upright ones, and the few that are left are small: scales that fit those overflow on what
+    it is to adapt to. At most `samples` images, or all that there are.
+    """
+    count = min(samples, len(dataset.train.labels))
+    drawn = sample(dataset.train, count, seed, CALIBRATION_STREAM)
+    angles = words(seed, ANGLE_STREAM, count).astype(np.int64) % (2 * angle + 1) - angle
+    histograms = Histograms.empty(network)
+    with progress_bar("calibration", count) as advance:
+        for image, label, degrees in zip(drawn.images, drawn.labels, angles, strict=True):
+            turned = rotate(image[np.newaxis], float(degrees))[0]
+            histograms.add(observe(network, turned, int(label)))
+            advance(1)
+    return histograms
+
+
+def calibrated_by(
+    network: Network,
+    dataset: Dataset,
+    rule: str,
+    samples: int = SAMPLES,
+    cache: Path | None = CACHE,
+) -> Network:
+    """A copy of the network with the numbers that a rule gives; `shipped`: those it has.
+
+    Histograms are kept in the folder `cache` (None: nowhere). Raises UserError for an unknown rule.
+    """
+    check(rule)
+    if rule == SHIPPED:
+        return network.copy()
+    how = RULES[rule]
+    angle = ANGLE if how.turned else 0
+
+    def make() -> Histograms:
+        return calibrate(network, dataset, samples, angle)
+
+    if cache is None:
+        histograms = make()
+    else:
+        name = f"{network.name}-{_digest(network, dataset, samples, angle)}.npz"
+        histograms = _cached(cache / name, network, make)
+    return calibrated(network, histograms, how.reading)
+
+
+def _digest(network: Network, dataset: Dataset, samples: int, angle: int) -> str:
+    """Of all that decides the histograms: 16 hex digits."""
+    text = [
+        ("layers", network.layers),
+        ("exponents", [None if p is None else p.exponent for p in network.parameters]),
+        ("dataset", dataset.name, sorted(dataset.sha256.items())),
+        ("images", min(samples, len(dataset.train.labels)), angle),
+        ("names", ALL_RANGE_NAMES),
+    ]
+    digest = hashlib.sha256(repr(text).encode())
+    for held in network.parameters:
+        if held is not None:
+            digest.update(held.weights.tobytes())
+    return digest.hexdigest()[:16]
+
+
+def _cached(path: Path, network: Network, make: Callable[[], Histograms]) -> Histograms:
+    """The histograms in the file; made and written where there is none that can be read."""
+    kept = _read(path, len(network.layers)) if path.is_file() else None
+    if kept is None:
+        kept = make()
+        _write(path, kept)
+    return kept
+
+
+def _read(path: Path, count: int) -> Histograms | None:
+    """Of `count` layers; None where the file is damaged."""
+    try:
+        arrays = read_arrays(path)
+        tables = {name: arrays[name].astype(np.int64) for name in ALL_RANGE_NAMES}
+        images = int(arrays["images"])
+    except (ValueError, KeyError):
+        return None
+    if any(table.shape != (count, 32) for table in tables.values()):
+        return None
+    layers = [{name: tables[name][index] for name in ALL_RANGE_NAMES} for index in range(count)]
+    return Histograms(layers, images)
+
+
+def _write(path: Path, histograms: Histograms) -> None:
+    """Whole or not at all: processes of a sweep read and write the same file."""
+    arrays: dict[str, Any] = {"images": np.array(histograms.images, np.int64)}
+    for name in ALL_RANGE_NAMES:
+        arrays[name] = np.stack([layer[name] for layer in histograms.layers])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".calibration-") as folder:
+        whole = Path(folder) / path.name
+        np.savez_compressed(whole, **arrays)
+        whole.replace(path)

@@ -1,0 +1,468 @@
+"""Networks by name: their architecture in TOML files, their trained weights in .npz files."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import tempfile
+import tomllib
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from picotrain.datasets.npz import read_arrays
+from picotrain.errors import UserError
+from picotrain.places import BUILD, SHIPPED
+from picotrain_golden import generator
+from picotrain_golden.calibration import RANGE_NAMES, Histograms
+from picotrain_golden.network import (
+    MAX_CLASSES,
+    MAX_DIMENSION,
+    MAX_KERNEL,
+    MAX_LAYERS,
+    MAX_TERMS,
+    MAX_WEIGHTS,
+    Layer,
+    Network,
+    Parameters,
+    Shape,
+    conv2d,
+    linear,
+    maxpool2,
+    validate,
+)
+
+MODELS = SHIPPED / "models"
+BACKBONES = MODELS / "backbones"
+MADE_BACKBONES = BUILD / "backbones"
+"""Those that are too large or too many to be shipped, and made on this machine."""
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A network without its weights."""
+
+    name: str
+    input_shape: Shape
+    layers: tuple[Layer, ...]
+
+    @property
+    def classes(self) -> int:
+        return self.layers[-1].out_shape[2]
+
+    @property
+    def weight_count(self) -> int:
+        return sum(layer.weight_count for layer in self.layers)
+
+
+# Architectures: TOML
+
+
+def shipped() -> list[str]:
+    """Names of the networks in models/."""
+    return sorted(path.stem for path in MODELS.glob("*.toml"))
+
+
+def resolve(name_or_path: str) -> Architecture:
+    """The architecture of a shipped network, or the one in the TOML file at a path."""
+    if name_or_path in shipped():
+        return load(MODELS / f"{name_or_path}.toml")
+    path = Path(name_or_path).expanduser()
+    if path.is_file():
+        return load(path)
+    raise UserError(
+        f"unknown network {name_or_path!r}: it is neither a file nor one of "
+        f"{', '.join(shipped())}; use one of these, or the path of a TOML file"
+    )
+
+
+def load(path: Path) -> Architecture:
+    """The architecture in a TOML file, checked against docs/numerics.md section 12."""
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}; check the path") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is not a TOML file: it is not UTF-8 text; check it") from error
+    except tomllib.TOMLDecodeError as error:
+        raise UserError(f"{path} is not a TOML file: {error}; mend it there") from error
+    return _parse(document, str(path))
+
+
+_KEYS = {
+    "conv2d": {"kind", "channels", "kernel", "stride", "padding", "relu"},
+    "maxpool2": {"kind"},
+    "linear": {"kind", "outputs", "relu"},
+}
+
+
+@dataclass(frozen=True)
+class _Table:
+    """A table of the file; `where` begins every error message."""
+
+    where: str
+    values: dict[str, Any]
+
+    def error(self, text: str) -> UserError:
+        return UserError(f"{self.where}: {text}")
+
+    def allow(self, keys: set[str]) -> None:
+        for key in self.values:
+            if key not in keys:
+                raise self.error(f"unknown key {key!r}; use {', '.join(sorted(keys))}")
+
+    def get(self, key: str, default: object = None) -> Any:
+        value = self.values.get(key, default)
+        if value is None:
+            raise self.error(f"{key} is missing; add it")
+        return value
+
+    def size(self, key: str, low: int, high: int, default: int | None = None) -> int:
+        value = self.get(key, default)
+        if type(value) is not int or not low <= value <= high:
+            raise self.error(f"{key} is {value!r}; use a whole number from {low} to {high}")
+        return value
+
+    def pair(self, key: str, low: int, high: int, default: int | None = None) -> tuple[int, int]:
+        """[down, across], or one number for both."""
+        value = self.get(key, default)
+        pair = value if isinstance(value, list) else [value, value]
+        if len(pair) != 2 or any(type(n) is not int or not low <= n <= high for n in pair):
+            raise self.error(
+                f"{key} is {value!r}; use a whole number from {low} to {high}, or two: "
+                "[down, across]"
+            )
+        return pair[0], pair[1]
+
+    def flag(self, key: str, default: bool) -> bool:
+        value = self.get(key, default)
+        if not isinstance(value, bool):
+            raise self.error(f"{key} is {value!r}; use true or false")
+        return value
+
+
+def _parse(document: dict[str, Any], source: str) -> Architecture:
+    top = _Table(source, document)
+    top.allow({"name", "input", "layer"})
+    name = top.get("name")
+    if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}", name):
+        raise top.error(f"name is {name!r}; use 1 to 32 letters, digits, '-' and '_'")
+    shape = _input_shape(top)
+    tables = top.get("layer")
+    if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
+        raise top.error("layer is not a list of tables; begin each layer with [[layer]]")
+    if not 1 <= len(tables) <= MAX_LAYERS:
+        raise top.error(f"there are {len(tables)} layers; use 1 to {MAX_LAYERS}")
+    layers = []
+    for index, values in enumerate(tables):
+        layer = _layer(_Table(f"{source}: layer {index}", values), shape)
+        layers.append(layer)
+        shape = layer.out_shape
+    last = layers[-1]
+    if last.kind != "linear" or last.relu:
+        what = f"{last.kind} with ReLU" if last.relu else last.kind
+        raise UserError(
+            f"{source}: layer {len(layers) - 1}, the last one, is {what}; "
+            "end the network with a linear layer with relu = false, whose outputs are the classes"
+        )
+    if not 2 <= last.rows <= MAX_CLASSES:
+        raise UserError(
+            f"{source}: layer {len(layers) - 1}: outputs is {last.rows}, but these are the "
+            f"classes; use 2 to {MAX_CLASSES}"
+        )
+    return Architecture(name, layers[0].in_shape, tuple(layers))
+
+
+def _input_shape(top: _Table) -> Shape:
+    shape = top.get("input")
+    if (
+        not isinstance(shape, list)
+        or len(shape) != 3
+        or any(type(n) is not int or not 1 <= n <= MAX_DIMENSION for n in shape)
+    ):
+        raise top.error(
+            f"input is {shape!r}; use [height, width, channels], each from 1 to {MAX_DIMENSION}"
+        )
+    return shape[0], shape[1], shape[2]
+
+
+def _layer(table: _Table, shape: Shape) -> Layer:
+    kind = table.get("kind")
+    if not isinstance(kind, str) or kind not in _KEYS:
+        raise table.error(f"unknown kind {kind!r}; use one of {', '.join(_KEYS)}")
+    table = _Table(f"{table.where} ({kind})", table.values)
+    table.allow(_KEYS[kind])
+    if kind == "maxpool2":
+        if min(shape[:2]) < 2:
+            raise table.error(f"its input is {_text(shape)}, too small to halve; remove this layer")
+        return maxpool2(shape)
+    if kind == "linear":
+        layer = linear(shape, table.size("outputs", 1, MAX_DIMENSION), table.flag("relu", False))
+    else:
+        layer = _convolution(table, shape)
+    if layer.weight_count > MAX_WEIGHTS:
+        raise table.error(
+            f"it has {layer.weight_count:,} weights; use fewer outputs, or make its input "
+            f"{_text(shape)} smaller, for at most {MAX_WEIGHTS:,}"
+        )
+    if layer.most_terms > MAX_TERMS:
+        raise table.error(
+            f"it adds up {layer.most_terms:,} products, which may overflow 32 bits; make its "
+            f"input {_text(shape)} smaller, for at most {MAX_TERMS:,}"
+        )
+    return layer
+
+
+def _convolution(table: _Table, shape: Shape) -> Layer:
+    kernel = table.pair("kernel", 1, MAX_KERNEL)
+    padding = table.pair("padding", 0, MAX_KERNEL - 1, default=0)
+    for axis, side in enumerate(("height", "width")):
+        if padding[axis] >= kernel[axis]:
+            raise table.error(
+                f"padding {padding[axis]} is not less than the kernel {kernel[axis]} ({side}); "
+                f"use at most {kernel[axis] - 1}"
+            )
+        if kernel[axis] > shape[axis] + 2 * padding[axis]:
+            raise table.error(
+                f"kernel {kernel[axis]} is larger than its input {_text(shape)} with padding "
+                f"{padding[axis]} ({side}); use at most {shape[axis] + 2 * padding[axis]}"
+            )
+    layer = conv2d(
+        shape,
+        table.size("channels", 1, MAX_DIMENSION),
+        kernel,
+        table.size("stride", 1, 2, default=1),
+        padding,
+        table.flag("relu", False),
+    )
+    if max(layer.out_shape) > MAX_DIMENSION:
+        raise table.error(
+            f"its output {_text(layer.out_shape)} is larger than {MAX_DIMENSION}; use less padding"
+        )
+    return layer
+
+
+def _text(shape: Shape) -> str:
+    return "x".join(map(str, shape))
+
+
+def _document(network: Network) -> dict[str, Any]:
+    """What `_parse` reads, of a network."""
+    tables: list[dict[str, Any]] = []
+    for layer in network.layers:
+        table: dict[str, Any] = {"kind": layer.kind}
+        if layer.kind == "conv2d":
+            table |= {
+                "channels": layer.rows,
+                "kernel": list(layer.kernel),
+                "stride": layer.stride,
+                "padding": list(layer.padding),
+            }
+        elif layer.kind == "linear":
+            table["outputs"] = layer.rows
+        if layer.has_weights:
+            table["relu"] = layer.relu
+        tables.append(table)
+    return {"name": network.name, "input": list(network.input_shape), "layer": tables}
+
+
+# Weights
+
+
+def initial_network(architecture: Architecture, seed: int) -> Network:
+    """An untrained network: normal weights with He's standard deviation, no static numbers yet.
+
+    int8 weights have a standard deviation of 32, so the exponent is log2(sqrt(2 / K) / 32),
+    rounded half up.
+    """
+    parameters: list[Parameters | None] = []
+    for index, layer in enumerate(architecture.layers):
+        if not layer.has_weights:
+            parameters.append(None)
+            continue
+        stream = generator.stream(index, generator.WEIGHTS)
+        weights = generator.normal_scores(seed, stream, layer.weight_count)
+        # K may be a power of 4, where floating point could round either way: with c the least
+        # integer such that 4^c >= K, the exponent is -4 - c exactly.
+        c = ((layer.row_length - 1).bit_length() + 1) // 2
+        parameters.append(Parameters(weights.reshape(layer.rows, layer.row_length), -4 - c))
+    network = Network(
+        architecture.name, architecture.input_shape, architecture.layers, tuple(parameters)
+    )
+    validate(network, dynamic=True)
+    return network
+
+
+# Backbones: .npz
+#
+# version         int64 []
+# architecture    str [], JSON, the keys of the TOML files
+# info            str [], JSON, how the backbone was made
+# numbers         int64 [layers, 5], the columns of _NUMBERS; 0 where a layer has no weights
+# weights_<l>     int8 [rows, K], for each layer l that has weights
+# histogram_<n>   int64 [layers, 32], for each n of RANGE_NAMES; only if it was calibrated
+
+_VERSION = 1
+_NUMBERS = ("exponent", "forward_shift", "error_shift", "gradient_bits", "score_bits")
+
+
+def backbone_path(model: str, dataset: str) -> Path:
+    """Where the backbone of a network for a dataset is: the shipped one, or where one is made."""
+    name = f"{model}-{dataset}.npz"
+    shipped_one = BACKBONES / name
+    return shipped_one if shipped_one.is_file() else MADE_BACKBONES / name
+
+
+def save_backbone(
+    path: Path, network: Network, info: dict[str, Any], histograms: Histograms | None = None
+) -> None:
+    """Write a network, how it was made (`info`, JSON values), and its calibration histograms.
+
+    The same arguments give the same bytes, as long as zlib compresses the same way.
+    """
+    validate(network, dynamic=True)
+    arrays: dict[str, NDArray[Any]] = {
+        "version": np.array(_VERSION, np.int64),
+        "architecture": np.array(json.dumps(_document(network))),
+        "info": np.array(json.dumps(info, sort_keys=True)),
+        "numbers": np.array(
+            [
+                [0 if held is None else int(getattr(held, name)) for name in _NUMBERS]
+                for held in network.parameters
+            ],
+            np.int64,
+        ),
+    }
+    for index, held in enumerate(network.parameters):
+        if held is not None:
+            arrays[f"weights_{index}"] = held.weights
+    if histograms is not None:
+        for name in RANGE_NAMES:
+            arrays[f"histogram_{name}"] = np.stack([layer[name] for layer in histograms.layers])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".backbone-") as folder:
+        whole = Path(folder) / path.name
+        _write_npz(whole, arrays)
+        whole.replace(path)
+
+
+def _write_npz(path: Path, arrays: dict[str, NDArray[Any]]) -> None:
+    """As numpy.savez_compressed, which however stamps the time of day on every member."""
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, array in arrays.items():
+            stream = io.BytesIO()
+            np.lib.format.write_array(stream, np.asarray(array, order="C"), allow_pickle=False)
+            member = zipfile.ZipInfo(f"{name}.npy", date_time=(1980, 1, 1, 0, 0, 0))
+            member.create_system = 3
+            member.external_attr = 0o644 << 16
+            member.compress_type = zipfile.ZIP_DEFLATED
+            archive.writestr(member, stream.getvalue(), compresslevel=9)
+
+
+def load_backbone(path: Path) -> tuple[Network, dict[str, Any]]:
+    """The network in a backbone file, and how it was made."""
+    arrays = _backbone_arrays(path)
+    try:
+        network = _network(arrays, path)
+        info = json.loads(_string(arrays, "info"))
+        if not isinstance(info, dict):
+            raise ValueError("its info is not a JSON object")
+        validate(network, dynamic=True)
+    except ValueError as error:
+        raise _no_backbone(path, str(error)) from error
+    return network, info
+
+
+def load_histograms(path: Path) -> Histograms | None:
+    """The calibration histograms in a backbone file; None if it was not calibrated."""
+    arrays = _backbone_arrays(path)
+    names = [f"histogram_{name}" for name in RANGE_NAMES]
+    if not any(name in arrays for name in names):
+        return None
+    try:
+        layers = len(_array(arrays, "numbers", np.int64, (None, len(_NUMBERS))))
+        counts = [_array(arrays, name, np.int64, (layers, 32)) for name in names]
+    except ValueError as error:
+        raise _no_backbone(path, str(error)) from error
+    return Histograms(
+        [
+            {name: table[index] for name, table in zip(RANGE_NAMES, counts, strict=True)}
+            for index in range(layers)
+        ]
+    )
+
+
+def _backbone_arrays(path: Path) -> dict[str, NDArray[np.generic]]:
+    if not path.is_file():
+        places = (BACKBONES, MADE_BACKBONES)
+        there = sorted(file.stem for place in places for file in place.glob("*.npz"))
+        raise UserError(
+            f"there is no backbone at {path}; pre-train the network for that dataset "
+            "(spoken digits: `make backbones-speech`), "
+            f"or use one of those that are here: {', '.join(there) or 'none'}"
+        )
+    try:
+        arrays = read_arrays(path)
+        version = int(_array(arrays, "version", np.int64, ()))
+    except ValueError as error:
+        raise _no_backbone(path, str(error)) from error
+    if version != _VERSION:
+        raise UserError(
+            f"{path} is a backbone of version {version}, but this program reads version "
+            f"{_VERSION}; pre-train the network again"
+        )
+    return arrays
+
+
+def _no_backbone(path: Path, reason: str) -> UserError:
+    return UserError(
+        f"{path} is damaged, or no backbone ({reason}); restore it, or pre-train the network again"
+    )
+
+
+def _network(arrays: dict[str, NDArray[np.generic]], path: Path) -> Network:
+    document = json.loads(_string(arrays, "architecture"))
+    if not isinstance(document, dict):
+        raise ValueError("its architecture is not a JSON object")
+    architecture = _parse(document, str(path))
+    layers = architecture.layers
+    numbers = _array(arrays, "numbers", np.int64, (len(layers), len(_NUMBERS)))
+    parameters: list[Parameters | None] = []
+    for index, layer in enumerate(layers):
+        if layer.has_weights:
+            shape = (layer.rows, layer.row_length)
+            weights = _array(arrays, f"weights_{index}", np.int8, shape)
+            parameters.append(Parameters(weights, *map(int, numbers[index])))
+        else:
+            parameters.append(None)
+    return Network(architecture.name, architecture.input_shape, layers, tuple(parameters))
+
+
+def _string(arrays: dict[str, NDArray[np.generic]], name: str) -> str:
+    array = arrays.get(name)
+    if array is None or array.dtype.kind != "U" or array.shape != ():
+        raise ValueError(f"it has no string {name!r}")
+    return str(array)
+
+
+def _array(
+    arrays: dict[str, NDArray[np.generic]],
+    name: str,
+    dtype: type[np.generic],
+    shape: tuple[int | None, ...],
+) -> NDArray[Any]:
+    """The array of that name, of that type and shape; None stands for any size."""
+    array = arrays.get(name)
+    if array is None:
+        raise ValueError(f"it has no array {name!r}")
+    fits = len(shape) == array.ndim and all(
+        want in (None, size) for want, size in zip(shape, array.shape, strict=True)
+    )
+    if array.dtype != dtype or not fits:
+        raise ValueError(f"its array {name!r} is {array.dtype} {list(array.shape)}")
+    return array

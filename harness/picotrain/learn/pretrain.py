@@ -1,0 +1,85 @@
+"""Makes backbones: integer NITI pre-training with dynamic scales, then calibration."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from picotrain.datasets import Dataset
+from picotrain.device.interface import Device
+from picotrain.learn import calibration
+from picotrain.learn.adapt import epoch_order, mu_at
+from picotrain.learn.models import Architecture, initial_network
+from picotrain.progress import progress_bar
+from picotrain_golden import Histograms, Method, Network, calibrated
+
+
+@dataclass(frozen=True)
+class PretrainOptions:
+    """`mu` is a schedule over the epochs; `calibration_samples` images are drawn from train and
+    rotated by up to `calibration_angle` degrees either way."""
+
+    epochs: int = 5
+    mu: tuple[int, ...] = (3, 2, 2, 1, 1)
+    seed: int = 0
+    calibration_samples: int = calibration.SAMPLES
+    calibration_angle: int = calibration.ANGLE
+
+
+def learned(device: Device, network: Network) -> Network:
+    """The network with the weights that the device holds now."""
+    result = network.copy()
+    for index, parameters in enumerate(result.parameters):
+        if parameters is not None:
+            parameters.weights = device.weights(index).reshape(parameters.weights.shape).copy()
+    return result
+
+
+def pretrain(
+    device: Device,
+    architecture: Architecture,
+    dataset: Dataset,
+    options: PretrainOptions,
+    report: Callable[[dict[str, Any]], None],
+) -> tuple[Network, Histograms, list[dict[str, Any]]]:
+    """Train from random weights, batch size 1 (NITI, section 4), and calibrate.
+
+    The validation split watches and chooses nothing: the last epoch is the result. Returns the
+    network with its static numbers, their histograms and the history. `report` gets each epoch.
+    """
+    network = initial_network(architecture, options.seed)
+    device.load_model(network)
+    device.set_method(Method("niti-dynamic", mu=options.mu[0], seed=options.seed))
+    train, validation = dataset.train, dataset.validation
+    history = []
+    for epoch in range(1, options.epochs + 1):
+        mu = mu_at(options.mu, epoch, options.epochs)
+        device.set_mu(mu)
+        order = epoch_order(len(train.labels), options.seed, epoch)
+        with progress_bar(f"epoch {epoch}/{options.epochs}", len(order)) as advance:
+            done = device.train(train.images[order], train.labels[order], advance)
+        with progress_bar("validation", len(validation.labels)) as advance:
+            seen = device.evaluate(validation.images, validation.labels, advance)
+        entry = {
+            "epoch": epoch,
+            "mu": mu,
+            "train_accuracy": done.correct(train.labels[order]) / len(order),
+            "validation_accuracy": seen.correct(validation.labels) / len(validation.labels),
+        }
+        history.append(entry)
+        report(entry)
+    network = learned(device, network)
+    histograms = calibration.calibrate(
+        network, dataset, options.calibration_samples, options.calibration_angle, options.seed
+    )
+    return calibrated(network, histograms), histograms, history
+
+
+def static_numbers(network: Network) -> dict[str, list[int | None]]:
+    """The calibrated numbers by name, one per layer; None where a layer has no weights."""
+    names = ("exponent", "forward_shift", "error_shift", "gradient_bits", "score_bits")
+    return {
+        name: [None if p is None else int(getattr(p, name)) for p in network.parameters]
+        for name in names
+    }

@@ -1,0 +1,87 @@
+"""Ceilings on memory, and what exceeds them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import get_args
+
+from picotrain import places
+from picotrain.device.blob import blob_size
+from picotrain.errors import UserError
+from picotrain.learn import models
+from picotrain.profile.memory.arena import default_method
+from picotrain.profile.memory.image import Image
+from picotrain.profile.memory.stack import worst_stack
+from picotrain_golden import MethodName, Network, plan
+
+BUDGET = places.SHIPPED / "tests" / "baselines" / "memory.json"
+
+
+@dataclass(frozen=True)
+class MethodBudget:
+    """Bytes of the arena for one method; `total` is the least arena, io for one image included."""
+
+    transient: int
+    scores: int
+    total: int
+
+
+@dataclass(frozen=True)
+class Budget:
+    """Ceilings, or what there is now, in bytes.
+
+    `code` is what start-up copies to SRAM without the alignment after it, which would hide growth
+    of up to 1 KiB; `static` is .bss and what outlives a reset; `stack` the static worst case,
+    interrupt and exception included.
+    """
+
+    code: int
+    static: int
+    stack: int
+    methods: dict[str, MethodBudget]
+
+
+def read_budget(path: Path = BUDGET) -> Budget:
+    """The ceilings in a file. Raises UserError where it is missing or no budget."""
+    try:
+        content = json.loads(path.read_text())
+        kept = {name: MethodBudget(**one) for name, one in content["methods"].items()}
+        return Budget(content["code"], content["static"], content["stack"], kept)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"{path}: no memory budget ({error}); restore it") from error
+
+
+def present(image: Image, network: Network | None = None) -> Budget:
+    """What the image takes now, and each method on `network` (tinycnn), with default options."""
+    network = network or models.initial_network(models.resolve("tinycnn"), seed=0)
+    sections = {section.name: section.bytes for section in image.sections().sections}
+    planned = {}
+    for name in get_args(MethodName):
+        one = plan(network, default_method(name), blob_size(network, image.symbols))
+        planned[name] = MethodBudget(one.transient, one.scores, one.total)
+    code = sections[".text"] + sections.get(".data", 0)
+    static = sections[".bss"] + sections.get(".kept", 0)
+    return Budget(code, static, worst_stack(image).total, planned)
+
+
+def check_budget(budget: Budget, now: Budget) -> list[str]:
+    """One sentence for each ceiling that is exceeded, and for each method without one."""
+    sentences = []
+
+    def compare(what: str, ceiling: int, size: int) -> None:
+        if size > ceiling:
+            sentences.append(
+                f"{what}: {size:,} bytes, {size - ceiling:,} more than the {ceiling:,} allowed"
+            )
+
+    for what in ("code", "static", "stack"):
+        compare(what, getattr(budget, what), getattr(now, what))
+    for name, sizes in now.methods.items():
+        if name not in budget.methods:
+            sentences.append(f"{name}: no ceiling; add one to the budget")
+            continue
+        for part, size in asdict(sizes).items():
+            compare(f"{name} {part}", getattr(budget.methods[name], part), size)
+    return sentences

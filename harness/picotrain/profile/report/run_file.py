@@ -1,0 +1,168 @@
+"""The JSON of a finished adaptation, as far as the report shows it."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from picotrain.errors import UserError
+
+KINDS = ("forward", "error", "update")
+"""What can saturate in a layer."""
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One epoch (from 1); accuracies are shares of the images."""
+
+    epoch: int
+    mu: int
+    accuracy: float
+    train_accuracy: float
+    loss_norm: float
+
+
+@dataclass(frozen=True)
+class Saturation:
+    """Shares of the elements of one layer in one epoch that were clamped."""
+
+    forward: float
+    error: float
+    update: float
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished adaptation. `saturation[layer][epoch]`; cycles are means per image."""
+
+    file: str
+    target: str
+    model: str
+    method: str
+    dataset: str
+    angle: float
+    seed: int
+    train_samples: int
+    test_samples: int
+    evaluated_on: str
+    accuracy_before: float
+    accuracy_best: float
+    accuracy_final: float
+    history: tuple[Epoch, ...]
+    saturation: tuple[tuple[Saturation, ...], ...]
+    cycles_per_train_image: float | None
+    cycles_per_infer_image: float | None
+    state_sha256: str
+    versions: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What a run must agree in with the profile it stands beside."""
+
+    model: str
+    method: str
+    dataset: str
+    angle: float
+    layers: int
+
+
+def read_run(path: Path, expected: Expected) -> Run:
+    """The run in a file that `picotrain adapt --json` wrote.
+
+    Raises UserError where it is missing, no such file, unfinished, or of something else.
+    """
+    again = f"make it with `picotrain adapt --json {path}`"
+    try:
+        content = json.loads(path.read_text())
+    except OSError as error:
+        raise UserError(f"cannot read the run {path}: {error.strerror}; {again}") from error
+    except ValueError as error:
+        raise UserError(f"the run {path} is no JSON ({error}); {again}") from error
+    if not isinstance(content, dict) or "complete" not in content:
+        raise UserError(f"{path} is no result of an adaptation; {again}")
+    if content["complete"] is not True:
+        done = len(content.get("history") or ())
+        raise UserError(
+            f"the run {path} is unfinished: {done} of {content.get('epochs', '?')} epochs; "
+            f"let it finish, or {again}"
+        )
+    try:
+        run = _run(path, content)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UserError(
+            f"the run {path} lacks or garbles a field ({type(error).__name__}: {error}); {again}"
+        ) from error
+    for name in ("model", "method", "dataset", "angle"):
+        there, here = getattr(run, name), getattr(expected, name)
+        if there != here:
+            if name == "angle":
+                there, here = f"{there:g}", f"{here:g}"
+            raise UserError(
+                f"the run {path} is of {name} {there}, this profile of {here}; "
+                f"add --{name} {there}, or choose another run"
+            )
+    if len(run.saturation) != expected.layers:
+        raise UserError(
+            f"the run {path} has {len(run.saturation)} layers, {run.model} has {expected.layers}; "
+            f"{again}"
+        )
+    return run
+
+
+def _run(path: Path, content: dict[str, Any]) -> Run:
+    history = tuple(
+        Epoch(
+            int(one["epoch"]),
+            int(one["mu"]),
+            _share(one["accuracy"]),
+            _share(one["train_accuracy"]),
+            _number(one["loss_norm"]),
+        )
+        for one in content["history"]
+    )
+    saturation = tuple(
+        tuple(Saturation(*(_share(one[kind]) for kind in KINDS)) for one in layer)
+        for layer in content["saturation"]
+    )
+    if not history or any(len(layer) != len(history) for layer in saturation):
+        raise ValueError("the epochs of history and saturation differ")
+    return Run(
+        file=path.name,
+        **{name: str(content[name]) for name in ("target", "model", "method", "dataset")},
+        angle=float(content["angle"]),
+        seed=int(content["seed"]),
+        train_samples=int(content["train_samples"]),
+        test_samples=int(content["test_samples"]),
+        evaluated_on=str(content["evaluated_on"]),
+        accuracy_before=_share(content["accuracy_before"]),
+        accuracy_best=_share(content["accuracy_best"]),
+        accuracy_final=_share(content["accuracy_final"]),
+        history=history,
+        saturation=saturation,
+        cycles_per_train_image=_optional(content["cycles_per_train_image"]),
+        cycles_per_infer_image=_optional(content["cycles_per_infer_image"]),
+        state_sha256=str(content["state_sha256"]),
+        versions={str(name): str(text) for name, text in content["versions"].items()},
+    )
+
+
+def _share(value: Any) -> float:
+    number = float(value)
+    if not 0 <= number <= 1:
+        raise ValueError(f"{value!r} is no share between 0 and 1")
+    return number
+
+
+def _optional(value: Any) -> float | None:
+    return None if value is None else _number(value)
+
+
+def _number(value: Any) -> float:
+    number = float(value)
+    if not math.isfinite(number):
+        raise ValueError(f"{value!r} is no finite number")
+    return number

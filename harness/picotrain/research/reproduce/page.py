@@ -1,0 +1,226 @@
+"""`docs/results.md` and its figures, from the results files alone.
+
+The words are in `results.md.j2`. A sentence there that judges is given with its condition, and
+rendering raises `Untrue` where a condition does not hold: then the sentence has to be rewritten.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from picotrain.errors import UserError
+from picotrain.learn import calibration
+from picotrain.learn.calibration import RULES
+from picotrain.output import write_text
+from picotrain.profile.profile import Profile
+from picotrain.research.reproduce import collapse, figures, findings
+from picotrain.research.reproduce.results import Frame, Spread, cells, read
+from picotrain.research.reproduce.steps import STEPS, Workplace
+
+FIGURE_METHODS = (
+    *(findings.NITI_DYNAMIC, findings.NITI_STATIC, findings.PRIOT),
+    *(findings.PRIOT_S_10, findings.PRIOT_S_20),
+)
+
+
+class Untrue(UserError):
+    """A sentence of the page that the results no longer bear out."""
+
+
+@dataclass(frozen=True)
+class Page:
+    """The text, and the figures by file name."""
+
+    text: str
+    figures: dict[str, str]
+
+    def write(self, place: Workplace) -> None:
+        write_text(place.page, self.text)
+        for name, svg in self.figures.items():
+            write_text(place.figures / name, svg)
+
+
+def render(place: Workplace, missing: Mapping[str, str] | None = None) -> Page:
+    """The page of what is in the folder of results; the same files give the same text.
+
+    A part without its file is replaced by a sentence; `missing` says why, by step. Only the page
+    of the full run judges: the small version's numbers mean nothing.
+    """
+    found = _Found(place)
+    drawn: dict[str, str] = {}
+    environment = Environment(
+        loader=PackageLoader("picotrain.research.reproduce", "."),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,
+    )
+    environment.filters |= {
+        "pm": lambda one: _pm(one),
+        "pct": lambda share: f"{100 * share:.1f}",
+        "small": lambda share: f"{100 * share:.3g}",
+        "points": lambda share: _signed(share),
+        "paired": lambda one: f"{_signed(one.mean)} ± {100 * one.std:.1f}",
+        "count": lambda value: f"{value:,.0f}",
+        "ms": lambda cycles: f"{Profile.milliseconds(cycles):.1f}",
+    }
+
+    def so(condition: bool, sentence: str) -> str:
+        if place.small:
+            return ""
+        if not condition:
+            raise Untrue(f"no longer true, mend results.md.j2 or the results: {sentence!r}")
+        return sentence
+
+    def absent(*names: str) -> str:
+        return " ".join(_absent(name, place, missing or {}) for name in names)
+
+    def figure(name: str, svg: str, alt: str) -> str:
+        drawn[name] = svg
+        return f"![{alt}](figures/{name})"
+
+    text = environment.get_template("results.md.j2").render(
+        small=place.small,
+        found=found,
+        so=so,
+        absent=absent,
+        figure=figure,
+        recipes=_recipes,
+        f=findings,
+        figures=figures,
+        rules=RULES,
+        shipped=calibration.SHIPPED,
+        methods=FIGURE_METHODS,
+    )
+    return Page(text, drawn)
+
+
+def _recipes(backbones: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """The commands that make them; those that differ in the speaker alone are one."""
+    commands = (
+        one["command"].replace(one["dataset"], "fsdd-SPEAKER")
+        if one["dataset"].startswith("fsdd-")
+        else one["command"]
+        for one in backbones.values()
+    )
+    return list(dict.fromkeys(commands))
+
+
+def _pm(one: Spread) -> str:
+    return f"{100 * one.mean:.1f} ± {100 * one.std:.1f}"
+
+
+def _signed(share: float) -> str:
+    """In points; what rounds to 0 has no sign."""
+    text = f"{100 * share:+.1f}"
+    return text if float(text) else "0.0"
+
+
+def _absent(name: str, place: Workplace, missing: Mapping[str, str]) -> str:
+    step = STEPS[name]
+    if place.small:
+        reason = missing.get(name, "it is not part of the small version")
+        return f"*No results of `{name}` ({step.what}): {reason}.*"
+    needs = f"; {step.needs}" if step.needs else ""
+    return (
+        f"*No results of `{name}` ({step.what}) yet: `picotrain reproduce --only {name}` makes "
+        f"them{needs}.*"
+    )
+
+
+class _Found:
+    """What is in the folder of results, worked out when the page asks for it."""
+
+    def __init__(self, place: Workplace) -> None:
+        self._place = place
+
+    def rows(self, name: str) -> Frame | None:
+        path = self._place.csv(name)
+        return read(path) if path.is_file() else None
+
+    def cells(self, name: str) -> Frame | None:
+        rows = self.rows(name)
+        return None if rows is None else cells(rows)
+
+    def table1(self, name: str) -> list[findings.Row] | None:
+        """Raises Untrue where a step size is not the one that was chosen on validation images."""
+        table = self.cells(name)
+        if table is None:
+            return None
+        which = ("choose-cifar10",) if name == "table1-cifar10" else ("choose-30", "choose-45")
+        choices = [one for one in map(self.cells, which) if one is not None]
+        self._require_chosen(name, table, choices)
+        return findings.table1(table)
+
+    def _require_chosen(self, name: str, table: Frame, choices: list[Frame]) -> None:
+        wrong = findings.unlike(table, *choices)
+        if wrong and not self._place.small:
+            raise Untrue(f"{name}: " + "; ".join(wrong))
+
+    def chosen(self, name: str) -> list[findings.Chosen] | None:
+        found = self.cells(name)
+        return None if found is None else findings.chosen(found)
+
+    def lines(self) -> list[findings.Line] | None:
+        found = self.cells("map")
+        return None if found is None else findings.lines(found)
+
+    def symptoms(self, label: str) -> tuple[findings.Symptoms | None, findings.Symptoms | None]:
+        """Of a method's runs in the map: those that collapsed, and the others."""
+        rows = self.cells("map")
+        if rows is None:
+            return None, None
+        mine = rows[rows["label"] == label]
+        failed = mine["last"] < findings.CHANCE
+        return findings.symptoms(mine[failed]), findings.symptoms(mine[~failed])
+
+    def pairs(self) -> list[findings.Pair] | None:
+        found = self.cells("margins")
+        return None if found is None else findings.pairs(found)
+
+    def ablation(self) -> list[findings.Variant] | None:
+        found = self.cells("ablation")
+        return None if found is None else findings.ablation(found)
+
+    def speakers(self) -> list[findings.Speaker] | None:
+        """Raises Untrue where a step size is not the one that was chosen."""
+        found = self.cells("speech")
+        if found is None:
+            return None
+        choices = self.cells("speech-choose")
+        self._require_chosen("speech", found, [] if choices is None else [choices])
+        return findings.speakers(found)
+
+    def costs(self) -> dict[str, Any] | None:
+        return _json(self._place.json("costs"))
+
+    def backbones(self) -> dict[str, Any] | None:
+        return _json(self._place.json("backbones"))
+
+    def collapse(self) -> list[dict[str, Any]] | None:
+        found = [_json(self._place.json(f"collapse-{run.name}")) for run in collapse.RUNS]
+        whole = [one for one in found if one is not None]
+        return whole if len(whole) == len(found) else None
+
+
+def _json(path: Path) -> dict[str, Any] | None:
+    if not path.is_file():
+        return None
+    try:
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(f"{path} is no JSON file ({error}); remove it and run again") from error
+    return content
+
+
+def window_at(run: Mapping[str, Any], images: int) -> Mapping[str, Any]:
+    """The window of a trace that ends with that image."""
+    windows: Sequence[Mapping[str, Any]] = run["windows"]
+    return next(one for one in windows if one["images"] == images)

@@ -1,0 +1,153 @@
+"""The steps of `picotrain reproduce`: sweeps, costs, traces. Each leaves one or more files in the
+folder of results, from which the page is made; what is finished is not run again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from picotrain.errors import UserError
+from picotrain.output import write_json
+from picotrain.places import RESULTS, SHIPPED
+from picotrain.research.reproduce import backbones, collapse, costs
+from picotrain.research.reproduce.results import condensed
+from picotrain.research.sweep.grid import load_grid
+from picotrain.research.sweep.results import write_results
+from picotrain.research.sweep.run import CELLS, Store, frame, plan, sweep
+
+EXPERIMENTS = SHIPPED / "experiments"
+_CIFAR10 = (
+    "it needs the data set cifar10 and build/backbones/vgg11-cifar10.npz, which "
+    "`make backbone-vgg11` makes with PyTorch"
+)
+_SPEECH = "it needs the data set fsdd and its six backbones, which `make backbones-speech` makes"
+_BACKBONES = "it describes what is in build/backbones"
+
+
+@dataclass(frozen=True)
+class Workplace:
+    """Where the steps of a full or a small run find their grids and leave what they make."""
+
+    small: bool
+    grids: Path
+    results: Path
+    page: Path
+    jobs: int | None = None
+    cells: Path = CELLS
+    keep_stale: bool = False
+
+    @property
+    def figures(self) -> Path:
+        return self.page.parent / "figures"
+
+    @property
+    def dataset(self) -> str:
+        """What costs and traces are measured on."""
+        return "digits" if self.small else "mnist"
+
+    def csv(self, sweep: str) -> Path:
+        return self.results / f"{sweep}.csv"
+
+    def json(self, name: str) -> Path:
+        return self.results / f"{name}.json"
+
+
+def full() -> Workplace:
+    return Workplace(False, EXPERIMENTS, EXPERIMENTS / "results", SHIPPED / "docs" / "results.md")
+
+
+def small(folder: Path = RESULTS / "reproduce-fast") -> Workplace:
+    return Workplace(True, EXPERIMENTS / "fast", folder / "results", folder / "results.md")
+
+
+@dataclass(frozen=True)
+class Step:
+    """`run` raises UserError where something that it needs is not there.
+
+    `needs` says what that can be, for the page; `large` steps need so much that the small version
+    leaves them out. `histories`: every epoch is kept, not only those before, best and last.
+    """
+
+    name: str
+    what: str
+    run: Callable[[Workplace, Step], None]
+    needs: str = ""
+    histories: bool = False
+    large: bool = False
+
+
+def _sweep(place: Workplace, step: Step) -> None:
+    grid = place.grids / f"{step.name}.toml"
+    if not grid.is_file():
+        raise UserError(f"there is no {grid.name} in {grid.parent.name}")
+    jobs = plan(load_grid(grid))
+    store = Store(place.cells, place.keep_stale)
+    errors = sweep(jobs, store, place.jobs)
+    if errors:
+        digest, error = next(iter(errors.items()))
+        raise UserError(f"{len(errors)} of {len(jobs)} cells failed, {digest} first: {error}")
+    rows = frame(jobs, store)
+    write_results(place.csv(step.name), rows if step.histories else condensed(rows))
+
+
+def _costs(place: Workplace, step: Step) -> None:
+    write_json(place.json(step.name), costs.measure(place.dataset, 8 if place.small else 256))
+
+
+def _backbones(place: Workplace, step: Step) -> None:
+    write_json(place.json(step.name), backbones.collect())
+
+
+def _collapse(place: Workplace, step: Step) -> None:
+    for run in collapse.RUNS:
+        images = 192 if place.small else None
+        name = f"{step.name}-{run.name}"
+        write_json(place.json(name), collapse.measure(run, place.dataset, images))
+
+
+_STEPS = (
+    Step("choose-30", "step sizes at 30 degrees, on validation images", _sweep),
+    Step("choose-45", "step sizes at 45 degrees, on validation images", _sweep),
+    Step("table1-mnist", "Table 1, MNIST", _sweep, histories=True),
+    Step("margins", "PRIOT and static NITI under two calibrations", _sweep),
+    Step("map", "step size by calibration rule, for every method", _sweep),
+    Step("ablation", "PRIOT, one thing changed at a time", _sweep),
+    Step("collapse", "Figure 2: static NITI's collapse, traced", _collapse),
+    Step("costs", "Table 2: cycles and bytes", _costs, "it needs QEMU and the ARM compiler"),
+    Step("backbones", "backbones that are not committed", _backbones, _BACKBONES, large=True),
+    Step("speech-choose", "step sizes for spoken digits", _sweep, _SPEECH, large=True),
+    Step("speech", "spoken digits", _sweep, _SPEECH, large=True),
+    Step(
+        "choose-cifar10",
+        "step sizes of VGG11, on validation images",
+        _sweep,
+        _CIFAR10,
+        large=True,
+    ),
+    Step("table1-cifar10", "Table 1, CIFAR-10", _sweep, _CIFAR10, histories=True, large=True),
+)
+STEPS = {step.name: step for step in _STEPS}
+
+
+def choose(names: list[str] | None) -> list[Step]:
+    """The steps of these names, or all. UserError for an unknown name."""
+    for name in names or []:
+        if name not in STEPS:
+            raise UserError(f"unknown step {name!r}; use {', '.join(STEPS)}")
+    return [step for step in STEPS.values() if not names or step.name in names]
+
+
+def run(steps: list[Step], place: Workplace, say: Callable[[str], None]) -> dict[str, str]:
+    """Run the steps; returns why of those that could not run, by name. Others go on."""
+    missing: dict[str, str] = {}
+    for step in steps:
+        say(f"{step.name}: {step.what}")
+        try:
+            if place.small and step.large:
+                raise UserError(f"the small version leaves it out: {step.needs}")
+            step.run(place, step)
+        except UserError as error:
+            missing[step.name] = str(error)
+            say(f"{step.name} did not run: {error}")
+    return missing

@@ -1,0 +1,210 @@
+"""Runs the cells that are not finished: in processes of this machine, or on a Dask cluster."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Generator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import joblib
+import pandas as pd
+
+from picotrain.errors import DeviceFailure, UserError
+from picotrain.output import write_json
+from picotrain.places import RESULTS
+from picotrain.progress import progress_bar
+from picotrain.research.sweep.cell import (
+    Job,
+    Outcome,
+    job_of,
+    key_of,
+    portable,
+    run_in_worker,
+    run_job,
+)
+from picotrain.research.sweep.grid import Cell
+from picotrain.research.sweep.results import OPTIONS, frame_of
+
+CELLS = RESULTS / "cells"
+_FORMAT = 1
+_CONNECT_SECONDS = 10
+_ADDRESS = re.compile(r"(\w+://)?[^\s/]+:\d+")
+
+
+@dataclass(frozen=True)
+class Store:
+    """A folder with one JSON file per finished cell, named by its digest.
+
+    Each file appears whole, so a sweep that is killed at any moment leaves only finished cells.
+    A cell that other code finished counts only if `keep_stale`.
+    """
+
+    folder: Path = CELLS
+    keep_stale: bool = False
+
+    def load(self, job: Job) -> Outcome | None:
+        """The outcome of a job, if it is finished."""
+        content = self._content(job)
+        if content is None or not self._counts(content, job):
+            return None
+        return Outcome(job.digest, tuple(content["rows"]), content["state_sha256"])
+
+    def state(self, job: Job) -> str:
+        """`done`, `open`, or `stale`: finished, but by other code, so that it will run again."""
+        content = self._content(job)
+        if content is None:
+            return "open"
+        return "done" if self._counts(content, job) else "stale"
+
+    def _counts(self, content: dict[str, Any], job: Job) -> bool:
+        return self.keep_stale or content["code"] == job.code
+
+    def save(self, job: Job, outcome: Outcome) -> None:
+        write_json(
+            self._path(job),
+            {
+                "format": _FORMAT,
+                "cell": job.digest,
+                "code": job.code,
+                "key": key_of(job.cell),
+                "state_sha256": outcome.state_sha256,
+                "rows": list(outcome.rows),
+            },
+        )
+
+    def _path(self, job: Job) -> Path:
+        return self.folder / f"{job.digest}.json"
+
+    def _content(self, job: Job) -> dict[str, Any] | None:
+        path = self._path(job)
+        try:
+            content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            if content["format"] != _FORMAT or content["cell"] != job.digest:
+                raise ValueError("it is of another cell or version")
+            _ = content["code"], content["rows"], content["state_sha256"]
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise UserError(f"cannot read {path}: {error.strerror}; make it readable") from error
+        except (ValueError, KeyError, TypeError) as error:
+            raise UserError(f"{path} holds no finished cell ({error}); remove it") from error
+        return content
+
+
+def plan(cells: Sequence[Cell]) -> list[Job]:
+    """The jobs of the cells, in their order."""
+    return [job_of(cell) for cell in cells]
+
+
+def check_scheduler(address: str) -> None:
+    """Raise UserError where this cannot be the address of a Dask scheduler."""
+    if not _ADDRESS.fullmatch(address):
+        raise UserError(f"--scheduler {address!r} is no address; use e.g. tcp://127.0.0.1:8786")
+
+
+def sweep(
+    jobs: Sequence[Job], store: Store, processes: int | None = None, scheduler: str | None = None
+) -> dict[str, str]:
+    """Run what is not finished; returns the error of each job that failed, by its digest.
+
+    Each finished cell is kept at once. `processes` of None: one per core. `scheduler`: the address
+    of a Dask cluster, which runs the cells instead; this process alone writes files.
+    """
+    missing = list({job.digest: job for job in jobs if store.load(job) is None}.values())
+    by_digest = {job.digest: job for job in missing}
+    errors: dict[str, str] = {}
+    if not missing:
+        return errors
+    outcomes = _on_cluster(missing, scheduler) if scheduler else _here(missing, processes)
+    with closing(outcomes), progress_bar("sweep", len(missing), unit="cell") as advance:
+        for outcome in outcomes:
+            if outcome.error:
+                errors[outcome.digest] = outcome.error
+            else:
+                store.save(by_digest[outcome.digest], outcome)
+            advance(1)
+    return errors
+
+
+def frame(jobs: Sequence[Job], store: Store) -> pd.DataFrame:
+    """The results of the finished jobs, in their order: the same whoever ran them, and when."""
+    rows = []
+    for job in jobs:
+        outcome = store.load(job)
+        if outcome is None:
+            continue
+        options = {name: getattr(job.cell, name) for name in OPTIONS}
+        for measured in outcome.rows:
+            rows.append(
+                {
+                    "cell": job.digest,
+                    **options,
+                    "seed": job.cell.seed,
+                    **measured,
+                    "state_sha256": outcome.state_sha256,
+                }
+            )
+    return frame_of(rows)
+
+
+def _here(jobs: Sequence[Job], processes: int | None) -> Generator[Outcome]:
+    """Outcomes as they come, from processes of this machine (joblib, loky)."""
+    count = min(processes or joblib.cpu_count(), len(jobs))
+    # batch_size: a batch would come back, and be kept, only when all of it is finished.
+    parallel = joblib.Parallel(n_jobs=count, return_as="generator_unordered", batch_size=1)
+    outcomes = parallel(joblib.delayed(run_in_worker)(job, os.getpid()) for job in jobs)
+    try:
+        yield from outcomes
+    except joblib.externals.loky.process_executor.BrokenProcessPool as error:
+        raise DeviceFailure(
+            f"a process of the sweep was killed ({_first_line(error)}); finished cells are kept: "
+            "start it again, with fewer --jobs if memory ran out"
+        ) from error
+    finally:
+        outcomes.close()
+
+
+def _on_cluster(jobs: Sequence[Job], address: str) -> Generator[Outcome]:
+    """Outcomes as they come, from the workers of a Dask cluster."""
+    try:
+        import distributed
+    except ImportError:
+        raise UserError(
+            "--scheduler needs the package distributed; install picotrain's extra `dask`"
+        ) from None
+    try:
+        client = distributed.Client(address, timeout=_CONNECT_SECONDS, set_as_default=False)
+    except (OSError, ValueError, TypeError) as error:
+        raise UserError(
+            f"no Dask scheduler answers at {address!r} ({_first_line(error)}); start one with "
+            "`dask scheduler`, or leave --scheduler out"
+        ) from error
+    with client:
+        # pure=False: Dask must not answer from what it ran before.
+        futures = client.map(
+            run_job, list(map(portable, jobs)), key=[_task(job) for job in jobs], pure=False
+        )
+        digests = {future.key: job.digest for future, job in zip(futures, jobs, strict=True)}
+        try:
+            for future in distributed.as_completed(futures, loop=client.loop):
+                try:
+                    yield future.result()
+                except Exception as error:
+                    reason = f"{type(error).__name__}: {_first_line(error)}"
+                    yield Outcome(digests[future.key], error=reason)
+        finally:
+            client.cancel(futures)
+
+
+def _task(job: Job) -> str:
+    return f"picotrain-{job.digest}-{job.code}-{os.getpid()}-{os.urandom(4).hex()}"
+
+
+def _first_line(error: BaseException) -> str:
+    text = str(error) or type(error).__name__
+    return text.splitlines()[0]

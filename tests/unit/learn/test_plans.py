@@ -1,0 +1,102 @@
+"""The choice of the memory plan on the command line, and what results say of it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from picotrain import cli
+from picotrain.errors import UserError
+from picotrain.learn import plans
+from support import INFER, METHODS
+
+SMALL = ["--train-samples", "40", "--test-samples", "30", "--epochs", "2", "--seed", "3"]
+
+
+def adapt(folder: Path, target: str, plan: str, method: str) -> dict[str, object]:
+    file = folder / f"{target}-{plan}.json"
+    chosen = ["--target", target, "--plan", plan, "--method", method, "--json", str(file)]
+    assert cli.main(["adapt", *chosen, *SMALL]) == 0
+    result: dict[str, object] = json.loads(file.read_text())
+    return result
+
+
+def test_lean_allows_what_trains_no_weights() -> None:
+    for method in (*METHODS.values(), INFER):
+        assert plans.allows("fast", method)
+        assert plans.allows("lean", method) == (method.name in ("infer", "priot", "priot-s"))
+        plans.check("fast", method)
+    with pytest.raises(UserError, match="niti-static trains the weights, which --plan lean keeps"):
+        plans.check("lean", METHODS["niti-static"])
+    assert plans.note("fast") == ""
+    assert "flash" in plans.note("lean") and "40-256 cycles" in plans.note("lean")
+
+
+@pytest.mark.parametrize("verb", ["adapt", "verify", "profile", "memory"])
+def test_niti_is_refused_before_anything_runs(
+    verb: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "result.json"
+    chosen = ["--method", "niti-dynamic", "--plan", "lean", "--json", str(file)]
+    assert cli.main([verb, *chosen]) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.strip().splitlines() == [
+        "picotrain: method niti-dynamic trains the weights, which --plan lean keeps in flash; "
+        "use --plan fast, or priot or priot-s"
+    ]
+    assert not file.exists()
+
+
+@pytest.mark.parametrize("method", ["priot", "priot-s"])
+def test_adapt_lean_differs_from_fast_in_memory_alone(tmp_path: Path, method: str) -> None:
+    fast = adapt(tmp_path, "host", "fast", method)
+    lean = adapt(tmp_path, "host", "lean", method)
+    golden = adapt(tmp_path, "golden", "lean", method)
+    assert fast["plan"] == "fast" and fast["plan_note"] == "" and fast["model_in_flash"] == 0
+    for field in ("history", "saturation", "state_sha256", "accuracy_before"):
+        assert fast[field] == lean[field] == golden[field], field
+    for field in ("ram_bytes", "model_in_flash", "plan", "plan_note"):
+        assert lean[field] == golden[field], field
+    assert (lean["plan"], lean["plan_note"]) == ("lean", plans.LEAN_NOTE)
+    before, after = fast["ram_bytes"], lean["ram_bytes"]
+    assert isinstance(before, dict) and isinstance(after, dict)
+    assert lean["model_in_flash"] == before["weights"] + before["model_table"] == 52280
+    assert before["total"] - after["total"] == 52280
+    changed = {part for part in before if before[part] != after[part]}
+    assert changed == {"total", "weights", "model_table"}
+
+
+def test_adapt_says_where_the_weights_are(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    adapt(tmp_path, "host", "fast", "priot")
+    assert "flash" not in capsys.readouterr().out
+    adapt(tmp_path, "host", "lean", "priot")
+    printed = capsys.readouterr().out
+    assert "in flash   model 52,280" in printed and plans.LEAN_NOTE in printed
+
+
+def test_verify_all_takes_what_lean_allows(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "verify.json"
+    chosen = ["--model", "oddnet", "--steps", "3", "--plan", "lean", "--json", str(file)]
+    assert cli.main(["verify", *chosen]) == 0
+    content = json.loads(file.read_text())
+    assert (content["plan"], content["plan_note"]) == ("lean", plans.LEAN_NOTE)
+    labels = [one["method"] for one in content["runs"]]
+    assert labels == ["infer", "priot", "priot-s (random)", "priot-s (weight)"]
+    assert all(one["differences"] == 0 for one in content["runs"])
+    assert "plan lean" in capsys.readouterr().out
+
+
+def test_verify_all_by_default_takes_every_method(tmp_path: Path) -> None:
+    file = tmp_path / "verify.json"
+    assert cli.main(["verify", "--model", "oddnet", "--steps", "1", "--json", str(file)]) == 0
+    labels = [one["method"] for one in json.loads(file.read_text())["runs"]]
+    assert labels == [
+        *("infer", "niti-dynamic", "niti-static", "priot", "priot-s (random)", "priot-s (weight)")
+    ]
