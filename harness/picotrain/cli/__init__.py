@@ -10,13 +10,14 @@ from collections.abc import Sequence
 
 from picotrain.cli.hardware import flash, hw_test, ports, uf2
 from picotrain.cli.learn import adapt, data, pretrain, targets, verify
-from picotrain.cli.profile import bench, memory, profile
+from picotrain.cli.profile import bench, memory
+from picotrain.cli.profile import profile as profile_
 from picotrain.cli.research import reproduce, sweep
 from picotrain.errors import DeviceFailure, UserError
 
 _VERBS = (
     *(targets, data, pretrain, adapt, sweep, reproduce),
-    *(verify, profile, bench, memory, uf2, ports, flash, hw_test),
+    *(verify, profile_, bench, memory, uf2, ports, flash, hw_test),
 )
 
 
