@@ -1,0 +1,62 @@
+"""Files that a user names: read whole, or one sentence about why they cannot be.
+
+`pathlib` asks and reads too, but raises for a name that is too long, a folder of somebody else, or
+the home folder of nobody; and reads text in the locale's encoding.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from picotrain.errors import UserError
+
+
+def reason(error: OSError) -> str:
+    """The system's words for what went wrong."""
+    return error.strerror or str(error) or type(error).__name__
+
+
+def named(text: str) -> Path:
+    """The path of a text, with `~` and `~USER` for a home folder. UserError where there is none."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as error:
+        user = Path(text).parts[0]
+        raise UserError(
+            f"{text}: {user} is the home folder of nobody here; write the folder out, or put ./ "
+            "before the name"
+        ) from error
+
+
+def is_file(path: Path) -> bool:
+    """Whether there is a file, and no folder. UserError where the system does not let us see."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError) as error:
+        raise _unreadable(path, error, "choose another name or place") from error
+
+
+def read_bytes(path: Path, fix: str) -> bytes:
+    """All of a file; UserError with the sentence's end, `fix`, where it cannot be read."""
+    try:
+        return path.read_bytes()
+    except (OSError, ValueError) as error:
+        raise _unreadable(path, error, fix) from error
+
+
+def read_text(path: Path, fix: str) -> str:
+    """All of a text file, in UTF-8, with or without a byte order mark; UserError as `read_bytes`
+    raises it, and for other bytes than text."""
+    try:
+        return read_bytes(path, fix).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"{path} is no text in UTF-8: byte 0x{error.object[error.start]:02x} at {error.start}; "
+            f"{fix}"
+        ) from error
+
+
+def _unreadable(path: Path, error: OSError | ValueError, fix: str) -> UserError:
+    # ValueError: a name with a NUL, which only a file of ours or a program can hold.
+    why = reason(error) if isinstance(error, OSError) else str(error)
+    return UserError(f"cannot read {path}: {why}; {fix}")
