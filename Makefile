@@ -74,7 +74,7 @@ run: setup ## The main job on the embedded digits, on QEMU
 	@$(BIN)/picotrain adapt --target qemu --dataset digits --angle 30 --method priot --epochs 5
 
 test: setup sanitized lint ## All tests; TARGETS="host qemu" runs the device suites on both
-	@$(BIN)/pytest $(TARGETS:%=--target %)
+	@$(BIN)/pytest $(TARGETS:%=--picotrain-target %)
 
 lint: $(READY)
 	@$(BIN)/ruff check .

@@ -69,7 +69,7 @@ def connect(target_name: str) -> Iterator[Callable[[], Target]]:
     opened: list[Target] = []
 
     def connect_() -> Target:
-        target, kernels = backends.VARIANTS[target_name]
+        target, kernels = backends.variant_of(target_name)
         opened.append(backends.open_target(target, kernels=kernels))
         opened[-1].connect()
         return opened[-1]

@@ -2,9 +2,10 @@
 
 It comes with the package (entry point `picotrain`) and adds
 
-- the option `--target NAME`, repeatable: `host` (the default), `qemu`, `rp2040js`, `renode`,
-  `golden`, a Pico at `serial:PORT`, and those with other kernels: `host-tuned`, `qemu-portable`,
-  `qemu-dense`, `qemu-large`;
+- the option `--picotrain-target NAME`, repeatable, and the ini key `picotrain_targets`, a list, for
+  where the option is not given: `host` (the default), `qemu`, `rp2040js`, `renode`, `golden`, a
+  Pico at `serial:PORT`, and those with other kernels: `host-tuned`, `qemu-portable`, `qemu-dense`,
+  `qemu-large`;
 - the fixture `device`, a connected `picotrain.device.interface.Device` without a model, once per
   chosen target;
 - the fixture `target_name`, the name of that target, for tests that open their own device.
@@ -22,10 +23,19 @@ A test that takes `device` runs once on each target, with the target in its id:
         result = device.train(np.zeros((1, 28, 28, 1), np.uint8), np.zeros(1, np.uint8))
         assert result.predictions.shape == (1,)
 
-    $ pytest --target host --target qemu
+    $ pytest --picotrain-target host --picotrain-target qemu
+
+and in pyproject.toml, for every run:
+
+    [tool.pytest.ini_options]
+    picotrain_targets = ["host", "qemu"]
+
+A target that was named and does not work here is an error of each test that takes it. Where none
+was named and `host` does not work, the tests are skipped: name the targets where that must not be.
 
 Connections are kept between tests. A refused command (`CommandError`) does no harm; a device that a
-test crashed, hung, closed or overwrote is connected anew for the next test.
+test crashed, hung, closed or overwrote is connected anew for the next test. Processes of
+pytest-xdist have devices of their own; a serial port has one holder, so use `-n 0` with it.
 """
 
 # What the fixtures need is imported in them: every run of pytest imports this module.
@@ -40,49 +50,55 @@ import pytest
 if TYPE_CHECKING:
     from picotrain.device.interface import Device
 
-_DEFAULT = ["host"]
+_OPTION = "--picotrain-target"
+_INI = "picotrain_targets"
+_DEFAULT = "host"
 _PROBE_SECONDS = 5.0
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add `--target`."""
+    """Add the option and the ini key, with a prefix: `--target` is pytest-embedded's."""
     parser.getgroup("picotrain").addoption(
-        "--target",
+        _OPTION,
         action="append",
         dest="picotrain_targets",
         metavar="NAME",
         help="run tests that take `device` on this picotrain target: golden, host, qemu, rp2040js, "
         "renode or serial:PORT, or with other kernels host-tuned, qemu-portable, qemu-dense "
-        "or qemu-large; repeat for several "
-        f"(default: {', '.join(_DEFAULT)})",
+        f"or qemu-large; repeat for several (default: the ini key {_INI}, else {_DEFAULT})",
+    )
+    parser.addini(
+        _INI, f"the picotrain targets where {_OPTION} is not given", type="args", default=[]
     )
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Refuse unknown targets before any test runs."""
-    if config.getoption("picotrain_targets"):
+    place, names = _named(config)
+    if names:
         from picotrain.device.backends import variant_of
         from picotrain.errors import UserError
 
-        for name in _targets(config):
+        for name in names:
             try:
                 variant_of(name)
             except UserError as error:
-                raise pytest.UsageError(f"--target: {error}") from None
+                raise pytest.UsageError(f"{place}: {error}") from None
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Repeat each test that takes `target_name` or `device` on every chosen target."""
-    if "target_name" in metafunc.fixturenames:
+    if "_picotrain_target" in metafunc.fixturenames:
+        names = _named(metafunc.config)[1] or [_DEFAULT]
         # Of session scope: pytest then runs all tests of one target before those of the next.
-        metafunc.parametrize(
-            "target_name", _targets(metafunc.config), indirect=True, scope="session"
-        )
+        metafunc.parametrize("_picotrain_target", names, indirect=True, scope="session")
 
 
-def _targets(config: pytest.Config) -> list[str]:
-    chosen: list[str] = config.getoption("picotrain_targets") or _DEFAULT
-    return list(dict.fromkeys(chosen))
+def _named(config: pytest.Config) -> tuple[str, list[str]]:
+    """The targets that the user named, each once, and where; none where it is left to us."""
+    given = config.getoption("picotrain_targets")
+    place, names = (_OPTION, given) if given else (_INI, config.getini(_INI))
+    return place, list(dict.fromkeys(map(str, names)))
 
 
 class _Devices:
@@ -133,18 +149,36 @@ def _picotrain_devices() -> Iterator[_Devices]:
 
 
 @pytest.fixture(scope="session")
-def target_name(request: pytest.FixtureRequest) -> str:
-    """The name of the target of this run of the test; skips where it does not work here."""
+def _picotrain_target(request: pytest.FixtureRequest) -> str:
+    """What is parametrized: a project may have a `target_name` or a `device` of its own."""
     from picotrain.device.backends import problem
 
     name: str = request.param
     remedy = problem(name)
     if remedy:
+        place, named = _named(request.config)
+        if named:
+            pytest.fail(f"target {name}, named by {place}, does not work here: {remedy}", False)
         pytest.skip(f"target {name} does not work here: {remedy}")
     return name
 
 
+@pytest.fixture(scope="session")
+def target_name(_picotrain_target: str) -> str:
+    """The name of the target of this run of the test."""
+    return _picotrain_target
+
+
 @pytest.fixture
-def device(target_name: str, _picotrain_devices: _Devices) -> Device:
+def device(_picotrain_target: str, _picotrain_devices: _Devices) -> Device:
     """A connected device without a model, on the target of this run of the test."""
-    return _picotrain_devices.get(target_name)
+    from picotrain.errors import DeviceFailure, UserError
+
+    try:
+        return _picotrain_devices.get(_picotrain_target)
+    except UserError as error:
+        reason = str(error)
+    except DeviceFailure as failure:
+        reason = f"{failure.failure_class}: {failure}"
+    # Outside of the handler, so that the report is this one sentence.
+    pytest.fail(f"target {_picotrain_target}: {reason}", False)
