@@ -289,6 +289,12 @@ static int create_file(const char *path, uint32_t capacity, uint32_t node_capaci
         close(fd);
         return fail("cannot size the counter file: ", strerror(errno));
     }
+    /* A page without room would kill QEMU when a block in it first runs. */
+    int full = posix_fallocate(fd, 0, (off_t)size);
+    if (full) {
+        close(fd);
+        return fail("no room for the counter file: ", strerror(full));
+    }
     void *map = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     close(fd);
     if (map == MAP_FAILED) {

@@ -4,6 +4,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -217,7 +218,12 @@ static void prepare_restart(char **argv, int flash)
 static int new_flash(uint32_t size)
 {
     FILE *file = tmpfile(); /* without a name; stays open as long as this process */
-    return file != NULL && ftruncate(fileno(file), (off_t)size) == 0 ? fileno(file) : NONE;
+    if (file == NULL || ftruncate(fileno(file), (off_t)size) != 0) {
+        return NONE;
+    }
+    /* A page without room would kill this process when it is first touched. */
+    errno = posix_fallocate(fileno(file), 0, (off_t)size);
+    return errno == 0 ? fileno(file) : NONE;
 }
 
 uint8_t *pt_wire_open(int argc, char **argv, uint32_t flash_size, uint32_t *reset)
@@ -225,6 +231,8 @@ uint8_t *pt_wire_open(int argc, char **argv, uint32_t flash_size, uint32_t *rese
     const bool fresh = argc != PT_WIRE_RESTARTED;
     const int flash = fresh ? new_flash(flash_size) : atoi(argv[FLASH]);
     if (flash == NONE) {
+        (void)fprintf(stderr, "picotrain-host: no room for %u bytes of flash in a temporary file\n",
+                      (unsigned)flash_size);
         return NULL;
     }
     void *memory = mmap(NULL, flash_size, PROT_READ | PROT_WRITE, MAP_SHARED, flash, 0);

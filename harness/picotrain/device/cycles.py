@@ -93,6 +93,9 @@ _NODE = np.dtype(
     ]
 )
 
+FILE_BYTES = _HEADER.itemsize + 65536 * _SLOT.itemsize + 16384 * _NODE.itemsize
+"""Of the plugin's file, with the slots and nodes that it has by default."""
+
 
 def read_counters(file: Path | int) -> list[BlockCount]:
     """Read all blocks that ran so far from the counter file, given by path or file descriptor.

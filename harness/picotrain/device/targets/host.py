@@ -13,10 +13,12 @@ import signal
 import struct
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
 
 from picotrain.device.cycles import BlockCount, CallNode
+from picotrain.device.targets import memory_file
 from picotrain.errors import CrashFailure, FlashFailure, LinkFailure, TimeoutFailure
 from picotrain.image.elf import open_elf
 from picotrain.image.firmware import MODEL_FLASH, require
@@ -28,14 +30,22 @@ class HostTarget:
     """The `Target` on a host process with an arena of `arena_bytes`, and flash for a model.
 
     The process can only read that flash; `write` reaches it, as a programmer of flash would.
+    Its memory is a file in the first of `folders` with room for it, by default one in RAM.
     """
 
     name = "host"
 
-    def __init__(self, elf: Path, arena_bytes: int, flash_bytes: int = MODEL_FLASH) -> None:
+    def __init__(
+        self,
+        elf: Path,
+        arena_bytes: int,
+        flash_bytes: int = MODEL_FLASH,
+        folders: Sequence[Path] = (),
+    ) -> None:
         self.elf = require(elf)
         self._arena_bytes = arena_bytes
         self._flash_bytes = flash_bytes
+        self._folders = folders
         self._spans: list[tuple[int, int, int]] = []  # address, bytes, offset in the file
         self._memory: mmap.mmap | None = None
         self._process: subprocess.Popen[bytes] | None = None
@@ -46,9 +56,10 @@ class HostTarget:
         size = open_elf(self.elf).dtype("pt_host_memory").itemsize + self._arena_bytes
         flash_at = -(-size // mmap.PAGESIZE) * mmap.PAGESIZE
         file_size = flash_at + self._flash_bytes
-        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 (closed by close())
-        with tempfile.NamedTemporaryFile(prefix="picotrain-", dir=_memory_folder()) as file:
-            file.truncate(file_size)
+        folders = self._folders or memory_file.folders(ram_first=True)
+        what = "the host program's memory"
+        with memory_file.memory_file(file_size, what, folders, named=True) as file:
+            self._errors = tempfile.TemporaryFile()  # noqa: SIM115 (closed by close())
             self._memory = mmap.mmap(file.fileno(), file_size)
             try:
                 self._process = subprocess.Popen(
@@ -147,8 +158,3 @@ class HostTarget:
         how = signal.Signals(-code).name if code < 0 else f"exit status {code}"
         self.close()
         return CrashFailure(f"the host process ended ({how})" + (f":\n{report}" if report else ""))
-
-
-def _memory_folder() -> str | None:
-    """RAM-backed, where there is such a folder."""
-    return "/dev/shm" if os.access("/dev/shm", os.W_OK) else None

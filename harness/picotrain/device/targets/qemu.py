@@ -19,13 +19,15 @@ import socket
 import subprocess
 import tempfile
 import weakref
+from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import cached_property
 from pathlib import Path
 from signal import SIGINT
 from typing import IO
 
-from picotrain.device.cycles import BlockCount, CallNode, read_calls, read_counters
+from picotrain.device.cycles import FILE_BYTES, BlockCount, CallNode, read_calls, read_counters
+from picotrain.device.targets import memory_file
 from picotrain.device.targets.fault import read_fault
 from picotrain.device.targets.gdb import PC, REGISTERS, GdbClient
 from picotrain.errors import (
@@ -50,15 +52,23 @@ _XPSR = 25
 class QemuTarget:
     """The `Target` on qemu-system-arm, steered by gdb packets; with the plugin it counts cycles.
 
+    The counts are in a file in the first of `folders` with room for it.
     Keep it in a thread that outlives it: QEMU dies with the thread that started it.
     """
 
     name = "qemu"
 
-    def __init__(self, elf: Path, plugin: Path | None, qemu: str = "qemu-system-arm") -> None:
+    def __init__(
+        self,
+        elf: Path,
+        plugin: Path | None,
+        qemu: str = "qemu-system-arm",
+        folders: Sequence[Path] = (),
+    ) -> None:
         self.elf = elf
         self._plugin = plugin
         self._qemu = qemu
+        self._folders = folders
         self._idle = 0
         self._halt = 0
         self._at_idle = False
@@ -192,10 +202,13 @@ class QemuTarget:
                 f"{self._qemu} is not installed: install the Debian package qemu-system-arm"
             )
         files = self._files = ExitStack()
+        folders = self._folders or memory_file.folders()
         self._errors = files.enter_context(tempfile.TemporaryFile())  # noqa: SIM115
         inherited = []
         if self._plugin:
-            self._counters = files.enter_context(tempfile.TemporaryFile())  # noqa: SIM115
+            # The plugin sizes it, and takes the room again.
+            counters = memory_file.memory_file(FILE_BYTES, "QEMU's cycle counts", folders)
+            self._counters = files.enter_context(counters)
             inherited.append(self._counters.fileno())
         ours, theirs = socket.socketpair()
         files.enter_context(ours)
@@ -239,6 +252,8 @@ class QemuTarget:
                 return self._locked_up(line, "\n".join(lines))
             if "Could not load kernel" in line:
                 return FlashFailure(f"QEMU cannot load {self.elf}: {line}")
+            if line.startswith("cycles plugin: "):
+                return LinkFailure(f"QEMU ended: {line}")
         last = lines[-1] if lines else f"no message, exit status {self._process.returncode}"
         return LinkFailure(f"QEMU ended: {last}")
 

@@ -16,6 +16,7 @@ import subprocess
 import tempfile
 import warnings
 import weakref
+from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from functools import cached_property
 from pathlib import Path
@@ -26,6 +27,7 @@ from typing import IO
 from elftools.elf.elffile import ELFFile
 
 from picotrain.device.cycles import BlockCount, CallNode
+from picotrain.device.targets import memory_file
 from picotrain.device.targets.fault import read_fault
 from picotrain.device.targets.renode_monitor import RenodeMonitor
 from picotrain.device.targets.renode_release import find_renode
@@ -41,6 +43,10 @@ ACCELERATOR = BUILD / "cycle-counter" / "libcycle_counter.so"
 
 _PLATFORM = SHIPPED / "emulation" / "renode"
 _COUNTER_ADDRESS = 0xF0000000
+
+_SRAM_SEGMENT = 0x50000
+_FOLDER_BYTES = 2 * len(FLASH) + _SRAM_SEGMENT + (1 << 20)
+"""Flash as memory and as image, SRAM, and the counts."""
 
 _START_SECONDS = 120.0
 _BOOT_SECONDS = 30.0
@@ -65,12 +71,14 @@ class RenodeTarget:
         renode: str = "renode",
         counting: bool = False,
         accelerator: Path | None = ACCELERATOR,
+        folders: Sequence[Path] = (),
     ) -> None:
         self.elf = elf
         self._rom = rom
         self._renode = renode
         self._counting = counting
         self._accelerator = accelerator
+        self._folders = folders
         self._files = ExitStack()
         self._folder = Path()
         self._memories: dict[range, memoryview] = {}
@@ -257,6 +265,7 @@ class RenodeTarget:
         path = Path(monitor.command(f"sysbus.{name} GetSegmentPath 0"))
         offset = monitor.number(f"sysbus.{name} GetSegmentAlignmentOffset 0")
         with path.open("r+b") as file:
+            memory_file.reserve(file.fileno(), path.stat().st_size)
             content = mmap.mmap(file.fileno(), 0)
         self._files.callback(content.close)
         self._memories[span] = memoryview(content)[offset : offset + len(span)]
@@ -266,11 +275,15 @@ class RenodeTarget:
     def _write_platform(self) -> None:
         """What Renode reads in its folder: the platform with shared memories, and the image."""
         # Renode removes folders whose name begins with its own.
-        folder = self._files.enter_context(tempfile.TemporaryDirectory(prefix="picotrain-"))
+        within = memory_file.memory_folder(
+            _FOLDER_BYTES, "Renode's memory", self._folders or memory_file.folders()
+        )
+        temporary = tempfile.TemporaryDirectory(prefix="picotrain-", dir=within)
+        folder = self._files.enter_context(temporary)
         self._folder = Path(folder)
         shared = "".join(
             f'{name}:\n    segmentSize: {segment:#x}\n    sharedMemoryFileRoot: "{folder}"\n\n'
-            for name, segment in (("flash", len(FLASH)), ("sram", 0x50000))
+            for name, segment in (("flash", len(FLASH)), ("sram", _SRAM_SEGMENT))
         )
         counter = f"cycles: Timers.CycleCounter @ sysbus {_COUNTER_ADDRESS:#x}\n    cpu: cpu\n"
         (self._folder / "platform.repl").write_text(
