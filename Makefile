@@ -7,7 +7,6 @@ SUDO ?= $(if $(filter 0,$(shell id -u)),,sudo)
 
 VENV := .venv
 BIN := $(VENV)/bin
-PLUGIN := build/qemu/cycles.so
 READY := build/.tools $(VENV)/.ready
 RP2040JS := build/rp2040js/.ready
 
@@ -55,20 +54,16 @@ $(RP2040JS): emulation/rp2040js/package.json $(VENV)/.ready
 setup-renode: $(READY) ## Downloads Renode into build/renode, if it is not installed
 	@$(BIN)/python -m picotrain.device.targets.renode_release
 
-firmware: $(PLUGIN) build/.tools ## The firmware for every board, and QEMU's cycle plugin
+firmware: build/.tools ## The firmware for every board, and QEMU's cycle plugin
 	@$(MAKE) -s --no-print-directory -C firmware host host-tuned microbit microbit-portable \
 	    microbit-dense microbit-large rp2040
 	@$(MAKE) -s --no-print-directory -C emulation/rom BUILD=../../build
+	@$(MAKE) -s --no-print-directory -C emulation/qemu BUILD=../../build
 	@$(MAKE) -s --no-print-directory -C emulation/renode BUILD=../../build
 
 .PHONY: sanitized
 sanitized: build/.tools
 	@$(MAKE) -s --no-print-directory -C firmware host-sanitized host-tuned-sanitized
-
-$(PLUGIN): $(wildcard emulation/qemu/*.[ch]) | build/.tools
-	@mkdir -p $(@D)
-	@echo "  CC   $@"
-	@$(CC) -std=c11 -O2 -shared -fPIC -Wall -Wextra -Werror -o $@ $(filter %.c,$^)
 
 run: setup ## The main job on the embedded digits, on QEMU
 	@$(BIN)/picotrain adapt --target qemu --dataset digits --angle 30 --method priot --epochs 5
