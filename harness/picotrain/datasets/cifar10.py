@@ -7,8 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
+from picotrain.datasets import decoded
 from picotrain.datasets.dataset import Dataset, Split
-from picotrain.datasets.files import Archive, DataFile, FileSet, read_all
+from picotrain.datasets.files import Archive, DataFile, FileSet, read_all, require
 
 FILES = FileSet(
     name="cifar10",
@@ -47,23 +48,34 @@ _VALIDATION = 5_000
 
 def load(fileset: FileSet = FILES, download: bool = True, validation: int = _VALIDATION) -> Dataset:
     """The dataset; the last `validation` images of the last training batch validate."""
-    contents = read_all(fileset, download)
+    digests = [file.sha256 for file in fileset.files]
+    return Dataset(
+        name="cifar10",
+        splits=decoded.kept(
+            "cifar10",
+            [*digests, validation],
+            [__file__],
+            require(fileset, download).values(),
+            lambda: _splits(fileset, validation),
+        ),
+        classes=10,
+        source="CIFAR-10 (Krizhevsky, Nair, Hinton), the original Python batches",
+        sha256={file.name: file.sha256 for file in fileset.files},
+    )
+
+
+def _splits(fileset: FileSet, validation: int) -> dict[str, Split]:
+    contents = read_all(fileset, download=False)
     with ThreadPoolExecutor(max_workers=4) as pool:
         *batches, test = pool.map(_batch, (contents[file.name] for file in fileset.files))
     images = np.concatenate([batch.images for batch in batches])
     labels = np.concatenate([batch.labels for batch in batches])
     train = len(labels) - validation
-    return Dataset(
-        name="cifar10",
-        splits={
-            "train": Split(images[:train], labels[:train]),
-            "validation": Split(images[train:], labels[train:]),
-            "test": test,
-        },
-        classes=10,
-        source="CIFAR-10 (Krizhevsky, Nair, Hinton), the original Python batches",
-        sha256={file.name: file.sha256 for file in fileset.files},
-    )
+    return {
+        "train": Split(images[:train], labels[:train]),
+        "validation": Split(images[train:], labels[train:]),
+        "test": test,
+    }
 
 
 def _batch(data: bytes) -> Split:

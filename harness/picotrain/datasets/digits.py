@@ -8,10 +8,13 @@ is integer arithmetic, so every machine and every library version gets the same 
 from __future__ import annotations
 
 import hashlib
+from importlib.util import find_spec
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from picotrain.datasets import decoded, shuffle
 from picotrain.datasets.dataset import Bytes, Dataset, Split
 from picotrain.datasets.files import DamagedDataError, MissingDataError
 from picotrain.datasets.shuffle import SPLIT_STREAM, permutation
@@ -26,24 +29,42 @@ _MAX = 16
 
 def load() -> Dataset:
     """The dataset: 1,197 images to train, 200 to validate, 400 to test."""
-    small, labels = _bundled()
-    images = np.stack([like_mnist(image) for image in small])[..., np.newaxis]
-    order = permutation(len(labels), seed=0, stream=SPLIT_STREAM)
-    everything = Split(images, labels)
+    path = bundled_file()
     return Dataset(
         name="digits",
-        splits={
-            "train": everything.take(order[:TRAIN]),
-            "validation": everything.take(order[TRAIN : TRAIN + VALIDATION]),
-            "test": everything.take(order[TRAIN + VALIDATION :]),
-        },
+        splits=decoded.kept(
+            "digits", [_SOURCE_SHA256], [__file__, shuffle.__file__], [path], _splits
+        )
+        if path
+        else _splits(),
         classes=10,
         source="scikit-learn's handwritten digits (UCI optdigits, test part), scaled to 28x28",
         sha256={"digits": _SOURCE_SHA256},
     )
 
 
-def _bundled() -> tuple[Bytes, Bytes]:
+def bundled_file() -> Path | None:
+    """Where scikit-learn keeps them, which is not imported for it; None without scikit-learn."""
+    package = find_spec("sklearn")
+    if package is None or package.origin is None:
+        return None
+    path = Path(package.origin).parent / "datasets" / "data" / "digits.csv.gz"
+    return path if path.is_file() else None
+
+
+def _splits() -> dict[str, Split]:
+    small, labels = bundled()
+    images = np.stack([like_mnist(image) for image in small])[..., np.newaxis]
+    order = permutation(len(labels), seed=0, stream=SPLIT_STREAM)
+    everything = Split(images, labels)
+    return {
+        "train": everything.take(order[:TRAIN]),
+        "validation": everything.take(order[TRAIN : TRAIN + VALIDATION]),
+        "test": everything.take(order[TRAIN + VALIDATION :]),
+    }
+
+
+def bundled() -> tuple[Bytes, Bytes]:
     """Images uint8 [1797, 8, 8], 0..16, and labels uint8 [1797], verified."""
     try:
         from sklearn.datasets import load_digits

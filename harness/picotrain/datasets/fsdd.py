@@ -15,9 +15,9 @@ import wave
 
 import numpy as np
 
-from picotrain.datasets import melspectrogram
+from picotrain.datasets import decoded, melspectrogram
 from picotrain.datasets.dataset import Bytes, Dataset, Split
-from picotrain.datasets.files import Archive, DataFile, FileSet, read_all
+from picotrain.datasets.files import Archive, DataFile, FileSet, read_all, require
 
 SPEAKERS = ("george", "jackson", "lucas", "nicolas", "theo", "yweweler")
 
@@ -74,18 +74,30 @@ FILES = FileSet(
 def load(name: str, fileset: FileSet = FILES, download: bool = True) -> Dataset:
     """The dataset of that name, one of `NAMES`."""
     speaker = name.removeprefix("fsdd-")
-    contents = read_all(fileset, download)
-    images = {key: _image(data) for key, data in _recordings(contents["recordings.tar"]).items()}
-    others = tuple(other for other in SPEAKERS if other != speaker)
-    splits = {split: _split(images, others, indices) for split, indices in _OTHERS.items()}
-    splits |= {split: _split(images, (speaker,), indices) for split, indices in _DEVICE.items()}
+    digests = [file.sha256 for file in fileset.files]
     return Dataset(
         name=name,
-        splits=splits,
+        splits=decoded.kept(
+            name,
+            digests,
+            [__file__, melspectrogram.__file__],
+            require(fileset, download).values(),
+            lambda: _splits(fileset, speaker),
+        ),
         classes=_DIGITS,
         source=f"Free Spoken Digit Dataset (Jackson and others), commit {_COMMIT[:8]}",
         sha256={file.name: file.sha256 for file in fileset.files},
     )
+
+
+def _splits(fileset: FileSet, speaker: str) -> dict[str, Split]:
+    contents = read_all(fileset, download=False)
+    images = {key: _image(data) for key, data in _recordings(contents["recordings.tar"]).items()}
+    others = tuple(other for other in SPEAKERS if other != speaker)
+    splits = {split: _split(images, others, indices) for split, indices in _OTHERS.items()}
+    return splits | {
+        split: _split(images, (speaker,), indices) for split, indices in _DEVICE.items()
+    }
 
 
 def _recordings(contents: bytes) -> dict[str, bytes]:
