@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import golden_slow as slow
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+import golden_slow as slow
 from picotrain_golden import Layer, conv2d, layers, linear, maxpool2
 from picotrain_golden.passes import score_gradient
 

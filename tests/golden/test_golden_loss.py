@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import golden_slow as slow
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import golden_slow as slow
 from picotrain_golden import loss_error
 
 

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-import golden_slow as slow
 import numpy as np
 import pytest
 
+import golden_slow as slow
 from picotrain_golden import Layer, Network, Parameters, conv2d, linear, maxpool2, validate
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import golden_slow as slow
 import numpy as np
 import pytest
 
+import golden_slow as slow
 from picotrain_golden import (
     Method,
     MethodName,

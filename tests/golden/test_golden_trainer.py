@@ -6,11 +6,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-import golden_slow as slow
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+import golden_slow as slow
 from picotrain_golden import (
     Histograms,
     Method,

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_costs import BLOCKS, SMALL, TREE, F, G, H
 
 from picotrain.device.cycles import CallNode
 from picotrain.profile.costs import CallCosts, CallEdge, attribute, call_costs
 from picotrain.profile.exports import callgrind, collapsed, speedscope
+from test_costs import BLOCKS, SMALL, TREE, F, G, H
 
 CALLS = CallCosts(0, [], [CallEdge("f", F + 4, "g", 2, 42), CallEdge("g", G, "h", 4, 8)])
 """The calls of BLOCKS: f spends 24 cycles itself, g 34 and h 8."""
