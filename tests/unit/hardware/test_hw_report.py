@@ -13,10 +13,7 @@ import pytest
 from picotrain.hardware.cycle_steps import Row, _judge
 from picotrain.hardware.ports import is_emulator
 from picotrain.hardware.report import Header, content, html, junit, line, summary
-from picotrain.hardware.suite import (
-    Outcome,
-    Result,
-)
+from picotrain.hardware.suite import Outcome, Result
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "hardware.md"
 

@@ -30,9 +30,7 @@ from picotrain.hardware.estimate import (
     forecast,
     of_comparison,
 )
-from picotrain.hardware.flash import (
-    ask_over_link,
-)
+from picotrain.hardware.flash import ask_over_link
 from picotrain.hardware.plan import Plan
 from picotrain.hardware.ports import Port
 from picotrain.hardware.rig import DeviceRig
