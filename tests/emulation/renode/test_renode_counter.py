@@ -1,7 +1,7 @@
 """Renode's cycle counter without Renode: its table against the plugin's, its arithmetic by hand.
 
-What the hook counts must be what the accelerator counts. `renode/Stubs.cs` stands for Renode;
-`test_renode.py` has both on Renode itself.
+What the hook counts must be what the accelerator counts. `Stubs.cs` stands for Renode;
+`test_renode_cycles.py` has both on Renode itself.
 """
 
 from __future__ import annotations
@@ -14,11 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from conftest import SOURCES
-
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 FOLDER = ROOT / "emulation" / "renode"
-STUBS = Path(__file__).parent / "renode"
+STUBS = Path(__file__).parent
+PLUGIN = ROOT / "emulation" / "qemu"
 
 pytestmark = [
     pytest.mark.skipif(not shutil.which(tool), reason=f"{tool} is not installed (apt: {package})")
@@ -84,7 +83,7 @@ def run(request: pytest.FixtureRequest, run_hook: Run, library: Path) -> Run:
 def table(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
     """The table of the QEMU plugin."""
     library = tmp_path_factory.mktemp("table") / "table.so"
-    command = ["cc", "-shared", "-fPIC", "-o", str(library), str(SOURCES / "cortex_m0plus.c")]
+    command = ["cc", "-shared", "-fPIC", "-o", str(library), str(PLUGIN / "cortex_m0plus.c")]
     subprocess.run(command, check=True)
     return ctypes.CDLL(str(library))
 
