@@ -128,6 +128,7 @@ def test_anything_else_leaves_all_as_it_was(
         (archive({"folder/readme": b""}), "holds no executable"),
         (archive({"a/renode": b"", "b/renode": b""}), "holds no executable"),
     ],
+    ids=["none", "without", "two"],
 )
 def test_an_archive_of_something_else(
     server: Server, tmp_path: Path, content: bytes, message: str
