@@ -272,6 +272,30 @@ def tracked() -> list[Path]:
     return [path for path in paths if path.is_file()]
 
 
+MOST_LINES = 600
+SOURCE_SUFFIXES = {".py", ".c", ".h", ".S", ".mjs", ".cs"}
+LONG = {
+    "emulation/renode/CycleCounter.cs",
+    "emulation/renode/Rp2040.cs",
+    "emulation/rp2040js/usb.mjs",
+    "firmware/boards/rp2040/usb.c",
+    "firmware/kernels/cortex_m0plus/pt_conv2d.c",
+    "firmware/kernels/cortex_m0plus/pt_conv2d_inner.S",
+}
+"""Longer, because each is one thing: a chip, a bus, a kernel. None of Python, and none is added."""
+
+
+def test_no_file_is_long() -> None:
+    """Sources and tests; a name leaves the list when its file has become short."""
+    long = {
+        path.relative_to(ROOT).as_posix()
+        for path in tracked()
+        if path.suffix in SOURCE_SUFFIXES and len(path.read_text().splitlines()) > MOST_LINES
+    }
+    assert long == LONG
+    assert not {name for name in LONG if name.endswith(".py")}
+
+
 MACHINE_PATH = re.compile(r"(?<![\w.~:/-])/(?:work|root|home|Users)/\w")
 
 
