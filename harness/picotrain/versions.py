@@ -4,29 +4,39 @@ from __future__ import annotations
 
 import platform
 import subprocess
+from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 
 from picotrain import places
 
 
-def versions(target: str | None = None) -> dict[str, str]:
-    """Name -> version; what is not there is left out."""
+def versions() -> dict[str, str]:
+    """Name -> version of what every result is made with; what is not there is left out.
+
+    Found out once per process. `picotrain.device.versions` adds what a target is made of.
+    """
+    return dict(_found())
+
+
+@lru_cache(maxsize=1)
+def _found() -> tuple[tuple[str, str], ...]:
     found = {"python": platform.python_version()}
     for package in ("picotrain", "numpy", "scipy", "scikit-learn"):
         try:
             found[package] = version(package)
         except PackageNotFoundError:
             continue
-    commit = _first_line("git", "-C", str(places.SHIPPED), "describe", "--always", "--dirty")
-    if commit:
-        found["commit"] = commit
-    if target == "qemu":
-        found["qemu"] = _first_line("qemu-system-arm", "--version")
-        found["arm-gcc"] = _first_line("arm-none-eabi-gcc", "--version")
-    return {name: text for name, text in found.items() if text}
+    if places.IN_CHECKOUT:  # Elsewhere git would describe the repository that is around it.
+        found["commit"] = first_line("git", "-C", str(places.SHIPPED), *_DESCRIBE)
+    return tuple((name, text) for name, text in found.items() if text)
 
 
-def _first_line(*command: str) -> str:
+_DESCRIBE = ("describe", "--always", "--dirty")
+
+
+@lru_cache(maxsize=16)
+def first_line(*command: str) -> str:
+    """The first line that a command prints, asked once per process; empty where it fails."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
     except (OSError, subprocess.TimeoutExpired):

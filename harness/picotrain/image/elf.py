@@ -7,8 +7,10 @@ Python.
 
 from __future__ import annotations
 
+import hashlib
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from enum import IntEnum
 from functools import cached_property, lru_cache
 from io import BytesIO
@@ -26,6 +28,8 @@ from picotrain.errors import BuildFailure
 _TRANSPARENT = {"DW_TAG_typedef", "DW_TAG_const_type", "DW_TAG_volatile_type"}
 _SIGNED = {5, 6, 13}  # DW_ATE_signed, signed_char; 13 is DW_ATE_signed_fixed
 _SHF_ALLOC = 2
+_LANGUAGES_C = {1, 2, 0xC, 0x1D, 0x2C}  # DW_LANG_C89, C, C99, C11, C17
+_SHOWN_FLAGS = ("O", "march=", "mcpu=")
 
 
 class LineRange(NamedTuple):
@@ -55,6 +59,7 @@ class Elf:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._made: dict[tuple[str, str], Any] = {}
         try:
             self._elf: Any = ELFFile(BytesIO(path.read_bytes()))
         except (OSError, ELFError) as error:
@@ -156,6 +161,33 @@ class Elf:
         return sorted(ranges), firsts
 
     @cached_property
+    def compiler(self) -> str:
+        """What compiled the C, with its options for the machine: "GNU C11 12.2.1 20221205 -O2".
+
+        By the debugging information; several, by how much they compiled, if they were mixed; empty
+        where it does not say.
+        """
+        made: Counter[str] = Counter()
+        for unit in self._elf.get_dwarf_info().iter_CUs() if self._elf.has_dwarf_info() else ():
+            found = unit.get_top_DIE().attributes
+            if "DW_AT_producer" in found and found["DW_AT_language"].value in _LANGUAGES_C:
+                name, *flags = found["DW_AT_producer"].value.decode().split(" -")
+                shown = [f"-{flag}" for flag in flags if flag.startswith(_SHOWN_FLAGS)]
+                made[" ".join([name, *shown])] += 1
+        return ", ".join(name for name, _ in made.most_common())
+
+    @cached_property
+    def digest(self) -> bytes:
+        """SHA-256 of the code and data that are loaded, without notes and debugging information."""
+        digest = hashlib.sha256()
+        for section in self._elf.iter_sections():
+            loaded = section["sh_flags"] & _SHF_ALLOC and section["sh_type"] == "SHT_PROGBITS"
+            if loaded and not section.name.startswith(".note"):
+                digest.update(section.name.encode())
+                digest.update(section.data())
+        return digest.digest()
+
+    @cached_property
     def _loaded(self) -> list[tuple[int, bytes]]:
         """(address at which it runs, content) of the sections that are loaded."""
         return [
@@ -198,7 +230,21 @@ class Elf:
 
     def enum(self, name: str) -> type[IntEnum]:
         """A C enum as IntEnum, with the C names."""
-        die = self._find("DW_TAG_enumeration_type", name)
+        found: type[IntEnum] = self._once("DW_TAG_enumeration_type", name, self._enum)
+        return found
+
+    def dtype(self, name: str) -> np.dtype[np.void]:
+        """A C struct as a NumPy dtype with the same offsets and size, padding included."""
+        found: np.dtype[np.void] = self._once("DW_TAG_structure_type", name, self._struct)
+        return found
+
+    def _once(self, tag: str, name: str, make: Callable[[Any], Any]) -> Any:
+        """Made from its DIE on first use; every device of a process asks for the same ones."""
+        if (tag, name) not in self._made:
+            self._made[tag, name] = make(self._find(tag, name))
+        return self._made[tag, name]
+
+    def _enum(self, die: Any) -> type[IntEnum]:
         members = {
             child.attributes["DW_AT_name"].value.decode(): child.attributes[
                 "DW_AT_const_value"
@@ -207,12 +253,8 @@ class Elf:
             if child.tag == "DW_TAG_enumerator"
         }
         make: Any = IntEnum
-        made: type[IntEnum] = make(name, members)
+        made: type[IntEnum] = make(die.attributes["DW_AT_name"].value.decode(), members)
         return made
-
-    def dtype(self, name: str) -> np.dtype[np.void]:
-        """A C struct as a NumPy dtype with the same offsets and size, padding included."""
-        return self._struct(self._find("DW_TAG_structure_type", name))
 
     def _struct(self, die: Any) -> np.dtype[np.void]:
         names, formats, offsets = [], [], []

@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 from picotrain.datasets import Dataset, Split, permutation, rotate, sample
 from picotrain.device import cycles
 from picotrain.device.interface import BatchResult, Device, state_sha256
+from picotrain.device.mailbox import MailboxDevice
+from picotrain.device.versions import versions_of
 from picotrain.errors import UserError
 from picotrain.learn import plans
 from picotrain.learn.calibration import SAMPLES, SHIPPED, calibrated_by, check
 from picotrain.progress import progress_bar
-from picotrain.versions import versions
 from picotrain_golden import Method, Network, Parameters
 from picotrain_golden.network import MAX_BITS
 
@@ -328,7 +329,9 @@ def adapt(
         kernels=options.kernels,
         plan=options.plan,
         plan_note=plans.note(options.plan),
-        versions=versions(options.target),
+        versions=versions_of(
+            options.target, device.elf.path if isinstance(device, MailboxDevice) else None
+        ),
     )
     training, inference = _CycleMeter(device), _CycleMeter(device)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -58,7 +59,17 @@ def test_digits_are_the_same_everywhere(all_digits: datasets.Dataset) -> None:
     assert digest.hexdigest() == "43428ef0d6f7165edd6f6668b7e8ac5f26dd12a3596f8720cb487164042f88ea"
 
 
+def test_digits_are_the_same_by_scikit_learn(
+    all_digits: datasets.Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(digits, "_FILE", Path("elsewhere.csv.gz"))
+    read = datasets.load("digits")
+    assert (read.test.images == all_digits.test.images).all()
+    assert (read.test.labels == all_digits.test.labels).all()
+
+
 def test_digits_without_scikit_learn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(digits, "_FILE", Path("elsewhere.csv.gz"))
     monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
     with pytest.raises(UserError, match="install scikit-learn"):
         datasets.load("digits")

@@ -13,6 +13,7 @@ from picotrain import datasets, places
 from picotrain.cli.hardware.flash import add_board, chosen_elf, chosen_port
 from picotrain.cli.material import backbone, random_material
 from picotrain.cli.options import Verbs, add_verb, finish, positive, seed
+from picotrain.device.versions import versions_of
 from picotrain.errors import DeviceFailure, UserError
 from picotrain.hardware.cycle_steps import Case, choose_cases
 from picotrain.hardware.device_steps import Material
@@ -36,7 +37,6 @@ from picotrain.hardware.suite import Outcome, Result, Step, exit_status, run_sui
 from picotrain.image import uf2
 from picotrain.learn import methods
 from picotrain.profile.bench_cases import WARM_UP, measurements
-from picotrain.versions import versions
 from picotrain_golden import Method
 
 _IMAGES = 32
@@ -123,7 +123,7 @@ def run(options: argparse.Namespace) -> int:
             firmware=elf.name,
             firmware_sha256=hashlib.sha256(elf.read_bytes()).hexdigest(),
             command=options.command,
-            versions=versions("qemu"),
+            versions=versions_of("qemu", elf),
             emulator=is_emulator(options.port if rig.port is None else rig.port.url),
         )
         write_report(options.report, header, results)

@@ -11,11 +11,11 @@ from picotrain.cli.material import backbone, check_fit
 from picotrain.cli.options import Verbs, add_verb, finish, positive, seed
 from picotrain.device.backends import KERNELS, choose_kernels, open_device
 from picotrain.device.mailbox import MailboxDevice
+from picotrain.device.versions import versions_of
 from picotrain.errors import UserError
 from picotrain.output import table
 from picotrain.profile.bench import Bench
 from picotrain.profile.bench_cases import WARM_UP, Measurement, measurements
-from picotrain.versions import versions
 
 _TARGET = "qemu"
 _ORDER = ("portable", "tuned", "dense")
@@ -81,7 +81,7 @@ def run(options: argparse.Namespace) -> int:
             "steps": options.steps,
             "kernels": chosen,
             "rows": rows,
-            "versions": versions(_TARGET),
+            "versions": versions_of(_TARGET, KERNELS[_TARGET][chosen[0]]),
         },
     )
     return 0

@@ -13,6 +13,7 @@ from picotrain.datasets import Split
 from picotrain.device.backends import open_device, problem
 from picotrain.device.blob import blob_size
 from picotrain.device.mailbox import MailboxDevice
+from picotrain.device.versions import versions_of
 from picotrain.errors import UserError
 from picotrain.image import firmware
 from picotrain.learn import methods, plans
@@ -33,7 +34,6 @@ from picotrain.profile.memory.text import (
     render_symbols,
     render_timeline,
 )
-from picotrain.versions import versions
 from picotrain_golden import Method, Network, plan
 
 
@@ -108,7 +108,7 @@ def run(options: argparse.Namespace) -> int:
             "arena": asdict(timeline),
             "arena_by_method": [asdict(one) for one in uses],
             "stack": {**asdict(stack), "painted": painted},
-            "versions": _versions(board),
+            "versions": versions_of("" if missing else board.target, board.elf),
         },
     )
     if options.budget is None:
@@ -137,9 +137,3 @@ def _on_device(
         return timeline_of_record(device.plan(), device.elf), device.memory().stack
     finally:
         device.close()
-
-
-def _versions(board: Board) -> dict[str, str]:
-    """With the compiler, which only an emulated target names, but no emulator that was not used."""
-    found = versions("qemu")
-    return {name: text for name, text in found.items() if name != "qemu" or board.target == "qemu"}

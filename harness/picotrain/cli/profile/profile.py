@@ -14,6 +14,7 @@ from picotrain.cli.options import Verbs, add_device, add_plan, add_verb, finish,
 from picotrain.datasets import Split
 from picotrain.device.backends import choose_kernels, open_device
 from picotrain.device.mailbox import MailboxDevice
+from picotrain.device.versions import versions_of
 from picotrain.errors import UserError
 from picotrain.learn import methods, plans
 from picotrain.output import ram_line, write_text
@@ -26,7 +27,6 @@ from picotrain.profile.memory.stack import worst_stack
 from picotrain.profile.profile import Profile, profile, require_same_results
 from picotrain.profile.report.content import ReportContent, Subject, report_content
 from picotrain.profile.report.run_file import Expected, Run, read_run
-from picotrain.versions import versions
 from picotrain_golden import Method, Network
 
 
@@ -120,7 +120,7 @@ def run(options: argparse.Namespace) -> int:
         "angle": options.angle,
         "seed": options.seed,
         "unit": "Cortex-M0+ cycles per image, zero wait states",
-        "versions": versions(options.target),
+        "versions": versions_of(options.target, elf.path),
     }
     if options.html is not None or options.json is not None:
         image = Image(elf.path)

@@ -6,6 +6,7 @@ import ast
 import hashlib
 import io
 import json
+import multiprocessing
 import os
 import platform
 import signal
@@ -13,19 +14,19 @@ import threading
 from contextlib import redirect_stderr
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-from elftools.elf.elffile import ELFFile
 from tqdm import tqdm
 
 from picotrain import places
 from picotrain.device.backends import KERNELS, choose_kernels, open_device
 from picotrain.errors import DeviceFailure, UserError
 from picotrain.image import firmware
-from picotrain.learn import models
+from picotrain.image.elf import open_elf
 from picotrain.learn.adapt import AdaptOptions, AdaptResult, adapt, prepare
-from picotrain.research.sweep.grid import Cell, load_dataset
+from picotrain.research.sweep.grid import Cell, load_dataset, load_network
 
 _NOT_IN_KEY = ("label", "backbone", "ram_kib")
 _DECIDING = (
@@ -37,7 +38,6 @@ _DECIDING = (
     "harness/picotrain/research/sweep/cell.py",
 )
 """Python that decides a result: what draws, turns, orders, calibrates and counts."""
-_SHF_ALLOC = 2
 
 
 @dataclass(frozen=True)
@@ -109,22 +109,8 @@ def _code(cell: Cell) -> str:
     kernels = choose_kernels(cell.target, cell.kernels)
     image = b""
     if kernels is not None:
-        path = firmware.require(KERNELS[cell.target][kernels])
-        image = _image_digest(path, path.stat().st_mtime_ns)
+        image = open_elf(firmware.require(KERNELS[cell.target][kernels])).digest
     return _short(image + _python_digest())
-
-
-@lru_cache(maxsize=8)
-def _image_digest(path: Path, modified: int) -> bytes:
-    """Of the code and data of a firmware image, without its notes and debugging information."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        for section in ELFFile(file).iter_sections():
-            loaded = section["sh_flags"] & _SHF_ALLOC and section["sh_type"] == "SHT_PROGBITS"
-            if loaded and not section.name.startswith(".note"):
-                digest.update(section.name.encode())
-                digest.update(section.data())
-    return digest.digest()
 
 
 class _Bare(ast.NodeTransformer):
@@ -162,14 +148,21 @@ def run_job(job: Job) -> Outcome:
         return Outcome(job.digest, error=f"{type(error).__name__}: {error}")
 
 
-def run_in_worker(job: Job, parent: int) -> Outcome:
-    """`run_job` for a process that `parent`, a process id, started (or for itself)."""
-    if os.getpid() != parent and threading.current_thread() is threading.main_thread():
-        # Ctrl-C goes to every process of a terminal; the parent ends its workers, in silence:
-        # tqdm's own lock would be a semaphore, and Python would warn that it was left behind.
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        tqdm.set_lock(threading.RLock())
-    return run_job(job)
+def become_worker() -> None:
+    """What a process that only runs jobs does first."""
+    # Ctrl-C goes to every process of a terminal; the parent ends its workers, in silence: tqdm's
+    # own lock would be a semaphore, and Python would warn that it was left behind.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    tqdm.set_lock(threading.RLock())
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+
+
+def _end_with(parent: BaseProcess) -> None:
+    """A worker whose parent was killed would wait for its next job for ever."""
+    parent.join()
+    os._exit(1)
 
 
 def _check_same(job: Job) -> None:
@@ -205,7 +198,7 @@ def _run(job: Job) -> Outcome:
         replay=cell.replay,
         retention=cell.retention,
     )
-    network, _ = models.load_backbone(cell.backbone)
+    network = load_network(cell.backbone)
     task = prepare(load_dataset(cell.dataset), options)
     arena = None if cell.ram_kib is None else cell.ram_kib * 1024
     device = open_device(cell.target, arena, cell.kernels)

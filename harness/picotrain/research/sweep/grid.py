@@ -347,7 +347,8 @@ def load_dataset(name: str) -> Dataset:
 
 
 @lru_cache(maxsize=8)
-def _load_network(path: Path) -> Network:
+def load_network(path: Path) -> Network:
+    """The network in a backbone file, once per process; nobody changes it."""
     return models.load_backbone(path)[0]
 
 
@@ -363,7 +364,7 @@ def _backbone(where: str, given: dict[str, Any], dataset: str) -> tuple[str, Pat
         )
     else:
         path = models.backbone_path(architecture.name, dataset)
-    network = _found(where, "backbone", str(path), lambda text: _load_network(Path(text)))
+    network = _found(where, "backbone", str(path), lambda text: load_network(Path(text)))
     if network.name != architecture.name:
         raise UserError(
             f"{where}: backbone {path} is of network {network.name}, but model is "
@@ -445,7 +446,7 @@ def _check_memory(where: str, cell: Cell) -> None:
 
 @lru_cache(maxsize=256)
 def _arena_bytes(backbone: Path, method: Method) -> int:
-    network = _load_network(backbone)
+    network = load_network(backbone)
     elf = open_elf(firmware.require(firmware.HOST))
     return plan(network, method, blob_size(network, elf)).total
 

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import re
+import sys
 from collections.abc import Generator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
 from dataclasses import dataclass
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-import joblib
 import pandas as pd
 
 from picotrain.errors import DeviceFailure, UserError
@@ -21,10 +25,10 @@ from picotrain.progress import progress_bar
 from picotrain.research.sweep.cell import (
     Job,
     Outcome,
+    become_worker,
     job_of,
     key_of,
     portable,
-    run_in_worker,
     run_job,
 )
 from picotrain.research.sweep.grid import Cell
@@ -152,21 +156,45 @@ def frame(jobs: Sequence[Job], store: Store) -> pd.DataFrame:
     return frame_of(rows)
 
 
+def _cores() -> int:
+    """That this process may use."""
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+
+
 def _here(jobs: Sequence[Job], processes: int | None) -> Generator[Outcome]:
-    """Outcomes as they come, from processes of this machine (joblib, loky)."""
-    count = min(processes or joblib.cpu_count(), len(jobs))
-    # batch_size: a batch would come back, and be kept, only when all of it is finished.
-    parallel = joblib.Parallel(n_jobs=count, return_as="generator_unordered", batch_size=1)
-    outcomes = parallel(joblib.delayed(run_in_worker)(job, os.getpid()) for job in jobs)
+    """Outcomes as they come: from this process if it is to be one, else from others beside it."""
+    count = min(processes or _cores(), len(jobs))
+    if count == 1:
+        return (run_job(job) for job in jobs)
+    others = set(multiprocessing.active_children())
+    # Forked where that is safe: a worker has what this process has imported and loaded. It is
+    # done here, before there is a progress bar, whose thread no child may inherit.
+    context = multiprocessing.get_context("fork" if sys.platform == "linux" else None)
+    pool = ProcessPoolExecutor(count, context, initializer=become_worker)
+    futures = [pool.submit(run_job, job) for job in jobs]
+    workers = set(multiprocessing.active_children()) - others
+    return _finished(pool, futures, workers)
+
+
+def _finished(
+    pool: ProcessPoolExecutor, futures: Sequence[Future[Outcome]], workers: set[BaseProcess]
+) -> Generator[Outcome]:
+    """The outcomes of a pool as they come; it ends with the last one, or in the middle of work."""
+    done = False
     try:
-        yield from outcomes
-    except joblib.externals.loky.process_executor.BrokenProcessPool as error:
+        for future in as_completed(futures):
+            yield future.result()
+        done = True
+    except BrokenProcessPool as error:
         raise DeviceFailure(
             f"a process of the sweep was killed ({_first_line(error)}); finished cells are kept: "
             "start it again, with fewer --jobs if memory ran out"
         ) from error
     finally:
-        outcomes.close()
+        if not done:
+            for worker in workers:
+                worker.kill()
+        pool.shutdown(cancel_futures=True)
 
 
 def _on_cluster(jobs: Sequence[Job], address: str) -> Generator[Outcome]:
