@@ -1,33 +1,72 @@
-"""`picotrain VERB`: the command line, one module per verb."""
+"""`picotrain VERB`: the command line, one module per verb, which is imported when it is named."""
 
 from __future__ import annotations
 
 import argparse
-import os
 import shlex
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 
-from picotrain.cli.hardware import flash, hw_test, ports, uf2
-from picotrain.cli.learn import adapt, data, pretrain, targets, verify
-from picotrain.cli.profile import bench, memory
-from picotrain.cli.profile import profile as profile_
-from picotrain.cli.research import reproduce, sweep
 from picotrain.errors import DeviceFailure, UserError
+from picotrain.inputs import reason
+from picotrain.streams import guarded
 
-_VERBS = (
-    *(targets, data, pretrain, adapt, sweep, reproduce),
-    *(verify, profile_, bench, memory, uf2, ports, flash, hw_test),
-)
+VERBS = {
+    "targets": ("learn", "which backends work here, and what the others need"),
+    "data": ("learn", "list, fetch and verify data sets"),
+    "pretrain": ("learn", "train and calibrate a network to start from"),
+    "adapt": ("learn", "the main job: adapt a network to rotated images on a device"),
+    "sweep": ("research", "a grid of adaptations; one that was stopped goes on"),
+    "reproduce": ("research", "the papers' experiments, and the page of their results"),
+    "verify": ("learn", "a device and golden side by side, tensor by tensor"),
+    "profile": ("profile", "cycles by layer, function or line, and a report to look at"),
+    "bench": ("profile", "cycles of every kernel alone"),
+    "memory": ("profile", "flash and RAM by symbol, the arena over time, the stack"),
+    "uf2": ("hardware", "the file that a Pico's USB drive takes"),
+    "ports": ("hardware", "serial ports and Picos that are plugged in"),
+    "flash": ("hardware", "put the firmware on a Pico"),
+    "hw-test": ("hardware", "test a Pico on the desk, with a report"),
+}
+"""Name: the folder of its module, and its line in `picotrain --help`."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb. Returns 0, 1 for a device's failure, 2 for a user's mistake, 130 for Ctrl-C,
-    141 where nobody reads its output any more."""
-    given = sys.argv[1:] if arguments is None else arguments
-    options = _parser().parse_args(given)
-    options.command = shlex.join(["picotrain", *given])
+    141 where nobody reads its output any more. 1 too where standard output could not be written:
+    the run went on without it. Help, and options that do not parse, end in SystemExit."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    stopped: SystemExit | None = None
+    with guarded() as (out, err):
+        try:
+            code = _run(given)
+        except SystemExit as stop:
+            stopped, code = stop, int(stop.code or 0)
+        try:
+            out.flush()
+        except BrokenPipeError:
+            code = 141
+        if out.failure is not None and code == 0:
+            print(
+                f"picotrain: cannot write to standard output: {reason(out.failure)}; "
+                "send it elsewhere",
+                file=err,
+            )
+            code = 1
+        err.flush()
+    if stopped is not None:
+        raise SystemExit(code)
+    return code
+
+
+def _run(given: Sequence[str]) -> int:
     try:
+        parser = _parser(given)
+        if not given:
+            parser.print_help(sys.stderr)
+            return 2
+        options = parser.parse_args(given)
+        options.command = shlex.join(["picotrain", *given])
         code = int(options.run(options))
         sys.stdout.flush()
         return code
@@ -38,21 +77,40 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"picotrain: {failure.failure_class}: {failure}", file=sys.stderr)
         return 1
     except BrokenPipeError:
-        # Who read the output has seen enough, as `head` does; nor may the exit write any more.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
+        return 141  # who read the output has seen enough, as `head` does
     except KeyboardInterrupt:
         print("picotrain: interrupted", file=sys.stderr)
         return 130
 
 
-def _parser() -> argparse.ArgumentParser:
+class _Version(argparse.Action):
+    """Found out only when it is asked for."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from picotrain.versions import versions
+
+        known = versions()
+        commit = f" (commit {known['commit']})" if "commit" in known else ""
+        print(f"picotrain {known.get('picotrain', 'not installed')}{commit}")
+        parser.exit()
+
+
+def _parser(given: Sequence[str]) -> argparse.ArgumentParser:
+    """With the options of the verb that is named, and the lines of all others."""
     parser = argparse.ArgumentParser(
         prog="picotrain",
         description="Integer-only on-device training for the Raspberry Pi Pico.",
         epilog="example: picotrain adapt --target qemu --dataset digits --angle 30 --method priot",
     )
+    parser.add_argument(
+        "--version", action=_Version, nargs=0, help="print the version and exit", default=None
+    )
     verbs = parser.add_subparsers(title="verbs", required=True, metavar="VERB")
-    for verb in _VERBS:
-        verb.add_parser(verbs)
+    named = next((word for word in given if not word.startswith("-")), None)
+    for name, (folder, line) in VERBS.items():
+        if name == named:
+            module = import_module(f"{__name__}.{folder}.{name.replace('-', '_')}")
+            module.add_parser(verbs)
+        else:
+            verbs.add_parser(name, help=line)
     return parser

@@ -1,15 +1,13 @@
 """Options that several verbs have, and what becomes of them."""
 
+# What the options of one verb need is imported where they are added: a light verb stays light.
+
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
 from typing import Any
 
-from picotrain import datasets
-from picotrain.device.backends import KERNELS
-from picotrain.device.backends import NAMES as TARGETS
-from picotrain.learn import plans
 from picotrain.output import write_json
 
 Verbs = Any
@@ -18,8 +16,10 @@ Verbs = Any
 
 def add_verb(verbs: Verbs, name: str, help_: str, example: str) -> argparse.ArgumentParser:
     """The parser of one verb, with an example and `--json`."""
+    from picotrain.cli import VERBS
+
     parser: argparse.ArgumentParser = verbs.add_parser(
-        name, help=help_, description=help_, epilog=f"example: {example}"
+        name, help=VERBS[name][1], description=help_, epilog=f"example: {example}"
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the result as JSON")
     return parser
@@ -58,12 +58,15 @@ def add_ram(parser: argparse.ArgumentParser) -> None:
 def add_device(
     parser: argparse.ArgumentParser, default_target: str, default_dataset: str | None = "digits"
 ) -> None:
+    from picotrain.datasets import CHOICES
+    from picotrain.device.backends import NAMES as TARGETS
+
     parser.add_argument(
         "--target", default=default_target, help=f"one of {', '.join(TARGETS)} (%(default)s)"
     )
     add_kernels(parser)
     parser.add_argument("--model", default="tinycnn", help="shipped name or TOML file")
-    parser.add_argument("--dataset", default=default_dataset, help=datasets.CHOICES)
+    parser.add_argument("--dataset", default=default_dataset, help=CHOICES)
     parser.add_argument("--backbone", type=Path, metavar="FILE", help="default: the shipped one")
     parser.add_argument("--angle", type=float, default=30.0, help="rotation in degrees")
     parser.add_argument("--seed", type=seed, default=0)
@@ -71,11 +74,15 @@ def add_device(
 
 
 def add_kernels(parser: argparse.ArgumentParser) -> None:
+    from picotrain.device.backends import KERNELS
+
     known = "; ".join(f"{target}: {', '.join(sets)}" for target, sets in KERNELS.items())
     parser.add_argument("--kernels", metavar="NAME", help=f"{known} (default: the first)")
 
 
 def add_plan(parser: argparse.ArgumentParser) -> None:
+    from picotrain.learn import plans
+
     parser.add_argument(
         "--plan",
         choices=plans.NAMES,

@@ -6,7 +6,6 @@ from dataclasses import replace
 from math import isfinite
 
 import numpy as np
-from scipy import ndimage
 
 from picotrain.datasets.dataset import Bytes, Split
 from picotrain.datasets.shuffle import permutation
@@ -25,6 +24,9 @@ def rotate(images: Bytes, degrees: float) -> Bytes:
         raise UserError(f"images cannot be turned by {degrees} degrees; use a finite number")
     if degrees == 0:
         return images.copy()
+    # Only here: it takes longer to import than all else that lists data sets.
+    from scipy import ndimage
+
     # In float64, since ndimage cuts off the fraction where its output is integer.
     turned = ndimage.rotate(
         images.astype(np.float64),
