@@ -103,7 +103,7 @@ def _parser(given: Sequence[str]) -> argparse.ArgumentParser:
         epilog="example: picotrain adapt --target qemu --dataset digits --angle 30 --method priot",
     )
     parser.add_argument(
-        "--version", action=_Version, nargs=0, help="print the version and exit", default=None
+        *("-V", "--version"), action=_Version, nargs=0, help="print the version and exit"
     )
     verbs = parser.add_subparsers(title="verbs", required=True, metavar="VERB")
     named = next((word for word in given if not word.startswith("-")), None)
