@@ -24,7 +24,6 @@ BOX = 20
 TRAIN, VALIDATION, TEST = 1_197, 200, 400
 
 _SOURCE_SHA256 = "87ff0c9e40dc7e2c0e34e7257799c2e3f3aec1a016363bb11cad869ec428a826"
-_FILE = Path("datasets", "data", "digits.csv.gz")
 _MAX = 16
 
 
@@ -80,9 +79,8 @@ def bundled() -> tuple[Bytes, Bytes]:
 def _read() -> tuple[Bytes, Bytes]:
     """From scikit-learn's file, because to import scikit-learn takes a second; where the file is
     not in its place any more, from scikit-learn."""
-    package = find_spec("sklearn")
-    file = Path((package and package.origin) or "").parent / _FILE
-    if file.is_file():
+    file = bundled_file()
+    if file is not None:
         rows = np.loadtxt(file, delimiter=",", dtype=np.float64).astype(np.uint8)
         return rows[:, :-1].reshape(-1, 8, 8), rows[:, -1]
     try:

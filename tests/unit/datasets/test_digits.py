@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -62,14 +61,14 @@ def test_digits_are_the_same_everywhere(all_digits: datasets.Dataset) -> None:
 def test_digits_are_the_same_by_scikit_learn(
     all_digits: datasets.Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(digits, "_FILE", Path("elsewhere.csv.gz"))
+    monkeypatch.setattr(digits, "bundled_file", lambda: None)
     read = datasets.load("digits")
     assert (read.test.images == all_digits.test.images).all()
     assert (read.test.labels == all_digits.test.labels).all()
 
 
 def test_digits_without_scikit_learn(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(digits, "_FILE", Path("elsewhere.csv.gz"))
+    monkeypatch.setattr(digits, "bundled_file", lambda: None)
     monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
     with pytest.raises(UserError, match="install scikit-learn"):
         datasets.load("digits")
