@@ -137,7 +137,8 @@ SPEAKERS := george jackson lucas nicolas theo yweweler
 backbones-speech: setup ## Networks that know five speakers of the spoken digits, in build/backbones
 	@for speaker in $(SPEAKERS); do \
 	    $(BIN)/picotrain pretrain --dataset fsdd-$$speaker --epochs 20 --mu 3,2,1,0 \
-	        --ram-kib 65536 --out build/backbones/tinycnn-fsdd-$$speaker.npz || exit 1; \
+	        --ram-kib 65536 --calibration-angle 45 \
+	        --out build/backbones/tinycnn-fsdd-$$speaker.npz || exit 1; \
 	done
 
 backbone-vgg11: setup ## VGG11 for CIFAR-10, in float: PyTorch, half an hour on two cores

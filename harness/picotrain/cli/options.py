@@ -68,9 +68,18 @@ def add_device(
     parser.add_argument("--model", default="tinycnn", help="shipped name or TOML file")
     parser.add_argument("--dataset", default=default_dataset, help=CHOICES)
     parser.add_argument("--backbone", type=Path, metavar="FILE", help="default: the shipped one")
-    parser.add_argument("--angle", type=float, default=30.0, help="rotation in degrees")
+    add_angle(parser)
     parser.add_argument("--seed", type=seed, default=0)
     add_ram(parser)
+
+
+def add_angle(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--angle",
+        type=float,
+        metavar="DEGREES",
+        help="by how much images are turned (default: 30, or 0 for npz: and fsdd-*)",
+    )
 
 
 def add_kernels(parser: argparse.ArgumentParser) -> None:

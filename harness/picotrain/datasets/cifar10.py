@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from picotrain.datasets import decoded
-from picotrain.datasets.dataset import Dataset, Split
+from picotrain.datasets.dataset import USUAL_ANGLE, Dataset, Split
 from picotrain.datasets.files import Archive, DataFile, FileSet, read_all, require
 
 FILES = FileSet(
@@ -61,6 +61,7 @@ def load(fileset: FileSet = FILES, download: bool = True, validation: int = _VAL
         classes=10,
         source="CIFAR-10 (Krizhevsky, Nair, Hinton), the original Python batches",
         sha256={file.name: file.sha256 for file in fileset.files},
+        angle=USUAL_ANGLE,
     )
 
 

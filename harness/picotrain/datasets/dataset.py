@@ -9,6 +9,9 @@ from numpy.typing import NDArray
 
 Bytes = NDArray[np.uint8]
 
+USUAL_ANGLE = 30.0
+"""Degrees, of the shipped pictures: the papers' experiment."""
+
 
 @dataclass(frozen=True, eq=False)
 class Split:
@@ -32,7 +35,8 @@ class Dataset:
     `splits` has "train", "validation" and "test"; of a dataset with a world of the device's own
     also "device-train", "device-validation" and "device-test". `classes` is the number of
     labels, counted from 0. `source` says in words where it came from. `sha256` maps the name of
-    each file that was read to the checksum of its unpacked contents.
+    each file that was read to the checksum of its unpacked contents. `angle` is by how many degrees
+    a device sees the images turned unless it is told otherwise; 0: as they are.
     """
 
     name: str
@@ -40,6 +44,7 @@ class Dataset:
     classes: int
     source: str
     sha256: dict[str, str]
+    angle: float = 0.0
 
     @property
     def train(self) -> Split:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from picotrain.datasets import decoded, shuffle
-from picotrain.datasets.dataset import Bytes, Dataset, Split
+from picotrain.datasets.dataset import USUAL_ANGLE, Bytes, Dataset, Split
 from picotrain.datasets.files import DamagedDataError, MissingDataError
 from picotrain.datasets.shuffle import SPLIT_STREAM, permutation
 
@@ -40,6 +40,7 @@ def load() -> Dataset:
         classes=10,
         source="scikit-learn's handwritten digits (UCI optdigits, test part), scaled to 28x28",
         sha256={"digits": _SOURCE_SHA256},
+        angle=USUAL_ANGLE,
     )
 
 

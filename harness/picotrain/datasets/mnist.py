@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from picotrain.datasets.dataset import Bytes, Dataset, Split
+from picotrain.datasets.dataset import USUAL_ANGLE, Bytes, Dataset, Split
 from picotrain.datasets.files import Archive, DataFile, FileSet, read_all
 
 _BASE = "https://ossci-datasets.s3.amazonaws.com/mnist/"
@@ -80,6 +80,7 @@ def load(fileset: FileSet = FILES, download: bool = True, validation: int = _VAL
         classes=10,
         source="MNIST (LeCun, Cortes, Burges), the original IDX files",
         sha256={file.name: file.sha256 for file in fileset.files},
+        angle=USUAL_ANGLE,
     )
 
 

@@ -20,6 +20,7 @@ from picotrain.device.versions import versions_of
 from picotrain.errors import UserError
 from picotrain.learn import plans
 from picotrain.learn.calibration import SAMPLES, SHIPPED, calibrated_by, check
+from picotrain.learn.turning import angle_of
 from picotrain.progress import progress_bar
 from picotrain_golden import Method, Network, Parameters
 from picotrain_golden.network import MAX_BITS
@@ -36,7 +37,8 @@ CLOCK_HZ = 125_000_000
 
 @dataclass(frozen=True)
 class AdaptOptions:
-    """What to adapt to. Samples of None: 1,024, or as many as the data set has.
+    """What to adapt to. Samples of None: 1,024, or as many as the data set has; an angle of None:
+    the data set's own.
 
     `mu` is a schedule: its values are spread evenly over the epochs. `kernels` is for the record,
     `plan` one of `picotrain.learn.plans`.
@@ -49,7 +51,7 @@ class AdaptOptions:
 
     target: str
     dataset: str
-    angle: float
+    angle: float | None
     method: Method
     epochs: int
     mu: tuple[int, ...]
@@ -70,7 +72,8 @@ class AdaptOptions:
 class Task:
     """The images of one run: `train` ends with the `replayed` upright ones.
 
-    `upright` are evaluated for retention; `dataset` is what calibration draws from.
+    `upright` are evaluated for retention; `dataset` is what calibration draws from; `angle` is by
+    how much `train` and `test` are turned.
     """
 
     train: Split
@@ -78,6 +81,7 @@ class Task:
     upright: Split | None = None
     replayed: int = 0
     dataset: Dataset | None = None
+    angle: float = 0.0
 
 
 @dataclass
@@ -139,11 +143,7 @@ def prepare(dataset: Dataset, options: AdaptOptions) -> Task:
     if options.evaluate_on not in allowed:
         raise UserError(f"unknown split {options.evaluate_on!r}; use {', '.join(allowed)}")
     own = "device-train" in dataset.splits
-    if own and options.angle != 0:
-        raise UserError(
-            f"data set {dataset.name} has images of the device's own, which are not rotated: "
-            f"the angle is {options.angle:g}; use 0"
-        )
+    angle = angle_of(dataset, options.angle)
     seen = dataset.splits["device-train"] if own else dataset.train
     before = dataset.splits[options.evaluate_on]
     after = dataset.splits[f"device-{options.evaluate_on}"] if own else before
@@ -156,13 +156,14 @@ def prepare(dataset: Dataset, options: AdaptOptions) -> Task:
     replayed = _replay(dataset.train, None if own else train_count, train_count, options)
     return Task(
         Split(
-            np.concatenate([rotate(train.images, options.angle), replayed.images]),
+            np.concatenate([rotate(train.images, angle), replayed.images]),
             np.concatenate([train.labels, replayed.labels]),
         ),
-        Split(rotate(test.images, options.angle), test.labels),
+        Split(rotate(test.images, angle), test.labels),
         upright,
         len(replayed.labels),
         dataset,
+        angle,
     )
 
 
@@ -200,7 +201,11 @@ def configured(network: Network, task: Task, options: AdaptOptions) -> Network:
                 f"calibration {options.calibration} needs a data set to look at; use {SHIPPED}"
             )
         result = calibrated_by(
-            network, task.dataset, options.calibration, options.calibration_samples
+            network,
+            task.dataset,
+            options.calibration,
+            options.calibration_samples,
+            angle=task.angle,
         )
     if not options.layer_mu:
         return result
@@ -311,7 +316,7 @@ def adapt(
         target=options.target,
         dataset=options.dataset,
         model=network.name,
-        angle=options.angle,
+        angle=task.angle,
         method=method.name,
         options={
             **asdict(method),

@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from picotrain.datasets import Dataset, rotate, sample
+from picotrain.datasets import Dataset, Split, rotate, sample
 from picotrain.datasets.npz import read_arrays
 from picotrain.errors import UserError
+from picotrain.learn.turning import calibration_angle_of
 from picotrain.places import BUILD
 from picotrain.progress import progress_bar
 from picotrain_golden import ALL_RANGE_NAMES, Histograms, Network, Reading, calibrated, observe
@@ -23,7 +24,6 @@ CALIBRATION_STREAM = 0xFFFFFF04
 ANGLE_STREAM = 0xFFFFFF06
 
 SAMPLES = 2048
-ANGLE = 45
 CACHE = BUILD / "calibrations"
 
 SHIPPED = "shipped"
@@ -32,7 +32,7 @@ SHIPPED = "shipped"
 
 @dataclass(frozen=True)
 class Rule:
-    """`turned`: images turned by up to ANGLE degrees either way, not upright ones."""
+    """`turned`: images on which a backbone makes mistakes, not upright training images."""
 
     description: str
     turned: bool
@@ -54,7 +54,7 @@ RULES: dict[str, Rule] = {
         Reading(zeros="none", errors="mode", scores="score_peak"),
     ),
     "turned": Rule(
-        "the same, images turned by up to 45 degrees",
+        "the same, images turned by up to 45 degrees (of data that nobody turns: not learnt ones)",
         True,
         Reading(zeros="none", errors="mode", scores="score_peak"),
     ),
@@ -79,16 +79,47 @@ def check(rule: str) -> None:
 
 
 def calibrate(
-    network: Network, dataset: Dataset, samples: int = SAMPLES, angle: int = ANGLE, seed: int = 0
+    network: Network,
+    dataset: Dataset,
+    samples: int = SAMPLES,
+    angle: int | None = None,
+    seed: int = 0,
+    known: bool = False,
 ) -> Histograms:
-    """Histograms of the ranges over training images (docs/numerics.md, section 8).
+    """Histograms of the ranges over some images (docs/numerics.md, section 8).
 
-    The images are turned by up to `angle` degrees because a good backbone makes hardly any error
-    on upright ones, and the few that are left are small: scales that fit those overflow on what
-    it is to adapt to. At most `samples` images, or all that there are.
+    A good backbone makes hardly any error on the images that it learnt, and the few that are left
+    are small: scales that fit those overflow on what it is to adapt to. So the training images are
+    turned by up to `angle` degrees (None: what suits the data set), and of a data set that nobody
+    turns the validation images come first, unless `known` asks for those that were learnt. At most
+    `samples` images, or all that there are.
     """
-    count = min(samples, len(dataset.train.labels))
-    drawn = sample(dataset.train, count, seed, CALIBRATION_STREAM)
+    angle = calibration_angle_of(dataset, angle)
+    if angle != 0 or dataset.angle != 0:
+        known = True
+    return _observed(network, _drawn(dataset, samples, known, seed), angle, seed)
+
+
+def _drawn(dataset: Dataset, samples: int, known: bool, seed: int) -> Split:
+    """Training images if `known`, else validation images and, where they are too few, others."""
+
+    def some(split: Split, most: int) -> Split:
+        return sample(split, min(most, len(split)), seed, CALIBRATION_STREAM)
+
+    if known:
+        return some(dataset.train, samples)
+    unknown = some(dataset.validation, samples)
+    if len(unknown) == samples:
+        return unknown
+    others = some(dataset.train, samples - len(unknown))
+    return Split(
+        np.concatenate([unknown.images, others.images]),
+        np.concatenate([unknown.labels, others.labels]),
+    )
+
+
+def _observed(network: Network, drawn: Split, angle: int, seed: int) -> Histograms:
+    count = len(drawn)
     angles = words(seed, ANGLE_STREAM, count).astype(np.int64) % (2 * angle + 1) - angle
     histograms = Histograms.empty(network)
     with progress_bar("calibration", count) as advance:
@@ -105,29 +136,32 @@ def calibrated_by(
     rule: str,
     samples: int = SAMPLES,
     cache: Path | None = CACHE,
+    angle: float = 0.0,
 ) -> Network:
     """A copy of the network with the numbers that a rule gives; `shipped`: those it has.
 
+    `angle` is by how much the device's images are turned: a rule that turns does it for a data set
+    that is there to be turned, or where this is not 0.
     Histograms are kept in the folder `cache` (None: nowhere). Raises UserError for an unknown rule.
     """
     check(rule)
     if rule == SHIPPED:
         return network.copy()
     how = RULES[rule]
-    angle = ANGLE if how.turned else 0
+    turns = calibration_angle_of(dataset, None, angle) if how.turned else 0
 
     def make() -> Histograms:
-        return calibrate(network, dataset, samples, angle)
+        return calibrate(network, dataset, samples, turns, known=not how.turned)
 
     if cache is None:
         histograms = make()
     else:
-        name = f"{network.name}-{_digest(network, dataset, samples, angle)}.npz"
+        name = f"{network.name}-{_digest(network, dataset, samples, turns, not how.turned)}.npz"
         histograms = _cached(cache / name, network, make)
     return calibrated(network, histograms, how.reading)
 
 
-def _digest(network: Network, dataset: Dataset, samples: int, angle: int) -> str:
+def _digest(network: Network, dataset: Dataset, samples: int, angle: int, known: bool) -> str:
     """Of all that decides the histograms: 16 hex digits."""
     text = [
         ("layers", network.layers),
@@ -136,6 +170,8 @@ def _digest(network: Network, dataset: Dataset, samples: int, angle: int) -> str
         ("images", min(samples, len(dataset.train.labels)), angle),
         ("names", ALL_RANGE_NAMES),
     ]
+    if not known and angle == 0 and dataset.angle == 0:
+        text.append(("validation", len(dataset.validation)))
     digest = hashlib.sha256(repr(text).encode())
     for held in network.parameters:
         if held is not None:

@@ -17,14 +17,14 @@ from picotrain_golden import Histograms, Method, Network, calibrated
 
 @dataclass(frozen=True)
 class PretrainOptions:
-    """`mu` is a schedule over the epochs; `calibration_samples` images are drawn from train and
-    rotated by up to `calibration_angle` degrees either way."""
+    """`mu` is a schedule over the epochs; calibration looks at `calibration_samples` images, turned
+    by up to `calibration_angle` degrees either way (None: what suits the data set)."""
 
     epochs: int = 5
     mu: tuple[int, ...] = (3, 2, 2, 1, 1)
     seed: int = 0
     calibration_samples: int = calibration.SAMPLES
-    calibration_angle: int = calibration.ANGLE
+    calibration_angle: int | None = None
 
 
 def learned(device: Device, network: Network) -> Network:

@@ -149,7 +149,7 @@ def test_the_device_has_images_of_its_own() -> None:
     assert set(origins(held_out.test)) == {(4, index) for index in range(6)}
     assert held_out.upright is not None
     assert {split for split, _ in origins(held_out.upright)} == {1}
-    with pytest.raises(UserError, match="not rotated: the angle is 30; use 0"):
+    with pytest.raises(UserError, match=r"the angle is 30, .* which are not turned; use 0"):
         prepare(data, options())
     with pytest.raises(UserError, match="asks for 20 upright images, but there are 9"):
         small = numbered(count=9, **{"device-train": 20, "device-validation": 6, "device-test": 8})

@@ -9,7 +9,7 @@ import pytest
 
 from picotrain import datasets
 from picotrain.errors import UserError
-from picotrain.learn import calibration, models
+from picotrain.learn import calibration, models, turning
 from picotrain.learn.calibration import RULES, calibrate, calibrated_by
 from picotrain.learn.pretrain import static_numbers
 from picotrain_golden import RANGE_NAMES, Reading
@@ -26,7 +26,7 @@ def test_fair_is_what_made_the_shipped_backbone(cache: Path) -> None:
     network, info = models.load_backbone(path)
     options = info["options"]
     assert options["calibration_samples"] == calibration.SAMPLES
-    assert (options["calibration_angle"], options["seed"]) == (calibration.ANGLE, 0)
+    assert (options["calibration_angle"], options["seed"]) == (turning.CALIBRATION_ANGLE, 0)
     data = datasets.load("digits")
     blank = network.copy()
     for held in blank.parameters:
@@ -85,9 +85,9 @@ def test_what_is_cached_is_used_while_it_fits(
     data = datasets.load("digits")
     runs = []
 
-    def counted(*arguments: object) -> object:
+    def counted(*arguments: object, **known: bool) -> object:
         runs.append(arguments[2:])
-        return calibrate(*arguments)  # type: ignore[arg-type]
+        return calibrate(*arguments, **known)  # type: ignore[arg-type]
 
     monkeypatch.setattr(calibration, "calibrate", counted)
 

@@ -14,6 +14,7 @@ from picotrain.device.backends import choose_kernels, open_device
 from picotrain.errors import UserError
 from picotrain.learn import calibration, methods, plans
 from picotrain.learn.adapt import AdaptOptions, AdaptResult, adapt, prepare
+from picotrain.learn.turning import angle_of, in_words
 from picotrain.output import ram_line, write_json
 from picotrain.places import RESULTS
 
@@ -22,7 +23,7 @@ def add_parser(verbs: Verbs) -> None:
     parser = add_verb(
         verbs,
         "adapt",
-        "The main job: adapt a pre-trained network to rotated images on a device.",
+        "The main job: adapt a pre-trained network to what a device sees, such as rotated images.",
         "picotrain adapt --target qemu --dataset mnist --angle 30 --method priot --epochs 10",
     )
     add_device(parser, default_target="qemu")
@@ -69,6 +70,7 @@ def run(options: argparse.Namespace) -> int:
     dataset = datasets.load(options.dataset)
     network = backbone(options)
     check_fit(network.name, network.input_shape, network.classes, dataset)
+    options.angle = angle_of(dataset, options.angle)
     choice = AdaptOptions(
         options.target,
         options.dataset,
@@ -95,10 +97,10 @@ def run(options: argparse.Namespace) -> int:
         parts = ("adapt", network.name, stem, angle, named, options.target, options.seed)
         name = "-".join(re.sub(r"[^\w.]+", "-", str(part)) for part in parts)
         options.json = RESULTS / f"{name}.json"
-    rotated = f" rotated by {options.angle:g} degrees" if options.angle else ""
     replayed = f" (and {task.replayed} upright)" if task.replayed else ""
     print(
-        f"{network.name} on {options.dataset}{rotated}, {method.name} on {options.target}: "
+        f"{network.name} on {options.dataset} {in_words(options.angle)}, "
+        f"{method.name} on {options.target}: "
         f"{len(task.train.labels) - task.replayed} training{replayed} and "
         f"{len(task.test.labels)} {options.split} images"
     )

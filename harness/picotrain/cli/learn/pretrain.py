@@ -27,10 +27,11 @@ from picotrain.device.backends import open_device
 from picotrain.device.interface import Device, state_sha256
 from picotrain.errors import UserError
 from picotrain.learn import methods, models
-from picotrain.learn.calibration import ANGLE, SAMPLES, calibrate
+from picotrain.learn.calibration import SAMPLES, calibrate
 from picotrain.learn.float_pretrain import FloatOptions, pretrain_float
 from picotrain.learn.models import Architecture
 from picotrain.learn.pretrain import PretrainOptions, pretrain, static_numbers
+from picotrain.learn.turning import calibration_angle_of
 from picotrain.progress import progress_bar
 from picotrain.versions import versions
 from picotrain_golden import Histograms, Method, Network, calibrated
@@ -68,8 +69,9 @@ def add_parser(verbs: Verbs) -> None:
     parser.add_argument(
         "--calibration-angle",
         type=angle_bound,
-        default=ANGLE,
-        help="turn the calibration images by up to this many degrees",
+        metavar="DEGREES",
+        help="turn the calibration images by up to so much (default: 45, or 0 for npz: and fsdd-*, "
+        "which nobody turns)",
     )
     parser.add_argument("--target", default="host", help=f"one of {', '.join(TARGETS)}")
     add_ram(parser)
@@ -85,6 +87,7 @@ def run(options: argparse.Namespace) -> int:
     architecture = models.resolve(options.model)
     dataset = datasets.load(options.dataset)
     check_fit(architecture.name, architecture.input_shape, architecture.classes, dataset)
+    options.calibration_angle = calibration_angle_of(dataset, options.calibration_angle)
     device = open_device(options.target, arena(options))
     try:
         make = _float if options.arithmetic == _FLOAT else _integer

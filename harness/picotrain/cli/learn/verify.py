@@ -13,6 +13,7 @@ from picotrain.device.backends import arena_bytes, choose_kernels, open_device
 from picotrain.device.interface import Device
 from picotrain.errors import UserError
 from picotrain.learn import methods, models, plans
+from picotrain.learn.turning import angle_of, in_words
 from picotrain.learn.verify import Comparison, verify
 from picotrain.progress import progress_bar
 from picotrain_golden import Method, Network
@@ -95,8 +96,9 @@ def _verify_material(options: argparse.Namespace) -> tuple[Network, Split, str]:
     dataset = datasets.load(options.dataset)
     network = backbone(options)
     check_fit(network.name, network.input_shape, network.classes, dataset)
+    options.angle = angle_of(dataset, options.angle)
     split = datasets.rotated_sample(dataset.train, count, options.seed, options.angle)
-    return network, split, f"on {options.dataset} rotated by {options.angle:g} degrees"
+    return network, split, f"on {options.dataset} {in_words(options.angle)}"
 
 
 def _verified_methods(options: argparse.Namespace) -> list[tuple[str, Method]]:

@@ -8,11 +8,12 @@ from typing import Any
 
 from picotrain import datasets
 from picotrain.cli.material import backbone, check_fit
-from picotrain.cli.options import Verbs, add_verb, finish, positive, seed
+from picotrain.cli.options import Verbs, add_angle, add_verb, finish, positive, seed
 from picotrain.device.backends import KERNELS, choose_kernels, open_device
 from picotrain.device.mailbox import MailboxDevice
 from picotrain.device.versions import versions_of
 from picotrain.errors import UserError
+from picotrain.learn.turning import angle_of, in_words
 from picotrain.output import table
 from picotrain.profile.bench import Bench
 from picotrain.profile.bench_cases import WARM_UP, Measurement, measurements
@@ -32,7 +33,7 @@ def add_parser(verbs: Verbs) -> None:
     parser.add_argument("--model", default="tinycnn", help="shipped name or TOML file")
     parser.add_argument("--dataset", default="digits", help=datasets.CHOICES)
     parser.add_argument("--backbone", type=Path, metavar="FILE", help="default: the shipped one")
-    parser.add_argument("--angle", type=float, default=30.0, help="rotation in degrees")
+    add_angle(parser)
     parser.add_argument("--seed", type=seed, default=0)
     parser.add_argument("--steps", type=positive, default=4, help="training steps (%(default)s)")
     parser.add_argument(
@@ -52,6 +53,7 @@ def run(options: argparse.Namespace) -> int:
     check_fit(network.name, network.input_shape, network.classes, dataset)
     # Most images have a loss error at first; three times as many as needed are enough.
     count = WARM_UP + 3 * options.steps + 32
+    options.angle = angle_of(dataset, options.angle)
     images = datasets.rotated_sample(dataset.train, count, options.seed, options.angle)
     found = [
         one
@@ -66,8 +68,8 @@ def run(options: argparse.Namespace) -> int:
         for number, one in enumerate(found)
     ]
     print(
-        f"{network.name}, {options.steps} training steps on {options.dataset} rotated by "
-        f"{options.angle:g} degrees; Cortex-M0+ cycles, zero wait states"
+        f"{network.name}, {options.steps} training steps on {options.dataset} "
+        f"{in_words(options.angle)}; Cortex-M0+ cycles, zero wait states"
     )
     print(_text(rows, chosen))
     finish(

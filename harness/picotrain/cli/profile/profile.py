@@ -17,6 +17,7 @@ from picotrain.device.mailbox import MailboxDevice
 from picotrain.device.versions import versions_of
 from picotrain.errors import UserError
 from picotrain.learn import methods, plans
+from picotrain.learn.turning import angle_of, in_words
 from picotrain.output import ram_line, write_text
 from picotrain.profile import baseline
 from picotrain.profile import views as profile_views
@@ -77,6 +78,7 @@ def run(options: argparse.Namespace) -> int:
     dataset = datasets.load(options.dataset)
     network = backbone(options)
     check_fit(network.name, network.input_shape, network.classes, dataset)
+    options.angle = angle_of(dataset, options.angle)
     adaptation = _adaptation(options, network)
     split = datasets.rotated_sample(dataset.train, options.images, options.seed, options.angle)
     device = open_device(options.target, kernels=options.kernels)
@@ -93,8 +95,8 @@ def run(options: argparse.Namespace) -> int:
         worst = _worst_case(options.target, network, method, split, frozen)
         require_same_results(result, worst)
     title = (
-        f"{network.name}, {method.name}, {result.images} images of {options.dataset} rotated by "
-        f"{options.angle:g} degrees; cycle model at 125 MHz"
+        f"{network.name}, {method.name}, {result.images} images of {options.dataset} "
+        f"{in_words(options.angle)}; cycle model at 125 MHz"
     )
     print(title)
     if options.by == "function":

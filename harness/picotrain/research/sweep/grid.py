@@ -24,6 +24,7 @@ from picotrain.errors import UserError
 from picotrain.image import firmware
 from picotrain.image.elf import open_elf
 from picotrain.learn import calibration, methods, models
+from picotrain.learn.turning import angle_of
 from picotrain_golden import Method, Network, plan
 from picotrain_golden.generator import Select
 from picotrain_golden.method import Start, check_mu
@@ -281,13 +282,10 @@ def _cell(where: str, given: dict[str, Any]) -> Cell:
     model, backbone, network = _backbone(where, given, dataset_name)
     _fit(where, network, dataset)
     split = used.get("split", SPLITS[0])
-    on_device = "device-train" in dataset.splits
-    angle = used.get("angle", 0.0 if on_device else 30.0)
-    if on_device and angle != 0:
-        raise UserError(
-            f"{where}: angle is {angle:g}, but data set {dataset_name} has images of its own to "
-            "adapt to, which are not turned; use 0, or leave it out"
-        )
+    try:
+        angle = angle_of(dataset, used.get("angle"))
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from error
     train = _count(where, used, "train_samples", dataset, "train")
     test = _count(where, used, "test_samples", dataset, split)
     replay = used.get("replay", 0.0)
