@@ -38,7 +38,14 @@ _DESCRIBE = ("describe", "--always", "--dirty")
 def first_line(*command: str) -> str:
     """The first line that a command prints, asked once per process; empty where it fails."""
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=10,
+            check=False,
+        )
     except (OSError, subprocess.TimeoutExpired):
         return ""
     return done.stdout.splitlines()[0] if done.returncode == 0 and done.stdout else ""

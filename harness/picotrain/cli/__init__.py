@@ -6,6 +6,7 @@ import argparse
 import shlex
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib import import_module
 
 from picotrain.errors import DeviceFailure, UserError
@@ -42,11 +43,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             code = _run(given)
         except SystemExit as stop:
             stopped, code = stop, int(stop.code or 0)
-        try:
+        with suppress(BrokenPipeError):
             out.flush()
-        except BrokenPipeError:
+        if isinstance(out.failure, BrokenPipeError):
             code = 141
-        if out.failure is not None and code == 0:
+        elif out.failure is not None and code == 0:
             print(
                 f"picotrain: cannot write to standard output: {reason(out.failure)}; "
                 "send it elsewhere",
@@ -67,8 +68,12 @@ def _run(given: Sequence[str]) -> int:
             return 2
         options = parser.parse_args(given)
         options.command = shlex.join(["picotrain", *given])
-        code = int(options.run(options))
-        sys.stdout.flush()
+        # Only here: help needs none of it.
+        from picotrain.cli.options import outputs
+
+        with outputs(options):
+            code = int(options.run(options))
+            sys.stdout.flush()
         return code
     except UserError as error:
         print(f"picotrain: {error}", file=sys.stderr)

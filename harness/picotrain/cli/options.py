@@ -5,10 +5,21 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
+import json
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from picotrain.output import write_json
+from picotrain import output
+from picotrain.inputs import is_file, named
+from picotrain.places import RESULTS
+
+_OR_FILES = ("model", "dataset")
+"""Options that hold a name of ours or, as text, a file."""
 
 Verbs = Any
 """What `ArgumentParser.add_subparsers` returns; argparse keeps its class to itself."""
@@ -21,8 +32,67 @@ def add_verb(verbs: Verbs, name: str, help_: str, example: str) -> argparse.Argu
     parser: argparse.ArgumentParser = verbs.add_parser(
         name, help=VERBS[name][1], description=help_, epilog=f"example: {example}"
     )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the result as JSON")
+    add_output(parser, "--json", "write the result as JSON; - is standard output")
     return parser
+
+
+def add_output(
+    parser: argparse.ArgumentParser, option: str, help_: str, required: bool = False
+) -> None:
+    """An option that names a file to write: `outputs` checks it before the verb runs."""
+    added = parser.add_argument(option, type=Path, metavar="FILE", help=help_, required=required)
+    known = parser.get_default("outputs") or ()
+    parser.set_defaults(outputs=(*known, (option, added.dest)))
+
+
+@contextmanager
+def outputs(options: argparse.Namespace) -> Iterator[None]:
+    """Run a verb in it: its files can be written, and are no inputs; and where one is standard
+    output, people read the rest on standard error.
+
+    A verb that has default names of files sets them in `complete(options)`, a default of its
+    parser.
+    """
+    if hasattr(options, "complete"):
+        options.complete(options)
+    files = [(option, getattr(options, dest)) for option, dest in options.outputs]
+    given = [(option, path) for option, path in files if path is not None]
+    output.check_apart(given, _inputs(options))
+    for _, path in given:
+        output.check(path)
+    if any(output.is_standard(path) for _, path in given):
+        with output.people_on_stderr():
+            yield
+    else:
+        yield
+
+
+def _inputs(options: argparse.Namespace) -> list[Path]:
+    """The files that a verb reads, as far as its options name them."""
+    written = {dest for _, dest in options.outputs}
+    given = {name: value for name, value in vars(options).items() if name not in written}
+    found = [value for value in given.values() if isinstance(value, Path)]
+    for name in _OR_FILES:
+        if isinstance(given.get(name), str):
+            found.append(named(given[name].removeprefix("npz:")))
+    return [path for path in found if is_file(path)]
+
+
+def result_file(options: argparse.Namespace, *parts: object, suffix: str = ".json") -> Path:
+    """Where a result goes that no option names: `parts` for people, then a digest of all options,
+    so that runs that differ in any have files of their own."""
+    written = {"command", "outputs", *(dest for _, dest in options.outputs)}
+    values = {}
+    for name, value in vars(options).items():
+        if name in written or callable(value):
+            continue
+        path = named(str(value).removeprefix("npz:"))
+        # A file counts by its place: names alone are the same in many folders.
+        place = isinstance(value, Path) or (name in _OR_FILES and is_file(path))
+        values[name] = os.path.realpath(path) if place else value
+    digest = hashlib.sha256(json.dumps(values, sort_keys=True, default=str).encode())
+    stem = "-".join(re.sub(r"[^\w.]+", "-", str(part)) for part in parts)
+    return RESULTS / f"{stem[:120]}-{digest.hexdigest()[:8]}{suffix}"
 
 
 def positive(text: str) -> int:
@@ -106,4 +176,4 @@ def arena(options: argparse.Namespace) -> int | None:
 
 def finish(options: argparse.Namespace, content: Any) -> None:
     if options.json is not None:
-        write_json(options.json, content)
+        output.write_json(options.json, content)

@@ -35,8 +35,9 @@ from picotrain.errors import LinkFailure
 from picotrain.image import firmware
 from picotrain.image.elf import open_elf
 from picotrain.learn import models
-from picotrain.output import table, write_json
+from picotrain.output import write_json
 from picotrain.progress import progress_bar
+from picotrain.text import table
 from picotrain_golden import Method
 
 Damages = dict[str, Callable[[bytes, Random], bytes]]

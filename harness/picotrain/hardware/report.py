@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import tempfile
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -13,7 +12,6 @@ from xml.etree import ElementTree
 
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
-from picotrain.errors import UserError
 from picotrain.hardware.cycle_steps import signed_percent
 from picotrain.hardware.suite import Outcome, Result, passed
 from picotrain.output import write_json, write_text
@@ -50,18 +48,6 @@ def _outcome(results: Sequence[Result]) -> str:
 
 def _where(header: Header) -> str:
     return f" on an emulator at {header.port}, no board took part" if header.emulator else ""
-
-
-def prepare(folder: Path) -> None:
-    """Make the folder for a report and try a file in it. Raises UserError where that fails."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise UserError(
-            f"cannot write into {folder}: {error.strerror}; choose another folder"
-        ) from error
 
 
 def content(header: Header, results: Sequence[Result]) -> dict[str, Any]:

@@ -15,7 +15,14 @@ def disassemble(elf: Path) -> dict[int, str]:
     """Address -> instruction of all code; empty where there is no objdump, or it fails."""
     command = [OBJDUMP, "--disassemble", "--no-show-raw-insn", str(elf)]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=60,
+            check=False,
+        )
     except (OSError, subprocess.TimeoutExpired):
         return {}
     return parse(done.stdout) if done.returncode == 0 else {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import tempfile
+import io
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,7 @@ from picotrain.datasets import Dataset, Split, rotate, sample
 from picotrain.datasets.npz import read_arrays
 from picotrain.errors import UserError
 from picotrain.learn.turning import calibration_angle_of
+from picotrain.output import write_bytes
 from picotrain.places import BUILD
 from picotrain.progress import progress_bar
 from picotrain_golden import ALL_RANGE_NAMES, Histograms, Network, Reading, calibrated, observe
@@ -207,8 +208,6 @@ def _write(path: Path, histograms: Histograms) -> None:
     arrays: dict[str, Any] = {"images": np.array(histograms.images, np.int64)}
     for name in ALL_RANGE_NAMES:
         arrays[name] = np.stack([layer[name] for layer in histograms.layers])
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".calibration-") as folder:
-        whole = Path(folder) / path.name
-        np.savez_compressed(whole, **arrays)
-        whole.replace(path)
+    whole = io.BytesIO()
+    np.savez_compressed(whole, **arrays)
+    write_bytes(path, whole.getvalue())

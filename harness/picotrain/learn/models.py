@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import re
-import tempfile
 import tomllib
 import zipfile
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 
 from picotrain.datasets.npz import read_arrays
 from picotrain.errors import UserError
+from picotrain.output import write_bytes
 from picotrain.places import BUILD, SHIPPED
 from picotrain_golden import generator
 from picotrain_golden.calibration import RANGE_NAMES, Histograms
@@ -344,16 +344,13 @@ def save_backbone(
     if histograms is not None:
         for name in RANGE_NAMES:
             arrays[f"histogram_{name}"] = np.stack([layer[name] for layer in histograms.layers])
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".backbone-") as folder:
-        whole = Path(folder) / path.name
-        _write_npz(whole, arrays)
-        whole.replace(path)
+    write_bytes(path, _npz(arrays))
 
 
-def _write_npz(path: Path, arrays: dict[str, NDArray[Any]]) -> None:
+def _npz(arrays: dict[str, NDArray[Any]]) -> bytes:
     """As numpy.savez_compressed, which however stamps the time of day on every member."""
-    with zipfile.ZipFile(path, "w") as archive:
+    whole = io.BytesIO()
+    with zipfile.ZipFile(whole, "w") as archive:
         for name, array in arrays.items():
             stream = io.BytesIO()
             np.lib.format.write_array(stream, np.asarray(array, order="C"), allow_pickle=False)
@@ -362,6 +359,7 @@ def _write_npz(path: Path, arrays: dict[str, NDArray[Any]]) -> None:
             member.external_attr = 0o644 << 16
             member.compress_type = zipfile.ZIP_DEFLATED
             archive.writestr(member, stream.getvalue(), compresslevel=9)
+    return whole.getvalue()
 
 
 def load_backbone(path: Path) -> tuple[Network, dict[str, Any]]:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from picotrain.errors import UserError
+from picotrain.inputs import read_text
 
 _FORMAT = "picotrain-baseline"
 _VERSION = 1
@@ -103,9 +104,7 @@ def make_baseline(profile_json: Mapping[str, Any]) -> dict[str, Any]:
 def read_baseline(path: Path) -> dict[str, Any]:
     """The baseline in a JSON file; a profile counts as one. UserError for anything else."""
     try:
-        content = json.loads(path.read_text())
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}; choose another file") from error
+        content = json.loads(read_text(path, "choose another file"))
     except ValueError as error:
         raise UserError(f"{path} is no JSON ({error}); choose another file") from error
     try:

@@ -6,10 +6,11 @@ from pathlib import Path
 
 from picotrain.image.disassembly import disassemble
 from picotrain.image.elf import Elf
-from picotrain.output import table, write_json, write_text
+from picotrain.output import write_json, write_text
 from picotrain.profile import exports
 from picotrain.profile.costs import UNKNOWN, Costs, attribute, call_costs
 from picotrain.profile.profile import Profile, Samples, floor_ratio
+from picotrain.text import table
 
 VIEWS = ("layer", "function", "line", "instruction")
 _MOST_LINES = 30

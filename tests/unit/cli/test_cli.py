@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -287,8 +288,10 @@ def test_nobody_reads_on() -> None:
 def test_a_result_of_a_serial_target_has_a_name_for_any_system(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("picotrain.cli.learn.adapt.RESULTS", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    written: list[Path] = []
+    monkeypatch.setattr("picotrain.output.check", written.append)
     port = "serial:socket://127.0.0.1:9"
     assert cli.main(["adapt", "--target", port, "--dataset", "digits", "--epochs", "1"]) == 1
-    found = [str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.json")]
-    assert found == ["adapt-tinycnn-digits-30-priot-serial-socket-127.0.0.1-9-0.json"]
+    stem = "picotrain-results/adapt-tinycnn-digits-priot-serial-socket-127.0.0.1-9-0-"
+    assert [re.sub("[0-9a-f]{8}.json$", "", str(path)) for path in written] == [stem]

@@ -242,11 +242,13 @@ def test_a_report_that_cannot_be_written_is_told_before_the_first_step(
 ) -> None:
     url = f"socket://127.0.0.1:{host_port[0]}"
     (tmp_path / "file").write_text("")
-    for more in ([], ["--json", str(tmp_path / "file" / "x.json")]):
+    json_file = tmp_path / "file" / "x.json"
+    for more in ([], ["--json", str(json_file)]):
         folder = tmp_path / "report" if more else tmp_path / "file" / "report"
         assert hw_test(url, folder, *more) == 2
         told = capsys.readouterr()
-        assert f"cannot write into {tmp_path / 'file'}" in told.err
+        where = str(json_file) if more else f"into {folder}"
+        assert f"cannot write {where}: Not a directory" in told.err
         assert "find:" not in told.out
 
 

@@ -319,10 +319,9 @@ def test_the_verb_refuses_what_is_not_there(
     assert "none.elf: No such file or directory; build it" in capsys.readouterr().err
 
 
-def test_the_verb_makes_no_folders(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_verb_makes_the_folder(tmp_path: Path) -> None:
     source, out = tmp_path / "image.bin", tmp_path / "new" / "image.uf2"
     source.write_bytes(bootable())
-    assert cli.main(["uf2", "--elf", str(source), "--out", str(out)]) == 2
-    told = capsys.readouterr().err
-    assert f"cannot write {out}: there is no folder {out.parent}; make it first" in told
-    assert not out.parent.exists()
+    assert cli.main(["uf2", "--elf", str(source), "--out", str(out)]) == 0
+    assert out.stat().st_size % uf2.BLOCK == 0 < out.stat().st_size
+    assert [path.name for path in out.parent.iterdir()] == [out.name]

@@ -28,7 +28,6 @@ from picotrain.hardware.report import (
     Header,
     content,
     line,
-    prepare,
     summary,
     write_report,
 )
@@ -36,6 +35,7 @@ from picotrain.hardware.rig import DeviceRig
 from picotrain.hardware.suite import Outcome, Result, Step, exit_status, run_suite
 from picotrain.image import uf2
 from picotrain.learn import methods
+from picotrain.output import check_folder
 from picotrain.profile.bench_cases import WARM_UP, measurements
 from picotrain_golden import Method
 
@@ -97,9 +97,7 @@ def run(options: argparse.Namespace) -> int:
     # What would only be noticed after minutes.
     if FLASH not in skip:
         uf2.read_image(elf)
-    prepare(options.report)
-    if options.json is not None:
-        prepare(options.json.parent)
+    check_folder(options.report)
     for name, reason in skip.items():
         _say(f"{name} is left out: {reason}")
     results: list[Result] = []

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from picotrain.cli.options import Verbs, add_verb, finish
 from picotrain.hardware.drives import by_label, find_drives, system_places, why_none
 from picotrain.hardware.ports import find_ports
-from picotrain.output import table
+from picotrain.text import table
 
 
 def add_parser(verbs: Verbs) -> None:

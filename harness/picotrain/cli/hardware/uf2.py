@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from picotrain.cli.options import Verbs, add_verb, finish
-from picotrain.errors import UserError
+from picotrain.cli.options import Verbs, add_output, add_verb, finish
 from picotrain.image import firmware, uf2
+from picotrain.output import write_bytes
 
 
 def add_parser(verbs: Verbs) -> None:
@@ -18,20 +18,19 @@ def add_parser(verbs: Verbs) -> None:
         "picotrain uf2 --elf build/rp2040/picotrain.elf --out build/rp2040/picotrain.uf2",
     )
     parser.add_argument("--elf", type=Path, default=firmware.RP2040, metavar="FILE")
-    parser.add_argument("--out", type=Path, metavar="FILE", help="default: beside the ELF file")
-    parser.set_defaults(run=run)
+    add_output(parser, "--out", "default: beside the ELF file")
+    parser.set_defaults(run=run, complete=complete)
+
+
+def complete(options: argparse.Namespace) -> None:
+    options.out = options.out or options.elf.with_suffix(".uf2")
 
 
 def run(options: argparse.Namespace) -> int:
-    out = options.out or options.elf.with_suffix(".uf2")
+    out = options.out
     segments = uf2.read_image(options.elf)
     content = uf2.encode(segments)
-    if not out.parent.is_dir():
-        raise UserError(f"cannot write {out}: there is no folder {out.parent}; make it first")
-    try:
-        out.write_bytes(content)
-    except OSError as error:
-        raise UserError(f"cannot write {out}: {error.strerror}; choose another file") from error
+    write_bytes(out, content)
     size = sum(len(segment.data) for segment in segments)
     print(f"{out}: {size:,} bytes of flash in {len(content) // uf2.BLOCK} blocks")
     finish(

@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import argparse
-import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from picotrain import datasets
 from picotrain.cli.material import backbone, check_fit
-from picotrain.cli.options import Verbs, add_device, add_plan, add_verb, arena, positive
+from picotrain.cli.options import (
+    Verbs,
+    add_device,
+    add_plan,
+    add_verb,
+    arena,
+    positive,
+    result_file,
+)
 from picotrain.device.backends import choose_kernels, open_device
 from picotrain.errors import UserError
 from picotrain.learn import calibration, methods, plans
 from picotrain.learn.adapt import AdaptOptions, AdaptResult, adapt, prepare
 from picotrain.learn.turning import angle_of, in_words
-from picotrain.output import ram_line, write_json
-from picotrain.places import RESULTS
+from picotrain.output import is_plain, write_json
+from picotrain.text import ram_line
 
 
 def add_parser(verbs: Verbs) -> None:
@@ -59,7 +67,18 @@ def add_parser(verbs: Verbs) -> None:
         "--retention", action="store_true", help="evaluate the upright images too, every epoch"
     )
     methods.add_options(parser)
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, complete=complete)
+
+
+def complete(options: argparse.Namespace) -> None:
+    """The name of the result, where none is given."""
+    if options.json is None:
+        model = Path(options.model).stem
+        data = Path(options.dataset.removeprefix("npz:")).stem
+        method = options.method if options.plan == "fast" else f"{options.method}-{options.plan}"
+        angle = () if options.angle is None else (f"{options.angle:g}",)
+        about = (model, data, *angle, method, options.target, options.seed)
+        options.json = result_file(options, "adapt", *about)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -90,13 +109,6 @@ def run(options: argparse.Namespace) -> int:
         retention=options.retention,
     )
     task = prepare(dataset, choice)
-    if options.json is None:
-        angle = f"{options.angle:g}"
-        stem = Path(options.dataset.removeprefix("npz:")).stem
-        named = method.name if options.plan == "fast" else f"{method.name}-{options.plan}"
-        parts = ("adapt", network.name, stem, angle, named, options.target, options.seed)
-        name = "-".join(re.sub(r"[^\w.]+", "-", str(part)) for part in parts)
-        options.json = RESULTS / f"{name}.json"
     replayed = f" (and {task.replayed} upright)" if task.replayed else ""
     print(
         f"{network.name} on {options.dataset} {in_words(options.angle)}, "
@@ -105,10 +117,14 @@ def run(options: argparse.Namespace) -> int:
         f"{len(task.test.labels)} {options.split} images"
     )
 
-    write_json(options.json, {"complete": False})
+    so_far: list[AdaptResult] = []
 
     def report(result: AdaptResult) -> None:
-        write_json(options.json, result.to_json())
+        # Nothing is written before there is something: an earlier result outlives a failed start.
+        seconds = result.wall_seconds - (so_far[-1].wall_seconds if so_far else 0.0)
+        so_far.append(replace(result))
+        if result.complete or is_plain(options.json):
+            write_json(options.json, result.to_json())
         if not result.history:
             upright = _upright(result.upright_before)
             print(f"before     accuracy {result.accuracy_before:.4f}{upright}", flush=True)
@@ -118,7 +134,7 @@ def run(options: argparse.Namespace) -> int:
             f"epoch {epoch['epoch']:3}  accuracy {epoch['accuracy']:.4f}"
             f"{_upright(epoch['upright_accuracy'])}  train {epoch['train_accuracy']:.4f}  "
             f"loss norm {epoch['loss_norm']:5.1f}  "
-            f"mu {epoch['mu']}  {result.wall_seconds:6.1f} s",
+            f"mu {epoch['mu']}  took {seconds:5.1f} s, {result.wall_seconds:.1f} s in all",
             flush=True,
         )
 
@@ -126,7 +142,9 @@ def run(options: argparse.Namespace) -> int:
     try:
         result = adapt(device, network, task, choice, report)
     except BaseException:
-        if options.json.is_file():
+        if so_far:
+            if not is_plain(options.json):
+                write_json(options.json, so_far[-1].to_json())
             print(f"the result so far is in {options.json}", file=sys.stderr)
         raise
     finally:

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from picotrain import datasets
 from picotrain.cli.options import Verbs, add_verb, finish
 from picotrain.errors import UserError
-from picotrain.output import table
+from picotrain.text import table
 
 
 def add_parser(verbs: Verbs) -> None:

@@ -6,13 +6,13 @@ import argparse
 import shlex
 from dataclasses import asdict
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
-from picotrain import datasets
+from picotrain import datasets, output
 from picotrain.cli.material import check_fit
 from picotrain.cli.options import (
     Verbs,
+    add_output,
     add_ram,
     add_verb,
     angle_bound,
@@ -37,6 +37,8 @@ from picotrain.versions import versions
 from picotrain_golden import Histograms, Method, Network, calibrated
 
 _INTEGER, _FLOAT = "integer", "float"
+_MORE_BYTES = 1 << 17
+"""Of a backbone, beside its weights: histograms, and how it was made. A guess on the safe side."""
 _Made = tuple[Network, Histograms, dict[str, Any]]
 
 
@@ -50,9 +52,7 @@ def add_parser(verbs: Verbs) -> None:
     )
     parser.add_argument("--model", default="tinycnn", help="shipped name or TOML file")
     parser.add_argument("--dataset", default="digits", help=datasets.CHOICES)
-    parser.add_argument(
-        "--out", type=Path, required=True, metavar="FILE", help="the backbone (.npz)"
-    )
+    add_output(parser, "--out", "the backbone (.npz)", required=True)
     parser.add_argument("--arithmetic", choices=(_INTEGER, _FLOAT), default=_INTEGER)
     parser.add_argument(
         "--epochs",
@@ -88,6 +88,7 @@ def run(options: argparse.Namespace) -> int:
     dataset = datasets.load(options.dataset)
     check_fit(architecture.name, architecture.input_shape, architecture.classes, dataset)
     options.calibration_angle = calibration_angle_of(dataset, options.calibration_angle)
+    output.check(options.out, architecture.weight_count + _MORE_BYTES)
     device = open_device(options.target, arena(options))
     try:
         make = _float if options.arithmetic == _FLOAT else _integer

@@ -7,7 +7,7 @@ from dataclasses import asdict
 
 from picotrain.cli.options import Verbs, add_verb, finish
 from picotrain.device.backends import availability
-from picotrain.output import table
+from picotrain.text import table
 
 
 def add_parser(verbs: Verbs) -> None:

@@ -14,9 +14,9 @@ from picotrain.device.mailbox import MailboxDevice
 from picotrain.device.versions import versions_of
 from picotrain.errors import UserError
 from picotrain.learn.turning import angle_of, in_words
-from picotrain.output import table
 from picotrain.profile.bench import Bench
 from picotrain.profile.bench_cases import WARM_UP, Measurement, measurements
+from picotrain.text import table
 
 _TARGET = "qemu"
 _ORDER = ("portable", "tuned", "dense")

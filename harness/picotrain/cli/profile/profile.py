@@ -10,7 +10,15 @@ from typing import Any
 
 from picotrain import datasets
 from picotrain.cli.material import backbone, check_fit
-from picotrain.cli.options import Verbs, add_device, add_plan, add_verb, finish, positive
+from picotrain.cli.options import (
+    Verbs,
+    add_device,
+    add_output,
+    add_plan,
+    add_verb,
+    finish,
+    positive,
+)
 from picotrain.datasets import Split
 from picotrain.device.backends import choose_kernels, open_device
 from picotrain.device.mailbox import MailboxDevice
@@ -18,7 +26,7 @@ from picotrain.device.versions import versions_of
 from picotrain.errors import UserError
 from picotrain.learn import methods, plans
 from picotrain.learn.turning import angle_of, in_words
-from picotrain.output import ram_line, write_text
+from picotrain.output import write_text
 from picotrain.profile import baseline
 from picotrain.profile import views as profile_views
 from picotrain.profile.memory.arena import timeline_of_record
@@ -28,6 +36,7 @@ from picotrain.profile.memory.stack import worst_stack
 from picotrain.profile.profile import Profile, profile, require_same_results
 from picotrain.profile.report.content import ReportContent, Subject, report_content
 from picotrain.profile.report.run_file import Expected, Run, read_run
+from picotrain.text import ram_line
 from picotrain_golden import Method, Network
 
 
@@ -49,8 +58,8 @@ def add_parser(verbs: Verbs) -> None:
         ("speedscope", "for speedscope.app"),
         ("collapsed", "for flamegraph.pl"),
     ):
-        parser.add_argument(f"--{name}", type=Path, metavar="FILE", help=f"write a file {what}")
-    parser.add_argument("--html", type=Path, metavar="FILE", help="write a report to look at")
+        add_output(parser, f"--{name}", f"write a file {what}")
+    add_output(parser, "--html", "write a report to look at")
     parser.add_argument(
         "--run",
         dest="run_file",

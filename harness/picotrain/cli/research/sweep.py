@@ -10,15 +10,15 @@ from pathlib import Path
 
 import pandas as pd
 
-from picotrain.cli.options import Verbs, add_verb, finish, positive
+from picotrain.cli.options import Verbs, add_output, add_verb, finish, positive, result_file
 from picotrain.errors import UserError
-from picotrain.output import table
 from picotrain.places import RESULTS
 from picotrain.research.sweep.cell import Job
 from picotrain.research.sweep.grid import load_grid
 from picotrain.research.sweep.plot import check_plot, write_plot
 from picotrain.research.sweep.results import check_file, groups, summary, write_results
 from picotrain.research.sweep.run import CELLS, Store, check_scheduler, frame, plan, sweep
+from picotrain.text import table
 
 CELLS_VARIABLE = "PICOTRAIN_CELLS"
 
@@ -31,20 +31,13 @@ def add_parser(verbs: Verbs) -> None:
         "picotrain sweep experiments/example.toml --jobs 2 --plot example.svg",
     )
     parser.add_argument("grid", type=Path, metavar="GRID.toml")
-    parser.add_argument(
-        "--out",
-        type=Path,
-        metavar="FILE",
-        help="results, .csv or .parquet (default: build/results/GRID.csv)",
-    )
+    add_output(parser, "--out", f"results, .csv or .parquet (default: {RESULTS}/GRID-DIGEST.csv)")
     parser.add_argument("--jobs", type=positive, metavar="N", help="processes (default: all cores)")
     parser.add_argument(
         "--scheduler", metavar="ADDRESS", help="run on the Dask cluster there, e.g. tcp://HOST:8786"
     )
     parser.add_argument("--list", action="store_true", help="only show the cells and their state")
-    parser.add_argument(
-        "--plot", type=Path, metavar="FILE.svg", help="accuracy over mu, or over the epochs"
-    )
+    add_output(parser, "--plot", "accuracy over mu, or over the epochs, as .svg")
     parser.add_argument(
         "--cells",
         type=Path,
@@ -56,11 +49,18 @@ def add_parser(verbs: Verbs) -> None:
         action="store_true",
         help="keep finished cells even if the firmware or the Python that made them has changed",
     )
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, complete=complete)
+
+
+def complete(options: argparse.Namespace) -> None:
+    """The name of the results, where none is given: grids of one name may lie in many folders."""
+    if options.out is None:
+        grid = argparse.Namespace(grid=options.grid, outputs=())
+        options.out = result_file(grid, options.grid.stem, suffix=".csv")
 
 
 def run(options: argparse.Namespace) -> int:
-    out = options.out or RESULTS / f"{options.grid.stem}.csv"
+    out = options.out
     check_file(out)
     if options.plot is not None:
         check_plot(options.plot)

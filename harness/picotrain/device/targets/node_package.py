@@ -23,13 +23,20 @@ _SECONDS = 120
 
 def wanted() -> str:
     """The version that emulation/rp2040js/package.json pins."""
-    return str(json.loads((SOURCE / "package.json").read_text())["dependencies"]["rp2040js"])
+    return str(
+        json.loads((SOURCE / "package.json").read_text(encoding="utf-8"))["dependencies"][
+            "rp2040js"
+        ]
+    )
 
 
 def is_installed(folder: Path = FOLDER) -> bool:
     """Whether `folder` holds the package in the version that is pinned."""
     manifest = folder / "node_modules" / "rp2040js" / "package.json"
-    return manifest.is_file() and json.loads(manifest.read_text())["version"] == wanted()
+    return (
+        manifest.is_file()
+        and json.loads(manifest.read_text(encoding="utf-8"))["version"] == wanted()
+    )
 
 
 def installed(folder: Path = FOLDER) -> Path:
@@ -54,7 +61,13 @@ def install(folder: Path = FOLDER) -> Path:
     command = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--fetch-retries=0"]
     try:
         done = subprocess.run(
-            command, cwd=folder, capture_output=True, text=True, timeout=_SECONDS, check=False
+            command,
+            cwd=folder,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=_SECONDS,
+            check=False,
         )
     except subprocess.TimeoutExpired:
         raise UserError(

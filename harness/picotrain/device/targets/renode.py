@@ -156,7 +156,7 @@ class RenodeTarget:
         dump = self._folder / "blocks.txt"
         self._connected().command(f'sysbus.cycles Dump "{dump}"')
         blocks = []
-        for line in dump.read_text().splitlines():
+        for line in dump.read_text(encoding="utf-8").splitlines():
             pc, *counts = line.split()
             blocks.append(BlockCount(int(pc, 16), *map(int, counts)))
         return sorted(blocks, key=lambda block: (block.pc, block.instructions))

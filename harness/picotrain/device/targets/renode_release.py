@@ -80,14 +80,14 @@ def install(release: Release, into: Path) -> Path:
     as it was.
     """
     stamp = into / ".sha256"
-    if stamp.is_file() and stamp.read_text() == release.sha256:
+    if stamp.is_file() and stamp.read_text(encoding="utf-8") == release.sha256:
         return into / "renode"
     into.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=into.parent, prefix="unpack-") as folder:
         archive = Path(folder) / "archive"
         _download(release, archive)
         unpacked = _unpack(release, archive, Path(folder) / "files")
-        (unpacked / stamp.name).write_text(release.sha256)
+        (unpacked / stamp.name).write_text(release.sha256, encoding="utf-8")
         if into.exists():
             shutil.rmtree(into)
         unpacked.rename(into)

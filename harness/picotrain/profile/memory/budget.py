@@ -10,6 +10,7 @@ from typing import get_args
 from picotrain import places
 from picotrain.device.blob import blob_size
 from picotrain.errors import UserError
+from picotrain.inputs import read_text
 from picotrain.learn import models
 from picotrain.profile.memory.arena import default_method
 from picotrain.profile.memory.image import Image
@@ -46,10 +47,10 @@ class Budget:
 def read_budget(path: Path = BUDGET) -> Budget:
     """The ceilings in a file. Raises UserError where it is missing or no budget."""
     try:
-        content = json.loads(path.read_text())
+        content = json.loads(read_text(path, "restore it"))
         kept = {name: MethodBudget(**one) for name, one in content["methods"].items()}
         return Budget(content["code"], content["static"], content["stack"], kept)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{path}: no memory budget ({error}); restore it") from error
 
 

@@ -153,7 +153,7 @@ class Image:
     @cached_property
     def _map_text(self) -> str:
         try:
-            text = self._map.read_text()
+            text = self._map.read_text(encoding="utf-8")
         except OSError as error:
             raise BuildFailure(f"{self._map}: no map ({error}); run `make firmware`") from error
         if _MAP_HEAD not in text:
@@ -372,7 +372,7 @@ class Image:
         if not file.is_file():  # libgcc, the linker, or assembler
             return {}
         frames = {}
-        for line in file.read_text().splitlines():
+        for line in file.read_text(encoding="utf-8").splitlines():
             place, size, kind = line.split("\t")
             if "static" not in kind and "bounded" not in kind:
                 raise BuildFailure(f"{place}: the stack it takes has no bound ({kind})")

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from picotrain.output import table
 from picotrain.profile.memory.arena import ArenaUse, Timeline
 from picotrain.profile.memory.image import Sections, Span
 from picotrain.profile.memory.stack import EXCEPTION_FRAME, ROM_STACK, StackReport, Step
+from picotrain.text import table
 
 _BAR = 40
 """Characters of a full bar."""

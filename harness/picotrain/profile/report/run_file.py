@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from picotrain.errors import UserError
+from picotrain.inputs import read_text
 
 KINDS = ("forward", "error", "update")
 """What can saturate in a layer."""
@@ -77,9 +78,7 @@ def read_run(path: Path, expected: Expected) -> Run:
     """
     again = f"make it with `picotrain adapt --json {path}`"
     try:
-        content = json.loads(path.read_text())
-    except OSError as error:
-        raise UserError(f"cannot read the run {path}: {error.strerror}; {again}") from error
+        content = json.loads(read_text(path, again))
     except ValueError as error:
         raise UserError(f"the run {path} is no JSON ({error}); {again}") from error
     if not isinstance(content, dict) or "complete" not in content:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-import os
-import tempfile
+import io
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from picotrain.errors import UserError
+from picotrain.output import write_bytes, write_text
 
 OPTIONS = {
     "label": "str",
@@ -77,22 +77,12 @@ def write_results(path: Path, frame: pd.DataFrame) -> None:
     """Write a CSV or Parquet file, by the suffix, whole or not at all; the same frame gives the
     same bytes. Floats are written so that they read back the same."""
     check_file(path)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-        os.close(handle)
-        whole = Path(name)
-        try:
-            if path.suffix == ".csv":
-                frame.to_csv(whole, index=False, lineterminator="\n")
-            else:
-                frame.to_parquet(whole, engine="pyarrow", index=False)
-            whole.chmod(0o644)
-            whole.replace(path)
-        finally:
-            whole.unlink(missing_ok=True)
-    except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror}; choose another file") from error
+    if path.suffix == ".csv":
+        write_text(path, frame.to_csv(None, index=False, lineterminator="\n"))
+    else:
+        whole = io.BytesIO()
+        frame.to_parquet(whole, engine="pyarrow", index=False)
+        write_bytes(path, whole.getvalue())
 
 
 def read_results(path: Path) -> pd.DataFrame:

@@ -1,0 +1,32 @@
+"""Results for people: aligned text."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+_NUMBER = re.compile(r"-?[\d,]+(\.\d+)?%?")
+
+
+def table(rows: Sequence[Sequence[str]], header: Sequence[str]) -> str:
+    """Aligned columns: numbers to the right, text to the left."""
+    columns = list(zip(header, *rows, strict=True))
+    widths = [max(map(len, column)) for column in columns]
+    numeric = [all(_NUMBER.fullmatch(cell) for cell in column[1:] if cell) for column in columns]
+
+    def render(line: Sequence[str]) -> str:
+        cells = [
+            text.rjust(width) if right else text.ljust(width)
+            for text, width, right in zip(line, widths, numeric, strict=True)
+        ]
+        return "  ".join(cells).rstrip()
+
+    ruler = "  ".join("-" * width for width in widths)
+    return "\n".join([render(header), ruler, *map(render, rows)])
+
+
+def ram_line(parts: Mapping[str, int | None], model_in_flash: int = 0) -> str:
+    """One line with the bytes of each part of RAM that is known; then those of a model in flash."""
+    known = {name: size for name, size in parts.items() if size is not None}
+    line = "RAM bytes  " + "  ".join(f"{name} {size:,}" for name, size in known.items())
+    return f"{line}\nin flash   model {model_in_flash:,}" if model_in_flash else line
