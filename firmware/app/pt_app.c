@@ -99,7 +99,8 @@ static int run_batch(struct pt_app *app, bool training, struct pt_detail *detail
         return pt_refuse(detail, PT_ERR_BATCH, images, most, 0, 0);
     }
     if (training && !pt_method_trains(&t->method)) {
-        return pt_refuse(detail, PT_ERR_ARGUMENT, 0, t->method.kind, PT_NITI_DYNAMIC, PT_PRIOT_S);
+        return pt_refuse(detail, PT_ERR_ARGUMENT, 0, t->method.kind, PT_NITI_DYNAMIC,
+                         PT_METHOD_KINDS - 1);
     }
     const uint8_t *image = io_window(app);
     const uint8_t *labels = image + images * t->plan.image_size;
