@@ -2,13 +2,20 @@
 
 In a checkout the parts that come with picotrain (firmware, emulation, models, experiments) are its
 top-level folders and all that is built is below `build`. An installed wheel holds the same
-folders as `shipped` inside the package, and what is built here is in the user's cache.
+folders as `shipped` inside the package, with the images of the boards in `shipped/build`; what is
+built here is in the user's cache (`picotrain.image.making`).
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
+import platform
+from functools import lru_cache
 from pathlib import Path
+
+from picotrain.errors import UserError
 
 _PACKAGE = Path(__file__).resolve().parent
 
@@ -19,14 +26,89 @@ SHIPPED = _PACKAGE.parents[1] if IN_CHECKOUT else _PACKAGE / "shipped"
 RESULTS = Path("picotrain-results")
 """Where results go unless an option says otherwise: below the current folder."""
 
+_INSTEAD = "set PICOTRAIN_CACHE to a folder that you can write to"
+
 
 def user_cache() -> Path:
-    """The user's folder for what can be made again: `PICOTRAIN_CACHE`, or as XDG names it."""
-    named = os.environ.get("PICOTRAIN_CACHE")
-    if named:
-        return Path(named)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "picotrain"
+    """The user's folder for what can be made again: `PICOTRAIN_CACHE`, or as XDG names it.
+
+    Raises UserError where there is no such folder.
+    """
+    for name, below in (("PICOTRAIN_CACHE", ""), ("XDG_CACHE_HOME", "picotrain")):
+        named = os.environ.get(name)
+        if named:
+            if not Path(named).is_absolute():
+                raise UserError(
+                    f"{name} is {named!r}, which is no absolute path; set it to one, or unset it"
+                )
+            return Path(named, below)
+    try:
+        return Path.home() / ".cache" / "picotrain"
+    except RuntimeError:
+        raise UserError(
+            f"user {os.getuid()} has no home folder to keep things in; {_INSTEAD}"
+        ) from None
 
 
-BUILD = SHIPPED / "build" if IN_CHECKOUT else user_cache() / "build"
-"""Where compiled parts are made."""
+def made_folder(folder: Path) -> Path:
+    """`folder`, made if need be; it is `BUILD`, the cache, or below. UserError where it cannot be
+    written."""
+    if not IN_CHECKOUT:
+        user_cache()  # says why there is none
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if os.access(folder, os.W_OK | os.X_OK):
+            return folder
+        reason = "Permission denied"
+    except OSError as error:
+        reason = str(error.strerror)
+    raise UserError(f"cannot write to {folder}: {reason}; {_INSTEAD}")
+
+
+@lru_cache(maxsize=1)
+def origin() -> dict[str, str]:
+    """What a wheel says of itself: `sources`, a digest of what it holds, and the `commit` that it
+    was built from where that was known. Empty in a checkout."""
+    if IN_CHECKOUT:
+        return {}
+    found: dict[str, str] = json.loads((SHIPPED / "origin.json").read_text(encoding="utf-8"))
+    return found
+
+
+def _machine() -> str:
+    """8 hex digits for this kind of machine: a home that several machines share holds programs
+    for the processor of each."""
+    try:
+        with Path("/proc/cpuinfo").open(encoding="utf-8", errors="replace") as lines:
+            able = next((line for line in lines if line.startswith(("flags", "Features"))), "")
+    except OSError:
+        able = ""
+    text = " ".join([platform.system(), platform.machine(), *sorted(able.split())])
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def _build() -> Path:
+    if IN_CHECKOUT:
+        return SHIPPED / "build"
+    try:
+        return user_cache() / f"built-{origin()['sources']}-{_machine()}"
+    except UserError:
+        # An import must not fail. Nothing can be there, and `made_folder` says what is wrong.
+        return Path(os.devnull) / "picotrain"
+
+
+BUILD = _build()
+"""Where compiled parts are made: for an installed wheel a folder that no other version shares."""
+
+BUILD_AGAIN = "run `make firmware`" if IN_CHECKOUT else "install picotrain again"
+"""What to do where a built part is not what it should be."""
+
+
+def comes_built(part: str) -> Path:
+    """The place of a built part, by its path below `BUILD`: in the wheel, if that holds it."""
+    shipped = SHIPPED / "build" / part
+    return shipped if not IN_CHECKOUT and shipped.is_file() else BUILD / part
+
+
+MADE_BACKBONES = BUILD / "backbones" if IN_CHECKOUT else RESULTS / "backbones"
+"""Backbones that are too large or too many to be shipped, and made on this machine."""

@@ -26,6 +26,7 @@ def _found() -> tuple[tuple[str, str], ...]:
             found[package] = version(package)
         except PackageNotFoundError:
             continue
+    found["commit"] = places.origin().get("commit", "")
     if places.IN_CHECKOUT:  # Elsewhere git would describe the repository that is around it.
         found["commit"] = first_line("git", "-C", str(places.SHIPPED), *_DESCRIBE)
     return tuple((name, text) for name, text in found.items() if text)

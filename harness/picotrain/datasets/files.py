@@ -21,7 +21,7 @@ import urllib.request
 import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -29,7 +29,7 @@ from typing import IO
 from tqdm import tqdm
 
 from picotrain.errors import UserError
-from picotrain.places import SHIPPED, user_cache
+from picotrain.places import IN_CHECKOUT, SHIPPED, user_cache
 
 _CHUNK = 1 << 18
 _TIMEOUT_S = 30.0
@@ -102,8 +102,10 @@ def roots() -> list[Path]:
                 "set it to the folder that holds mnist/, cifar10/ or fsdd/, or unset it"
             )
         found.append(path)
-    found.append(SHIPPED.parent / "shared" / "data")
-    found.append(user_cache())
+    if IN_CHECKOUT:
+        found.append(SHIPPED.parent / "shared" / "data")
+    with suppress(UserError):  # who downloads hears of it
+        found.append(user_cache())
     return found
 
 
@@ -197,7 +199,7 @@ def fetch(fileset: FileSet) -> None:
     except OSError as error:
         raise UserError(
             f"cannot create {folder}: {error.strerror}; "
-            "set XDG_CACHE_HOME to a folder you may write to"
+            "set PICOTRAIN_CACHE to a folder that you can write to"
         ) from error
     for archive in fileset.archives:
         if archive.unpack:
@@ -247,7 +249,7 @@ def _temporary(folder: Path, suffix: str = "") -> Iterator[tuple[IO[bytes], Path
     except OSError as error:
         raise UserError(
             f"cannot write to {folder}: {error.strerror or error}; "
-            "free some space there, or set XDG_CACHE_HOME to another folder"
+            "free some space there, or set PICOTRAIN_CACHE to another folder"
         ) from error
 
 

@@ -18,13 +18,13 @@ from picotrain.device.targets import node_package
 from picotrain.device.targets.base import Target
 from picotrain.device.targets.host import HostTarget
 from picotrain.device.targets.qemu import QemuTarget
-from picotrain.device.targets.renode import RenodeTarget
-from picotrain.device.targets.renode_release import find_renode
+from picotrain.device.targets.renode import ACCELERATOR, RenodeTarget
+from picotrain.device.targets.renode_release import GET_RENODE, find_renode
 from picotrain.device.targets.rp2040js import Rp2040jsTarget
 from picotrain.device.targets.serial import SerialTarget
 from picotrain.errors import UserError
 from picotrain.image import firmware
-from picotrain.image.elf import open_elf
+from picotrain.places import IN_CHECKOUT
 
 QEMU = "qemu-system-arm"
 SERIAL = "serial"
@@ -60,40 +60,32 @@ objects of `tuned`, on a machine with 96 MiB of SRAM: for networks that no Pico 
 
 
 def _golden_problem(_: Path | None) -> str:
-    return "" if firmware.HOST.is_file() else "run `make firmware` (it holds the blob's layout)"
+    if not IN_CHECKOUT and firmware.MICROBIT.is_file():
+        return ""
+    return firmware.missing(firmware.HOST)
 
 
 def _host_problem(program: Path | None) -> str:
-    return "" if program is not None and program.is_file() else "run `make firmware`"
+    return firmware.missing(program)
 
 
 def _qemu_problem(image: Path | None) -> str:
-    if shutil.which(QEMU) is None:
-        return "install the package qemu-system-arm, then run `make firmware`"
-    if image is None or not image.is_file():
-        return "install the package gcc-arm-none-eabi, then run `make firmware`"
-    if not firmware.CYCLE_PLUGIN.is_file():
-        return "run `make firmware` (it builds the cycle plugin too)"
-    return ""
+    package = "" if shutil.which(QEMU) else "install the package qemu-system-arm"
+    built = firmware.missing(image, firmware.CYCLE_PLUGIN)
+    return ", then ".join(filter(None, (package, built)))
 
 
 def _rp2040_problem(image: Path | None) -> str:
-    if image is None or not image.is_file() or not firmware.RP2040_ROM.is_file():
-        return "install the package gcc-arm-none-eabi, then run `make firmware`"
-    return ""
+    return firmware.missing(image, firmware.RP2040_ROM)
 
 
 def _rp2040js_problem(image: Path | None) -> str:
-    try:
-        node_package.installed()
-    except UserError as missing:
-        return str(missing)
-    return _rp2040_problem(image)
+    return node_package.missing() or _rp2040_problem(image)
 
 
 def _renode_problem(image: Path | None) -> str:
     if find_renode() is None:
-        return "run `make setup-renode`, or name a Renode in RENODE"
+        return f"{GET_RENODE}, or name a Renode in RENODE"
     return _rp2040_problem(image)
 
 
@@ -198,6 +190,8 @@ def open_target(name: str, arena_bytes: int | None = None, kernels: str | None =
     if backend == "rp2040js":
         return Rp2040jsTarget(path, firmware.require(firmware.RP2040_ROM), node_package.installed())
     if backend == "renode":
+        if not firmware.missing(ACCELERATOR):  # without it Renode counts, but slowly
+            firmware.require(ACCELERATOR)
         return RenodeTarget(path, firmware.require(firmware.RP2040_ROM))
     if shutil.which(QEMU) is None:
         raise UserError("target qemu needs qemu-system-arm: install the package qemu-system-arm")
@@ -213,8 +207,7 @@ def open_device(name: str, arena_bytes: int | None = None, kernels: str | None =
     """
     chosen = choose_kernels(name, kernels)
     if chosen is None:
-        elf = open_elf(firmware.require(firmware.HOST))
-        return GoldenDevice(elf, arena_bytes or firmware.pico_arena_bytes())
+        return GoldenDevice(firmware.layout(), arena_bytes or firmware.pico_arena_bytes())
     if arena_bytes is not None and name != "host":
         raise UserError(f"the memory of target {name} is fixed; use host or golden for --ram-kib")
     target = open_target(name, arena_bytes, chosen)

@@ -24,6 +24,7 @@ from elftools.common.exceptions import ELFError
 from elftools.elf.elffile import ELFFile
 
 from picotrain.errors import BuildFailure
+from picotrain.places import BUILD_AGAIN
 
 _TRANSPARENT = {"DW_TAG_typedef", "DW_TAG_const_type", "DW_TAG_volatile_type"}
 _SIGNED = {5, 6, 13}  # DW_ATE_signed, signed_char; 13 is DW_ATE_signed_fixed
@@ -46,7 +47,7 @@ def open_elf(path: Path) -> Elf:
     try:
         return _cached(path, path.stat().st_mtime_ns)
     except OSError as error:
-        raise BuildFailure(f"{path}: no firmware image ({error}); run `make firmware`") from error
+        raise BuildFailure(f"{path}: no firmware image ({error}); {BUILD_AGAIN}") from error
 
 
 @lru_cache(maxsize=8)
@@ -63,9 +64,7 @@ class Elf:
         try:
             self._elf: Any = ELFFile(BytesIO(path.read_bytes()))
         except (OSError, ELFError) as error:
-            raise BuildFailure(
-                f"{path}: no firmware image ({error}); run `make firmware`"
-            ) from error
+            raise BuildFailure(f"{path}: no firmware image ({error}); {BUILD_AGAIN}") from error
 
     @cached_property
     def _symbols(self) -> dict[str, tuple[int, int, bool]]:

@@ -1,25 +1,29 @@
-"""Where the built parts are, and what to say when they are not."""
+"""Where the built parts are, and what to do when they are not."""
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 from picotrain.errors import BuildFailure
-from picotrain.image.elf import open_elf
-from picotrain.places import BUILD, SHIPPED
+from picotrain.image import making
+from picotrain.image.elf import Elf, open_elf
+from picotrain.places import BUILD, IN_CHECKOUT, SHIPPED, comes_built
 
 HOST = BUILD / "host" / "picotrain-host"
 HOST_TUNED = BUILD / "host-tuned" / "picotrain-host"
 HOST_SANITIZED = BUILD / "host-sanitized" / "picotrain-host"
 HOST_TUNED_SANITIZED = BUILD / "host-tuned-sanitized" / "picotrain-host"
-MICROBIT = BUILD / "microbit" / "picotrain.elf"
-MICROBIT_PORTABLE = BUILD / "microbit-portable" / "picotrain.elf"
-MICROBIT_DENSE = BUILD / "microbit-dense" / "picotrain.elf"
-MICROBIT_LARGE = BUILD / "microbit-large" / "picotrain.elf"
-RP2040 = BUILD / "rp2040" / "picotrain.elf"
-RP2040_ROM = BUILD / "rp2040" / "rom.bin"
+MICROBIT = comes_built("microbit/picotrain.elf")
+MICROBIT_PORTABLE = comes_built("microbit-portable/picotrain.elf")
+MICROBIT_DENSE = comes_built("microbit-dense/picotrain.elf")
+MICROBIT_LARGE = comes_built("microbit-large/picotrain.elf")
+RP2040 = comes_built("rp2040/picotrain.elf")
+RP2040_ROM = comes_built("rp2040/rom.bin")
 """Our model of the boot ROM (emulation/rom), for emulators of the whole chip."""
 CYCLE_PLUGIN = BUILD / "qemu" / "cycles.so"
+
+_BOARDS = (MICROBIT, MICROBIT_PORTABLE, MICROBIT_DENSE, MICROBIT_LARGE, RP2040)
 
 PICO_RAM = 264 * 1024
 MODEL_FLASH = 1024 * 1024
@@ -28,11 +32,45 @@ _ARENA_WITHOUT_MICROBIT = 240 * 1024
 
 
 def require(path: Path) -> Path:
-    """The path of something built. Raises BuildFailure naming the command that builds it."""
-    if not path.is_file():
+    """The path of something built; an installed picotrain builds it now if need be.
+
+    Raises BuildFailure naming the command that builds it, or what that wants.
+    """
+    if path.is_file():
+        return path
+    if IN_CHECKOUT:
         goal = "sanitized" if path in (HOST_SANITIZED, HOST_TUNED_SANITIZED) else "firmware"
         raise BuildFailure(f"{path.relative_to(SHIPPED)} is not built; run `make {goal}`")
-    return path
+    recipe = making.recipe_of(path)
+    if recipe is None:
+        raise BuildFailure(f"there is no {path}; install picotrain again")
+    return making.make(path, recipe)
+
+
+def missing(*paths: Path | None) -> str:
+    """What to do before `require` gives these; empty where it does."""
+    absent = [path for path in paths if path is None or not path.is_file()]
+    if not absent:
+        return ""
+    if IN_CHECKOUT:
+        cross = any(path is not None and path in (*_BOARDS, RP2040_ROM) for path in absent)
+        lacks = cross and shutil.which("arm-none-eabi-gcc") is None
+        first = "install the package gcc-arm-none-eabi, then " if lacks else ""
+        return f"{first}run `make firmware`"
+    packages: list[str] = []
+    for path in absent:
+        recipe = None if path is None else making.recipe_of(path)
+        if recipe is None:
+            return "install picotrain again"
+        packages += [one for one in making.lacking(recipe) if one not in packages]
+    return making.install(packages) if packages else ""
+
+
+def layout() -> Elf:
+    """An image to read the layout of blobs from, which is one for all machines: preferably that
+    of the host, but nothing is compiled for it where another is there."""
+    shipped = not IN_CHECKOUT and not HOST.is_file() and MICROBIT.is_file()
+    return open_elf(MICROBIT if shipped else require(HOST))
 
 
 def pico_arena_bytes() -> int:
@@ -40,9 +78,7 @@ def pico_arena_bytes() -> int:
 
     Without that build (no ARM compiler) a round number below it.
     """
-    if not MICROBIT.is_file():
-        return _ARENA_WITHOUT_MICROBIT
-    return arena_bytes(MICROBIT)
+    return _ARENA_WITHOUT_MICROBIT if missing(MICROBIT) else arena_bytes(require(MICROBIT))
 
 
 def arena_bytes(image: Path) -> int:

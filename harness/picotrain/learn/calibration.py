@@ -16,7 +16,7 @@ from picotrain.datasets.npz import read_arrays
 from picotrain.errors import UserError
 from picotrain.learn.turning import calibration_angle_of
 from picotrain.output import write_bytes
-from picotrain.places import BUILD
+from picotrain.places import BUILD, made_folder
 from picotrain.progress import progress_bar
 from picotrain_golden import ALL_RANGE_NAMES, Histograms, Network, Reading, calibrated, observe
 from picotrain_golden.generator import words
@@ -208,6 +208,7 @@ def _write(path: Path, histograms: Histograms) -> None:
     arrays: dict[str, Any] = {"images": np.array(histograms.images, np.int64)}
     for name in ALL_RANGE_NAMES:
         arrays[name] = np.stack([layer[name] for layer in histograms.layers])
+    made_folder(path.parent)
     whole = io.BytesIO()
     np.savez_compressed(whole, **arrays)
     write_bytes(path, whole.getvalue())

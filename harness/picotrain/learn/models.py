@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from picotrain.datasets.npz import read_arrays
 from picotrain.errors import UserError
 from picotrain.output import write_bytes
-from picotrain.places import BUILD, SHIPPED
+from picotrain.places import MADE_BACKBONES, SHIPPED
 from picotrain_golden import generator
 from picotrain_golden.calibration import RANGE_NAMES, Histograms
 from picotrain_golden.network import (
@@ -39,8 +39,6 @@ from picotrain_golden.network import (
 
 MODELS = SHIPPED / "models"
 BACKBONES = MODELS / "backbones"
-MADE_BACKBONES = BUILD / "backbones"
-"""Those that are too large or too many to be shipped, and made on this machine."""
 
 
 @dataclass(frozen=True)

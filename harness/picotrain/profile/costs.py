@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from picotrain.device.cycles import BlockCount, CallNode
 from picotrain.errors import BuildFailure
 from picotrain.image.elf import Elf
+from picotrain.places import BUILD_AGAIN
 
 UNKNOWN = "?"
 """The function or file of code of which the image says nothing; its line is 0."""
@@ -123,7 +124,7 @@ def block_instructions(elf: Elf, block: BlockCount) -> list[tuple[int, Instructi
         raise BuildFailure(
             f"the block at {elf.symbolise(block.pc)} was counted with {block.cycles} cycles in "
             f"{block.instructions} instructions, but {elf.path.name} has {cycles} there: the "
-            "device ran another image, or code that changed; run `make firmware`"
+            f"device ran another image, or code that changed; {BUILD_AGAIN}"
         )
     return found
 

@@ -350,7 +350,7 @@ def test_download_to_a_cache_that_cannot_be(
 ) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
-    with pytest.raises(UserError, match=r"cannot create .*XDG_CACHE_HOME"):
+    with pytest.raises(UserError, match=r"cannot create .*PICOTRAIN_CACHE"):
         datasets.load("mnist")
 
 

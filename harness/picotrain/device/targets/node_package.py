@@ -1,24 +1,29 @@
 """The npm package rp2040js, which emulates the whole RP2040: where it is, and how it gets there.
 
 `python -m picotrain.device.targets.node_package` installs the version that emulation/rp2040js
-pins, or says aloud why it cannot; that is no failure, because all that needs it skips then.
+pins, or says aloud why it cannot; that is no failure, because all that needs it skips then. An
+installed picotrain does so itself when it first needs the package.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 from picotrain.errors import UserError
-from picotrain.places import BUILD, SHIPPED
+from picotrain.image.making import locked, say
+from picotrain.places import BUILD, IN_CHECKOUT, SHIPPED, user_cache
 
 SOURCE = SHIPPED / "emulation" / "rp2040js"
 FOLDER = BUILD / "rp2040js"
 
 _SECONDS = 120
+_MANIFEST = ("package.json", "package-lock.json")
 
 
 def wanted() -> str:
@@ -39,13 +44,27 @@ def is_installed(folder: Path = FOLDER) -> bool:
     )
 
 
-def installed(folder: Path = FOLDER) -> Path:
-    """`folder`, if the package is there and Node too; else UserError says what to do."""
-    if shutil.which("node") is None:
-        raise UserError("node is not installed: install the Debian package nodejs")
+def missing(folder: Path = FOLDER) -> str:
+    """What to do before `installed` gives the folder; empty where it does."""
+    tools = {"node": "nodejs"}
     if not is_installed(folder):
-        raise UserError(f"rp2040js {wanted()} is not in {folder}: run `make setup` (it needs npm)")
-    return folder
+        if IN_CHECKOUT and shutil.which("node"):
+            return f"rp2040js {wanted()} is not in {folder}: run `make setup` (it needs npm)"
+        tools |= {} if IN_CHECKOUT else {"npm": "npm"}
+    for tool, package in tools.items():
+        if shutil.which(tool) is None:
+            return f"{tool} is not installed: install the Debian package {package}"
+    return ""
+
+
+def installed(folder: Path = FOLDER) -> Path:
+    """`folder` with the package in it; an installed picotrain gets that now if need be.
+
+    Raises UserError where the package or Node is missing, with what to do.
+    """
+    if reason := missing(folder):
+        raise UserError(reason)
+    return folder if is_installed(folder) else install(folder)
 
 
 def install(folder: Path = FOLDER) -> Path:
@@ -55,10 +74,25 @@ def install(folder: Path = FOLDER) -> Path:
     for tool, package in (("node", "nodejs"), ("npm", "npm")):
         if shutil.which(tool) is None:
             raise UserError(f"{tool} is not installed: install the Debian package {package}")
-    folder.mkdir(parents=True, exist_ok=True)
-    for name in ("package.json", "package-lock.json"):
-        shutil.copy(SOURCE / name, folder / name)
+    with locked(folder.parent):
+        if not is_installed(folder):
+            if not IN_CHECKOUT:
+                say(f"npm installs rp2040js {wanted()}, once, into {folder}")
+            with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".npm-") as name:
+                _npm_into(Path(name))
+                # Whole or not at all: what is there is used by others without the lock.
+                folder.mkdir(exist_ok=True)
+                shutil.rmtree(folder / "node_modules", ignore_errors=True)
+                (Path(name) / "node_modules").rename(folder / "node_modules")
+    return installed(folder)
+
+
+def _npm_into(folder: Path) -> None:
+    for name in _MANIFEST:
+        shutil.copyfile(SOURCE / name, folder / name)
     command = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--fetch-retries=0"]
+    if not IN_CHECKOUT and "npm_config_cache" not in os.environ:
+        command += ["--cache", str(user_cache() / "npm")]
     try:
         done = subprocess.run(
             command,
@@ -74,9 +108,9 @@ def install(folder: Path = FOLDER) -> Path:
             f"npm cannot install rp2040js {wanted()}: no answer for {_SECONDS} s"
         ) from None
     if done.returncode != 0:
-        reasons = [line for line in done.stderr.splitlines() if line.startswith("npm error")]
+        lines = done.stderr.splitlines()
+        reasons = [line for line in lines if line.lower().startswith(("npm error", "npm err!"))]
         raise UserError(f"npm cannot install rp2040js {wanted()}: {'; '.join(reasons[:2])}")
-    return installed(folder)
 
 
 def main() -> int:

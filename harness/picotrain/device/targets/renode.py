@@ -30,7 +30,7 @@ from picotrain.device.cycles import BlockCount, CallNode
 from picotrain.device.targets import memory_file
 from picotrain.device.targets.fault import read_fault
 from picotrain.device.targets.renode_monitor import RenodeMonitor
-from picotrain.device.targets.renode_release import find_renode
+from picotrain.device.targets.renode_release import GET_RENODE, find_renode
 from picotrain.errors import FlashFailure, LinkFailure, TimeoutFailure, UserError
 from picotrain.image.elf import Elf, open_elf
 from picotrain.places import BUILD, SHIPPED
@@ -99,8 +99,8 @@ class RenodeTarget:
         executable = find_renode(self._renode)
         if executable is None:
             raise UserError(
-                f"{os.environ.get('RENODE', self._renode)} is not installed: `make setup-renode` "
-                "gets Renode, or set RENODE to its executable"
+                f"{os.environ.get('RENODE', self._renode)} is not installed: "
+                f"{GET_RENODE}, or set RENODE to its executable"
             )
         try:
             self._write_platform()

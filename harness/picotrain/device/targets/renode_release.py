@@ -23,10 +23,16 @@ from urllib.error import URLError
 from urllib.request import urlopen
 
 from picotrain.errors import UserError
-from picotrain.places import BUILD
+from picotrain.places import BUILD, IN_CHECKOUT, made_folder
 
 VERSION = "1.16.1"
 INSTALLED = BUILD / "renode"
+GET_RENODE = (
+    "run `make setup-renode`"
+    if IN_CHECKOUT
+    else "run `python -m picotrain.device.targets.renode_release`"
+)
+"""What to do where there is no Renode."""
 
 _SITE = f"https://github.com/renode/renode/releases/download/v{VERSION}"
 _TIMEOUT_SECONDS = 60.0
@@ -82,7 +88,7 @@ def install(release: Release, into: Path) -> Path:
     stamp = into / ".sha256"
     if stamp.is_file() and stamp.read_text(encoding="utf-8") == release.sha256:
         return into / "renode"
-    into.parent.mkdir(parents=True, exist_ok=True)
+    made_folder(into.parent)
     with tempfile.TemporaryDirectory(dir=into.parent, prefix="unpack-") as folder:
         archive = Path(folder) / "archive"
         _download(release, archive)

@@ -17,6 +17,7 @@ from elftools.elf.elffile import ELFFile
 
 from picotrain.errors import BuildFailure
 from picotrain.image.elf import open_elf
+from picotrain.places import BUILD_AGAIN
 
 SRAM = 0x20000000
 _DECLARED = "__stack_"
@@ -123,9 +124,7 @@ class Image:
         try:
             self._elf: Any = ELFFile(BytesIO(elf.read_bytes()))
         except (OSError, ELFError) as error:
-            raise BuildFailure(
-                f"{elf}: no firmware image ({error}); run `make firmware`"
-            ) from error
+            raise BuildFailure(f"{elf}: no firmware image ({error}); {BUILD_AGAIN}") from error
         if self._elf["e_machine"] != "EM_ARM":
             raise BuildFailure(f"{elf}: not for Arm; use the image of a board")
         self.symbols = open_elf(elf)
@@ -155,9 +154,9 @@ class Image:
         try:
             text = self._map.read_text(encoding="utf-8")
         except OSError as error:
-            raise BuildFailure(f"{self._map}: no map ({error}); run `make firmware`") from error
+            raise BuildFailure(f"{self._map}: no map ({error}); {BUILD_AGAIN}") from error
         if _MAP_HEAD not in text:
-            raise BuildFailure(f"{self._map}: not a map of GNU ld; run `make firmware`")
+            raise BuildFailure(f"{self._map}: not a map of GNU ld; {BUILD_AGAIN}")
         # Before the head ld lists what it left out.
         return text.split(_MAP_HEAD, 1)[1]
 
@@ -166,7 +165,7 @@ class Image:
         """Object -> its folder beside the image's own."""
         found = {match[2]: match[1] for match in _OBJECT.finditer(self._map_text)}
         if not found:
-            raise BuildFailure(f"{self._map}: names no object of ours; run `make firmware`")
+            raise BuildFailure(f"{self._map}: names no object of ours; {BUILD_AGAIN}")
         return found
 
     def object_file(self, name: str) -> Path:

@@ -11,10 +11,11 @@ from typing import Any
 
 from picotrain.errors import UserError
 from picotrain.learn import models
+from picotrain.places import MADE_BACKBONES
 from picotrain_golden import Network
 
 
-def collect(folder: Path = models.MADE_BACKBONES) -> dict[str, dict[str, Any]]:
+def collect(folder: Path = MADE_BACKBONES) -> dict[str, dict[str, Any]]:
     """By name of the file. Accuracies are shares of 1, of the int8 network on upright images:
     `validation` of those that pre-training held out, `test` (None where pre-training did not
     measure it) of the whole test split. UserError where there is none."""

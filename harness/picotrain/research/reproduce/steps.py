@@ -9,7 +9,7 @@ from pathlib import Path
 
 from picotrain.errors import UserError
 from picotrain.output import write_json
-from picotrain.places import RESULTS, SHIPPED
+from picotrain.places import IN_CHECKOUT, RESULTS, SHIPPED
 from picotrain.research.reproduce import backbones, collapse, costs
 from picotrain.research.reproduce.results import condensed
 from picotrain.research.sweep.grid import load_grid
@@ -54,6 +54,10 @@ class Workplace:
 
 
 def full() -> Workplace:
+    """In a checkout the committed results and their page; installed, a folder of the user's."""
+    if not IN_CHECKOUT:
+        folder = RESULTS / "reproduce"
+        return Workplace(False, EXPERIMENTS, folder / "results", folder / "results.md")
     return Workplace(False, EXPERIMENTS, EXPERIMENTS / "results", SHIPPED / "docs" / "results.md")
 
 

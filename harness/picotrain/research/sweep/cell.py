@@ -20,7 +20,8 @@ from typing import Any
 
 from tqdm import tqdm
 
-from picotrain import places
+import picotrain
+import picotrain_golden
 from picotrain.device.backends import KERNELS, choose_kernels, open_device
 from picotrain.errors import DeviceFailure, UserError
 from picotrain.image import firmware
@@ -30,12 +31,12 @@ from picotrain.research.sweep.grid import Cell, load_dataset, load_network
 
 _NOT_IN_KEY = ("label", "backbone", "ram_kib")
 _DECIDING = (
-    "golden/picotrain_golden/*.py",
-    "harness/picotrain/learn/adapt.py",
-    "harness/picotrain/learn/calibration.py",
-    "harness/picotrain/datasets/shuffle.py",
-    "harness/picotrain/datasets/transform.py",
-    "harness/picotrain/research/sweep/cell.py",
+    (picotrain_golden, "*.py"),
+    (picotrain, "learn/adapt.py"),
+    (picotrain, "learn/calibration.py"),
+    (picotrain, "datasets/shuffle.py"),
+    (picotrain, "datasets/transform.py"),
+    (picotrain, "research/sweep/cell.py"),
 )
 """Python that decides a result: what draws, turns, orders, calibrates and counts."""
 
@@ -123,8 +124,8 @@ class _Bare(ast.NodeTransformer):
 def _python_digest() -> bytes:
     """Of the deciding modules, without comments, docstrings and layout: those change no result."""
     digest = hashlib.sha256()
-    for pattern in _DECIDING:
-        for path in sorted(places.SHIPPED.glob(pattern)):
+    for package, pattern in _DECIDING:
+        for path in sorted(Path(package.__path__[0]).glob(pattern)):
             digest.update(path.name.encode())
             digest.update(_bare_code(path.read_text(encoding="utf-8")).encode())
     return digest.digest()

@@ -22,7 +22,6 @@ from picotrain.device import backends
 from picotrain.device.blob import blob_size
 from picotrain.errors import UserError
 from picotrain.image import firmware
-from picotrain.image.elf import open_elf
 from picotrain.learn import calibration, methods, models
 from picotrain.learn.turning import angle_of
 from picotrain_golden import Method, Network, plan
@@ -445,8 +444,7 @@ def _check_memory(where: str, cell: Cell) -> None:
 @lru_cache(maxsize=256)
 def _arena_bytes(backbone: Path, method: Method) -> int:
     network = load_network(backbone)
-    elf = open_elf(firmware.require(firmware.HOST))
-    return plan(network, method, blob_size(network, elf)).total
+    return plan(network, method, blob_size(network, firmware.layout())).total
 
 
 # Cells that could be mistaken for each other
