@@ -92,9 +92,7 @@ class Elf:
         try:
             return self._symbols[name][0]
         except KeyError:
-            raise BuildFailure(
-                f"{self.path}: no symbol {name}; rebuild with `make firmware`"
-            ) from None
+            raise BuildFailure(f"{self.path}: no symbol {name}; {BUILD_AGAIN}") from None
 
     def symbols(self) -> list[str]:
         return sorted(self._symbols)

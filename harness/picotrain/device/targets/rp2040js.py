@@ -35,6 +35,7 @@ from picotrain.errors import (
     UserError,
 )
 from picotrain.image.elf import Elf, open_elf
+from picotrain.places import BUILD_AGAIN
 
 _RUNNER = node_package.SOURCE / "pico.mjs"
 _START_SECONDS = 60.0
@@ -121,7 +122,7 @@ class Rp2040js:
         node_package.installed(self._package)
         for what, file in (("firmware image", self.elf), ("boot ROM", self._rom)):
             if not file.is_file():
-                raise UserError(f"there is no {what} {file}: run `make firmware`")
+                raise UserError(f"there is no {what} {file}: {BUILD_AGAIN}")
         node = shutil.which("node")
         assert node is not None
         files = self._files = ExitStack()
