@@ -16,6 +16,7 @@ import pytest
 
 from picotrain import cli
 from picotrain.cli.hardware import hw_test as hw_test_verb
+from picotrain.device.link.ports import Port
 from picotrain.device.targets import serial as serial_target
 from picotrain.device.targets.rp2040js import Rp2040js
 from picotrain.device.targets.serial import SerialTarget
@@ -23,7 +24,6 @@ from picotrain.hardware import link_steps
 from picotrain.hardware import rig as rig_module
 from picotrain.hardware.cycle_steps import Case, choose_cases
 from picotrain.hardware.flash import ask_over_link
-from picotrain.hardware.ports import Port
 from picotrain.hardware.rig import DeviceRig
 from picotrain.hardware.suite import Finding
 from picotrain.image import firmware, uf2

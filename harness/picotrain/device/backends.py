@@ -1,7 +1,8 @@
 """The backends by name, and the kernels that they can run with.
 
 `golden`, `host`, `qemu`, `rp2040js` and `renode` are names; `serial:PORT` is a Pico at a serial
-port (`serial:/dev/ttyACM0`), or what another URL of pyserial's leads to (`serial:socket://HOST:PORT`).
+port (`serial:/dev/ttyACM0`), the only one that is plugged in (`serial:auto`), or what another URL
+of pyserial's leads to (`serial:socket://HOST:PORT`).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from pathlib import Path
 
 from picotrain.device.golden_device import GoldenDevice
 from picotrain.device.interface import Device
+from picotrain.device.link import ports
 from picotrain.device.mailbox import MailboxDevice
 from picotrain.device.targets import node_package
 from picotrain.device.targets.base import Target
@@ -186,7 +188,10 @@ def open_target(name: str, arena_bytes: int | None = None, kernels: str | None =
     if backend == "host":
         return HostTarget(path, arena_bytes or firmware.pico_arena_bytes())
     if backend == SERIAL:
-        return SerialTarget(path, name.partition(":")[2])
+        url = name.partition(":")[2]
+        if url == ports.AUTO:
+            url = ports.choose_port(url, ports.find_ports(), f"--target {SERIAL}:").url
+        return SerialTarget(path, url)
     if backend == "rp2040js":
         return Rp2040jsTarget(path, firmware.require(firmware.RP2040_ROM), node_package.installed())
     if backend == "renode":

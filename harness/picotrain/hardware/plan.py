@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from picotrain.device.link.port import SerialPort
+from picotrain.device.link.ports import choose_port
 from picotrain.hardware import cycle_steps, device_steps, link_steps
 from picotrain.hardware.cycle_steps import Case
 from picotrain.hardware.device_steps import Material
 from picotrain.hardware.flash import Flasher, How, System
-from picotrain.hardware.ports import choose_port
 from picotrain.hardware.rig import DeviceRig
 from picotrain.hardware.suite import Finding, Say, Step
 from picotrain_golden import Method

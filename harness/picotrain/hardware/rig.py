@@ -11,10 +11,10 @@ from pathlib import Path
 from picotrain.device.link.client import Hello
 from picotrain.device.link.frames import Frame, LinkFormat, Splitter
 from picotrain.device.link.port import SerialPort
+from picotrain.device.link.ports import Port, find_ports
 from picotrain.device.mailbox import MailboxDevice
 from picotrain.device.targets.serial import SerialTarget
 from picotrain.errors import DeviceFailure, LinkFailure, UserError
-from picotrain.hardware.ports import Port, find_ports
 from picotrain.image.elf import open_elf
 
 _BACK_SECONDS = 20.0

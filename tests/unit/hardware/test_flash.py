@@ -13,8 +13,17 @@ from types import SimpleNamespace
 
 import pytest
 
+from picotrain.device.link.ports import Port, choose_port, find_ports
 from picotrain.errors import FlashFailure, LinkFailure, UserError
-from picotrain.hardware.drives import Places, by_label, find_drives, only_drive, why_none
+from picotrain.hardware.drives import (
+    Places,
+    Waiting,
+    by_label,
+    find_drives,
+    find_waiting,
+    only_waiting,
+    why_none,
+)
 from picotrain.hardware.flash import (
     DRIVE_SECONDS,
     GONE_SECONDS,
@@ -24,7 +33,6 @@ from picotrain.hardware.flash import (
     run_tool,
     touch,
 )
-from picotrain.hardware.ports import Port, choose_port, find_ports
 from picotrain.image import uf2
 
 OURS = Port("/dev/ttyACM0", "picotrain", "picotrain", "E66001")
@@ -90,7 +98,7 @@ def test_auto_takes_the_only_port_that_can_be_meant(found: list[Port], chosen: P
         (
             [OURS, OTHER],
             "several devices are plugged in: /dev/ttyACM0 (E66001), /dev/ttyACM1 (E66002); choose "
-            "one with --port (with make: PORT=/dev/ttyACM0)",
+            "one with --port /dev/ttyACM0 (with make: PORT=/dev/ttyACM0)",
         ),
         ([PYTHON], "/dev/ttyACM2 is a Raspberry Pi microcontroller that runs 'Board in FS mode'"),
     ],
@@ -126,25 +134,26 @@ def plug(places: Places, name: str = "user/RPI-RP2", info: str = RP2_INFO) -> Pa
 
 @pytest.mark.parametrize("name", ["RPI-RP2", "user/RPI-RP2", "user/RPI-RP21"])
 def test_a_drive_is_found_by_what_it_says(places: Places, name: str) -> None:
-    assert only_drive(places) is None
+    assert find_waiting(places) == []
     drive = plug(places, name)
     (places.roots[0] / "user" / "PHOTOS").mkdir(parents=True)
     assert find_drives(places) == [drive]
-    assert only_drive(places) == drive
+    assert find_waiting(places) == [Waiting("", drive)]
 
 
 def test_a_root_can_be_the_drive_itself(places: Places) -> None:
     (places.roots[1] / "INFO_UF2.TXT").write_text(RP2_INFO)
-    assert only_drive(places) == places.roots[1]
+    assert find_waiting(places) == [Waiting("", places.roots[1])]
 
 
 def test_two_drives_are_one_too_many(places: Places) -> None:
     plug(places, "a/RPI-RP2")
     plug(places, "a/RPI-RP21")
     with pytest.raises(
-        UserError, match=r"several Picos wait for a program: .*leave one plugged in"
+        UserError,
+        match=r"several Picos wait for a program: .*leave one plugged in, or name the drive",
     ):
-        only_drive(places)
+        only_waiting(find_waiting(places))
 
 
 def test_why_there_is_no_drive(places: Places) -> None:
@@ -294,7 +303,7 @@ def test_a_running_device_is_asked_and_comes_back(desk: Desk, flash: Flash) -> N
 
 def test_a_waiting_drive_is_used_as_it_is(desk: Desk, flash: Flash) -> None:
     plug(desk.places)
-    desk.ports = [OTHER]
+    desk.ports = [ADAPTER, PROBE]
     assert flash(desk) == OURS
     assert desk.asked == desk.touched == []
     assert desk.written
@@ -313,7 +322,7 @@ def test_a_drive_of_another_pico_is_not_taken_for_the_named_one(desk: Desk, flas
     plug(desk.places, "user/RPI-RP21")
     desk.ports = [OURS]
     with pytest.raises(
-        UserError, match=r"another Pico than /dev/ttyACM0 .* waits for a program at"
+        UserError, match=r"a Pico waits for a program at .* not known to be /dev/ttyACM0"
     ):
         flash(desk, OURS.url)
     assert not desk.written
@@ -336,8 +345,7 @@ def test_a_device_that_does_not_answer_is_touched(desk: Desk, flash: Flash) -> N
 
 def test_a_device_on_a_uart_stays_at_its_adapter(desk: Desk, flash: Flash) -> None:
     desk.ports = [ADAPTER]
-    plug(desk.places)
-    assert flash(desk, ADAPTER.url) == ADAPTER
+    assert flash(desk, ADAPTER.url).url == ADAPTER.url
     desk.ports, desk.written, desk.deaf = [ADAPTER], b"", True
     with pytest.raises(FlashFailure, match=r"nobody answers.*or hold BOOTSEL while you plug it in"):
         flash(desk, ADAPTER.url)
@@ -401,11 +409,13 @@ def test_a_program_without_a_port_is_a_failure(desk: Desk, flash: Flash) -> None
 def test_picotool_is_preferred_and_waited_for(desk: Desk, flash: Flash) -> None:
     desk.tools = {"picotool"}
     desk.ports = [OURS]
-    desk.answers = [(249, "No accessible RP2040 devices in BOOTSEL mode were found."), (0, "OK")]
+    desk.answers = [(249, "No accessible RP2040 devices in BOOTSEL mode were found.")] * 2
+    desk.answers += [(0, "OK")]
     assert flash(desk) == OURS
     assert desk.asked == [OURS.url]
-    assert [command[:4] for command in desk.commands] == [["picotool", "load", "-v", "-x"]] * 2
-    assert desk.commands[0][4].endswith("picotrain.uf2")
+    assert desk.commands[0] == ["picotool", "info"]
+    assert [command[:4] for command in desk.commands[1:]] == [["picotool", "load", "-v", "-x"]] * 2
+    assert desk.commands[1][4].endswith("picotrain.uf2")
     assert not desk.written
 
 
@@ -455,7 +465,8 @@ def test_the_touch_sets_1200_baud() -> None:
     try:
         touch(Port(os.ttyname(slave), "pico", "SDK"))
         assert termios.tcgetattr(slave)[4:6] == [termios.B1200, termios.B1200]
-        touch(Port("/dev/ttyNONE", "pico", "SDK"))
+        with pytest.raises(UserError, match="there is no serial port /dev/ttyNONE"):
+            touch(Port("/dev/ttyNONE", "pico", "SDK"))
     finally:
         os.close(master)
         os.close(slave)

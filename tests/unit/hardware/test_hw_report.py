@@ -10,8 +10,8 @@ from xml.etree import ElementTree
 
 import pytest
 
+from picotrain.device.link.ports import is_emulator
 from picotrain.hardware.cycle_steps import Row, _judge
-from picotrain.hardware.ports import is_emulator
 from picotrain.hardware.report import Header, content, html, junit, line, summary
 from picotrain.hardware.suite import Outcome, Result
 

@@ -18,6 +18,7 @@ from picotrain import cli
 from picotrain.cli.hardware import hw_test as hw_test_verb
 from picotrain.cli.material import random_material
 from picotrain.device.link.port import SerialPort
+from picotrain.device.link.ports import Port
 from picotrain.device.targets import serial as serial_target
 from picotrain.hardware import rig as rig_module
 from picotrain.hardware.cycle_steps import Case
@@ -32,7 +33,6 @@ from picotrain.hardware.estimate import (
 )
 from picotrain.hardware.flash import ask_over_link
 from picotrain.hardware.plan import Plan
-from picotrain.hardware.ports import Port
 from picotrain.hardware.rig import DeviceRig
 from picotrain.image import firmware
 from picotrain.image.elf import open_elf

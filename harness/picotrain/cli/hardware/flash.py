@@ -7,10 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from picotrain.cli.options import Verbs, add_verb, finish, positive
+from picotrain.device.link.ports import AUTO
 from picotrain.device.targets.serial import BAUD
 from picotrain.errors import BuildFailure, UserError
 from picotrain.hardware.flash import Flasher, How, System
-from picotrain.hardware.ports import AUTO
 from picotrain.image import firmware
 from picotrain.image.elf import Elf
 

@@ -13,6 +13,7 @@ from picotrain import datasets, places
 from picotrain.cli.hardware.flash import add_board, chosen_elf, chosen_port
 from picotrain.cli.material import backbone, random_material
 from picotrain.cli.options import Verbs, add_verb, finish, positive, seed
+from picotrain.device.link.ports import is_emulator
 from picotrain.device.versions import versions_of
 from picotrain.errors import DeviceFailure, UserError
 from picotrain.hardware.cycle_steps import Case, choose_cases
@@ -20,7 +21,6 @@ from picotrain.hardware.device_steps import Material
 from picotrain.hardware.estimate import forecast
 from picotrain.hardware.flash import System
 from picotrain.hardware.plan import FLASH, THROUGHPUT, Plan, steps
-from picotrain.hardware.ports import is_emulator
 from picotrain.hardware.report import (
     HTML_FILE,
     JSON_FILE,

@@ -6,8 +6,8 @@ import argparse
 from dataclasses import asdict
 
 from picotrain.cli.options import Verbs, add_verb, finish
-from picotrain.hardware.drives import by_label, find_drives, system_places, why_none
-from picotrain.hardware.ports import find_ports
+from picotrain.device.link.ports import find_ports
+from picotrain.hardware.drives import by_label, find_waiting, system_places, why_none
 from picotrain.text import table
 
 
@@ -23,14 +23,16 @@ def add_parser(verbs: Verbs) -> None:
 
 def run(options: argparse.Namespace) -> int:
     ports, places = find_ports(), system_places()
-    drives = find_drives(places)
+    waiting = find_waiting(places)
+    drives = [board.drive for board in waiting if board.drive is not None]
     if ports:
         rows = [[port.url, port.what, port.product, port.serial_number] for port in ports]
         print(table(rows, ["port", "what it is", "name", "number"]))
     else:
         print("no serial port on USB")
-    for drive in drives:
-        print(f"{drive}: a Pico in BOOTSEL; `picotrain flash` writes the firmware there")
+    for board in waiting:
+        name = f" --port {board.drive}" if len(waiting) > 1 and board.drive else ""
+        print(f"{board}: a Pico in BOOTSEL; `picotrain flash{name}` writes the firmware there")
     if not drives and by_label(places) is not None:
         print(why_none(places))
     finish(

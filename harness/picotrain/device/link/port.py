@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import errno
+import os
 import re
 import select
 import socket
+import stat
 from contextlib import suppress
+from pathlib import Path
 from time import monotonic
 from typing import Any
 
@@ -18,6 +21,7 @@ _WRITE_SECONDS = 5.0
 _MOST = 1 << 16
 _DISCARD_SECONDS = 0.2
 _MOST_PORT = 0xFFFF
+_MOST_SHOWN = 80
 _LISTED = "`picotrain ports` lists them"
 
 # What opening and using a port raises, apart from OSError, of which SerialException is one: a
@@ -54,7 +58,7 @@ class SerialPort:
                 self._port.reset_input_buffer = lambda: None
             self._port.open()
         except (*_PROBLEMS, AttributeError, ImportError) as error:
-            raise _explain(url, baud, error) from None
+            raise explain(url, baud, error) from None
         self._selectable = _selectable(self._port)
 
     def write(self, data: bytes) -> None:
@@ -111,6 +115,8 @@ def _check_name(url: str) -> None:
     """Raises UserError for names of which pyserial makes something else."""
     if url in ("", "auto"):
         raise UserError(f"{url!r} names no serial port: name one, {_LISTED}")
+    if "\0" in url:
+        raise UserError(f"{url!r} names no serial port: a name has no NUL; {_LISTED}")
     if not is_socket(url):
         return
     # The host may be an IPv6 address: [::1].
@@ -122,12 +128,17 @@ def _check_name(url: str) -> None:
         raise UserError(f"{url}: port {port} is not in 1..{_MOST_PORT}")
 
 
-def _explain(url: str, baud: int, error: Exception) -> Exception:
+def explain(url: str, baud: int, error: Exception) -> Exception:
+    """What opening `url` failed of: UserError, or LinkFailure where nothing is at the other end."""
     # pyserial puts some errors of the system into a text of its own.
     cause = error if _number(error) else error.__context__
     if isinstance(cause, socket.gaierror):
         return UserError(f"{url}: no such host ({cause.strerror})")
     number = _number(cause)
+    if number in (errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG):
+        return UserError(
+            f"{_short(url)} leads to no serial port ({os.strerror(number)}); {_LISTED}"
+        )
     if number == errno.ENOENT:
         return UserError(
             f"there is no serial port {url}: plug the device in, and see which port appears "
@@ -136,10 +147,7 @@ def _explain(url: str, baud: int, error: Exception) -> Exception:
     if number in (errno.ENOTTY, errno.EISDIR):
         return UserError(f"{url} is no serial port; {_LISTED}")
     if number in (errno.EACCES, errno.EPERM):
-        return UserError(
-            f"no permission to open {url}: add yourself to the group dialout "
-            "(`sudo usermod -aG dialout $USER`) and log in again"
-        )
+        return UserError(_forbidden(url))
     if number in (errno.EBUSY, errno.EAGAIN):
         return UserError(f"{url} is used by another program: close it first")
     if number in (errno.ENXIO, errno.ENODEV, errno.EIO):
@@ -149,6 +157,31 @@ def _explain(url: str, baud: int, error: Exception) -> Exception:
     if "://" not in url and isinstance(error, OSError):
         return UserError(f"{url} cannot be opened with {baud} baud: {error}")
     return UserError(f"{url!r} is no serial port: name a device or a pyserial URL ({error})")
+
+
+def _forbidden(url: str) -> str:
+    """The way to a port may be closed, or the port itself, which a group of the system may open."""
+    path = Path(url)
+    try:
+        found = path.stat()
+    except OSError:
+        return f"the folder of {url} is closed to you: name the port by a path that is open"
+    if not stat.S_ISCHR(found.st_mode):
+        return f"{url} is no serial port; {_LISTED}"
+    try:
+        group = path.group() if found.st_mode & stat.S_IWGRP else ""
+    except (KeyError, NotImplementedError):
+        group = ""
+    if group in ("", "root"):
+        return f"no permission to open {url}: the udev rule of docs/hardware.md gives it"
+    return (
+        f"no permission to open {url}: add yourself to the group {group} "
+        f"(`sudo usermod -aG {group} $USER`) and log in again"
+    )
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= _MOST_SHOWN else f"{name[:_MOST_SHOWN]}..."
 
 
 def _number(error: BaseException | None) -> int | None:
