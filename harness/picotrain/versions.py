@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import platform
+import shlex
 import subprocess
+import sys
 from functools import lru_cache
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, requires, version
 
 from picotrain import places
 
@@ -50,3 +52,18 @@ def first_line(*command: str) -> str:
     except (OSError, subprocess.TimeoutExpired):
         return ""
     return done.stdout.splitlines()[0] if done.returncode == 0 and done.stdout else ""
+
+
+def to_install(extra: str) -> str:
+    """The command that installs what an extra of picotrain needs, as it can be typed into a shell.
+
+    It names the packages: picotrain itself is on no index, and `picotrain[EXTRA]` is not found.
+    """
+    try:
+        lines = [line.partition(";") for line in requires("picotrain") or ()]
+    except PackageNotFoundError:
+        lines = []
+    wanted = [name.strip() for name, _, when in lines if extra in shlex.split(when)]
+    return shlex.join(
+        [sys.executable, "-m", "pip", "install", *(wanted or [f"picotrain[{extra}]"])]
+    )

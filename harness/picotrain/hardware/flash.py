@@ -43,6 +43,7 @@ from picotrain.hardware.drives import (
 )
 from picotrain.image import uf2
 from picotrain.image.elf import open_elf
+from picotrain.versions import to_install
 
 How = Literal["auto", "drive", "picotool", "probe"]
 Say = Callable[[str], None]
@@ -306,7 +307,7 @@ class Flasher:
 
     def _by_probe(self) -> None:
         if not self._system.has_module("pyocd"):
-            raise UserError("pyocd is not installed; run `.venv/bin/pip install -e '.[probe]'`")
+            raise UserError(f"pyocd is not installed; run `{to_install('probe')}`")
         self._say("pyocd flash --target rp2040")
         command = [sys.executable, "-m", "pyocd", "flash", "--target", "rp2040"]
         command += [*self._probe_choice(), str(self._elf)]

@@ -21,6 +21,7 @@ from picotrain.datasets import Dataset, Split
 from picotrain.errors import UserError
 from picotrain.learn.models import Architecture
 from picotrain.progress import progress_bar
+from picotrain.versions import to_install
 from picotrain_golden import Network
 from picotrain_golden.network import INPUT_EXPONENT, Layer, Parameters
 from picotrain_golden.numerics import LIMIT
@@ -80,7 +81,7 @@ def _torch() -> Any:
         import torch
     except ImportError:
         raise UserError(
-            "pre-training in floating point needs PyTorch: pip install 'picotrain[train]'"
+            f"pre-training in floating point needs PyTorch: `{to_install('train')}`"
         ) from None
     return torch
 

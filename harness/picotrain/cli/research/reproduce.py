@@ -10,6 +10,7 @@ from pathlib import Path
 
 from picotrain.cli.options import Verbs, add_verb, finish, positive
 from picotrain.errors import UserError
+from picotrain.places import RESULTS
 
 
 def add_parser(verbs: Verbs) -> None:
@@ -22,7 +23,7 @@ def add_parser(verbs: Verbs) -> None:
     parser.add_argument(
         "--fast",
         action="store_true",
-        help="a small version on the embedded digits, in build/reproduce-fast",
+        help=f"a small version on the embedded digits, in {RESULTS}/reproduce-fast",
     )
     parser.add_argument("--jobs", type=positive, metavar="N", help="processes (default: all cores)")
     parser.add_argument("--only", nargs="+", metavar="STEP", help="these steps, then the page")

@@ -42,7 +42,7 @@ def add_parser(verbs: Verbs) -> None:
         "--cells",
         type=Path,
         metavar="FOLDER",
-        help=f"finished cells (default: ${CELLS_VARIABLE}, or build/sweep/cells)",
+        help=f"finished cells (default: ${CELLS_VARIABLE}, or {CELLS})",
     )
     parser.add_argument(
         "--keep-stale",

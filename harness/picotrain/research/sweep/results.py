@@ -12,6 +12,7 @@ import pandas as pd
 
 from picotrain.errors import UserError
 from picotrain.output import write_bytes, write_text
+from picotrain.versions import to_install
 
 OPTIONS = {
     "label": "str",
@@ -63,8 +64,8 @@ def check_file(path: Path) -> None:
         raise UserError(f"{path} is no name for results; end it with {' or '.join(SUFFIXES)}")
     if path.suffix == ".parquet" and importlib.util.find_spec("pyarrow") is None:
         raise UserError(
-            f"{path}: Parquet files need the package pyarrow; install picotrain's extra `parquet`, "
-            "or use a name that ends with .csv"
+            f"{path}: Parquet files need the package pyarrow: `{to_install('parquet')}`, or use a "
+            "name that ends with .csv"
         )
 
 

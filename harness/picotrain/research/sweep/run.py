@@ -33,6 +33,7 @@ from picotrain.research.sweep.cell import (
 )
 from picotrain.research.sweep.grid import Cell
 from picotrain.research.sweep.results import OPTIONS, frame_of
+from picotrain.versions import to_install
 
 CELLS = RESULTS / "cells"
 _FORMAT = 1
@@ -203,7 +204,7 @@ def _on_cluster(jobs: Sequence[Job], address: str) -> Generator[Outcome]:
         import distributed
     except ImportError:
         raise UserError(
-            "--scheduler needs the package distributed; install picotrain's extra `dask`"
+            f"--scheduler needs the package distributed: `{to_install('dask')}`"
         ) from None
     try:
         client = distributed.Client(address, timeout=_CONNECT_SECONDS, set_as_default=False)
