@@ -6,7 +6,9 @@ the home folder of nobody; and reads text in the locale's encoding.
 
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
+from typing import Any
 
 from picotrain.errors import UserError
 
@@ -54,6 +56,14 @@ def read_text(path: Path, fix: str) -> str:
             f"{path} is no text in UTF-8: byte 0x{error.object[error.start]:02x} at {error.start}; "
             f"{fix}"
         ) from error
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """What a TOML file says; UserError where it cannot be read, or is none."""
+    try:
+        return tomllib.loads(read_text(path, "give the path of a TOML file, saved as UTF-8"))
+    except tomllib.TOMLDecodeError as error:
+        raise UserError(f"{path} is not a TOML file: {error}; mend it there") from error
 
 
 def _unreadable(path: Path, error: OSError | ValueError, fix: str) -> UserError:

@@ -18,15 +18,19 @@ _RANDOM_LOGITS_EXPONENT = -4
 
 
 def backbone(options: argparse.Namespace) -> Network:
-    """The pre-trained network of `--model`, `--dataset` and `--backbone`. UserError without one."""
-    architecture = models.resolve(options.model)
-    path = options.backbone or models.backbone_path(architecture.name, options.dataset)
+    """The pre-trained network of `--model`, `--dataset` and `--backbone`. UserError without one, or
+    if the backbone is of another network than the one that was named."""
+    named = None if options.model is None else models.resolve(options.model)
     if options.backbone is None and options.dataset not in datasets.NAMES:
         raise UserError(
             f"no backbone is shipped for {options.dataset}; make one with `picotrain pretrain` and "
             "name it with --backbone"
         )
+    name = models.DEFAULT if named is None else named.name
+    path = options.backbone or models.backbone_path(name, options.dataset)
     network, _ = models.load_backbone(path)
+    if named is not None:
+        models.check_same(named, network, path)
     return network
 
 
@@ -40,7 +44,7 @@ def check_fit(name: str, input_shape: tuple[int, ...], classes: int, dataset: Da
     if dataset.classes > classes:
         raise UserError(
             f"network {name} has {classes} classes, data set {dataset.name} has "
-            f"{dataset.classes}; use another network or data set"
+            f"{dataset.classes}; {dataset.label_advice(classes)}"
         )
 
 
@@ -48,9 +52,9 @@ def _shape(shape: Sequence[int]) -> str:
     return "x".join(str(size) for size in shape)
 
 
-def random_material(model: str, seed: int, images: int) -> tuple[Network, Split]:
+def random_material(model: str | None, seed: int, images: int) -> tuple[Network, Split]:
     """An untrained network, calibrated on noise, and noise to feed it."""
-    network = models.initial_network(models.resolve(model), seed)
+    network = models.initial_network(models.resolve(model or models.DEFAULT), seed)
     size = int(np.prod(network.input_shape))
     noise = words(seed, SAMPLE_STREAM, images * size + images)
     pixels = (noise[: images * size] >> 24).astype(np.uint8)

@@ -135,12 +135,21 @@ def add_device(
         "--target", default=default_target, help=f"one of {', '.join(TARGETS)} (%(default)s)"
     )
     add_kernels(parser)
-    parser.add_argument("--model", default="tinycnn", help="shipped name or TOML file")
+    add_model(parser)
     parser.add_argument("--dataset", default=default_dataset, help=CHOICES)
     parser.add_argument("--backbone", type=Path, metavar="FILE", help="default: the shipped one")
     add_angle(parser)
     parser.add_argument("--seed", type=seed, default=0)
     add_ram(parser)
+
+
+def add_model(parser: argparse.ArgumentParser) -> None:
+    from picotrain.learn import models
+
+    parser.add_argument(
+        "--model",
+        help=f"shipped name or TOML file (default: that of --backbone, or else {models.DEFAULT})",
+    )
 
 
 def add_angle(parser: argparse.ArgumentParser) -> None:

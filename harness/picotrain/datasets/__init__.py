@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from picotrain import inputs
 from picotrain.datasets import cifar10, digits, files, fsdd, mnist, npz, seen
 from picotrain.datasets.dataset import Dataset, Split
 from picotrain.datasets.shuffle import SPLIT_STREAM, permutation
@@ -66,7 +67,7 @@ class Status:
 def load(name: str, download: bool = True) -> Dataset:
     """The dataset of that name, verified; downloaded first if it is missing and `download`."""
     if name.startswith(_NPZ):
-        return npz.load(Path(name.removeprefix(_NPZ)).expanduser())
+        return npz.load(inputs.named(name.removeprefix(_NPZ)))
     if name == "mnist":
         return mnist.load(mnist.FILES, download)
     if name == "cifar10":
@@ -152,7 +153,7 @@ def _place(paths: list[Path]) -> tuple[str, int]:
 def _unfiled(name: str) -> Status:
     """Of a dataset that is one file of the user's, or part of a package."""
     if name.startswith(_NPZ):
-        path = Path(name.removeprefix(_NPZ)).expanduser()
+        path = inputs.named(name.removeprefix(_NPZ))
     else:
         path = digits.bundled_file() or Path()
     size = path.stat().st_size if path.is_file() else 0

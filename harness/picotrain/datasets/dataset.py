@@ -63,3 +63,19 @@ class Dataset:
         """(H, W, C), the same in all splits."""
         height, width, channels = self.train.images.shape[1:]
         return height, width, channels
+
+    def label_advice(self, classes: int) -> str:
+        """What to do where a network has only so many classes."""
+        found = np.unique(np.concatenate([split.labels for split in self.splits.values()]))
+        first, last = int(found[0]), int(found[-1])
+        if self.classes > classes >= len(found):
+            if first > 0 and last - first < classes:
+                return (
+                    f"the labels are {first}..{last}, but they count from 0: subtract {first} "
+                    "from each"
+                )
+            return (
+                f"only {len(found)} of the labels up to {last} are there: number those from 0 to "
+                f"{len(found) - 1}"
+            )
+        return "use another network or data set"

@@ -28,6 +28,7 @@ from typing import IO
 
 from tqdm import tqdm
 
+from picotrain import inputs
 from picotrain.errors import UserError
 from picotrain.places import IN_CHECKOUT, SHIPPED, user_cache
 
@@ -95,8 +96,8 @@ def roots() -> list[Path]:
     found = []
     own = os.environ.get("PICOTRAIN_DATA")
     if own:
-        path = Path(own).expanduser()
-        if not path.is_dir():
+        path = inputs.named(own)
+        if not _is_folder(path):
             raise UserError(
                 f"PICOTRAIN_DATA is {own!r}, which is not a folder; "
                 "set it to the folder that holds mnist/, cifar10/ or fsdd/, or unset it"
@@ -107,6 +108,13 @@ def roots() -> list[Path]:
     with suppress(UserError):  # who downloads hears of it
         found.append(user_cache())
     return found
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
 
 
 def locate(fileset: FileSet) -> dict[str, Path | None]:
@@ -120,7 +128,7 @@ def _locate(fileset: FileSet, file: DataFile, where: list[Path]) -> Path | None:
         for folder in fileset.folders:
             for suffix in ("", ".gz", ".xz"):
                 path = root / folder / (file.name + suffix)
-                if path.is_file():
+                if inputs.is_file(path):
                     return path
     return None
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import io
 import json
 import re
-import tomllib
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from picotrain import inputs
 from picotrain.datasets.npz import read_arrays
 from picotrain.errors import UserError
 from picotrain.output import write_bytes
@@ -38,6 +39,8 @@ from picotrain_golden.network import (
 )
 
 MODELS = SHIPPED / "models"
+DEFAULT = "tinycnn"
+"""The network where none is named."""
 BACKBONES = MODELS / "backbones"
 
 
@@ -70,8 +73,8 @@ def resolve(name_or_path: str) -> Architecture:
     """The architecture of a shipped network, or the one in the TOML file at a path."""
     if name_or_path in shipped():
         return load(MODELS / f"{name_or_path}.toml")
-    path = Path(name_or_path).expanduser()
-    if path.is_file():
+    path = inputs.named(name_or_path)
+    if inputs.is_file(path):
         return load(path)
     raise UserError(
         f"unknown network {name_or_path!r}: it is neither a file nor one of "
@@ -81,15 +84,7 @@ def resolve(name_or_path: str) -> Architecture:
 
 def load(path: Path) -> Architecture:
     """The architecture in a TOML file, checked against docs/numerics.md section 12."""
-    try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror}; check the path") from error
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path} is not a TOML file: it is not UTF-8 text; check it") from error
-    except tomllib.TOMLDecodeError as error:
-        raise UserError(f"{path} is not a TOML file: {error}; mend it there") from error
-    return _parse(document, str(path))
+    return _parse(inputs.read_toml(path), str(path))
 
 
 _KEYS = {
@@ -245,11 +240,11 @@ def _convolution(table: _Table, shape: Shape) -> Layer:
     return layer
 
 
-def _text(shape: Shape) -> str:
+def _text(shape: Sequence[int]) -> str:
     return "x".join(map(str, shape))
 
 
-def _document(network: Network) -> dict[str, Any]:
+def _document(network: Network | Architecture) -> dict[str, Any]:
     """What `_parse` reads, of a network."""
     tables: list[dict[str, Any]] = []
     for layer in network.layers:
@@ -374,6 +369,32 @@ def load_backbone(path: Path) -> tuple[Network, dict[str, Any]]:
     return network, info
 
 
+def check_same(named: Architecture, network: Network, path: Path) -> None:
+    """Raise UserError, with the first difference, unless the network in the backbone at `path` is
+    the one that was named."""
+    difference = _difference(_document(named), _document(network))
+    if difference:
+        raise UserError(
+            f"the backbone {path} is not of network {named.name}: {difference}; name the network "
+            "that it is of, or none, or another backbone"
+        )
+
+
+def _difference(named: dict[str, Any], found: dict[str, Any]) -> str:
+    """The first one between two documents, the name last, in words; empty where there is none."""
+    if named["input"] != found["input"]:
+        return f"it takes images of {_text(found['input'])}, not {_text(named['input'])}"
+    for index, (want, have) in enumerate(zip(named["layer"], found["layer"], strict=False)):
+        for key in want | have:
+            if want.get(key) != have.get(key):
+                return f"{key} of its layer {index} is {have.get(key)}, not {want.get(key)}"
+    if len(named["layer"]) != len(found["layer"]):
+        return f"it has {len(found['layer'])} layers, not {len(named['layer'])}"
+    if named["name"] != found["name"]:
+        return f"it has the same layers, but is named {found['name']}"
+    return ""
+
+
 def load_histograms(path: Path) -> Histograms | None:
     """The calibration histograms in a backbone file; None if it was not calibrated."""
     arrays = _backbone_arrays(path)
@@ -394,7 +415,7 @@ def load_histograms(path: Path) -> Histograms | None:
 
 
 def _backbone_arrays(path: Path) -> dict[str, NDArray[np.generic]]:
-    if not path.is_file():
+    if not inputs.is_file(path):
         places = (BACKBONES, MADE_BACKBONES)
         there = sorted(file.stem for place in places for file in place.glob("*.npz"))
         raise UserError(
@@ -402,6 +423,7 @@ def _backbone_arrays(path: Path) -> dict[str, NDArray[np.generic]]:
             "(spoken digits: `make backbones-speech`), "
             f"or use one of those that are here: {', '.join(there) or 'none'}"
         )
+    inputs.read_bytes(path, "make it readable, or name another backbone")
     try:
         arrays = read_arrays(path)
         version = int(_array(arrays, "version", np.int64, ()))

@@ -147,10 +147,10 @@ def test_limits_of_the_numerics(tmp_path: Path, shape: list[int], layer: str, ma
 
 
 def test_files_that_are_none(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="cannot be read"):
+    with pytest.raises(UserError, match=r"cannot read .*Is a directory"):
         models.load(tmp_path)
     (tmp_path / "bytes.toml").write_bytes(b"\xff\xfe")
-    with pytest.raises(UserError, match="is not a TOML file: it is not UTF-8"):
+    with pytest.raises(UserError, match="is no text in UTF-8: byte 0xff at 0"):
         models.load(tmp_path / "bytes.toml")
 
 

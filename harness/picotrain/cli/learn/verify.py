@@ -86,7 +86,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _verify_material(options: argparse.Namespace) -> tuple[Network, Split, str]:
     count = min(options.steps, 32)
-    name = models.resolve(options.model).name
+    name = models.resolve(options.model or models.DEFAULT).name
     if options.dataset is None:
         shipped = models.backbone_path(name, "digits").is_file()
         options.dataset = "digits" if shipped or options.backbone else RANDOM

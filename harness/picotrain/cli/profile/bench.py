@@ -8,7 +8,7 @@ from typing import Any
 
 from picotrain import datasets
 from picotrain.cli.material import backbone, check_fit
-from picotrain.cli.options import Verbs, add_angle, add_verb, finish, positive, seed
+from picotrain.cli.options import Verbs, add_angle, add_model, add_verb, finish, positive, seed
 from picotrain.device.backends import KERNELS, choose_kernels, open_device
 from picotrain.device.mailbox import MailboxDevice
 from picotrain.device.versions import versions_of
@@ -30,7 +30,7 @@ def add_parser(verbs: Verbs) -> None:
         "Cycles of every kernel alone, on operands of real training steps, by set of kernels.",
         "picotrain bench --kernels portable,tuned --match CONV2D",
     )
-    parser.add_argument("--model", default="tinycnn", help="shipped name or TOML file")
+    add_model(parser)
     parser.add_argument("--dataset", default="digits", help=datasets.CHOICES)
     parser.add_argument("--backbone", type=Path, metavar="FILE", help="default: the shipped one")
     add_angle(parser)

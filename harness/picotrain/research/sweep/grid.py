@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import math
-import tomllib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -16,7 +15,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any, get_args
 
-from picotrain import datasets
+from picotrain import datasets, inputs
 from picotrain.datasets import Dataset
 from picotrain.device import backends
 from picotrain.device.blob import blob_size
@@ -203,7 +202,7 @@ KEYS = {
 
 def load_grid(path: Path) -> list[Cell]:
     """The cells of a grid file: table after table, the axes in the order of KEYS."""
-    document = _document(path)
+    document = inputs.read_toml(path)
     for key in document:
         if key not in ("base", "grid"):
             raise UserError(f"{path}: unknown key {key!r}; use [base] and [[grid]]")
@@ -225,17 +224,6 @@ def load_grid(path: Path) -> list[Cell]:
             cells.append(cell)
     _distinguishable(path, cells)
     return cells
-
-
-def _document(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror}; check the path") from error
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path} is not a TOML file: it is not UTF-8 text; check it") from error
-    except tomllib.TOMLDecodeError as error:
-        raise UserError(f"{path} is not a TOML file: {error}; mend it there") from error
 
 
 def _axes(where: str, table: dict[str, Any]) -> dict[str, list[Any]]:
@@ -351,9 +339,9 @@ def load_network(path: Path) -> Network:
 
 def _backbone(where: str, given: dict[str, Any], dataset: str) -> tuple[str, Path, Network]:
     """Name of the network, the file of its weights, and what is in it."""
-    architecture = _found(where, "model", given.get("model", "tinycnn"), models.resolve)
+    architecture = _found(where, "model", given.get("model", models.DEFAULT), models.resolve)
     if "backbone" in given:
-        path = Path(given["backbone"]).expanduser().resolve()
+        path = inputs.named(given["backbone"]).resolve()
     elif dataset.startswith("npz:"):
         raise UserError(
             f"{where}: no backbone is shipped for {dataset}; make one with `picotrain pretrain` "
@@ -362,21 +350,21 @@ def _backbone(where: str, given: dict[str, Any], dataset: str) -> tuple[str, Pat
     else:
         path = models.backbone_path(architecture.name, dataset)
     network = _found(where, "backbone", str(path), lambda text: load_network(Path(text)))
-    if network.name != architecture.name:
-        raise UserError(
-            f"{where}: backbone {path} is of network {network.name}, but model is "
-            f"{architecture.name}; make them the same"
-        )
-    return architecture.name, path, network
+    if "model" in given or "backbone" not in given:
+        try:
+            models.check_same(architecture, network, path)
+        except UserError as error:
+            raise UserError(f"{where}: {error}") from error
+    return network.name, path, network
 
 
 def _fit(where: str, network: Network, dataset: Dataset) -> None:
     takes, has = tuple(network.input_shape), tuple(dataset.image_shape)
     if takes != has or dataset.classes > network.classes:
+        advice = dataset.label_advice(network.classes)
         raise UserError(
             f"{where}: network {network.name} takes images {list(takes)} of {network.classes} "
-            f"classes, but data set {dataset.name} has {list(has)} of {dataset.classes}; "
-            "use another network or data set"
+            f"classes, but data set {dataset.name} has {list(has)} of {dataset.classes}; {advice}"
         )
 
 
