@@ -20,7 +20,7 @@ from picotrain.cli.options import (
 )
 from picotrain.device.backends import choose_kernels, open_device
 from picotrain.errors import UserError
-from picotrain.learn import calibration, methods, plans
+from picotrain.learn import calibration, methods, models, plans
 from picotrain.learn.adapt import AdaptOptions, AdaptResult, adapt, prepare
 from picotrain.learn.turning import angle_of, in_words
 from picotrain.output import is_plain, write_json
@@ -73,7 +73,7 @@ def add_parser(verbs: Verbs) -> None:
 def complete(options: argparse.Namespace) -> None:
     """The name of the result, where none is given."""
     if options.json is None:
-        model = Path(options.model).stem
+        model = Path(options.model or options.backbone or models.DEFAULT).stem
         data = Path(options.dataset.removeprefix("npz:")).stem
         method = options.method if options.plan == "fast" else f"{options.method}-{options.plan}"
         angle = () if options.angle is None else (f"{options.angle:g}",)
