@@ -63,6 +63,8 @@ class Elf:
         self._made: dict[tuple[str, str], Any] = {}
         try:
             self._elf: Any = ELFFile(BytesIO(path.read_bytes()))
+            if sections := self._elf.num_sections():  # at the end of the file, which may be cut off
+                self._elf.get_section(sections - 1)
         except (OSError, ELFError) as error:
             raise BuildFailure(f"{path}: no firmware image ({error}); {BUILD_AGAIN}") from error
 
@@ -70,6 +72,8 @@ class Elf:
     def _symbols(self) -> dict[str, tuple[int, int, bool]]:
         """Name -> (address without the Thumb bit, size, is a function)."""
         table = self._elf.get_section_by_name(".symtab")
+        if table is None:
+            raise BuildFailure(f"{self.path}: no symbols, it was stripped; {BUILD_AGAIN}")
         symbols = {}
         for symbol in table.iter_symbols():
             if symbol["st_shndx"] == "SHN_UNDEF" or symbol.name.startswith("$"):
@@ -208,6 +212,14 @@ class Elf:
         """(tag, name) -> the defining DIE."""
         if self._elf.get_section_by_name(".debug_info") is None:
             raise BuildFailure(f"{self.path}: no debug information; build with -g")
+        try:
+            return self._read_types()
+        except Exception as error:  # pyelftools meets a broken file with many of them
+            raise BuildFailure(
+                f"{self.path}: broken debug information ({error}); {BUILD_AGAIN}"
+            ) from error
+
+    def _read_types(self) -> dict[tuple[str, str], Any]:
         types: dict[tuple[str, str], Any] = {}
         for unit in self._elf.get_dwarf_info().iter_CUs():
             for die in unit.get_top_DIE().iter_children():

@@ -16,7 +16,6 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from elftools.common.exceptions import ELFError
 from elftools.elf.elffile import ELFFile
 
 from picotrain.errors import UserError
@@ -39,7 +38,9 @@ _ROOM = BLOCK - _HEAD.size - _END.size
 _ERASED = b"\xff"
 _PAGES = SECTOR // PAGE
 _BOOT2 = PAGE - 4
-_SHF_ALLOC = 2
+_SHF_ALLOC, _SHF_EXECINSTR = 2, 4
+_ELF_MAGIC = b"\x7fELF"
+_AGAIN = "build it again with `make firmware`, or use build/rp2040/picotrain.elf"
 
 
 class Segment(NamedTuple):
@@ -102,21 +103,23 @@ def decode(data: bytes, name: str = "UF2") -> list[Segment]:
 
 
 def read_image(path: Path) -> list[Segment]:
-    """What a file puts into flash: a `.uf2`, a `.bin` from the start of flash, or an ELF file.
+    """What a file puts into flash: an ELF file, a UF2 file, or a `.bin` from the start of flash.
 
-    Raises UserError where the file is missing or foreign, or an image from the start of flash would
-    not boot.
+    Raises UserError where the file is missing, foreign or cut off, or would not boot.
     """
     try:
         data = path.read_bytes()
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}; build it with `make uf2`") from error
-    if path.suffix == ".uf2":
+    # What it is, not what it is called; a name helps where the content tells nothing.
+    if data.startswith(_ELF_MAGIC):
+        segments = _elf_segments(data, path)
+    elif data.startswith(struct.pack("<I", _MAGIC[0])) or path.suffix == ".uf2":
         segments = decode(data, str(path))
     elif path.suffix == ".bin":
         segments = [Segment(FLASH.start, data)]
     else:
-        segments = _elf_segments(data, path)
+        raise UserError(f"{path}: no ELF file, UF2 file or .bin; use build/rp2040/picotrain.elf")
     for segment in segments:
         _check_flash(segment.address, len(segment.data), str(path))
     _check_boot2(segments, path)
@@ -168,19 +171,48 @@ def _elf_segments(data: bytes, path: Path) -> list[Segment]:
         if elf["e_machine"] != "EM_ARM":
             raise UserError(f"{path}: no Arm program; use build/rp2040/picotrain.elf")
         loads = [one for one in elf.iter_segments() if one["p_type"] == "PT_LOAD"]
-        segments = []
+        segments, code = [], []
         for section in elf.iter_sections():
-            if section["sh_type"] == "SHT_NOBITS" or not section["sh_flags"] & _SHF_ALLOC:
+            flags = section["sh_flags"]
+            if not flags & _SHF_ALLOC or not section["sh_size"]:
+                continue
+            here, size = section["sh_addr"], section["sh_size"]
+            if flags & _SHF_EXECINSTR:
+                code.append(range(here, here + size))
+            if section["sh_type"] == "SHT_NOBITS":
+                if flags & _SHF_EXECINSTR:
+                    raise UserError(
+                        f"{path}: has no code, only what a debugger wants (objcopy "
+                        "--only-keep-debug); use the file that it was made from"
+                    )
                 continue
             # Not the segments: a linker may put the ELF header in front of the first.
             for load in loads:
                 offset = section["sh_offset"] - load["p_offset"]
-                if section["sh_size"] and 0 <= offset < load["p_filesz"]:
-                    segments.append(Segment(load["p_paddr"] + offset, section.data()))
+                if 0 <= offset < load["p_filesz"]:
+                    content = section.data()
+                    if len(content) != size:
+                        raise UserError(f"{path}: ends within {section.name}; {_AGAIN}")
+                    segments.append(Segment(load["p_paddr"] + offset, content))
                     break
-        return _joined(segments)
-    except ELFError as error:
-        raise UserError(f"{path}: no ELF file ({error})") from error
+            else:
+                raise UserError(
+                    f"{path}: nothing loads its section {section.name}; link the program anew"
+                )
+    except UserError:
+        raise
+    except Exception as error:  # pyelftools meets a broken file with many of them
+        raise UserError(f"{path}: a broken ELF file ({error}); {_AGAIN}") from error
+    if not segments:
+        raise UserError(f"{path}: holds nothing to load, so it is no linked program; {_AGAIN}")
+    for segment in segments:
+        _check_flash(segment.address, len(segment.data), str(path))
+    entry = elf["e_entry"] & ~1
+    if not any(entry in span for span in code):
+        raise UserError(
+            f"{path}: it starts at 0x{entry:08x}, where it has no code; link the program anew"
+        )
+    return _joined(segments)
 
 
 def _check_flash(address: int, size: int, what: str) -> None:
@@ -192,15 +224,19 @@ def _check_flash(address: int, size: int, what: str) -> None:
 
 
 def _check_boot2(segments: Iterable[Segment], path: Path) -> None:
-    """An image from the start of flash begins with a second stage that the boot ROM accepts."""
-    for address, data in segments:
-        if address == FLASH.start:
-            crc = _END.unpack(data[_BOOT2:PAGE])[0] if len(data) >= PAGE else None
-            if crc != boot2_checksum(data[:_BOOT2]):
-                raise UserError(
-                    f"{path}: the checksum of the second stage, the first {PAGE} bytes, is wrong; "
-                    "the boot ROM would not start it"
-                )
+    """An image begins with a second stage that the boot ROM accepts."""
+    first = next((data for address, data in segments if address == FLASH.start), None)
+    if first is None:
+        raise UserError(
+            f"{path}: has no second stage at 0x{FLASH.start:08x}, the first {PAGE} bytes of flash; "
+            "the boot ROM would start nothing"
+        )
+    crc = _END.unpack(first[_BOOT2:PAGE])[0] if len(first) >= PAGE else None
+    if crc != boot2_checksum(first[:_BOOT2]):
+        raise UserError(
+            f"{path}: the checksum of the second stage, the first {PAGE} bytes, is wrong; "
+            "the boot ROM would not start it"
+        )
 
 
 def boot2_checksum(code: bytes) -> int:

@@ -239,7 +239,7 @@ def elf(loads: list[tuple[int, int, bytes]], machine: int = 40) -> bytes:
             *(1, offset - lead, run - lead, load - lead),
             *(len(content) + lead, len(content) + lead, 5, 4),
         )
-        sections += struct.pack("<10I", 1, 1, 2, run, offset, len(content), 0, 0, 4, 0)
+        sections += struct.pack("<10I", 1, 1, 6, run, offset, len(content), 0, 0, 4, 0)
         bodies += content
     names_at = at + len(bodies)
     sections += struct.pack("<10I", 7, 3, 0, 0, names_at, len(names), 0, 0, 1, 0)
@@ -247,7 +247,7 @@ def elf(loads: list[tuple[int, int, bytes]], machine: int = 40) -> bytes:
     identity = b"\x7fELF\x01\x01\x01".ljust(16, b"\0")
     header = identity + struct.pack(
         "<HHIIIIIHHHHHH",
-        *(2, machine, 1, 0, head, names_at + len(names), 0, head, entry, len(loads), section),
+        *(2, machine, 1, START, head, names_at + len(names), 0, head, entry, len(loads), section),
         *(count, count - 1),
     )
     return header + segments_ + bodies + names + sections
@@ -265,7 +265,7 @@ def test_an_elf_file_gives_its_sections_where_flash_holds_them(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
-        (b"no ELF file", "no ELF file"),
+        (b"no ELF file", "no ELF file, UF2 file or .bin"),
         (elf([(START, START, bootable())], machine=62), "no Arm program"),
         (elf([(0x20000000, 0x20000000, b"x")]), "1 bytes at 0x20000000 are not in a Pico's flash"),
     ],

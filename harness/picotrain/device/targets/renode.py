@@ -24,14 +24,13 @@ from signal import SIGKILL
 from time import monotonic, sleep
 from typing import IO
 
-from elftools.elf.elffile import ELFFile
-
 from picotrain.device.cycles import BlockCount, CallNode
 from picotrain.device.targets import memory_file
 from picotrain.device.targets.fault import read_fault
 from picotrain.device.targets.renode_monitor import RenodeMonitor
 from picotrain.device.targets.renode_release import GET_RENODE, find_renode
 from picotrain.errors import FlashFailure, LinkFailure, TimeoutFailure, UserError
+from picotrain.image import uf2
 from picotrain.image.elf import Elf, open_elf
 from picotrain.places import BUILD, SHIPPED
 
@@ -399,22 +398,13 @@ class RenodeTarget:
 def flash_image(elf: Path) -> bytes:
     """What the image puts into flash, from its first byte on; gaps are erased flash.
 
-    Raises FlashFailure where a segment lies elsewhere.
+    Raises UserError where that would not boot.
     """
     image = bytearray()
-    with elf.open("rb") as file:
-        for segment in ELFFile(file).iter_segments("PT_LOAD"):
-            if segment["p_filesz"] == 0:
-                continue
-            at = segment["p_paddr"] - FLASH.start
-            end = at + segment["p_filesz"]
-            if at < 0 or end > len(FLASH):
-                raise FlashFailure(
-                    f"{elf} has {segment['p_filesz']} bytes at {segment['p_paddr']:#010x}, outside "
-                    "the flash of a Pico"
-                )
-            image.extend(b"\xff" * (end - len(image)))
-            image[at:end] = segment.data()
+    for address, data in uf2.read_image(elf):
+        at = address - FLASH.start
+        image.extend(b"\xff" * (at + len(data) - len(image)))
+        image[at : at + len(data)] = data
     return bytes(image)
 
 
