@@ -63,7 +63,5 @@ def to_install(extra: str) -> str:
         lines = [line.partition(";") for line in requires("picotrain") or ()]
     except PackageNotFoundError:
         lines = []
-    wanted = [name.strip() for name, _, when in lines if extra in shlex.split(when)]
-    return shlex.join(
-        [sys.executable, "-m", "pip", "install", *(wanted or [f"picotrain[{extra}]"])]
-    )
+    needed = [name.strip() for name, _, when in lines if extra in shlex.split(when)]
+    return shlex.join([sys.executable, "-m", "pip", "install", *(needed or [f".[{extra}]"])])

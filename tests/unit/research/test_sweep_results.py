@@ -151,7 +151,7 @@ def test_parquet_holds_the_same(frame: pd.DataFrame, tmp_path: Path) -> None:
 
 def test_without_pyarrow_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(results.importlib.util, "find_spec", lambda _: None)
-    with pytest.raises(UserError, match="need the package pyarrow: `.* pip install 'pyarrow"):
+    with pytest.raises(UserError, match=r"need the package pyarrow: `.* pip install 'pyarrow"):
         check_file(Path("results.parquet"))
     check_file(Path("results.csv"))
 
