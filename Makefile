@@ -126,6 +126,13 @@ report: setup ## build/report/report.html: an adaptation and where its cycles an
 	    --run build/report/adapt.json --html build/report/report.html >build/report/profile.txt
 	@echo build/report/report.html
 
+CHROMIUM ?= chromium
+.PHONY: report-picture
+report-picture: report ## docs/figures/report.png, the README's picture of that page; wants chromium
+	@$(CHROMIUM) --headless --no-sandbox --disable-gpu --hide-scrollbars --window-size=1100,1104 \
+	    --screenshot=docs/figures/report.png build/report/report.html 2>/dev/null
+	@echo docs/figures/report.png
+
 backbones: setup ## Makes models/backbones again: the same weights
 	@$(BIN)/picotrain pretrain --model tinycnn --dataset digits --epochs 10 --mu 3,3,2,2,1 \
 	    --out models/backbones/tinycnn-digits.npz
