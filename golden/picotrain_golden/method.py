@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from picotrain_golden.generator import Select
 
@@ -13,6 +13,18 @@ Start = Literal["zero", "normal"]
 MIN_MU, MAX_MU = -8, 7
 MAX_EASY = 4095
 
+_SCHEDULES: dict[str, tuple[int, ...]] = {
+    "infer": (0,),
+    "niti-dynamic": (1,),
+    "niti-static": (1,),
+    "priot": (4, 3, 2),
+    "priot-s": (5, 4, 3, 2),
+}
+_THETAS = {"priot": -16}
+"""Our choice where the papers are silent, made on validation images (docs/results.md)."""
+_OF_METHOD: Any = None
+"""Stands in a signature for the method's own default."""
+
 
 def check_mu(mu: int) -> None:
     if not MIN_MU <= mu <= MAX_MU:
@@ -21,21 +33,32 @@ def check_mu(mu: int) -> None:
 
 @dataclass(frozen=True)
 class Method:
-    """A training method. What it does not use is ignored: `theta` by NITI, `permille` by PRIOT.
+    """A training method; what is left out is the default of the method of that name.
 
-    `easy`: an image whose loss norm is at most this teaches nothing.
+    What a method does not use is ignored: `theta` by NITI, `permille` by PRIOT. `mu` is the step
+    size that it begins with; those of `later_mu` follow, spread with it over the epochs of an
+    adaptation, and a `mu` that is given stays. `easy`: an image whose loss norm is at most this
+    teaches nothing.
     """
 
     name: MethodName
-    mu: int = 3
-    theta: int = 0
+    mu: int = _OF_METHOD
+    theta: int = _OF_METHOD
     permille: int = 100
     select: Select = "weight"
     start: Start = "zero"
     seed: int = 0
     easy: int = 0
+    later_mu: tuple[int, ...] = _OF_METHOD
 
     def __post_init__(self) -> None:
+        schedule = _SCHEDULES.get(self.name, (0,))
+        if self.later_mu is _OF_METHOD:
+            object.__setattr__(self, "later_mu", schedule[1:] if self.mu is _OF_METHOD else ())
+        if self.mu is _OF_METHOD:
+            object.__setattr__(self, "mu", schedule[0])
+        if self.theta is _OF_METHOD:
+            object.__setattr__(self, "theta", _THETAS.get(self.name, 0))
         for what, value, allowed in (
             ("method", self.name, get_args(MethodName)),
             ("select", self.select, get_args(Select)),
@@ -43,7 +66,8 @@ class Method:
         ):
             if value not in allowed:
                 raise ValueError(f"{what} is {value!r}, not one of {', '.join(allowed)}")
-        check_mu(self.mu)
+        for mu in self.schedule:
+            check_mu(mu)
         if not -127 <= self.theta <= 127:
             raise ValueError(f"theta is {self.theta}, outside -127..127")
         if not 1 <= self.permille <= 1000:
@@ -52,6 +76,11 @@ class Method:
             raise ValueError(f"seed is {self.seed}, outside 0..2^32-1")
         if not 0 <= self.easy <= MAX_EASY:
             raise ValueError(f"easy is {self.easy}, outside 0..{MAX_EASY}")
+
+    @property
+    def schedule(self) -> tuple[int, ...]:
+        """The step sizes in turn."""
+        return (self.mu, *self.later_mu)
 
     @property
     def dynamic(self) -> bool:

@@ -277,15 +277,18 @@ class PicotrainLibrary:
     def set_method(
         self,
         name: MethodName,
-        mu: int = 3,
-        theta: int = 0,
-        permille: int = 100,
-        select: Select = "weight",
-        start: Start = "zero",
-        seed: int = 0,
+        mu: int | None = None,
+        theta: int | None = None,
+        permille: int = Method.permille,
+        select: Select = Method.select,
+        start: Start = Method.start,
+        seed: int = Method.seed,
     ) -> None:
-        """Prepare training by a method, or inference with `infer`; options as `golden.Method`."""
-        method = Method(name, mu, theta, permille, select, start, seed)
+        """Prepare training by a method, or inference with `infer`; options and their defaults are
+        those of `picotrain_golden.Method`."""
+        chosen = {"mu": mu, "theta": theta}
+        given = {option: value for option, value in chosen.items() if value is not None}
+        method = Method(name, **given, permille=permille, select=select, start=start, seed=seed)
         self._golden.set_method(method)
         self._device.set_method(method)
 

@@ -126,20 +126,25 @@ def add_ram(parser: argparse.ArgumentParser) -> None:
 
 
 def add_device(
-    parser: argparse.ArgumentParser, default_target: str, default_dataset: str | None = "digits"
+    parser: argparse.ArgumentParser,
+    default_target: str,
+    default_dataset: bool = True,
 ) -> None:
-    from picotrain.datasets import CHOICES
+    from picotrain import datasets
     from picotrain.device.backends import NAMES as TARGETS
+    from picotrain.learn.adapt import AdaptOptions
 
     parser.add_argument(
         "--target", default=default_target, help=f"one of {', '.join(TARGETS)} (%(default)s)"
     )
     add_kernels(parser)
     add_model(parser)
-    parser.add_argument("--dataset", default=default_dataset, help=CHOICES)
+    parser.add_argument(
+        "--dataset", default=datasets.DEFAULT if default_dataset else None, help=datasets.CHOICES
+    )
     parser.add_argument("--backbone", type=Path, metavar="FILE", help="default: the shipped one")
     add_angle(parser)
-    parser.add_argument("--seed", type=seed, default=0)
+    parser.add_argument("--seed", type=seed, default=AdaptOptions.seed)
     add_ram(parser)
 
 

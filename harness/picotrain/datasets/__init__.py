@@ -40,6 +40,8 @@ COLLECTIONS = ("mnist", "digits", "cifar10", "fsdd")
 """What can be fetched and verified; `fsdd` is the recordings of every `fsdd-SPEAKER`."""
 
 NAMES = ("mnist", "digits", "cifar10", *fsdd.NAMES)
+DEFAULT = "digits"
+"""It needs no download."""
 """What can be loaded, a user's own file apart."""
 
 CHOICES = "mnist, digits, cifar10, fsdd-SPEAKER or npz:FILE"

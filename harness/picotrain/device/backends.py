@@ -218,7 +218,7 @@ def open_device(name: str, arena_bytes: int | None = None, kernels: str | None =
     target = open_target(name, arena_bytes, chosen)
     try:
         target.connect()
-        return MailboxDevice(target)
+        return MailboxDevice(target, chosen)
     except BaseException:
         target.close()
         raise

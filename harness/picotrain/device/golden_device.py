@@ -33,6 +33,7 @@ class GoldenDevice:
     """The `Device` in NumPy, with the blob layout of `elf` and the memory limit `arena_bytes`."""
 
     name = "golden"
+    kernels: str | None = None
 
     def __init__(self, elf: Elf, arena_bytes: int) -> None:
         self._elf = elf

@@ -91,6 +91,8 @@ class Device(Protocol):
     """What `adapt`, `verify` and `profile` drive. Raises DeviceFailure and its subclasses."""
 
     name: str
+    kernels: str | None
+    """Which set of kernels it runs; None: it has none, or this was not said when it was opened."""
 
     def load_model(self, network: Network, frozen: bool = False) -> None:
         """Forget everything and load `network`.

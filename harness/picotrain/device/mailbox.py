@@ -49,9 +49,10 @@ _MOST_IMAGES = 64
 class MailboxDevice:
     """The `Device` on a connected `Target`. Closes the target with itself."""
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, target: Target, kernels: str | None = None) -> None:
         self._target = target
         self.name = target.name
+        self.kernels = kernels
         self._elf = open_elf(target.elf)
         self._commands = self._elf.enum("pt_command")
         self._errors = self._elf.enum("pt_error")

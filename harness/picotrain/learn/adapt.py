@@ -19,7 +19,9 @@ from picotrain.device.mailbox import MailboxDevice
 from picotrain.device.versions import versions_of
 from picotrain.errors import UserError
 from picotrain.learn import plans
-from picotrain.learn.calibration import SAMPLES, SHIPPED, calibrated_by, check
+from picotrain.learn.calibration import SAMPLES as CALIBRATION_SAMPLES
+from picotrain.learn.calibration import SHIPPED, calibrated_by, check
+from picotrain.learn.methods import DEFAULT, NAMES
 from picotrain.learn.turning import angle_of
 from picotrain.progress import progress_bar
 from picotrain_golden import Method, Network, Parameters
@@ -33,15 +35,19 @@ TEST_STREAM = 0xFFFFFF02
 ORDER_STREAM = 0xFFFFFF03
 REPLAY_STREAM = 0xFFFFFF07
 CLOCK_HZ = 125_000_000
+SAMPLES = 1024
+"""Images for training and for evaluation where nothing is said; fewer if there are fewer."""
+SPLITS = ("test", "validation")
+"""What can be evaluated on."""
 
 
 @dataclass(frozen=True)
 class AdaptOptions:
-    """What to adapt to. Samples of None: 1,024, or as many as the data set has; an angle of None:
-    the data set's own.
+    """What to adapt to, and how; what is left out is the default of `picotrain adapt` too.
 
-    `mu` is a schedule: its values are spread evenly over the epochs. `kernels` is for the record,
-    `plan` one of `picotrain.learn.plans`.
+    The method's `schedule` is spread evenly over the epochs. `seed` draws the images and their
+    order. Samples of None: SAMPLES, or as many as the data set has; an angle of None: the data
+    set's own. `plan` is one of `picotrain.learn.plans`.
 
     `calibration` is a rule of `picotrain.learn.calibration`, over `calibration_samples` images.
     `layer_mu` has one number per layer with weights, which is added to mu there. `replay` is the
@@ -49,20 +55,16 @@ class AdaptOptions:
     evaluates what the backbone was trained for too: upright images.
     """
 
-    target: str
-    dataset: str
-    angle: float | None
-    method: Method
-    epochs: int
-    mu: tuple[int, ...]
-    seed: int
+    angle: float | None = None
+    method: Method = DEFAULT
+    epochs: int = 10
+    seed: int = 0
     train_samples: int | None = None
     test_samples: int | None = None
-    evaluate_on: str = "test"
-    kernels: str | None = None
-    plan: str = "fast"
+    evaluate_on: str = SPLITS[0]
+    plan: str = plans.NAMES[0]
     calibration: str = SHIPPED
-    calibration_samples: int = SAMPLES
+    calibration_samples: int = CALIBRATION_SAMPLES
     layer_mu: tuple[int, ...] = ()
     replay: float = 0.0
     retention: bool = False
@@ -131,24 +133,35 @@ class AdaptResult:
         return asdict(self)
 
 
+def check_options(options: AdaptOptions) -> None:
+    """Raise UserError for what fits no data set and no device."""
+    if not options.method.trains:
+        raise UserError(
+            f"method {options.method.name} trains nothing; use one of {', '.join(NAMES[1:])}"
+        )
+    if options.epochs < 1:
+        raise UserError(f"{options.epochs} epochs are no adaptation; use 1 or more")
+    plans.check(options.plan, options.method)
+    check(options.calibration)
+    if not 0 <= options.replay <= 1:
+        raise UserError(f"replay {options.replay} is no share; use 0 to 1, e.g. 0.25")
+    if options.evaluate_on not in SPLITS:
+        raise UserError(f"unknown split {options.evaluate_on!r}; use {', '.join(SPLITS)}")
+
+
 def prepare(dataset: Dataset, options: AdaptOptions) -> Task:
     """Draw the images, and rotate them unless the data set has splits of the device's own.
 
     Raises UserError where the data set has too few, or for options that do not fit it.
     """
-    check(options.calibration)
-    if not 0 <= options.replay <= 1:
-        raise UserError(f"replay {options.replay} is no share; use 0 to 1, e.g. 0.25")
-    allowed = ("test", "validation")
-    if options.evaluate_on not in allowed:
-        raise UserError(f"unknown split {options.evaluate_on!r}; use {', '.join(allowed)}")
+    check_options(options)
     own = "device-train" in dataset.splits
     angle = angle_of(dataset, options.angle)
     seen = dataset.splits["device-train"] if own else dataset.train
     before = dataset.splits[options.evaluate_on]
     after = dataset.splits[f"device-{options.evaluate_on}"] if own else before
-    train_count = options.train_samples or min(1024, len(seen.labels))
-    test_count = options.test_samples or min(1024, len(after.labels))
+    train_count = _count(options.train_samples, seen)
+    test_count = _count(options.test_samples, after)
     upright_count = min(test_count, len(before.labels)) if own else test_count
     train = sample(seen, train_count, options.seed, TRAIN_STREAM)
     test = sample(after, test_count, options.seed, TEST_STREAM)
@@ -165,6 +178,10 @@ def prepare(dataset: Dataset, options: AdaptOptions) -> Task:
         dataset,
         angle,
     )
+
+
+def _count(wanted: int | None, split: Split) -> int:
+    return min(SAMPLES, len(split)) if wanted is None else wanted
 
 
 def _replay(split: Split, taken: int | None, count: int, options: AdaptOptions) -> Split:
@@ -300,7 +317,7 @@ def adapt(
     network: Network,
     task: Task,
     options: AdaptOptions,
-    report: Callable[[AdaptResult], None],
+    report: Callable[[AdaptResult], None] = lambda _: None,
 ) -> AdaptResult:
     """Adapt `network` on `device`; `report` is called before the first epoch and after each.
 
@@ -313,14 +330,14 @@ def adapt(
     network = configured(network, task, options)
     method, train, test = options.method, task.train, task.test
     result = AdaptResult(
-        target=options.target,
-        dataset=options.dataset,
+        target=device.name,
+        dataset="" if task.dataset is None else task.dataset.name,
         model=network.name,
         angle=task.angle,
         method=method.name,
         options={
-            **asdict(method),
-            "mu": list(options.mu),
+            **{name: value for name, value in asdict(method).items() if name != "later_mu"},
+            "mu": list(method.schedule),
             "calibration": options.calibration,
             "layer_mu": list(options.layer_mu),
             "replay": options.replay,
@@ -331,11 +348,11 @@ def adapt(
         test_samples=len(test.labels),
         evaluated_on=options.evaluate_on,
         replay_samples=task.replayed,
-        kernels=options.kernels,
+        kernels=device.kernels,
         plan=options.plan,
         plan_note=plans.note(options.plan),
         versions=versions_of(
-            options.target, device.elf.path if isinstance(device, MailboxDevice) else None
+            device.name, device.elf.path if isinstance(device, MailboxDevice) else None
         ),
     )
     training, inference = _CycleMeter(device), _CycleMeter(device)
@@ -381,7 +398,7 @@ def adapt(
     result.saturation = [[] for _ in network.layers]
     update()
     for epoch in range(1, options.epochs + 1):
-        mu = mu_at(options.mu, epoch, options.epochs)
+        mu = mu_at(method.schedule, epoch, options.epochs)
         device.set_mu(mu)
         device.clear_saturation()
         order = epoch_order(len(train.labels), options.seed, epoch)

@@ -1,33 +1,18 @@
-"""Methods as users name them: defaults, and the command-line options that change them."""
+"""Methods as users name them: the command-line options that change their defaults."""
 
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass
-from typing import get_args
+from typing import Any, get_args
 
 from picotrain.errors import UserError
 from picotrain_golden import Method, MethodName
+from picotrain_golden.generator import Select
+from picotrain_golden.method import Start
 
 NAMES: tuple[str, ...] = get_args(MethodName)
-
-
-@dataclass(frozen=True)
-class Defaults:
-    """Our choice where the papers are silent, made on validation images (docs/results.md)."""
-
-    mu: tuple[int, ...]
-    theta: int = 0
-    start: str = "zero"
-
-
-DEFAULTS = {
-    "infer": Defaults((0,)),
-    "niti-dynamic": Defaults((1,)),
-    "niti-static": Defaults((1,)),
-    "priot": Defaults((4, 3, 2), theta=-16),
-    "priot-s": Defaults((5, 4, 3, 2)),
-}
+DEFAULT = Method("priot")
+"""Where no method is named."""
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -38,18 +23,22 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--threshold", type=int, metavar="N", help="PRIOT: prune scores below N")
     group.add_argument(
-        "--scored", type=float, default=0.1, metavar="SHARE", help="PRIOT-S: share of scored edges"
+        "--scored",
+        type=float,
+        metavar="SHARE",
+        help=f"PRIOT-S: share of scored edges ({Method.permille / 1000:g})",
     )
     group.add_argument(
-        "--select", choices=("random", "weight"), default="weight", help="PRIOT-S: which edges"
+        "--select", choices=get_args(Select), help=f"PRIOT-S: which edges ({Method.select})"
     )
-    group.add_argument("--start", choices=("zero", "normal"), help="PRIOT: first scores")
+    group.add_argument(
+        "--start", choices=get_args(Start), help=f"PRIOT: first scores ({Method.start})"
+    )
     group.add_argument(
         "--easy",
         type=int,
-        default=0,
         metavar="N",
-        help="images whose loss norm is at most N teach nothing, 0..4095 (%(default)s)",
+        help=f"images whose loss norm is at most N teach nothing, 0..4095 ({Method.easy})",
     )
 
 
@@ -73,28 +62,27 @@ def layer_mu(text: str) -> tuple[int, ...]:
     return numbers(text, "--layer-mu", "0,0,1,0") if text else ()
 
 
-def from_options(options: argparse.Namespace, name: str) -> tuple[Method, tuple[int, ...]]:
-    """The method and its mu schedule. Raises UserError for values out of range."""
+def from_options(options: argparse.Namespace, name: str) -> Method:
+    """The method with the options that were given. Raises UserError for values out of range."""
+    given: dict[str, Any] = {"theta": options.threshold, "seed": options.seed}
+    given |= {key: getattr(options, key) for key in ("select", "start", "easy")}
+    if options.mu is not None:
+        given["mu"], *later = schedule(options.mu)
+        given["later_mu"] = tuple(later)
+    if options.scored is not None:
+        if not 0.001 <= options.scored <= 1:
+            raise UserError(
+                f"--scored {options.scored} is no share; use 0.001 to 1, e.g. 0.1 for 10 %"
+            )
+        given["permille"] = round(options.scored * 1000)
+    return make(name, **{key: value for key, value in given.items() if value is not None})
+
+
+def make(name: str, **given: Any) -> Method:
+    """`Method`, with UserError for a name that is none and for values out of range."""
     if name not in NAMES:
         raise UserError(f"unknown method {name!r}; use one of {', '.join(NAMES)}")
-    defaults = DEFAULTS[name]
-    mu = schedule(options.mu) if options.mu is not None else defaults.mu
-    permille = round(options.scored * 1000)
-    if not 0.001 <= options.scored <= 1:
-        raise UserError(f"--scored {options.scored} is no share; use 0.001 to 1, e.g. 0.1 for 10 %")
     try:
-        for value in mu:
-            Method("priot", mu=value)
-        method = Method(
-            name,  # type: ignore[arg-type]
-            mu=mu[0],
-            theta=defaults.theta if options.threshold is None else options.threshold,
-            permille=permille,
-            select=options.select,
-            start=options.start or defaults.start,  # type: ignore[arg-type]
-            seed=options.seed,
-            easy=options.easy,
-        )
+        return Method(name, **given)  # type: ignore[arg-type]
     except ValueError as error:
         raise UserError(f"method {name}: {error}") from None
-    return method, mu

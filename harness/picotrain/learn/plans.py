@@ -20,7 +20,9 @@ def allows(plan: str, method: Method) -> bool:
 
 
 def check(plan: str, method: Method) -> None:
-    """Raise UserError where the plan does not allow the method."""
+    """Raise UserError where there is no such plan, or it does not allow the method."""
+    if plan not in NAMES:
+        raise UserError(f"unknown plan {plan!r}; use {' or '.join(NAMES)}")
     if not allows(plan, method):
         raise UserError(
             f"method {method.name} trains the weights, which --plan lean keeps in flash; use "

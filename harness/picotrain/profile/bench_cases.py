@@ -96,11 +96,7 @@ def _train(network: Network, method: Method, images: Split, count: int) -> _Step
 
 def measurements(network: Network, images: Split, count: int) -> Iterator[Measurement]:
     """Every kernel on every layer under each method, then other shapes; over `count` steps."""
-    methods = (
-        Method("niti-static", mu=1),
-        Method("priot", mu=4, theta=-16),
-        Method("priot-s", mu=5, permille=100, select="weight"),
-    )
+    methods = (Method("niti-static"), Method("priot"), Method("priot-s"))
     trained = [_train(network, method, images, count) for method in methods]
     for index, layer in enumerate(network.layers):
         if layer.kind == "maxpool2":

@@ -82,7 +82,7 @@ def test_the_test_sees_paths() -> None:
         ("harness/picotrain/datasets/mnist.py", {"FILES", "load"}),
         ("harness/picotrain/device/mailbox.py", {"METHOD_KINDS"}),
         ("harness/picotrain/learn/adapt.py", {"prepare", "adapt"}),
-        ("harness/picotrain/learn/methods.py", {"DEFAULTS"}),
+        ("harness/picotrain/learn/methods.py", {"add_options", "from_options"}),
         ("tests/support.py", {"METHODS"}),
     ],
 )

@@ -32,12 +32,9 @@ from picotrain_golden import Method
 
 def options(**changes: object) -> AdaptOptions:
     values: dict[str, object] = {
-        "target": "host",
-        "dataset": "digits",
         "angle": 30.0,
-        "method": Method("priot"),
+        "method": Method("priot", mu=3, theta=0),
         "epochs": 3,
-        "mu": (3,),
         "seed": 5,
         "train_samples": 50,
         "test_samples": 20,
@@ -188,10 +185,8 @@ def test_a_rule_makes_the_numbers() -> None:
 def test_history(reference: GoldenDevice) -> None:
     """What an epoch says, against a device that is driven by hand."""
     network, _ = models.load_backbone(models.BACKBONES / "tinycnn-digits.npz")
-    method = Method("priot", mu=4, theta=-16, easy=60)
-    choice = options(
-        method=method, epochs=2, mu=(4, 2), replay=0.2, retention=True, test_samples=30
-    )
+    method = Method("priot", mu=4, later_mu=(2,), theta=-16, easy=60)
+    choice = options(method=method, epochs=2, replay=0.2, retention=True, test_samples=30)
     task = prepare(datasets.load("digits"), choice)
     reports: list[int] = []
 

@@ -236,7 +236,7 @@ def test_a_traced_epoch_is_the_epoch_that_adapt_trains() -> None:
     found = collapse.measure(run, "digits", 40)
     data = datasets.load("digits")
     method = Method("niti-static", mu=1)
-    options = AdaptOptions("host", "digits", 30.0, method, 1, (1,), 0, 40, 40, "validation")
+    options = AdaptOptions(30.0, method, 1, 0, 40, 40, "validation")
     task, order = prepare(data, options), epoch_order(40, 0, 1)
     network, _ = models.load_backbone(models.backbone_path("tinycnn", "digits"))
     device = open_device("host")

@@ -9,6 +9,7 @@ import pytest
 
 from picotrain.errors import UserError
 from picotrain.learn import methods, models
+from picotrain.learn.adapt import AdaptOptions
 from picotrain.research.sweep.grid import KEYS, USED_BY, Cell, load_grid
 from picotrain_golden import Method
 
@@ -34,20 +35,17 @@ def test_absent_keys_take_the_defaults_of_adapt(cells) -> None:  # type: ignore[
     assert cell.backbone == models.backbone_path("tinycnn", "digits")
     assert (cell.calibration, cell.layer_mus, cell.easy) == ("shipped", (), 0)
     assert (cell.replay, cell.retention) == (0.0, False)
+    ours = AdaptOptions()
+    assert (cell.epochs, cell.split, cell.seed) == (ours.epochs, ours.evaluate_on, ours.seed)
+    assert (cell.calibration, cell.layer_mus) == (ours.calibration, ours.layer_mu)
+    assert (cell.replay, cell.retention) == (ours.replay, ours.retention)
+    assert cell.training_method() == ours.method
 
 
 @pytest.mark.parametrize("name", methods.NAMES[1:])
 def test_defaults_of_a_method_are_its_own(cells, name: str) -> None:  # type: ignore[no-untyped-def]
     (cell,) = cells(f'[[grid]]\nmethod = "{name}"\n')
-    defaults = methods.DEFAULTS[name]
-    method, mu = cell.method_and_schedule()
-    assert mu == defaults.mu
-    assert method == Method(
-        name,  # type: ignore[arg-type]
-        mu=mu[0],
-        theta=defaults.theta,
-        start=defaults.start,  # type: ignore[arg-type]
-    )
+    assert cell.training_method() == Method(name)  # type: ignore[arg-type]
 
 
 def test_a_grid_is_the_product_of_its_axes_in_the_order_of_the_keys(cells) -> None:  # type: ignore[no-untyped-def]

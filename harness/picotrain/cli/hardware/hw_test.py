@@ -5,14 +5,17 @@ from __future__ import annotations
 import argparse
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
+from typing import get_args
 
 from picotrain import datasets, places
 from picotrain.cli.hardware.flash import add_board, chosen_elf, chosen_port
 from picotrain.cli.material import backbone, random_material
 from picotrain.cli.options import Verbs, add_verb, finish, positive, seed
+from picotrain.datasets.dataset import USUAL_ANGLE
 from picotrain.device.link.ports import is_emulator
 from picotrain.device.versions import versions_of
 from picotrain.errors import DeviceFailure, UserError
@@ -34,15 +37,16 @@ from picotrain.hardware.report import (
 from picotrain.hardware.rig import DeviceRig
 from picotrain.hardware.suite import Outcome, Result, Step, exit_status, run_suite
 from picotrain.image import uf2
-from picotrain.learn import methods
+from picotrain.learn import methods, models
 from picotrain.output import check_folder
 from picotrain.profile.bench_cases import WARM_UP, measurements
 from picotrain_golden import Method
+from picotrain_golden.generator import Select
 
 _IMAGES = 32
-_ANGLE = 30.0
-_DATASET = "digits"
-_MODEL = "tinycnn"
+_ANGLE = USUAL_ANGLE
+_DATASET = datasets.DEFAULT
+_MODEL = models.DEFAULT
 """Of the cycles; its backbone and shapes are those of docs/results.md."""
 _LEAN = "priot"
 """The method that also runs with its weights in flash."""
@@ -69,7 +73,7 @@ def add_parser(verbs: Verbs) -> None:
         default=_MODEL,
         help="network of the comparison with golden: a shipped name or TOML file (%(default)s)",
     )
-    parser.add_argument("--seed", type=seed, default=0)
+    parser.add_argument("--seed", type=seed, default=Method.seed)
     parser.add_argument(
         "--bytes",
         type=positive,
@@ -176,19 +180,12 @@ def _methods(options: argparse.Namespace) -> list[tuple[str, Method, bool]]:
     names = methods.NAMES if options.method == "all" else options.method.split(",")
     runs: list[tuple[str, Method, bool]] = []
     for name in names:
-        selections = ("random", "weight") if name == "priot-s" else ("weight",)
-        for select in selections:
-            chosen = argparse.Namespace(
-                mu=None,
-                threshold=None,
-                scored=0.1,
-                select=select,
-                start=None,
-                easy=0,
-                seed=options.seed,
-            )
-            label = f"{name}-{select}" if name == "priot-s" else name
-            runs.append((label, methods.from_options(chosen, name)[0], False))
+        method = methods.make(name, seed=options.seed)
+        if name == "priot-s":
+            for select in get_args(Select):
+                runs.append((f"{name}-{select}", replace(method, select=select), False))
+        else:
+            runs.append((name, method, False))
         if name == _LEAN:
             runs.append((f"{name}-lean", runs[-1][1], True))
     return runs

@@ -19,10 +19,17 @@ from picotrain.cli.options import (
     result_file,
 )
 from picotrain.device.backends import choose_kernels, open_device
-from picotrain.errors import UserError
-from picotrain.learn import calibration, methods, models, plans
-from picotrain.learn.adapt import AdaptOptions, AdaptResult, adapt, prepare
-from picotrain.learn.turning import angle_of, in_words
+from picotrain.learn import calibration, methods, models
+from picotrain.learn.adapt import (
+    SAMPLES,
+    SPLITS,
+    AdaptOptions,
+    AdaptResult,
+    adapt,
+    check_options,
+    prepare,
+)
+from picotrain.learn.turning import in_words
 from picotrain.output import is_plain, write_json
 from picotrain.text import ram_line
 
@@ -35,19 +42,21 @@ def add_parser(verbs: Verbs) -> None:
         "picotrain adapt --target qemu --dataset mnist --angle 30 --method priot --epochs 10",
     )
     add_device(parser, default_target="qemu")
-    parser.add_argument("--method", default="priot", help=f"one of {', '.join(methods.NAMES[1:])}")
-    parser.add_argument("--epochs", type=positive, default=10)
-    parser.add_argument("--train-samples", type=positive, help="default: 1024, or all there are")
-    parser.add_argument("--test-samples", type=positive, help="default: 1024, or all there are")
     parser.add_argument(
-        "--split", choices=("test", "validation"), default="test", help="what to evaluate on"
+        "--method", default=methods.DEFAULT.name, help=f"one of {', '.join(methods.NAMES[1:])}"
+    )
+    parser.add_argument("--epochs", type=positive, default=AdaptOptions.epochs)
+    for samples in ("--train-samples", "--test-samples"):
+        parser.add_argument(samples, type=positive, help=f"default: {SAMPLES}, or all there are")
+    parser.add_argument(
+        "--split", choices=SPLITS, default=AdaptOptions.evaluate_on, help="what to evaluate on"
     )
     add_plan(parser)
     rules = "; ".join(f"{name}: {rule.description}" for name, rule in calibration.RULES.items())
     parser.add_argument(
         "--calibration",
         metavar="RULE",
-        default=calibration.SHIPPED,
+        default=AdaptOptions.calibration,
         help=f"static scales: %(default)s, or made anew from training images. {rules}",
     )
     parser.add_argument(
@@ -59,7 +68,7 @@ def add_parser(verbs: Verbs) -> None:
     parser.add_argument(
         "--replay",
         type=float,
-        default=0.0,
+        default=AdaptOptions.replay,
         metavar="SHARE",
         help="mix so many upright training images into every epoch, 0 to 1 (%(default)s)",
     )
@@ -82,36 +91,30 @@ def complete(options: argparse.Namespace) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    if options.method == "infer":
-        raise UserError("method infer trains nothing; use one of " + ", ".join(methods.NAMES[1:]))
-    method, mu = methods.from_options(options, options.method)
-    plans.check(options.plan, method)
-    dataset = datasets.load(options.dataset)
-    network = backbone(options)
-    check_fit(network.name, network.input_shape, network.classes, dataset)
-    options.angle = angle_of(dataset, options.angle)
+    method = methods.from_options(options, options.method)
     choice = AdaptOptions(
-        options.target,
-        options.dataset,
         options.angle,
         method,
         options.epochs,
-        mu,
         options.seed,
         options.train_samples,
         options.test_samples,
         options.split,
-        choose_kernels(options.target, options.kernels),
         options.plan,
         calibration=options.calibration,
         layer_mu=methods.layer_mu(options.layer_mu),
         replay=options.replay,
         retention=options.retention,
     )
+    check_options(choice)
+    choose_kernels(options.target, options.kernels)  # refuses unknown ones before work starts
+    dataset = datasets.load(options.dataset)
+    network = backbone(options)
+    check_fit(network.name, network.input_shape, network.classes, dataset)
     task = prepare(dataset, choice)
     replayed = f" (and {task.replayed} upright)" if task.replayed else ""
     print(
-        f"{network.name} on {options.dataset} {in_words(options.angle)}, "
+        f"{network.name} on {options.dataset} {in_words(task.angle)}, "
         f"{method.name} on {options.target}: "
         f"{len(task.train.labels) - task.replayed} training{replayed} and "
         f"{len(task.test.labels)} {options.split} images"

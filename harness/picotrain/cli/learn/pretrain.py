@@ -39,6 +39,7 @@ from picotrain_golden import Histograms, Method, Network, calibrated
 _INTEGER, _FLOAT = "integer", "float"
 _MORE_BYTES = 1 << 17
 """Of a backbone, beside its weights: histograms, and how it was made. A guess on the safe side."""
+_MU = ",".join(map(str, PretrainOptions.mu))
 _Made = tuple[Network, Histograms, dict[str, Any]]
 
 
@@ -50,8 +51,8 @@ def add_parser(verbs: Verbs) -> None:
         "batch 1), or in floating point (PyTorch) with int8 weights in the last epochs.",
         "picotrain pretrain --model tinycnn --dataset digits --out backbone.npz",
     )
-    parser.add_argument("--model", default="tinycnn", help="shipped name or TOML file")
-    parser.add_argument("--dataset", default="digits", help=datasets.CHOICES)
+    parser.add_argument("--model", default=models.DEFAULT, help="shipped name or TOML file")
+    parser.add_argument("--dataset", default=datasets.DEFAULT, help=datasets.CHOICES)
     add_output(parser, "--out", "the backbone (.npz)", required=True)
     parser.add_argument("--arithmetic", choices=(_INTEGER, _FLOAT), default=_INTEGER)
     parser.add_argument(
@@ -59,12 +60,12 @@ def add_parser(verbs: Verbs) -> None:
         type=positive,
         help=f"default: {PretrainOptions.epochs} in integers, {FloatOptions.epochs} in float",
     )
-    parser.add_argument("--mu", metavar="N[,N...]", help="step sizes, in integers (3,2,2,1,1)")
+    parser.add_argument("--mu", metavar="N[,N...]", help=f"step sizes, in integers ({_MU})")
     parser.add_argument("--rate", type=float, help=f"step size in float ({FloatOptions.rate})")
     parser.add_argument(
         "--no-mirror", action="store_true", help="in float: images that must not be mirrored"
     )
-    parser.add_argument("--seed", type=seed, default=0)
+    parser.add_argument("--seed", type=seed, default=PretrainOptions.seed)
     parser.add_argument("--calibration-samples", type=positive, default=SAMPLES)
     parser.add_argument(
         "--calibration-angle",
@@ -122,7 +123,7 @@ def _integer(
     )
     for value in choice.mu:
         if not -8 <= value <= 7:
-            raise UserError(f"--mu has {value}, outside -8..7; use e.g. 3,2,2,1,1")
+            raise UserError(f"--mu has {value}, outside -8..7; use e.g. {_MU}")
     network, histograms, history = pretrain(
         device, architecture, dataset, choice, lambda entry: print(_describe_epoch(entry))
     )

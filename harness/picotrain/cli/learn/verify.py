@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from typing import get_args
 
 from picotrain import datasets
 from picotrain.cli.material import backbone, check_fit, random_material
@@ -17,6 +18,7 @@ from picotrain.learn.turning import angle_of, in_words
 from picotrain.learn.verify import Comparison, verify
 from picotrain.progress import progress_bar
 from picotrain_golden import Method, Network
+from picotrain_golden.generator import Select
 
 RANDOM = "random"
 """Instead of a data set: an untrained network and noise."""
@@ -29,7 +31,7 @@ def add_parser(verbs: Verbs) -> None:
         "Run a device and golden side by side and compare every tensor of every step.",
         "picotrain verify --target qemu --method priot --steps 100 --seed 1",
     )
-    add_device(parser, default_target="host", default_dataset=None)
+    add_device(parser, default_target="host", default_dataset=False)
     parser.add_argument(
         "--method", default="all", help=f"all, or a list of {', '.join(methods.NAMES)}"
     )
@@ -88,8 +90,8 @@ def _verify_material(options: argparse.Namespace) -> tuple[Network, Split, str]:
     count = min(options.steps, 32)
     name = models.resolve(options.model or models.DEFAULT).name
     if options.dataset is None:
-        shipped = models.backbone_path(name, "digits").is_file()
-        options.dataset = "digits" if shipped or options.backbone else RANDOM
+        shipped = models.backbone_path(name, datasets.DEFAULT).is_file()
+        options.dataset = datasets.DEFAULT if shipped or options.backbone else RANDOM
     if options.dataset == RANDOM:
         network, split = random_material(options.model, options.seed, count)
         return network, split, "untrained, on random images"
@@ -108,16 +110,18 @@ def _verified_methods(options: argparse.Namespace) -> list[tuple[str, Method]]:
     """
     if options.method != "all":
         names = options.method.split(",")
-        runs = [(name, methods.from_options(options, name)[0]) for name in names]
+        runs = [(name, methods.from_options(options, name)) for name in names]
         for _, method in runs:
             plans.check(options.plan, method)
         return runs
     runs = []
     for name in methods.NAMES:
-        for select in ("random", "weight") if name == "priot-s" else (options.select,):
-            chosen = argparse.Namespace(**{**vars(options), "select": select})
-            label = f"{name} ({select})" if name == "priot-s" else name
-            runs.append((label, methods.from_options(chosen, name)[0]))
+        method = methods.from_options(options, name)
+        if name == "priot-s":
+            for select in get_args(Select):
+                runs.append((f"{name} ({select})", replace(method, select=select)))
+        else:
+            runs.append((name, method))
     return [(label, method) for label, method in runs if plans.allows(options.plan, method)]
 
 

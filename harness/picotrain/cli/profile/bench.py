@@ -13,6 +13,7 @@ from picotrain.device.backends import KERNELS, choose_kernels, open_device
 from picotrain.device.mailbox import MailboxDevice
 from picotrain.device.versions import versions_of
 from picotrain.errors import UserError
+from picotrain.learn.adapt import AdaptOptions
 from picotrain.learn.turning import angle_of, in_words
 from picotrain.profile.bench import Bench
 from picotrain.profile.bench_cases import WARM_UP, Measurement, measurements
@@ -31,10 +32,10 @@ def add_parser(verbs: Verbs) -> None:
         "picotrain bench --kernels portable,tuned --match CONV2D",
     )
     add_model(parser)
-    parser.add_argument("--dataset", default="digits", help=datasets.CHOICES)
+    parser.add_argument("--dataset", default=datasets.DEFAULT, help=datasets.CHOICES)
     parser.add_argument("--backbone", type=Path, metavar="FILE", help="default: the shipped one")
     add_angle(parser)
-    parser.add_argument("--seed", type=seed, default=0)
+    parser.add_argument("--seed", type=seed, default=AdaptOptions.seed)
     parser.add_argument("--steps", type=positive, default=4, help="training steps (%(default)s)")
     parser.add_argument(
         "--kernels",

@@ -16,7 +16,7 @@ from picotrain.device.mailbox import MailboxDevice
 from picotrain.device.versions import versions_of
 from picotrain.errors import UserError
 from picotrain.image import firmware
-from picotrain.learn import methods, plans
+from picotrain.learn import methods, models, plans
 from picotrain.profile.memory.arena import (
     Timeline,
     arena_uses,
@@ -61,9 +61,11 @@ def add_parser(verbs: Verbs) -> None:
     parser.add_argument(
         "--board", choices=BOARDS, default="microbit", help="whose image (%(default)s)"
     )
-    parser.add_argument("--model", default="tinycnn", help="shipped name or TOML file")
-    parser.add_argument("--method", default="priot", help=f"one of {', '.join(methods.NAMES)}")
-    parser.add_argument("--seed", type=seed, default=0)
+    parser.add_argument("--model", default=models.DEFAULT, help="shipped name or TOML file")
+    parser.add_argument(
+        "--method", default=methods.DEFAULT.name, help=f"one of {', '.join(methods.NAMES)}"
+    )
+    parser.add_argument("--seed", type=seed, default=Method.seed)
     parser.add_argument("--budget", type=Path, metavar="FILE", help="fail where it is exceeded")
     add_plan(parser)
     methods.add_options(parser)
@@ -71,7 +73,7 @@ def add_parser(verbs: Verbs) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    method, _ = methods.from_options(options, options.method)
+    method = methods.from_options(options, options.method)
     plans.check(options.plan, method)
     network, split = random_material(options.model, options.seed, 2)
     board = BOARDS[options.board]

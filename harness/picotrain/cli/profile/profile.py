@@ -48,7 +48,9 @@ def add_parser(verbs: Verbs) -> None:
         "picotrain profile --target qemu --method priot --images 32",
     )
     add_device(parser, default_target="qemu")
-    parser.add_argument("--method", default="priot", help=f"one of {', '.join(methods.NAMES)}")
+    parser.add_argument(
+        "--method", default=methods.DEFAULT.name, help=f"one of {', '.join(methods.NAMES)}"
+    )
     parser.add_argument("--images", type=positive, default=32)
     parser.add_argument(
         "--by", choices=profile_views.VIEWS, default="layer", help="what to list (%(default)s)"
@@ -81,7 +83,7 @@ def add_parser(verbs: Verbs) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    method, _ = methods.from_options(options, options.method)
+    method = methods.from_options(options, options.method)
     plans.check(options.plan, method)
     frozen = options.plan == "lean"
     dataset = datasets.load(options.dataset)

@@ -7,7 +7,7 @@ from typing import Any, get_args
 
 from picotrain.device.blob import blob_size
 from picotrain.image.elf import Elf
-from picotrain.learn import methods, plans
+from picotrain.learn import plans
 from picotrain_golden import Method, MethodName, Network, Plan, operations, plan
 
 
@@ -68,8 +68,7 @@ class ArenaUse:
 
 def default_method(name: MethodName) -> Method:
     """A method with default options."""
-    defaults = methods.DEFAULTS[name]
-    return Method(name, defaults.mu[0], defaults.theta)
+    return Method(name)
 
 
 def arena_uses(elf: Elf, network: Network) -> tuple[ArenaUse, ...]:

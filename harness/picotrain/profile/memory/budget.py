@@ -56,7 +56,7 @@ def read_budget(path: Path = BUDGET) -> Budget:
 
 def present(image: Image, network: Network | None = None) -> Budget:
     """What the image takes now, and each method on `network` (tinycnn), with default options."""
-    network = network or models.initial_network(models.resolve("tinycnn"), seed=0)
+    network = network or models.initial_network(models.resolve(models.DEFAULT), seed=0)
     sections = {section.name: section.bytes for section in image.sections().sections}
     planned = {}
     for name in get_args(MethodName):

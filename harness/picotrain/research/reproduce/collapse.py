@@ -61,21 +61,11 @@ def measure(run: Run, dataset_name: str, images: int | None, seed: int = 0) -> d
     dataset = datasets.load(dataset_name)
     shipped, _ = models.load_backbone(models.backbone_path("tinycnn", dataset_name))
     network = calibrated_by(shipped, dataset, run.calibration)
-    defaults = methods.DEFAULTS[run.method]
-    method = Method(
-        run.method,  # type: ignore[arg-type]
-        mu=run.mu,
-        theta=defaults.theta,
-        start=defaults.start,  # type: ignore[arg-type]
-        seed=seed,
-    )
+    method = methods.make(run.method, mu=run.mu, seed=seed)
     options = AdaptOptions(
-        target=TARGET,
-        dataset=dataset_name,
         angle=ANGLE,
         method=method,
         epochs=1,
-        mu=(run.mu,),
         seed=seed,
         train_samples=images,
         test_samples=images,

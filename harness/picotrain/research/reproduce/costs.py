@@ -47,14 +47,7 @@ def rows() -> Iterator[tuple[str, Method]]:
 
 
 def _method(name: str) -> Method:
-    defaults = methods.DEFAULTS[name]
-    return Method(
-        name,  # type: ignore[arg-type]
-        mu=defaults.mu[0],
-        theta=defaults.theta,
-        start=defaults.start,  # type: ignore[arg-type]
-        seed=SEED,
-    )
+    return methods.make(name, seed=SEED)
 
 
 def measure(dataset_name: str, images: int) -> dict[str, Any]:

@@ -181,19 +181,14 @@ def _check_same(job: Job) -> None:
 
 def _run(job: Job) -> Outcome:
     cell = job.cell
-    method, mu = cell.method_and_schedule()
     options = AdaptOptions(
-        target=cell.target,
-        dataset=cell.dataset,
         angle=cell.angle,
-        method=method,
+        method=cell.training_method(),
         epochs=cell.epochs,
-        mu=mu,
         seed=cell.seed,
         train_samples=cell.train_samples,
         test_samples=cell.test_samples,
         evaluate_on=cell.split,
-        kernels=cell.kernels,
         calibration=cell.calibration,
         layer_mu=cell.layer_mus,
         replay=cell.replay,

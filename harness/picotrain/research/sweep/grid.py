@@ -22,16 +22,13 @@ from picotrain.device.blob import blob_size
 from picotrain.errors import UserError
 from picotrain.image import firmware
 from picotrain.learn import calibration, methods, models
+from picotrain.learn.adapt import SAMPLES, SPLITS, AdaptOptions
 from picotrain.learn.turning import angle_of
 from picotrain_golden import Method, Network, plan
 from picotrain_golden.generator import Select
 from picotrain_golden.method import Start, check_mu
 
 METHODS = methods.NAMES[1:]
-SPLITS = ("test", "validation")
-SAMPLES = 1024
-"""Images for training and for evaluation where the grid does not say; fewer if there are fewer."""
-
 _RESIZABLE = ("host", "golden")
 
 USED_BY = {
@@ -77,7 +74,7 @@ class Cell:
     kernels: str | None
     ram_kib: int | None
 
-    def method_and_schedule(self) -> tuple[Method, tuple[int, ...]]:
+    def training_method(self) -> Method:
         """What `picotrain.learn.adapt` takes. Raises UserError for values out of range."""
         options = argparse.Namespace(
             mu=self.mu,
@@ -261,21 +258,21 @@ def _product(axes: dict[str, list[Any]]) -> Iterator[dict[str, Any]]:
 
 def _cell(where: str, given: dict[str, Any]) -> Cell:
     """The cell of these values, with the defaults of `picotrain adapt`, checked as a whole."""
-    name = given.get("method", "priot")
-    defaults = methods.DEFAULTS[name]
+    name = given.get("method", methods.DEFAULT.name)
+    defaults = methods.make(name)
     used = {key: value for key, value in given.items() if name in USED_BY.get(key, METHODS)}
-    dataset_name = given.get("dataset", "digits")
+    dataset_name = given.get("dataset", datasets.DEFAULT)
     dataset = _found(where, "dataset", dataset_name, load_dataset)
     model, backbone, network = _backbone(where, given, dataset_name)
     _fit(where, network, dataset)
-    split = used.get("split", SPLITS[0])
+    split = used.get("split", AdaptOptions.evaluate_on)
     try:
         angle = angle_of(dataset, used.get("angle"))
     except UserError as error:
         raise UserError(f"{where}: {error}") from error
     train = _count(where, used, "train_samples", dataset, "train")
     test = _count(where, used, "test_samples", dataset, split)
-    replay = used.get("replay", 0.0)
+    replay = used.get("replay", AdaptOptions.replay)
     if round(replay * train) > len(dataset.train):
         raise UserError(
             f"{where}: replay is {replay:g}, {round(replay * train)} upright images, but data set "
@@ -288,28 +285,28 @@ def _cell(where: str, given: dict[str, Any]) -> Cell:
         model=model,
         angle=angle,
         method=name,
-        mu=used.get("mu", ",".join(map(str, defaults.mu))),
-        calibration=used.get("calibration", calibration.SHIPPED),
+        mu=used.get("mu", ",".join(map(str, defaults.schedule))),
+        calibration=used.get("calibration", AdaptOptions.calibration),
         threshold=used.get("threshold", defaults.theta),
         start=used.get("start", defaults.start),
-        scored=used.get("scored", 0.1),
-        select=used.get("select", "weight"),
-        easy=used.get("easy", 0),
+        scored=used.get("scored", defaults.permille / 1000),
+        select=used.get("select", defaults.select),
+        easy=used.get("easy", defaults.easy),
         layer_mu=used.get("layer_mu", ""),
         replay=replay,
-        retention=used.get("retention", False),
-        epochs=used.get("epochs", 10),
+        retention=used.get("retention", AdaptOptions.retention),
+        epochs=used.get("epochs", AdaptOptions.epochs),
         train_samples=train,
         test_samples=test,
         split=split,
-        seed=used.get("seeds", 0),
+        seed=used.get("seeds", AdaptOptions.seed),
         backbone=backbone,
         target=target,
         kernels=kernels,
         ram_kib=ram_kib,
     )
     try:
-        cell.method_and_schedule()
+        cell.training_method()
     except UserError as error:
         raise UserError(f"{where}: {error}") from error
     _check_layer_mu(where, cell, network)
@@ -419,7 +416,7 @@ def _check_memory(where: str, cell: Cell) -> None:
     """Of the devices whose memory can be chosen; the others say so themselves."""
     if cell.target not in _RESIZABLE:
         return
-    needed = _arena_bytes(cell.backbone, replace(cell.method_and_schedule()[0], mu=0, seed=0))
+    needed = _arena_bytes(cell.backbone, replace(cell.training_method(), mu=0, later_mu=(), seed=0))
     ram_kib = cell.ram_kib or firmware.pico_arena_bytes() // 1024
     if needed > ram_kib * 1024:
         given = "not given, so that of a Pico" if cell.ram_kib is None else "too small"
