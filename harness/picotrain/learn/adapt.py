@@ -18,7 +18,7 @@ from picotrain.device.interface import BatchResult, Device, state_sha256
 from picotrain.device.mailbox import MailboxDevice
 from picotrain.device.versions import versions_of
 from picotrain.errors import UserError
-from picotrain.learn import plans
+from picotrain.learn import health, plans
 from picotrain.learn.calibration import SAMPLES as CALIBRATION_SAMPLES
 from picotrain.learn.calibration import SHIPPED, calibrated_by, check
 from picotrain.learn.methods import DEFAULT, NAMES
@@ -88,7 +88,10 @@ class Task:
 
 @dataclass
 class AdaptResult:
-    """What `adapt` writes as JSON; `complete` is false while it runs or when it was interrupted."""
+    """What `adapt` writes as JSON; `complete` is false while it runs or when it was interrupted.
+
+    `warnings` are of a run that ended in a collapse, the last one with what to try.
+    """
 
     target: str
     dataset: str
@@ -120,6 +123,7 @@ class AdaptResult:
     model_in_flash: int = 0
     code_bytes: int | None = None
     state_sha256: str = ""
+    warnings: list[str] = field(default_factory=list)
     wall_seconds: float = 0.0
     versions: dict[str, str] = field(default_factory=dict)
     units: str = (
@@ -357,11 +361,12 @@ def adapt(
     )
     training, inference = _CycleMeter(device), _CycleMeter(device)
 
+    def evaluated(split: Split, label: str) -> BatchResult:
+        with progress_bar(label, len(split)) as advance:
+            return inference.run(partial(device.evaluate, split.images, split.labels, advance))
+
     def accuracy(split: Split, label: str) -> float:
-        count = len(split.labels)
-        with progress_bar(label, count) as advance:
-            done = inference.run(partial(device.evaluate, split.images, split.labels, advance))
-        return float(done.correct(split.labels)) / count
+        return float(evaluated(split, label).correct(split.labels)) / len(split)
 
     def upright_accuracy(label: str) -> float | None:
         if not options.retention or task.upright is None:
@@ -407,6 +412,7 @@ def adapt(
         with progress_bar(label, len(labels)) as advance:
             done = training.run(partial(device.train, images, labels, advance))
         counts = device.saturation()
+        seen = evaluated(test, f"{label} test")
         for layer, shares in zip(
             result.saturation,
             _saturated_shares(counts, network, len(labels), method, scored),
@@ -421,11 +427,20 @@ def adapt(
                 "loss_norm": float(done.loss_norms.mean()),
                 "zero_errors": float((done.loss_norms == 0).mean()),
                 "skipped": float((done.loss_norms <= method.easy).mean()),
-                "accuracy": accuracy(test, f"{label} test"),
+                "accuracy": float(seen.correct(test.labels)) / len(test),
                 "upright_accuracy": upright_accuracy(label),
             }
         )
         result.complete = epoch == options.epochs
+        if result.complete:
+            result.warnings = health.of_run(
+                [result.accuracy_before, *(one["accuracy"] for one in result.history)],
+                seen.predictions,
+                test.labels,
+                done.loss_norms,
+                result.saturation[-1][-1]["forward"],
+                method,
+            )
         update()
     return result
 

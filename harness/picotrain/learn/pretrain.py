@@ -8,7 +8,7 @@ from typing import Any
 
 from picotrain.datasets import Dataset
 from picotrain.device.interface import Device
-from picotrain.learn import calibration
+from picotrain.learn import calibration, health
 from picotrain.learn.adapt import epoch_order, mu_at
 from picotrain.learn.models import Architecture, initial_network
 from picotrain.progress import progress_bar
@@ -74,6 +74,22 @@ def pretrain(
         network, dataset, options.calibration_samples, options.calibration_angle, options.seed
     )
     return calibrated(network, histograms), histograms, history
+
+
+def static_warnings(
+    device: Device, network: Network, dataset: Dataset, history: list[dict[str, Any]]
+) -> list[str]:
+    """What is wrong with a backbone as it will run: its static scales on the validation images,
+    beside the last epoch of `history`. The device holds the network then."""
+    device.load_model(network)
+    device.set_method(Method("infer"))
+    split = dataset.validation
+    with progress_bar("static scales", len(split)) as advance:
+        seen = device.evaluate(split.images, split.labels, advance)
+    accuracy = seen.correct(split.labels) / len(split)
+    return health.of_backbone(
+        accuracy, seen.predictions, split.labels, history[-1]["validation_accuracy"]
+    )
 
 
 def static_numbers(network: Network) -> dict[str, list[int | None]]:

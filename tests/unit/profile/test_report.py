@@ -447,3 +447,9 @@ def test_the_command_line_refuses_a_run_early(
 ) -> None:
     assert cli.main(["profile", *arguments]) == 2
     assert sentence in capsys.readouterr().err
+
+
+def test_a_run_that_collapsed_says_so() -> None:
+    warned = render(replace(CONTENT, run=replace(RUN, warnings=("accuracy fell & fell; try",))))
+    assert '<p class="note warning">Warning: accuracy fell &amp; fell; try.</p>' in warned
+    assert "note warning" not in render(CONTENT)

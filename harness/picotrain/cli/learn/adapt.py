@@ -154,6 +154,8 @@ def run(options: argparse.Namespace) -> int:
         device.close()
     print(_summary(result))
     print(f"result: {options.json}")
+    for warning in result.warnings:
+        print(f"warning: {warning}")
     return 0
 
 

@@ -30,7 +30,12 @@ from picotrain.learn import methods, models
 from picotrain.learn.calibration import SAMPLES, calibrate
 from picotrain.learn.float_pretrain import FloatOptions, pretrain_float
 from picotrain.learn.models import Architecture
-from picotrain.learn.pretrain import PretrainOptions, pretrain, static_numbers
+from picotrain.learn.pretrain import (
+    PretrainOptions,
+    pretrain,
+    static_numbers,
+    static_warnings,
+)
 from picotrain.learn.turning import calibration_angle_of
 from picotrain.progress import progress_bar
 from picotrain.versions import versions
@@ -94,6 +99,7 @@ def run(options: argparse.Namespace) -> int:
     try:
         make = _float if options.arithmetic == _FLOAT else _integer
         network, histograms, made = make(device, architecture, dataset, options)
+        warnings = static_warnings(device, network, dataset, made["history"])
     finally:
         device.close()
     info = {
@@ -106,7 +112,9 @@ def run(options: argparse.Namespace) -> int:
     }
     models.save_backbone(options.out, network, info, histograms)
     print(f"wrote {options.out}")
-    finish(options, info)
+    for warning in warnings:
+        print(f"warning: {warning}")
+    finish(options, {**info, "warnings": warnings})
     return 0
 
 

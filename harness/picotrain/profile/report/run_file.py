@@ -58,6 +58,7 @@ class Run:
     cycles_per_infer_image: float | None
     state_sha256: str
     versions: dict[str, str]
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -145,6 +146,7 @@ def _run(path: Path, content: dict[str, Any]) -> Run:
         cycles_per_train_image=_optional(content["cycles_per_train_image"]),
         cycles_per_infer_image=_optional(content["cycles_per_infer_image"]),
         state_sha256=str(content["state_sha256"]),
+        warnings=tuple(map(str, content.get("warnings") or ())),
         versions={str(name): str(text) for name, text in content["versions"].items()},
     )
 
