@@ -26,7 +26,13 @@ def table(rows: Sequence[Sequence[str]], header: Sequence[str]) -> str:
 
 
 def ram_line(parts: Mapping[str, int | None], model_in_flash: int = 0) -> str:
-    """One line with the bytes of each part of RAM that is known; then those of a model in flash."""
-    known = {name: size for name, size in parts.items() if size is not None}
-    line = "RAM bytes  " + "  ".join(f"{name} {size:,}" for name, size in known.items())
+    """One line with the bytes of all RAM, where that is known, and of what the network takes.
+
+    Then those of a model in flash.
+    """
+    known = [f"{name} {size:,}" for name, size in parts.items() if size is not None]
+    at = next(number for number, text in enumerate(known) if text.startswith("network "))
+    line = f"RAM bytes  {'  '.join(known[: at + 1])} ({'  '.join(known[at + 1 :])})"
+    if parts["total"] is None:
+        line += "; a board adds its code, static data and stack"
     return f"{line}\nin flash   model {model_in_flash:,}" if model_in_flash else line

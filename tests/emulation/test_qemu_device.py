@@ -190,6 +190,7 @@ def test_memory_adds_up_to_the_chip(qemu: MailboxDevice, microbit_elf: Elf) -> N
     memory = qemu.memory()
     parts_of_memory = memory.by_part()
     whole = parts_of_memory.pop("total")
+    assert parts_of_memory.pop("network") == memory.network
     assert whole is not None and whole == sum(size or 0 for size in parts_of_memory.values()) < RAM
     assert (memory.code, memory.statics) == (record["code"], record["statics"])
     assert memory.stack == record["stack_used"]

@@ -250,7 +250,7 @@ class PicotrainLibrary:
             if expected is not None and part != "total" and found[part] != expected:
                 raise AssertionError(f"{part}: expected {expected} bytes, found {found[part]}")
         arena = int(self._device.command("INFO")["memory"]["arena"])
-        needed = planned["total"]
+        needed = planned["network"]
         if needed is None or not 0 < needed <= arena:
             raise AssertionError(f"{needed} bytes are planned, the arena has {arena}")
 

@@ -71,11 +71,25 @@ class Memory:
     batch: int
     model_in_flash: int = 0
 
+    @property
+    def network(self) -> int:
+        """What network and method take: the same on every target."""
+        network = (self.weights, self.model_table, self.scores, self.activations)
+        return sum(network) + self.scratch + self.batch
+
+    @property
+    def total(self) -> int | None:
+        """All that the device takes; None where its code, static data and stack are not known."""
+        on_chip = (self.code, self.statics, self.stack)
+        known = [size for size in on_chip if size is not None]
+        return self.network + sum(known) if len(known) == len(on_chip) else None
+
     def by_part(self) -> dict[str, int | None]:
-        """`total` of the RAM and the parts that add up to it."""
+        """`total`, its parts `code`, `statics`, `stack` and `network`, and the parts of that."""
         parts: dict[str, int | None] = dict(vars(self))
         del parts["model_in_flash"]
-        return {"total": sum(size or 0 for size in parts.values()), **parts}
+        on_chip = {name: parts.pop(name) for name in ("code", "statics", "stack")}
+        return {"total": self.total, **on_chip, "network": self.network, **parts}
 
 
 def split_transient(transient: int, activations: int) -> tuple[int, int]:

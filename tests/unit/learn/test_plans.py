@@ -64,9 +64,9 @@ def test_adapt_lean_differs_from_fast_in_memory_alone(tmp_path: Path, method: st
     before, after = fast["ram_bytes"], lean["ram_bytes"]
     assert isinstance(before, dict) and isinstance(after, dict)
     assert lean["model_in_flash"] == before["weights"] + before["model_table"] == 52280
-    assert before["total"] - after["total"] == 52280
+    assert before["network"] - after["network"] == 52280
     changed = {part for part in before if before[part] != after[part]}
-    assert changed == {"total", "weights", "model_table"}
+    assert changed == {"network", "weights", "model_table"}
 
 
 def test_adapt_says_where_the_weights_are(

@@ -207,6 +207,7 @@ def _memory(
 ) -> MemoryUse:
     known = {name: size for name, size in ram.items() if size is not None}
     total = known.pop("total")
+    known.pop("network", None)  # the sum of parts that are shown
     bytes_of = {section.name: section.bytes for section in sections.sections}
     flash = sum(section.flash for section in sections.sections)
     room = next(span.bytes for span in sections.ram if span.name == "arena")
