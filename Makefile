@@ -122,8 +122,8 @@ bench: setup ## Cycles of every kernel alone: portable, tuned, and tuned on the 
 report: setup ## build/report/report.html: an adaptation and where its cycles and bytes go
 	@$(BIN)/picotrain adapt --target qemu --dataset digits --angle 30 --method priot --epochs 5 \
 	    --json build/report/adapt.json
-	@$(BIN)/picotrain profile --target qemu --dataset digits --angle 30 --method priot \
-	    --run build/report/adapt.json --html build/report/report.html >build/report/profile.txt
+	@$(BIN)/picotrain profile --run build/report/adapt.json --html build/report/report.html \
+	    >build/report/profile.txt
 	@echo build/report/report.html
 
 CHROMIUM ?= chromium

@@ -180,7 +180,7 @@ def add_plan(parser: argparse.ArgumentParser) -> None:
         "--plan",
         choices=plans.NAMES,
         default=plans.NAMES[0],
-        help="weights in SRAM, or lean: in flash, for infer, priot and priot-s (%(default)s)",
+        help=f"weights in SRAM, or lean: in flash, for infer, priot and priot-s ({plans.NAMES[0]})",
     )
 
 

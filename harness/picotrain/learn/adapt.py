@@ -22,6 +22,7 @@ from picotrain.learn import health, plans
 from picotrain.learn.calibration import SAMPLES as CALIBRATION_SAMPLES
 from picotrain.learn.calibration import SHIPPED, calibrated_by, check
 from picotrain.learn.methods import DEFAULT, NAMES
+from picotrain.learn.models import network_sha256
 from picotrain.learn.turning import angle_of
 from picotrain.progress import progress_bar
 from picotrain_golden import Method, Network, Parameters
@@ -47,7 +48,7 @@ class AdaptOptions:
 
     The method's `schedule` is spread evenly over the epochs. `seed` draws the images and their
     order. Samples of None: SAMPLES, or as many as the data set has; an angle of None: the data
-    set's own. `plan` is one of `picotrain.learn.plans`.
+    set's own. `plan` is one of `picotrain.learn.plans`; `backbone`, a file, is for the record.
 
     `calibration` is a rule of `picotrain.learn.calibration`, over `calibration_samples` images.
     `layer_mu` has one number per layer with weights, which is added to mu there. `replay` is the
@@ -68,6 +69,7 @@ class AdaptOptions:
     layer_mu: tuple[int, ...] = ()
     replay: float = 0.0
     retention: bool = False
+    backbone: str = ""
 
 
 @dataclass
@@ -105,6 +107,8 @@ class AdaptResult:
     test_samples: int
     evaluated_on: str
     replay_samples: int = 0
+    backbone: str = ""
+    network_sha256: str = ""
     kernels: str | None = None
     plan: str = "fast"
     plan_note: str = ""
@@ -343,6 +347,7 @@ def adapt(
             **{name: value for name, value in asdict(method).items() if name != "later_mu"},
             "mu": list(method.schedule),
             "calibration": options.calibration,
+            "calibration_samples": options.calibration_samples,
             "layer_mu": list(options.layer_mu),
             "replay": options.replay,
         },
@@ -352,6 +357,8 @@ def adapt(
         test_samples=len(test.labels),
         evaluated_on=options.evaluate_on,
         replay_samples=task.replayed,
+        backbone=options.backbone,
+        network_sha256=network_sha256(network),
         kernels=device.kernels,
         plan=options.plan,
         plan_note=plans.note(options.plan),

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import re
 import zipfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -393,6 +394,17 @@ def _difference(named: dict[str, Any], found: dict[str, Any]) -> str:
     if named["name"] != found["name"]:
         return f"it has the same layers, but is named {found['name']}"
     return ""
+
+
+def network_sha256(network: Network) -> str:
+    """Digest of all that decides what a network computes: layers, weights, static numbers."""
+    shape = {"input": network.input_shape, "layers": [asdict(one) for one in network.layers]}
+    digest = hashlib.sha256(json.dumps(shape, default=int).encode())
+    for held in network.parameters:
+        if held is not None:
+            numbers = {name: int(n) for name, n in vars(held).items() if name != "weights"}
+            digest.update(json.dumps(numbers).encode() + held.weights.tobytes())
+    return digest.hexdigest()
 
 
 def load_histograms(path: Path) -> Histograms | None:

@@ -1,6 +1,7 @@
 """Cycle counts to compare later runs with: what got slower, vanished or is new.
 
-The emulator counts the same cycles for the same run every time, so any growth is a change.
+The emulator counts the same cycles for the same run every time, so any growth is a change. What a
+baseline pins is in docs/profile.md.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
@@ -19,9 +20,18 @@ from picotrain.errors import UserError
 from picotrain.inputs import read_text
 
 _FORMAT = "picotrain-baseline"
-_VERSION = 1
-_CONDITIONS = ("model", "method", "dataset", "angle", "seed", "images", "unit")
-"""What must agree for two counts to mean the same."""
+_VERSION = 2
+_CONDITIONS = (
+    *("unit", "target", "model", "network_sha256"),
+    *("dataset", "angle", "seed", "images", "images_sha256"),
+    *("method", "mu", "theta", "permille", "select", "start", "easy"),
+    *("plan", "kernels"),
+)
+"""What must agree for two counts to mean the same, in the order in which it is compared. The
+firmware is what a gate compares, so it may differ: it is recorded and shown."""
+
+_DIGEST_DIGITS = 12
+"""Of a digest in a sentence."""
 
 _PERCENT = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*%", re.ASCII)
 
@@ -75,6 +85,36 @@ def _number(value: object, name: str) -> float:
     return float(value)
 
 
+@dataclass(frozen=True)
+class Comparison:
+    """All numbers of both sides, cycles per image, and those of them that are worse."""
+
+    before: dict[str, float]
+    after: dict[str, float]
+    limit: float
+    regressions: list[Regression]
+    firmware_before: dict[str, str]
+    firmware_after: dict[str, str]
+
+    @property
+    def names(self) -> list[str]:
+        """Of the numbers, in the order of the baseline; new ones follow."""
+        return [*self.before, *(name for name in self.after if name not in self.before)]
+
+    def to_json(self) -> dict[str, Any]:
+        """For the profile that was compared; JSON has no infinity, so growth from 0 is null."""
+        listed = []
+        for one in self.regressions:
+            growth = one.growth
+            finite = growth is not None and math.isfinite(growth)
+            listed.append({**asdict(one), "growth": growth if finite else None})
+        return {
+            "max_regress": self.limit,
+            "regressions": listed,
+            "baseline": {"firmware": self.firmware_before, "numbers": self.before},
+        }
+
+
 def make_baseline(profile_json: Mapping[str, Any]) -> dict[str, Any]:
     """The numbers to compare, cycles per image, from what `picotrain profile --json` writes.
 
@@ -82,12 +122,13 @@ def make_baseline(profile_json: Mapping[str, Any]) -> dict[str, Any]:
     """
     try:
         conditions = {name: profile_json[name] for name in _CONDITIONS}
+        firmware = {str(name): str(text) for name, text in profile_json["firmware"].items()}
         named = [("train", profile_json["train"]), ("infer", profile_json["infer"])]
         named += [
             (f"layer {entry['layer']} {entry['kind']} {entry['phase']}", entry["cycles"])
             for entry in profile_json["phases"]
         ]
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, AttributeError) as error:
         raise UserError(
             f"this is no profile ({error!r}); make one with `picotrain profile --json FILE`"
         ) from error
@@ -98,7 +139,8 @@ def make_baseline(profile_json: Mapping[str, Any]) -> dict[str, Any]:
         if name in numbers:
             raise UserError(f"the profile has {name} twice; make the profile again")
         numbers[name] = _number(value, name)
-    return {"format": _FORMAT, "version": _VERSION, **conditions, "numbers": numbers}
+    tail = {"firmware": firmware, "numbers": numbers}
+    return {"format": _FORMAT, "version": _VERSION, **conditions, **tail}
 
 
 def read_baseline(path: Path) -> dict[str, Any]:
@@ -124,28 +166,30 @@ def _check(baseline: Any) -> dict[str, float]:
         or baseline.get("format") != _FORMAT
         or baseline.get("version") != _VERSION
         or not isinstance(baseline.get("numbers"), Mapping)
+        or not isinstance(baseline.get("firmware"), Mapping)
         or any(name not in baseline for name in _CONDITIONS)
     ):
         raise UserError("this is no baseline of this version; make it again from a profile")
     return {name: _number(value, name) for name, value in baseline["numbers"].items()}
 
 
-def compare(
-    baseline: Mapping[str, Any], now: Mapping[str, Any], max_regress: float
-) -> list[Regression]:
-    """What grew by more than the fraction `max_regress`, vanished or is new, in that order.
+def compare(baseline: Mapping[str, Any], now: Mapping[str, Any], max_regress: float) -> Comparison:
+    """Its regressions are what grew by more than the fraction `max_regress`, vanished or is new, in
+    that order.
 
     Both come from `make_baseline`. Each number is held to the limit by itself, so the growth of
-    one layer is not hidden in the total. The worst growth is first. UserError if the two were not
-    made from runs of the same model, method, dataset and number of images.
+    one layer is not hidden in the total. The worst growth is first. UserError, which names the
+    first thing that differs, if the two are not of the same network, images, method, plan, kernels
+    and target.
     """
     if not 0 <= max_regress < math.inf:
         raise UserError(f"the limit of growth must be 0 % or more, not {max_regress:%}")
     before, after = _check(baseline), _check(now)
     for name in _CONDITIONS:
         if baseline[name] != now[name]:
+            theirs, ours = (_shown(name, side[name]) for side in (baseline, now))
             raise UserError(
-                f"the baseline is of {name} {baseline[name]!r}, this run of {now[name]!r}; "
+                f"the baseline is of {name} {theirs}, this run of {ours}; "
                 "compare runs of the same, or make the baseline again"
             )
     # As a fraction of decimals: 1005 is not above 1000 by more than 0.5 %, floats would say it is.
@@ -162,4 +206,15 @@ def compare(
     new = [
         Regression(name, "new", None, value) for name, value in after.items() if name not in before
     ]
-    return [*slower, *vanished, *new]
+    return Comparison(
+        before,
+        after,
+        max_regress,
+        [*slower, *vanished, *new],
+        dict(baseline["firmware"]),
+        dict(now["firmware"]),
+    )
+
+
+def _shown(name: str, value: Any) -> str:
+    return repr(str(value)[:_DIGEST_DIGITS] if name.endswith("sha256") else value)

@@ -20,8 +20,27 @@ from picotrain.profile.baseline import (
     read_baseline,
 )
 
-PROFILE: dict[str, Any] = {
+CONDITIONS: dict[str, Any] = {
+    "unit": "Cortex-M0+ cycles per image, zero wait states",
+    "target": "qemu",
+    "model": "tinycnn",
+    "network_sha256": 32 * "a1",
+    "dataset": "digits",
+    "angle": 180.0,
+    "seed": 0,
     "images": 3,
+    "images_sha256": 32 * "b2",
+    "method": "priot",
+    "mu": 4,
+    "theta": -16,
+    "permille": None,
+    "select": None,
+    "start": "zero",
+    "easy": 0,
+    "plan": "fast",
+    "kernels": "tuned",
+}
+PROFILE: dict[str, Any] = {
     "train": 1_000_000.0,
     "infer": 400_000.0,
     "phases": [
@@ -31,12 +50,8 @@ PROFILE: dict[str, Any] = {
     ],
     "dispatch": 44.0,
     "ram_bytes": {},
-    "model": "tinycnn",
-    "method": "priot",
-    "dataset": "digits",
-    "angle": 180.0,
-    "seed": 0,
-    "unit": "Cortex-M0+ cycles per image, zero wait states",
+    **CONDITIONS,
+    "firmware": {"file": "microbit/picotrain.elf", "sha256": "f1", "compiler": "GNU C11"},
     "versions": {},
 }
 
@@ -56,14 +71,9 @@ def changed(**numbers: float | None) -> dict[str, Any]:
 def test_names_and_numbers() -> None:
     assert make_baseline(PROFILE) == {
         "format": "picotrain-baseline",
-        "version": 1,
-        "model": "tinycnn",
-        "method": "priot",
-        "dataset": "digits",
-        "angle": 180.0,
-        "seed": 0,
-        "images": 3,
-        "unit": "Cortex-M0+ cycles per image, zero wait states",
+        "version": 2,
+        **CONDITIONS,
+        "firmware": {"file": "microbit/picotrain.elf", "sha256": "f1", "compiler": "GNU C11"},
         "numbers": {
             "train": 1_000_000.0,
             "infer": 400_000.0,
@@ -78,37 +88,41 @@ def test_a_method_that_does_not_train_has_no_number_for_it() -> None:
     assert "train" not in make_baseline({**PROFILE, "train": None})["numbers"]
 
 
+def regressions(before: dict[str, Any], now: dict[str, Any], limit: float) -> list[Regression]:
+    return compare(before, now, limit).regressions
+
+
 def test_the_same_run_has_no_regression() -> None:
-    assert compare(changed(), changed(), 0.0) == []
+    assert regressions(changed(), changed(), 0.0) == []
 
 
 def test_one_layer_is_caught_though_the_total_hardly_moves() -> None:
     now = changed(layer_0_conv2d_forward=1010.0, train=1_000_010.0)
-    [found] = compare(changed(), now, 0.005)
+    [found] = regressions(changed(), now, 0.005)
     assert found == Regression("layer 0 conv2d forward", "slower", 1000.0, 1010.0)
     assert found.growth == pytest.approx(0.01, abs=1e-12)
     assert str(found) == ("layer 0 conv2d forward: 1,000.0 -> 1,010.0 cycles per image (+1.00%)")
 
 
 def test_the_limit_itself_is_allowed() -> None:
-    assert compare(changed(), changed(layer_0_conv2d_forward=1005.0), 0.005) == []
-    above = compare(changed(), changed(layer_0_conv2d_forward=1005.001), 0.005)
+    assert regressions(changed(), changed(layer_0_conv2d_forward=1005.0), 0.005) == []
+    above = regressions(changed(), changed(layer_0_conv2d_forward=1005.001), 0.005)
     assert [one.name for one in above] == ["layer 0 conv2d forward"]
 
 
 def test_no_growth_at_all_can_be_demanded() -> None:
-    [found] = compare(changed(), changed(train=math.nextafter(1e6, 2e6)), 0.0)
+    [found] = regressions(changed(), changed(train=math.nextafter(1e6, 2e6)), 0.0)
     assert found.name == "train"
 
 
 def test_faster_is_fine() -> None:
-    assert compare(changed(), changed(train=1.0, layer_1_linear_loss=500.0), 0.0) == []
+    assert regressions(changed(), changed(train=1.0, layer_1_linear_loss=500.0), 0.0) == []
 
 
 def test_worst_first_then_vanished_then_new() -> None:
     now = changed(infer=500_000.0, layer_0_conv2d_update=6000.0, train=None)
     now["numbers"]["layer 2 linear forward"] = 7.0
-    found = compare(changed(), now, 0.005)
+    found = regressions(changed(), now, 0.005)
     assert found == [
         Regression("layer 0 conv2d update", "slower", 2000.0, 6000.0),
         Regression("infer", "slower", 400_000.0, 500_000.0),
@@ -121,7 +135,7 @@ def test_worst_first_then_vanished_then_new() -> None:
 
 
 def test_growth_from_nothing_is_infinite() -> None:
-    [found] = compare(changed(infer=0.0), changed(infer=1.0), 10.0)
+    [found] = regressions(changed(infer=0.0), changed(infer=1.0), 10.0)
     assert found.growth == math.inf
     assert "+inf%" in str(found)
 
@@ -136,11 +150,54 @@ def test_growth_from_nothing_is_infinite() -> None:
         ("seed", 1),
         ("images", 4),
         ("unit", "ms"),
+        ("target", "renode"),
+        ("network_sha256", 32 * "a2"),
+        ("images_sha256", 32 * "b3"),
+        ("mu", 3),
+        ("theta", 0),
+        ("permille", 100),
+        ("select", "weight"),
+        ("start", "normal"),
+        ("easy", 1),
+        ("plan", "lean"),
+        ("kernels", "portable"),
     ],
 )
 def test_other_conditions_are_not_compared(key: str, value: object) -> None:
     with pytest.raises(UserError, match=f"baseline is of {key} "):
         compare(changed(), make_baseline({**PROFILE, key: value}), 0.005)
+
+
+def test_the_first_thing_that_differs_is_named_in_short() -> None:
+    other = {"network_sha256": 32 * "a2", "images_sha256": 32 * "b3", "kernels": "dense"}
+    with pytest.raises(UserError) as raised:
+        compare(changed(), make_baseline({**PROFILE, **other}), 0.005)
+    assert str(raised.value) == (
+        "the baseline is of network_sha256 'a1a1a1a1a1a1', this run of 'a2a2a2a2a2a2'; compare "
+        "runs of the same, or make the baseline again"
+    )
+
+
+def test_another_firmware_is_what_is_compared() -> None:
+    firmware = {"file": "microbit/picotrain.elf", "sha256": "f2", "compiler": "clang"}
+    found = compare(changed(), make_baseline({**PROFILE, "firmware": firmware}), 0.0)
+    assert found.regressions == []
+    assert found.firmware_before == PROFILE["firmware"]
+    assert found.firmware_after == firmware
+
+
+def test_a_comparison_as_json() -> None:
+    now = changed(infer=500_000.0, layer_1_linear_loss=None)
+    found = json.loads(json.dumps(compare(changed(), now, 0.005).to_json(), allow_nan=False))
+    assert found["max_regress"] == 0.005
+    assert found["baseline"] == {"firmware": PROFILE["firmware"], "numbers": changed()["numbers"]}
+    slower, vanished = found["regressions"]
+    assert slower.pop("growth") == pytest.approx(0.25)
+    assert slower == {"name": "infer", "kind": "slower", "before": 4e5, "after": 5e5}
+    assert vanished["kind"] == "vanished"
+    assert vanished["after"] is vanished["growth"] is None
+    endless = compare(changed(infer=0.0), changed(), 0.0).to_json()["regressions"]
+    assert [one["growth"] for one in endless] == [None]
 
 
 @pytest.mark.parametrize("limit", [-0.001, math.nan, math.inf])
@@ -170,7 +227,7 @@ def test_a_percentage_beyond_all_floats() -> None:
         parse_percent("9" * 400 + "%")
 
 
-@pytest.mark.parametrize("missing", ["train", "infer", "phases", "model", "method", "images"])
+@pytest.mark.parametrize("missing", ["train", "infer", "phases", "model", "method", "firmware"])
 def test_what_is_no_profile(missing: str) -> None:
     with pytest.raises(UserError, match="this is no profile"):
         make_baseline({key: value for key, value in PROFILE.items() if key != missing})
@@ -207,9 +264,10 @@ def test_files(tmp_path: Path, content: dict[str, Any]) -> None:
         ("{", "is no JSON"),
         ("[]", "no baseline of this version"),
         ("{}", "this is no profile"),
-        (json.dumps({**make_baseline(PROFILE), "version": 2}), "no baseline of this version"),
+        (json.dumps({**make_baseline(PROFILE), "version": 1}), "no baseline of this version"),
         (json.dumps({**make_baseline(PROFILE), "numbers": 3}), "no baseline of this version"),
-        ("\N{LATIN SMALL LETTER U WITH DIAERESIS}".encode("latin-1"), "is no JSON"),
+        (json.dumps({**make_baseline(PROFILE), "firmware": "x"}), "no baseline of this version"),
+        ("\N{LATIN SMALL LETTER U WITH DIAERESIS}".encode("latin-1"), "is no text in UTF-8"),
     ],
 )
 def test_files_that_are_none(tmp_path: Path, text: str | bytes, problem: str) -> None:

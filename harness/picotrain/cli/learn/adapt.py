@@ -105,6 +105,7 @@ def run(options: argparse.Namespace) -> int:
         layer_mu=methods.layer_mu(options.layer_mu),
         replay=options.replay,
         retention=options.retention,
+        backbone="" if options.backbone is None else str(options.backbone),
     )
     check_options(choice)
     choose_kernels(options.target, options.kernels)  # refuses unknown ones before work starts

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from picotrain import datasets
-from picotrain.cli.material import backbone, check_fit
+from picotrain.cli.material import check_fit
 from picotrain.cli.options import (
     Verbs,
     add_device,
@@ -19,23 +20,30 @@ from picotrain.cli.options import (
     finish,
     positive,
 )
+from picotrain.cli.profile.of_run import leave_open, network_of, settle
 from picotrain.datasets import Split
 from picotrain.device.backends import choose_kernels, open_device
 from picotrain.device.mailbox import MailboxDevice
 from picotrain.device.versions import versions_of
 from picotrain.errors import UserError
-from picotrain.learn import methods, plans
+from picotrain.learn import methods, models, plans
 from picotrain.learn.turning import angle_of, in_words
 from picotrain.output import write_text
-from picotrain.profile import baseline
+from picotrain.profile import gate
 from picotrain.profile import views as profile_views
+from picotrain.profile.baseline import (
+    Comparison,
+    compare,
+    make_baseline,
+    parse_percent,
+    read_baseline,
+)
 from picotrain.profile.memory.arena import timeline_of_record
 from picotrain.profile.memory.budget import BUDGET, read_budget
 from picotrain.profile.memory.image import Image
 from picotrain.profile.memory.stack import worst_stack
 from picotrain.profile.profile import Profile, profile, require_same_results
 from picotrain.profile.report.content import ReportContent, Subject, report_content
-from picotrain.profile.report.run_file import Expected, Run, read_run
 from picotrain.text import ram_line
 from picotrain_golden import Method, Network
 
@@ -67,7 +75,7 @@ def add_parser(verbs: Verbs) -> None:
         dest="run_file",
         type=Path,
         metavar="FILE",
-        help="for --html and --json: the result of `picotrain adapt --json`",
+        help="what `picotrain adapt --json` wrote: profile that network, data, method and plan",
     )
     parser.add_argument(
         "--no-worst-case",
@@ -75,22 +83,31 @@ def add_parser(verbs: Verbs) -> None:
         action="store_false",
         help="leave out the same images without skipped zeros (qemu, tuned kernels)",
     )
-    parser.add_argument("--baseline", type=Path, metavar="FILE", help="fail where cycles grew")
+    parser.add_argument(
+        "--baseline",
+        type=Path,
+        metavar="FILE",
+        help="fail where cycles grew since that profile (--json)",
+    )
     parser.add_argument("--max-regress", default="0.5%", metavar="SHARE", help="growth allowed")
+    add_output(parser, "--junit", "with --baseline: write JUnit XML, a test case for each number")
+    add_output(parser, "--summary", "with --baseline: write a table in Markdown")
     add_plan(parser)
     methods.add_options(parser)
+    leave_open(parser)
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
+    pinned, limit = _baseline(options)
+    adaptation = settle(options)
     method = methods.from_options(options, options.method)
     plans.check(options.plan, method)
     frozen = options.plan == "lean"
     dataset = datasets.load(options.dataset)
-    network = backbone(options)
+    network = network_of(options, dataset, adaptation, method)
     check_fit(network.name, network.input_shape, network.classes, dataset)
     options.angle = angle_of(dataset, options.angle)
-    adaptation = _adaptation(options, network)
     split = datasets.rotated_sample(dataset.train, options.images, options.seed, options.angle)
     device = open_device(options.target, kernels=options.kernels)
     try:
@@ -125,16 +142,32 @@ def run(options: argparse.Namespace) -> int:
         **asdict(result),
         "worst_case": None if worst is None else asdict(worst),
         "model": network.name,
+        "network_sha256": models.network_sha256(network),
         "method": method.name,
+        **_numbers(method),
         "plan": options.plan,
         "plan_note": plans.note(options.plan),
         "kernels": kernels,
+        "target": options.target,
         "dataset": options.dataset,
         "angle": options.angle,
         "seed": options.seed,
+        "images_sha256": _images_sha256(split),
+        "firmware": {
+            "file": f"{elf.path.parent.name}/{elf.path.name}",
+            "sha256": elf.digest.hex(),
+            "compiler": elf.compiler,
+        },
         "unit": "Cortex-M0+ cycles per image, zero wait states",
         "versions": versions_of(options.target, elf.path),
     }
+    comparison = refusal = None
+    if pinned is not None:
+        try:
+            comparison = compare(pinned, make_baseline(content), limit)
+            content["comparison"] = comparison.to_json()
+        except UserError as error:
+            refusal = error  # The profile is as good as without a baseline: it is written.
     if options.html is not None or options.json is not None:
         image = Image(elf.path)
         report = report_content(
@@ -159,7 +192,9 @@ def run(options: argparse.Namespace) -> int:
         profile_views.write_speedscope(options.speedscope, samples, elf, title)
     if options.collapsed is not None:
         profile_views.write_collapsed(options.collapsed, samples, elf)
-    return 0 if options.baseline is None else _compare(options, content)
+    if refusal is not None:
+        raise refusal
+    return 0 if comparison is None else _tell(options, comparison, title)
 
 
 def _worst_case(
@@ -174,14 +209,34 @@ def _worst_case(
         device.close()
 
 
-def _adaptation(options: argparse.Namespace, network: Network) -> Run | None:
-    if options.run_file is None:
-        return None
-    if options.html is None and options.json is None:
-        raise UserError(f"--run {options.run_file} is for a report; add --html FILE or --json FILE")
-    layers = len(network.layers)
-    expected = Expected(network.name, options.method, options.dataset, options.angle, layers)
-    return read_run(options.run_file, expected)
+def _baseline(options: argparse.Namespace) -> tuple[dict[str, Any] | None, float]:
+    """The baseline, if there is one, and the growth that it allows; read before the long work."""
+    limit = parse_percent(options.max_regress)
+    if options.baseline is not None:
+        return read_baseline(options.baseline), limit
+    for name in ("junit", "summary"):
+        if getattr(options, name) is not None:
+            raise UserError(f"--{name} tells of a comparison; add --baseline FILE, or leave it out")
+    return None, limit
+
+
+def _numbers(method: Method) -> dict[str, Any]:
+    """Those that the method uses; None for the others, so that they make no difference."""
+    scored, sparse = method.name in ("priot", "priot-s"), method.name == "priot-s"
+    return {
+        "mu": method.mu if method.trains else None,
+        "theta": method.theta if scored else None,
+        "permille": method.permille if sparse else None,
+        "select": method.select if sparse else None,
+        "start": method.start if scored else None,
+        "easy": method.easy if method.trains else None,
+    }
+
+
+def _images_sha256(split: Split) -> str:
+    digest = hashlib.sha256(str(split.images.shape).encode())
+    digest.update(split.images.tobytes() + split.labels.tobytes())
+    return digest.hexdigest()
 
 
 def _subject(
@@ -209,15 +264,14 @@ def _write_html(path: Path, report: ReportContent) -> None:
     print(f"report: {path}")
 
 
-def _compare(options: argparse.Namespace, content: dict[str, Any]) -> int:
+def _tell(options: argparse.Namespace, comparison: Comparison, title: str) -> int:
     """1 where something grew beyond what the baseline allows, each named."""
-    regressions = baseline.compare(
-        baseline.read_baseline(options.baseline),
-        baseline.make_baseline(content),
-        baseline.parse_percent(options.max_regress),
-    )
-    for regression in regressions:
+    if options.junit is not None:
+        write_text(options.junit, gate.junit(comparison, title))
+    if options.summary is not None:
+        write_text(options.summary, gate.markdown(comparison, title))
+    for regression in comparison.regressions:
         print(f"picotrain: {regression}", file=sys.stderr)
-    if not regressions:
+    if not comparison.regressions:
         print(f"within {options.max_regress} of {options.baseline}")
-    return 1 if regressions else 0
+    return 1 if comparison.regressions else 0

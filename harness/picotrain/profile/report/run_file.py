@@ -37,7 +37,11 @@ class Saturation:
 
 @dataclass(frozen=True)
 class Run:
-    """A finished adaptation. `saturation[layer][epoch]`; cycles are means per image."""
+    """A finished adaptation. `saturation[layer][epoch]`; cycles are means per image.
+
+    `backbone` is the file that was named, empty for the shipped one; `options` the numbers of the
+    method by their names in `picotrain_golden.Method`, `mu` as a list.
+    """
 
     file: str
     target: str
@@ -46,6 +50,14 @@ class Run:
     dataset: str
     angle: float
     seed: int
+    backbone: str
+    network_sha256: str
+    options: dict[str, Any]
+    calibration: str
+    calibration_samples: int
+    layer_mu: tuple[int, ...]
+    plan: str
+    kernels: str | None
     train_samples: int
     test_samples: int
     evaluated_on: str
@@ -61,21 +73,10 @@ class Run:
     warnings: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class Expected:
-    """What a run must agree in with the profile it stands beside."""
-
-    model: str
-    method: str
-    dataset: str
-    angle: float
-    layers: int
-
-
-def read_run(path: Path, expected: Expected) -> Run:
+def read_run(path: Path) -> Run:
     """The run in a file that `picotrain adapt --json` wrote.
 
-    Raises UserError where it is missing, no such file, unfinished, or of something else.
+    Raises UserError where it is missing, no such file, or unfinished.
     """
     again = f"make it with `picotrain adapt --json {path}`"
     try:
@@ -96,20 +97,6 @@ def read_run(path: Path, expected: Expected) -> Run:
         raise UserError(
             f"the run {path} lacks or garbles a field ({type(error).__name__}: {error}); {again}"
         ) from error
-    for name in ("model", "method", "dataset", "angle"):
-        there, here = getattr(run, name), getattr(expected, name)
-        if there != here:
-            if name == "angle":
-                there, here = f"{there:g}", f"{here:g}"
-            raise UserError(
-                f"the run {path} is of {name} {there}, this profile of {here}; "
-                f"add --{name} {there}, or choose another run"
-            )
-    if len(run.saturation) != expected.layers:
-        raise UserError(
-            f"the run {path} has {len(run.saturation)} layers, {run.model} has {expected.layers}; "
-            f"{again}"
-        )
     return run
 
 
@@ -135,6 +122,14 @@ def _run(path: Path, content: dict[str, Any]) -> Run:
         **{name: str(content[name]) for name in ("target", "model", "method", "dataset")},
         angle=float(content["angle"]),
         seed=int(content["seed"]),
+        backbone=str(content["backbone"]),
+        network_sha256=str(content["network_sha256"]),
+        options=_method_numbers(content["options"]),
+        calibration=str(content["options"]["calibration"]),
+        calibration_samples=int(content["options"]["calibration_samples"]),
+        layer_mu=tuple(int(mu) for mu in content["options"]["layer_mu"]),
+        plan=str(content["plan"]),
+        kernels=None if content["kernels"] is None else str(content["kernels"]),
         train_samples=int(content["train_samples"]),
         test_samples=int(content["test_samples"]),
         evaluated_on=str(content["evaluated_on"]),
@@ -149,6 +144,12 @@ def _run(path: Path, content: dict[str, Any]) -> Run:
         warnings=tuple(map(str, content.get("warnings") or ())),
         versions={str(name): str(text) for name, text in content["versions"].items()},
     )
+
+
+def _method_numbers(options: dict[str, Any]) -> dict[str, Any]:
+    whole = {name: int(options[name]) for name in ("theta", "permille", "easy")}
+    named = {name: str(options[name]) for name in ("select", "start")}
+    return {"mu": [int(mu) for mu in options["mu"]], **whole, **named}
 
 
 def _share(value: Any) -> float:
