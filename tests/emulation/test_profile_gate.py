@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -11,6 +12,7 @@ import pytest
 
 from picotrain import cli
 from picotrain.device.backends import problem
+from picotrain.learn import models
 from picotrain.output import write_json
 from picotrain.profile.baseline import read_baseline
 
@@ -163,3 +165,21 @@ def test_without_a_baseline_there_is_nothing_to_tell(
 ) -> None:
     assert cli.main(["profile", option, "x"]) == 2
     assert f"{option} tells of a comparison; add --baseline FILE" in capsys.readouterr().err
+
+
+def test_a_run_of_a_network_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its description need not be there any more; its backbone may have moved."""
+    shipped = models.MODELS / "backbones" / "tinycnn-digits.npz"
+    network, _ = models.load_backbone(shipped)
+    own, moved = tmp_path / "own.npz", tmp_path / "moved.npz"
+    models.save_backbone(own, replace(network, name="mynet"), {})
+    monkeypatch.chdir(tmp_path)
+    small = ["--epochs", "1", "--train-samples", "8", "--test-samples", "8"]
+    adapting = ["adapt", "--target", "host", "--backbone", "own.npz", *small]
+    assert cli.main([*adapting, "--json", "adapt.json"]) == 0
+    profiling = ["profile", "--run", "adapt.json", *FEW, "--json", "profile.json"]
+    assert cli.main(profiling) == 0
+    assert json.loads(Path("profile.json").read_text())["model"] == "mynet"
+    own.rename(moved)
+    assert cli.main(profiling) == 2
+    assert cli.main([*profiling, "--backbone", "moved.npz"]) == 0

@@ -40,6 +40,8 @@ def settle(options: argparse.Namespace) -> Run | None:
         given = getattr(options, name)
         if given is None:
             setattr(options, name, theirs.get(name, options.defaults[name]))
+            if name == "model" and run is not None and run.backbone:
+                options.model = None  # Whatever described it; the backbone knows its layers.
         elif theirs.get(name) is not None and not _same(name, given, theirs[name]):
             raise UserError(
                 f"the run {options.run_file} is of {name} {_shown(theirs[name])}, not of "
@@ -57,11 +59,7 @@ def network_of(
     """
     if run is None:
         return backbone(options)
-    if run.backbone and options.backbone == Path(run.backbone):
-        # The run's network may have been described by a file that only it knows.
-        network, _ = models.load_backbone(options.backbone)
-    else:
-        network = backbone(options)
+    network = backbone(options)
     if run.calibration != calibration.SHIPPED or run.layer_mu:
         choice = AdaptOptions(
             angle=run.angle,
