@@ -8,6 +8,10 @@ from pathlib import Path
 from picotrain.cli.options import Verbs, add_output, add_verb, finish
 from picotrain.image import firmware, uf2
 from picotrain.output import write_bytes
+from picotrain.places import IN_CHECKOUT
+
+_OUT = firmware.RP2040.with_suffix(".uf2") if IN_CHECKOUT else Path("picotrain.uf2")
+"""Of the firmware that comes with picotrain: an installed one is not written to."""
 
 
 def add_parser(verbs: Verbs) -> None:
@@ -17,18 +21,18 @@ def add_parser(verbs: Verbs) -> None:
         "Make the UF2 file that a Pico's USB drive takes, from an ELF file or a .bin.",
         "picotrain uf2 --elf build/rp2040/picotrain.elf --out build/rp2040/picotrain.uf2",
     )
-    parser.add_argument("--elf", type=Path, default=firmware.RP2040, metavar="FILE")
-    add_output(parser, "--out", "default: beside the ELF file")
+    parser.add_argument("--elf", type=Path, metavar="FILE", help="default: the Pico's firmware")
+    add_output(parser, "--out", f"default: beside that, or {_OUT}")
     parser.set_defaults(run=run, complete=complete)
 
 
 def complete(options: argparse.Namespace) -> None:
-    options.out = options.out or options.elf.with_suffix(".uf2")
+    options.out = options.out or (options.elf.with_suffix(".uf2") if options.elf else _OUT)
 
 
 def run(options: argparse.Namespace) -> int:
     out = options.out
-    segments = uf2.read_image(options.elf)
+    segments = uf2.read_image(options.elf or firmware.require(firmware.RP2040))
     content = uf2.encode(segments)
     write_bytes(out, content)
     size = sum(len(segment.data) for segment in segments)

@@ -3,14 +3,19 @@
 `Rp2040js` is the machine: a Node process that runs emulation/rp2040js/pico.mjs, with the UART and
 USB as TCP ports and a control channel (README.md there). `Rp2040jsTarget` is a `Target` on it that
 reaches memory directly: it stops at `pt_board_idle`, as the one on QEMU does.
+
+`python -m picotrain.device.targets.rp2040js --uart 4000 --usb 4001` is the machine alone, with the
+options of pico.mjs, until it is ended: for `picotrain hw-test --port socket://127.0.0.1:4001`.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import socket
 import subprocess
+import sys
 import tempfile
 import weakref
 from collections.abc import Sequence
@@ -19,7 +24,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
 from types import TracebackType
-from typing import IO, Any
+from typing import IO, Any, NoReturn
 
 import numpy as np
 
@@ -34,6 +39,7 @@ from picotrain.errors import (
     TimeoutFailure,
     UserError,
 )
+from picotrain.image import firmware
 from picotrain.image.elf import Elf, open_elf
 from picotrain.places import BUILD_AGAIN
 
@@ -461,3 +467,21 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
+
+
+def main() -> NoReturn:
+    """Become the machine, with our firmware; or say why not."""
+    try:
+        files = {
+            "--package": node_package.installed(),
+            "--rom": firmware.require(firmware.RP2040_ROM),
+            "--elf": firmware.require(firmware.RP2040),
+        }
+    except (UserError, DeviceFailure) as reason:
+        sys.exit(f"picotrain: {reason}")
+    named = [text for option, path in files.items() for text in (option, str(path))]
+    os.execvp("node", ["node", str(_RUNNER), *named, *sys.argv[1:]])
+
+
+if __name__ == "__main__":
+    main()
