@@ -156,6 +156,15 @@ backbone-vgg11: setup ## VGG11 for CIFAR-10, in float: PyTorch, half an hour on 
 reproduce: setup ## The experiments and docs/results.md; FAST=1: small; JOBS=n processes
 	@$(BIN)/picotrain reproduce $(if $(FAST),--fast) $(if $(JOBS),--jobs $(JOBS))
 
+.PHONY: wheel package-test
+wheel: $(READY) ## build/dist/picotrain-*.whl, by way of the source distribution
+	@rm -rf build/dist
+	@$(BIN)/python -m build -o build/dist >build/wheel.log 2>&1 || { cat build/wheel.log; exit 1; }
+	@ls build/dist/*.whl
+
+package-test: wheel $(RP2040JS) ## That wheel in a fresh .venv, every verb from a folder that is no checkout
+	@$(BIN)/python tests/package/check.py build/dist/*.whl
+
 ci: ## What CI runs
 	@bash .ci/run
 
