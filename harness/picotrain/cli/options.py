@@ -40,7 +40,7 @@ def add_output(
     parser: argparse.ArgumentParser, option: str, help_: str, required: bool = False
 ) -> None:
     """An option that names a file to write: `outputs` checks it before the verb runs."""
-    added = parser.add_argument(option, type=Path, metavar="FILE", help=help_, required=required)
+    added = parser.add_argument(option, type=named, metavar="FILE", help=help_, required=required)
     known = parser.get_default("outputs") or ()
     parser.set_defaults(outputs=(*known, (option, added.dest)))
 
@@ -142,7 +142,7 @@ def add_device(
     parser.add_argument(
         "--dataset", default=datasets.DEFAULT if default_dataset else None, help=datasets.CHOICES
     )
-    parser.add_argument("--backbone", type=Path, metavar="FILE", help="default: the shipped one")
+    parser.add_argument("--backbone", type=named, metavar="FILE", help="default: the shipped one")
     add_angle(parser)
     parser.add_argument("--seed", type=seed, default=AdaptOptions.seed)
     add_ram(parser)

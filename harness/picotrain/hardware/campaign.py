@@ -35,7 +35,7 @@ from picotrain.errors import LinkFailure
 from picotrain.image import firmware
 from picotrain.image.elf import open_elf
 from picotrain.learn import models
-from picotrain.output import write_json
+from picotrain.output import check, write_json
 from picotrain.progress import progress_bar
 from picotrain.text import table
 from picotrain_golden import Method
@@ -438,6 +438,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the result as JSON")
     options = parser.parse_args(arguments)
+    if options.json is not None:
+        check(options.json)
     with progress_bar("campaign", options.frames, "frame") as advance:
         result = run_campaign(options.frames, options.seed, progress=advance)
     print(result.text())

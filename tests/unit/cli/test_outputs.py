@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from picotrain import cli
+from picotrain import cli, places
 from picotrain.image import firmware
 from picotrain.learn import models
 from support import require
@@ -219,3 +219,48 @@ def test_runs_that_differ_have_results_of_their_own(
 def test_a_mistake_leaves_no_folder_of_results(here: Path) -> None:
     assert adapt("--mu", "99") == 2
     assert list(here.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["ports", "--json"],
+        ["pretrain", "--out"],
+        ["uf2", "--elf"],
+        ["profile", "--run"],
+        ["memory", "--budget"],
+        ["hw-test", "--report"],
+        ["sweep", "grid.toml", "--cells"],
+        ["sweep"],
+        ["adapt", "--backbone"],
+        ["adapt", "--model"],
+        ["adapt", "--dataset"],
+    ],
+)
+def test_the_home_of_nobody_is_a_mistake(
+    here: Path, capsys: pytest.CaptureFixture[str], arguments: list[str]
+) -> None:
+    assert cli.main([*arguments, "~no-such-user-here/x"]) == 2
+    assert capsys.readouterr().err == (
+        "picotrain: ~no-such-user-here/x: ~no-such-user-here is the home folder of nobody here; "
+        "write the folder out, or put ./ before the name\n"
+    )
+    assert list(here.iterdir()) == []
+
+
+def test_the_users_own_home_is_found(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(here / "home"))
+    assert cli.main(["ports", "--json", "~/ports.json"]) == 0
+    assert (here / "home" / "ports.json").is_file()
+
+
+def test_cells_that_cannot_be_kept_are_found_before_the_first(
+    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("picotrain.research.sweep.run._here", lambda *_: pytest.fail("a cell ran"))
+    grid = str(places.SHIPPED / "experiments" / "example.toml")
+    # Nobody can make a file there, root neither.
+    assert cli.main(["sweep", grid, "--cells", "/proc"]) == 2
+    assert last(capsys) == (
+        "picotrain: cannot write into /proc: No such file or directory; choose another folder"
+    )

@@ -241,3 +241,29 @@ def test_errors_that_the_system_names_keep_their_words(
     with pytest.raises(UserError, match="Disk quota exceeded; choose another file"):
         output.write_text(tmp_path / "file", "new")
     assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    "locale",
+    [
+        {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"},
+        {"LC_ALL": "C.UTF-8"},
+    ],
+)
+def test_text_is_utf_8_in_any_locale(tmp_path: Path, locale: dict[str, str]) -> None:
+    program = (
+        "import locale, sys\nfrom pathlib import Path\nfrom picotrain import inputs, output\n"
+        "output.write_text(Path('file'), '90.0 \\xb1 2.1 \\u2192')\n"
+        "assert inputs.read_text(Path('file'), '') == '90.0 \\xb1 2.1 \\u2192'\n"
+        "print(locale.getpreferredencoding(False))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=tmp_path,
+        env={**os.environ, **locale},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert (done.stdout.strip() == "UTF-8") == ("UTF-8" in locale["LC_ALL"])
+    assert (tmp_path / "file").read_bytes() == "90.0 ± 2.1 →".encode()

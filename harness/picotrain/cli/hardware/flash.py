@@ -13,6 +13,7 @@ from picotrain.errors import BuildFailure, UserError
 from picotrain.hardware.flash import Flasher, How, System
 from picotrain.image import firmware
 from picotrain.image.elf import Elf
+from picotrain.inputs import named
 
 _INSTEAD = "leave --elf out, or name the ELF file of a Pico's firmware"
 
@@ -34,7 +35,7 @@ def add_board(parser: argparse.ArgumentParser) -> None:
         "--port", default=AUTO, metavar="PORT", help="serial port, or auto (%(default)s)"
     )
     parser.add_argument(
-        "--elf", type=Path, metavar="FILE", help="firmware (build/rp2040/picotrain.elf)"
+        "--elf", type=named, metavar="FILE", help="firmware (build/rp2040/picotrain.elf)"
     )
     parser.add_argument("--baud", type=positive, default=BAUD, help="of a UART (%(default)s)")
     ways = parser.add_mutually_exclusive_group()

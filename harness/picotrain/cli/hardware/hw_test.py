@@ -37,6 +37,7 @@ from picotrain.hardware.report import (
 from picotrain.hardware.rig import DeviceRig
 from picotrain.hardware.suite import Outcome, Result, Step, exit_status, run_suite
 from picotrain.image import uf2
+from picotrain.inputs import named
 from picotrain.learn import methods, models
 from picotrain.output import check_folder
 from picotrain.profile.bench_cases import WARM_UP, measurements
@@ -87,7 +88,7 @@ def add_parser(verbs: Verbs) -> None:
     parser.add_argument(
         "--skip", default="", metavar="STEP[,STEP...]", help="leave steps out, e.g. cycles,link"
     )
-    parser.add_argument("--report", type=Path, default=places.RESULTS / "hw-test", metavar="DIR")
+    parser.add_argument("--report", type=named, default=places.RESULTS / "hw-test", metavar="DIR")
     parser.set_defaults(run=run)
 
 

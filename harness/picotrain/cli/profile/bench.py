@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Any
 
 from picotrain import datasets
@@ -13,6 +12,7 @@ from picotrain.device.backends import KERNELS, choose_kernels, open_device
 from picotrain.device.mailbox import MailboxDevice
 from picotrain.device.versions import versions_of
 from picotrain.errors import UserError
+from picotrain.inputs import named
 from picotrain.learn.adapt import AdaptOptions
 from picotrain.learn.turning import angle_of, in_words
 from picotrain.profile.bench import Bench
@@ -33,7 +33,7 @@ def add_parser(verbs: Verbs) -> None:
     )
     add_model(parser)
     parser.add_argument("--dataset", default=datasets.DEFAULT, help=datasets.CHOICES)
-    parser.add_argument("--backbone", type=Path, metavar="FILE", help="default: the shipped one")
+    parser.add_argument("--backbone", type=named, metavar="FILE", help="default: the shipped one")
     add_angle(parser)
     parser.add_argument("--seed", type=seed, default=AdaptOptions.seed)
     parser.add_argument("--steps", type=positive, default=4, help="training steps (%(default)s)")

@@ -16,6 +16,7 @@ from picotrain.device.mailbox import MailboxDevice
 from picotrain.device.versions import versions_of
 from picotrain.errors import UserError
 from picotrain.image import firmware
+from picotrain.inputs import named
 from picotrain.learn import methods, models, plans
 from picotrain.profile.memory.arena import (
     Timeline,
@@ -66,7 +67,7 @@ def add_parser(verbs: Verbs) -> None:
         "--method", default=methods.DEFAULT.name, help=f"one of {', '.join(methods.NAMES)}"
     )
     parser.add_argument("--seed", type=seed, default=Method.seed)
-    parser.add_argument("--budget", type=Path, metavar="FILE", help="fail where it is exceeded")
+    parser.add_argument("--budget", type=named, metavar="FILE", help="fail where it is exceeded")
     add_plan(parser)
     methods.add_options(parser)
     parser.set_defaults(run=run)

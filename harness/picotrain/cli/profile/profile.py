@@ -26,6 +26,7 @@ from picotrain.device.backends import choose_kernels, open_device
 from picotrain.device.mailbox import MailboxDevice
 from picotrain.device.versions import versions_of
 from picotrain.errors import UserError
+from picotrain.inputs import named
 from picotrain.learn import methods, models, plans
 from picotrain.learn.turning import angle_of, in_words
 from picotrain.output import write_text
@@ -73,7 +74,7 @@ def add_parser(verbs: Verbs) -> None:
     parser.add_argument(
         "--run",
         dest="run_file",
-        type=Path,
+        type=named,
         metavar="FILE",
         help="what `picotrain adapt --json` wrote: profile that network, data, method and plan",
     )
@@ -85,7 +86,7 @@ def add_parser(verbs: Verbs) -> None:
     )
     parser.add_argument(
         "--baseline",
-        type=Path,
+        type=named,
         metavar="FILE",
         help="fail where cycles grew since that profile (--json)",
     )

@@ -6,10 +6,11 @@ import argparse
 import os
 import sys
 from dataclasses import replace
-from pathlib import Path
 
 from picotrain.cli.options import Verbs, add_verb, finish, positive
 from picotrain.errors import UserError
+from picotrain.inputs import named
+from picotrain.output import check, check_folder
 from picotrain.places import RESULTS
 
 
@@ -48,9 +49,12 @@ def run(options: argparse.Namespace) -> int:
     place = steps.small() if options.fast else steps.full()
     place = replace(place, jobs=options.jobs, keep_stale=options.keep_stale)
     if os.environ.get(CELLS_VARIABLE):
-        place = replace(place, cells=Path(os.environ[CELLS_VARIABLE]))
+        place = replace(place, cells=named(os.environ[CELLS_VARIABLE]))
+    check(place.page)
+    check_folder(place.figures)
     missing: dict[str, str] = {}
     if not options.render:
+        check_folder(place.results)
         missing = steps.run(steps.choose(options.only), place, lambda text: print(text, flush=True))
     made = page.render(place, missing)
     made.write(place)

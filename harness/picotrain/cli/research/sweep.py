@@ -12,6 +12,7 @@ import pandas as pd
 
 from picotrain.cli.options import Verbs, add_output, add_verb, finish, positive, result_file
 from picotrain.errors import UserError
+from picotrain.inputs import named
 from picotrain.places import RESULTS
 from picotrain.research.sweep.cell import Job
 from picotrain.research.sweep.grid import load_grid
@@ -30,7 +31,7 @@ def add_parser(verbs: Verbs) -> None:
         "Run every cell of a grid (docs/sweep.md) in parallel; one that was stopped goes on.",
         "picotrain sweep experiments/example.toml --jobs 2 --plot example.svg",
     )
-    parser.add_argument("grid", type=Path, metavar="GRID.toml")
+    parser.add_argument("grid", type=named, metavar="GRID.toml")
     add_output(parser, "--out", f"results, .csv or .parquet (default: {RESULTS}/GRID-DIGEST.csv)")
     parser.add_argument("--jobs", type=positive, metavar="N", help="processes (default: all cores)")
     parser.add_argument(
@@ -40,7 +41,7 @@ def add_parser(verbs: Verbs) -> None:
     add_output(parser, "--plot", "accuracy over mu, or over the epochs, as .svg")
     parser.add_argument(
         "--cells",
-        type=Path,
+        type=named,
         metavar="FOLDER",
         help=f"finished cells (default: ${CELLS_VARIABLE}, or {CELLS})",
     )
@@ -70,7 +71,7 @@ def run(options: argparse.Namespace) -> int:
         raise UserError("--jobs is for this machine; leave it out with --scheduler")
     jobs = plan(load_grid(options.grid))
     store = Store(
-        options.cells or Path(os.environ.get(CELLS_VARIABLE) or CELLS), options.keep_stale
+        options.cells or named(os.environ.get(CELLS_VARIABLE) or str(CELLS)), options.keep_stale
     )
     states = [store.state(job) for job in jobs]
     if options.list:

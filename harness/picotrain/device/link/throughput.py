@@ -16,7 +16,7 @@ from picotrain.device.mailbox import MailboxDevice
 from picotrain.device.targets.serial import BAUD, SerialTarget
 from picotrain.errors import DeviceFailure, LinkFailure, UserError
 from picotrain.image import firmware
-from picotrain.output import write_json
+from picotrain.output import check, write_json
 
 _ECHOES = 20
 _ECHO_BYTES = 16
@@ -93,6 +93,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--bytes", type=int, default=64 * 1024)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the result as JSON")
     options = parser.parse_args(arguments)
+    if options.json is not None:
+        check(options.json)
     target = SerialTarget(options.elf, options.url, options.baud)
     try:
         target.connect()

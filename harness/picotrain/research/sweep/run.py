@@ -19,7 +19,7 @@ from typing import Any
 import pandas as pd
 
 from picotrain.errors import DeviceFailure, UserError
-from picotrain.output import write_json
+from picotrain.output import check_folder, write_json
 from picotrain.places import RESULTS
 from picotrain.progress import progress_bar
 from picotrain.research.sweep.cell import (
@@ -125,6 +125,7 @@ def sweep(
     errors: dict[str, str] = {}
     if not missing:
         return errors
+    check_folder(store.folder)
     outcomes = _on_cluster(missing, scheduler) if scheduler else _here(missing, processes)
     with closing(outcomes), progress_bar("sweep", len(missing), unit="cell") as advance:
         for outcome in outcomes:
