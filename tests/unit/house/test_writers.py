@@ -15,6 +15,7 @@ WRITERS = {
     "datasets/files.py": "downloads, into the cache",
     "datasets/decoded.py": "data sets that were read before, in the cache",
     "device/targets/host.py": "the memory of a running device",
+    "device/targets/node_package.py": "what npm reads, in the folder that it installs into",
     "device/targets/qemu.py": "the log of a running emulator",
     "device/targets/renode.py": "what Renode reads, in a folder that goes with it",
     "device/targets/renode_release.py": "a download",
