@@ -208,7 +208,7 @@ def _on_usb(devices: Path | None) -> list[str]:
 
 def _line(file: Path) -> str:
     try:
-        return file.read_text().strip()
+        return file.read_text(encoding="utf-8", errors="replace").strip()
     except OSError:
         return ""
 

@@ -168,7 +168,7 @@ def _run_make(recipe: Recipe, folder: Path) -> None:
             env=environment,
             stdin=subprocess.DEVNULL,
             capture_output=True,
-            text=True,
+            encoding="utf-8",
             errors="replace",
             timeout=_SECONDS,
             check=False,

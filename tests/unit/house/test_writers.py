@@ -12,6 +12,7 @@ HARNESS = ROOT / "harness" / "picotrain"
 
 WRITERS = {
     "output.py": "the writer",
+    "image/making.py": "what make reads and builds, in the cache",
     "datasets/files.py": "downloads, into the cache",
     "datasets/decoded.py": "data sets that were read before, in the cache",
     "device/targets/host.py": "the memory of a running device",

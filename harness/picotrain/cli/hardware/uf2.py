@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from picotrain.cli.options import Verbs, add_output, add_verb, finish
 from picotrain.image import firmware, uf2
