@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -181,16 +182,18 @@ def _digest(network: Network, dataset: Dataset, samples: int, angle: int, known:
 
 
 def _cached(path: Path, network: Network, make: Callable[[], Histograms]) -> Histograms:
-    """The histograms in the file; made and written where there is none that can be read."""
-    kept = _read(path, len(network.layers)) if path.is_file() else None
+    """The histograms in the file; made where there is none that can be read, and written if that
+    is possible."""
+    kept = _read(path, len(network.layers))
     if kept is None:
         kept = make()
-        _write(path, kept)
+        with suppress(UserError):
+            _write(path, kept)
     return kept
 
 
 def _read(path: Path, count: int) -> Histograms | None:
-    """Of `count` layers; None where the file is damaged."""
+    """Of `count` layers; None where the file is damaged, or not there."""
     try:
         arrays = read_arrays(path)
         tables = {name: arrays[name].astype(np.int64) for name in ALL_RANGE_NAMES}

@@ -132,3 +132,11 @@ def test_as_many_images_as_there_are() -> None:
     assert counts == [5, 0, 5, 0, 5, 5]
     for layer in histograms.layers:
         assert layer["score"].sum() == layer["score_peak"].sum() == layer["gradient"].sum()
+
+
+def test_a_cache_that_cannot_be_written_is_no_failure(tmp_path: Path) -> None:
+    network, _ = models.load_backbone(models.BACKBONES / "tinycnn-digits.npz")
+    data = datasets.load("digits")
+    (tmp_path / "file").write_text("")
+    kept = calibrated_by(network, data, "fair", 8, tmp_path / "file" / "calibrations")
+    assert static_numbers(kept) == static_numbers(calibrated_by(network, data, "fair", 8, None))
