@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
 
 import numpy as np
 
 from picotrain import datasets
-from picotrain.datasets import SAMPLE_STREAM, Dataset, Split
+from picotrain.datasets import SAMPLE_STREAM, Split
 from picotrain.errors import UserError
 from picotrain.learn import models
 from picotrain_golden import Histograms, Network, calibrated, observe
@@ -32,24 +31,6 @@ def backbone(options: argparse.Namespace) -> Network:
     if named is not None:
         models.check_same(named, network, path)
     return network
-
-
-def check_fit(name: str, input_shape: tuple[int, ...], classes: int, dataset: Dataset) -> None:
-    """Raise UserError where a network cannot take the images or classes of a data set."""
-    if tuple(dataset.image_shape) != tuple(input_shape):
-        raise UserError(
-            f"network {name} takes images of {_shape(input_shape)}, data set {dataset.name} has "
-            f"{_shape(dataset.image_shape)}; use another network or data set"
-        )
-    if dataset.classes > classes:
-        raise UserError(
-            f"network {name} has {classes} classes, data set {dataset.name} has "
-            f"{dataset.classes}; {dataset.label_advice(classes)}"
-        )
-
-
-def _shape(shape: Sequence[int]) -> str:
-    return "x".join(str(size) for size in shape)
 
 
 def random_material(model: str | None, seed: int, images: int) -> tuple[Network, Split]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -102,7 +102,10 @@ def split_transient(transient: int, activations: int) -> tuple[int, int]:
 
 
 class Device(Protocol):
-    """What `adapt`, `verify` and `profile` drive. Raises DeviceFailure and its subclasses."""
+    """What `adapt`, `verify` and `profile` drive. Raises DeviceFailure and its subclasses.
+
+    As a context manager it is closed at the end.
+    """
 
     name: str
     kernels: str | None
@@ -154,6 +157,11 @@ class Device(Protocol):
         """Executed blocks since the start, waiting excluded; None where nothing counts them."""
 
     def close(self) -> None: ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *_: object) -> None:
+        """Close it."""
 
 
 def state_sha256(device: Device, network: Network) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -342,6 +342,12 @@ class MailboxDevice:
             return None
         waiting = range(self._elf.symbol("pt_idle_start"), self._elf.symbol("pt_idle_end"))
         return [replace(node, cycles=0) if node.entry in waiting else node for node in nodes]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def close(self) -> None:
         self._target.close()

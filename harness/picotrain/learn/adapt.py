@@ -22,7 +22,7 @@ from picotrain.learn import health, plans
 from picotrain.learn.calibration import SAMPLES as CALIBRATION_SAMPLES
 from picotrain.learn.calibration import SHIPPED, calibrated_by, check
 from picotrain.learn.methods import DEFAULT, NAMES
-from picotrain.learn.models import network_sha256
+from picotrain.learn.models import check_fit, network_sha256
 from picotrain.learn.turning import angle_of
 from picotrain.progress import progress_bar
 from picotrain_golden import Method, Network, Parameters
@@ -323,18 +323,21 @@ def _saturated_shares(
 def adapt(
     device: Device,
     network: Network,
-    task: Task,
+    data: Dataset | Task,
     options: AdaptOptions,
     report: Callable[[AdaptResult], None] = lambda _: None,
 ) -> AdaptResult:
     """Adapt `network` on `device`; `report` is called before the first epoch and after each.
 
-    `network` is as it was loaded: what `calibration` and `layer_mu` ask for is done here. Batch
-    size 1. `accuracy_before` is the backbone's own, without any method;
-    `accuracy_best` the best after any epoch, which looks at the evaluated images to choose the
-    epoch, as the papers do; `accuracy_final` that after the last.
+    `data` is a data set, or what `prepare` drew from it. `network` is as it was loaded: what
+    `calibration` and `layer_mu` ask for is done here. Batch size 1. `accuracy_before` is the
+    backbone's own, without any method; `accuracy_best` the best after any epoch, which looks at the
+    evaluated images to choose the epoch, as the papers do; `accuracy_final` that after the last.
     """
     start = time.monotonic()
+    task = data if isinstance(data, Task) else prepare(data, options)
+    if task.dataset is not None:
+        check_fit(network, task.dataset)
     network = configured(network, task, options)
     method, train, test = options.method, task.train, task.test
     result = AdaptResult(

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from picotrain import inputs
+from picotrain.datasets import NAMES, Dataset
 from picotrain.datasets.npz import read_arrays
 from picotrain.errors import UserError
 from picotrain.output import write_bytes
@@ -310,6 +311,45 @@ def backbone_path(model: str, dataset: str) -> Path:
     name = f"{model}-{dataset}.npz"
     shipped_one = BACKBONES / name
     return shipped_one if shipped_one.is_file() else MADE_BACKBONES / name
+
+
+def load_network(name: str | Path, dataset: str | None = None, seed: int = 0) -> Network:
+    """A network by its name or file.
+
+    With `dataset`, the pre-trained one for that data set; of a backbone (.npz), the one that is in
+    it; else an untrained one, whose weights are drawn from `seed`.
+    """
+    if Path(name).suffix == ".npz":
+        if dataset is not None:
+            raise UserError(
+                f"{name} is a backbone, trained already: leave data set {dataset!r} out, or name "
+                "a network"
+            )
+        return load_backbone(Path(name))[0]
+    architecture = resolve(str(name))
+    if dataset is None:
+        return initial_network(architecture, seed)
+    if dataset not in NAMES:
+        raise UserError(
+            f"no backbone is shipped for {dataset}; make one with `picotrain pretrain` and name "
+            "its file instead"
+        )
+    return load_backbone(backbone_path(architecture.name, dataset))[0]
+
+
+def check_fit(network: Network | Architecture, dataset: Dataset) -> None:
+    """Raise UserError where a network cannot take the images or classes of a data set."""
+    takes, has = tuple(network.input_shape), tuple(dataset.image_shape)
+    if takes != has:
+        raise UserError(
+            f"network {network.name} takes images of {_text(takes)}, data set {dataset.name} has "
+            f"{_text(has)}; use another network or data set"
+        )
+    if dataset.classes > network.classes:
+        raise UserError(
+            f"network {network.name} has {network.classes} classes, data set {dataset.name} has "
+            f"{dataset.classes}; {dataset.label_advice(network.classes)}"
+        )
 
 
 def save_backbone(

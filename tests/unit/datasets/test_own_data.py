@@ -211,9 +211,10 @@ def test_labels_that_a_network_has_no_room_for(
 
 
 def test_the_advice_is_given(tmp_path: Path) -> None:
-    from picotrain.cli.material import check_fit
+    from picotrain.learn.models import Architecture, check_fit
+    from picotrain_golden import linear
 
     data = load(tmp_path / "own.npz", x=X, y=Y + 1)
     with pytest.raises(UserError, match=r"has 3 classes, data set .* has 4; the labels are 1\.\.3"):
-        check_fit("small", (4, 5, 1), 3, data)
-    check_fit("small", (4, 5, 1), 4, data)
+        check_fit(Architecture("small", (4, 5, 1), (linear((4, 5, 1), 3, False),)), data)
+    check_fit(Architecture("small", (4, 5, 1), (linear((4, 5, 1), 4, False),)), data)

@@ -117,7 +117,7 @@ MAY_IMPORT = {
 }
 GROUND = PACKAGES["picotrain"]
 PLUGIN = GROUND / "pytest_plugin.py"
-ENTRANCES = ("__main__", "pytest_plugin")
+ENTRANCES = ("__init__", "__main__", "pytest_plugin")
 """Modules of the ground floor that stand above the rooms: a user comes in by them."""
 MODULES = sorted(path for package in PACKAGES.values() for path in package.rglob("*.py"))
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from picotrain import datasets
-from picotrain.cli.material import backbone, check_fit
+from picotrain.cli.material import backbone
 from picotrain.cli.options import (
     Verbs,
     add_device,
@@ -111,7 +111,7 @@ def run(options: argparse.Namespace) -> int:
     choose_kernels(options.target, options.kernels)  # refuses unknown ones before work starts
     dataset = datasets.load(options.dataset)
     network = backbone(options)
-    check_fit(network.name, network.input_shape, network.classes, dataset)
+    models.check_fit(network, dataset)
     task = prepare(dataset, choice)
     replayed = f" (and {task.replayed} upright)" if task.replayed else ""
     print(

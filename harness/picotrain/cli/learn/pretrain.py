@@ -9,7 +9,6 @@ from importlib.metadata import version
 from typing import Any
 
 from picotrain import datasets, output
-from picotrain.cli.material import check_fit
 from picotrain.cli.options import (
     Verbs,
     add_output,
@@ -92,7 +91,7 @@ def run(options: argparse.Namespace) -> int:
         raise UserError("--no-mirror is not an option of --arithmetic integer; omit it")
     architecture = models.resolve(options.model)
     dataset = datasets.load(options.dataset)
-    check_fit(architecture.name, architecture.input_shape, architecture.classes, dataset)
+    models.check_fit(architecture, dataset)
     options.calibration_angle = calibration_angle_of(dataset, options.calibration_angle)
     output.check(options.out, architecture.weight_count + _MORE_BYTES)
     device = open_device(options.target, arena(options))

@@ -7,7 +7,7 @@ from dataclasses import asdict, replace
 from typing import get_args
 
 from picotrain import datasets
-from picotrain.cli.material import backbone, check_fit, random_material
+from picotrain.cli.material import backbone, random_material
 from picotrain.cli.options import Verbs, add_device, add_plan, add_verb, arena, finish, positive
 from picotrain.datasets import Split
 from picotrain.device.backends import arena_bytes, choose_kernels, open_device
@@ -97,7 +97,7 @@ def _verify_material(options: argparse.Namespace) -> tuple[Network, Split, str]:
         return network, split, "untrained, on random images"
     dataset = datasets.load(options.dataset)
     network = backbone(options)
-    check_fit(network.name, network.input_shape, network.classes, dataset)
+    models.check_fit(network, dataset)
     options.angle = angle_of(dataset, options.angle)
     split = datasets.rotated_sample(dataset.train, count, options.seed, options.angle)
     return network, split, f"on {options.dataset} {in_words(options.angle)}"

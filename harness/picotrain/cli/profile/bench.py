@@ -6,13 +6,14 @@ import argparse
 from typing import Any
 
 from picotrain import datasets
-from picotrain.cli.material import backbone, check_fit
+from picotrain.cli.material import backbone
 from picotrain.cli.options import Verbs, add_angle, add_model, add_verb, finish, positive, seed
 from picotrain.device.backends import KERNELS, choose_kernels, open_device
 from picotrain.device.mailbox import MailboxDevice
 from picotrain.device.versions import versions_of
 from picotrain.errors import UserError
 from picotrain.inputs import named
+from picotrain.learn import models
 from picotrain.learn.adapt import AdaptOptions
 from picotrain.learn.turning import angle_of, in_words
 from picotrain.profile.bench import Bench
@@ -51,7 +52,7 @@ def run(options: argparse.Namespace) -> int:
     chosen = [choose_kernels(_TARGET, name) or "" for name in options.kernels.split(",")]
     dataset = datasets.load(options.dataset)
     network = backbone(options)
-    check_fit(network.name, network.input_shape, network.classes, dataset)
+    models.check_fit(network, dataset)
     # Most images have a loss error at first; three times as many as needed are enough.
     count = WARM_UP + 3 * options.steps + 32
     options.angle = angle_of(dataset, options.angle)

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from picotrain import datasets
-from picotrain.cli.material import check_fit
 from picotrain.cli.options import (
     Verbs,
     add_device,
@@ -107,7 +106,7 @@ def run(options: argparse.Namespace) -> int:
     frozen = options.plan == "lean"
     dataset = datasets.load(options.dataset)
     network = network_of(options, dataset, adaptation, method)
-    check_fit(network.name, network.input_shape, network.classes, dataset)
+    models.check_fit(network, dataset)
     options.angle = angle_of(dataset, options.angle)
     split = datasets.rotated_sample(dataset.train, options.images, options.seed, options.angle)
     device = open_device(options.target, kernels=options.kernels)
