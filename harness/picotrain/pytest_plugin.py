@@ -13,13 +13,12 @@ It comes with the package (entry point `picotrain`) and adds
 A test that takes `device` runs once on each target, with the target in its id:
 
     import numpy as np
-    from picotrain_golden import Method
-    from picotrain.learn import models
+    import picotrain
 
     def test_my_network_fits(device):
-        network = models.initial_network(models.resolve("my-network.toml"), seed=1)
+        network = picotrain.load_network("my-network.toml", seed=1)
         device.load_model(network)
-        device.set_method(Method("niti-dynamic"))
+        device.set_method(picotrain.Method("niti-dynamic"))
         result = device.train(np.zeros((1, 28, 28, 1), np.uint8), np.zeros(1, np.uint8))
         assert result.predictions.shape == (1,)
 
