@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 from elftools.elf.elffile import ELFFile
 
 from picotrain.errors import UserError
+from picotrain.places import IN_CHECKOUT
 
 FAMILY = 0xE48BFF56
 """Of the RP2040, in every block; a boot ROM leaves out blocks of another family."""
@@ -40,7 +41,11 @@ _PAGES = SECTOR // PAGE
 _BOOT2 = PAGE - 4
 _SHF_ALLOC, _SHF_EXECINSTR = 2, 4
 _ELF_MAGIC = b"\x7fELF"
-_AGAIN = "build it again with `make firmware`, or use build/rp2040/picotrain.elf"
+_AGAIN = (
+    "build it again with `make firmware`, or use build/rp2040/picotrain.elf"
+    if IN_CHECKOUT
+    else "leave --elf out for the firmware that comes with picotrain"
+)
 
 
 class Segment(NamedTuple):
