@@ -322,7 +322,7 @@ def test_a_damaged_cell_is_told(grid: Path, tmp_path: Path) -> None:
     ("options", "sentence"),
     [
         (["--out", "results.txt"], "end it with .csv or .parquet"),
-        (["--plot", "plot.png"], "end it with .svg"),
+        (["--plot", "plot.pdf"], "end it with .svg or .png"),
         (["--jobs", "1", "--scheduler", "tcp://127.0.0.1:1"], "leave it out with --scheduler"),
     ],
 )

@@ -38,7 +38,7 @@ def add_parser(verbs: Verbs) -> None:
         "--scheduler", metavar="ADDRESS", help="run on the Dask cluster there, e.g. tcp://HOST:8786"
     )
     parser.add_argument("--list", action="store_true", help="only show the cells and their state")
-    add_output(parser, "--plot", "accuracy over mu, or over the epochs, as .svg")
+    add_output(parser, "--plot", "accuracy over mu, or over the epochs, as .svg or .png")
     parser.add_argument(
         "--cells",
         type=named,
