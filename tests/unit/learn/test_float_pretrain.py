@@ -25,7 +25,7 @@ def digits() -> Dataset:
 
 def test_without_pytorch(digits: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "torch", None)
-    with pytest.raises(UserError, match=r"needs PyTorch: pip install 'picotrain\[train\]'"):
+    with pytest.raises(UserError, match=r"needs PyTorch: `.* -m pip install 'torch"):
         pretrain_float(models.resolve("tinycnn"), digits, OPTIONS, lambda _: None)
 
 
