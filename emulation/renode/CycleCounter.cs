@@ -27,6 +27,9 @@ namespace Antmicro.Renode.Peripherals.Timers
     ///                             cycles of one pass, passes, passes left by a taken B.cond
     ///     cycles Forget           after code in memory was replaced: reads it again
     ///     cycles Unexplained      instructions that no block accounts for; 0, or counts are wrong
+    ///     cycles Unpriced         executed instructions that a Cortex-M0+ does not have, which count
+    ///                             no cycles; 0, or the program is another core's. Each block that
+    ///                             ran with one is warned of once
     ///     cycles Accelerated      whether CycleAccelerator.cs counts, and not the hook
     ///
     /// Registers, 32 bits:
@@ -129,6 +132,7 @@ namespace Antmicro.Renode.Peripherals.Timers
                 Settle();
                 ClearCounters();
                 unexplained = 0;
+                unpriced = 0;
                 foreach(var block in blocks.Values)
                 {
                     block.Executions = 0;
@@ -258,6 +262,18 @@ namespace Antmicro.Renode.Peripherals.Timers
             }
         }
 
+        public ulong Unpriced
+        {
+            get
+            {
+                using(machine.ObtainPausedState(true))
+                {
+                    Settle();
+                    return unpriced;
+                }
+            }
+        }
+
         public TranslationCPU Cpu
         {
             get { return cpu; }
@@ -372,6 +388,15 @@ namespace Antmicro.Renode.Peripherals.Timers
             block.Executions += passes;
             instructions += passes * block.Instructions;
             cycles += passes * block.Cycles;
+            if(block.Unpriced != 0 && passes != 0)
+            {
+                unpriced += passes * block.Unpriced;
+                if(!block.Told)
+                {
+                    block.Told = true;
+                    this.Log(LogLevel.Warning, "The block at 0x{0:X} has {1} instructions that a Cortex-M0+ does not have, the first 0x{2:X} at 0x{3:X}: they count no cycles", block.Pc, block.Unpriced, block.FirstUnpriced, block.FirstUnpricedAt);
+                }
+            }
             if(block.EndsConditional)
             {
                 block.Taken += left;
@@ -400,7 +425,16 @@ namespace Antmicro.Renode.Peripherals.Timers
             {
                 var at = block.FallThrough;
                 var opcode = bus.ReadWord(at, cpu);
-                block.Cycles += CortexM0PlusTiming.Cycles(opcode);
+                var second = CortexM0PlusTiming.Width(opcode) == 4 ? bus.ReadWord(at + 2, cpu) : (ushort)0;
+                if(CortexM0PlusTiming.IsPriced(opcode, second))
+                {
+                    block.Cycles += CortexM0PlusTiming.Cycles(opcode);
+                }
+                else if(block.Unpriced++ == 0)
+                {
+                    block.FirstUnpriced = opcode;
+                    block.FirstUnpricedAt = at;
+                }
                 block.EndsConditional = CortexM0PlusTiming.IsConditional(opcode);
                 block.FallThrough += CortexM0PlusTiming.Width(opcode);
                 block.Target = CortexM0PlusTiming.Target(at, opcode) ?? block.FallThrough;
@@ -435,6 +469,7 @@ namespace Antmicro.Renode.Peripherals.Timers
         private ulong cycles;
         private ulong instructions;
         private ulong unexplained;
+        private ulong unpriced;
         private uint cyclesHigh;
         private uint instructionsHigh;
         private ulong begun;
@@ -463,6 +498,10 @@ namespace Antmicro.Renode.Peripherals.Timers
             public uint FallThrough;
             public uint Target; // of a B or B<cond> at its end, else FallThrough
             public bool EndsConditional;
+            public uint Unpriced; // instructions
+            public ushort FirstUnpriced;
+            public uint FirstUnpricedAt;
+            public bool Told;
             public ulong Executions;
             public ulong Taken;
             public Block Next; // that began after it the last time
@@ -490,7 +529,8 @@ namespace Antmicro.Renode.Peripherals.Timers
 
     /// <summary>
     /// Cycles of ARMv6-M instructions on a Cortex-M0+ (ARM DDI 0484C, section 3.3). The first
-    /// halfword alone decides. Knows nothing of Renode.
+    /// halfword alone decides how many, the second whether ARMv6-M has the instruction at all.
+    /// Knows nothing of Renode.
     /// </summary>
     public static class CortexM0PlusTiming
     {
@@ -550,6 +590,32 @@ namespace Antmicro.Renode.Peripherals.Timers
                 return opcode < 0xF800 ? 3u : 0;
             default: // shifts, ADD, SUB, MOV, CMP; ADR, ADD from SP
                 return 1;
+            }
+        }
+
+        /// <summary>Whether a Cortex-M0+ has the instruction, so that Cycles tells what it takes.</summary>
+        public static bool IsPriced(ushort opcode, ushort second)
+        {
+            if(Cycles(opcode) == 0)
+            {
+                return false;
+            }
+            if(Width(opcode) == 2)
+            {
+                return (opcode & 0xFF00) != 0xBF00 || (opcode & 0xF) == 0; // above the hints: IT
+            }
+            if((second & 0xD000) == 0xD000) // BL
+            {
+                return true;
+            }
+            switch(opcode)
+            {
+            case 0xF3BF: // DSB, DMB, ISB
+                return (second & 0xFF00) == 0x8F00 && (second >> 4 & 0xF) >= 4 && (second >> 4 & 0xF) <= 6;
+            case 0xF3EF: // MRS
+                return (second & 0xF000) == 0x8000;
+            default: // MSR
+                return (opcode & 0xFFF0) == 0xF380 && (second & 0xFF00) == 0x8800;
             }
         }
 

@@ -16,6 +16,8 @@
 //     reset              its count of instructions begins anew
 //     write OFFSET VALUE, read OFFSET, clear, forget, detach, attach, enabled 0|1, dump FILE
 //     show               -> cycles instructions unexplained
+//     unpriced           -> executed instructions without a price
+//     priced FIRST SECOND -> 1 if a Cortex-M0+ has the instruction, else 0
 using System;
 using System.Collections.Generic;
 using System.Globalization;
@@ -374,6 +376,12 @@ public sealed class Driver : IMachine, IBusController, IDisposable
                 break;
             case "dump":
                 counter.Dump(words[1]);
+                break;
+            case "unpriced":
+                Console.WriteLine(counter.Unpriced);
+                break;
+            case "priced":
+                Console.WriteLine(CortexM0PlusTiming.IsPriced((ushort)Hex(words[1]), (ushort)Hex(words[2])) ? 1 : 0);
                 break;
             case "show":
                 Console.WriteLine("{0} {1} {2}", counter.Cycles, counter.Instructions, counter.Unexplained);

@@ -131,7 +131,7 @@ def check_counts(target: RenodeTarget) -> tuple[int, int]:
     monitor.command("pause")
     cycles, instructions = target.counters()
     assert instructions == monitor.number("sysbus.cpu ExecutedInstructions")
-    blocks = target.profile()
+    blocks = target.all_blocks()
     assert blocks is not None
     assert sum(block.total_cycles for block in blocks) == cycles
     assert sum(block.executions * block.instructions for block in blocks) == instructions

@@ -21,7 +21,7 @@ from picotrain.cli.options import (
 )
 from picotrain.cli.profile.of_run import leave_open, network_of, settle
 from picotrain.datasets import Split
-from picotrain.device.backends import choose_kernels, open_device
+from picotrain.device.backends import KERNELS, backend_of, choose_kernels, open_device
 from picotrain.device.mailbox import MailboxDevice
 from picotrain.device.versions import versions_of
 from picotrain.errors import UserError
@@ -109,6 +109,7 @@ def run(options: argparse.Namespace) -> int:
     models.check_fit(network, dataset)
     options.angle = angle_of(dataset, options.angle)
     split = datasets.rotated_sample(dataset.train, options.images, options.seed, options.angle)
+    _check_calls(options)
     device = open_device(options.target, kernels=options.kernels)
     try:
         if not isinstance(device, MailboxDevice):
@@ -119,7 +120,7 @@ def run(options: argparse.Namespace) -> int:
         device.close()
     kernels = choose_kernels(options.target, options.kernels)
     worst = None
-    if options.worst_case and kernels == "tuned":
+    if options.worst_case and kernels == "tuned" and "dense" in KERNELS[backend_of(options.target)]:
         worst = _worst_case(options.target, network, method, split, frozen)
         require_same_results(result, worst)
     title = (
@@ -181,7 +182,7 @@ def run(options: argparse.Namespace) -> int:
             arena,
             image.sections(),
             worst_stack(image),
-            read_budget() if BUDGET.is_file() else None,
+            read_budget() if BUDGET.is_file() and device.name == "qemu" else None,
         )
         finish(options, {**content, "report": asdict(report)})
         if options.html is not None:
@@ -195,6 +196,18 @@ def run(options: argparse.Namespace) -> int:
     if refusal is not None:
         raise refusal
     return 0 if comparison is None else _tell(options, comparison, title)
+
+
+def _check_calls(options: argparse.Namespace) -> None:
+    """Raises UserError for what needs a call tree, where the target follows no calls."""
+    if backend_of(options.target) != "renode":
+        return
+    for name in ("html", "callgrind", "speedscope", "collapsed"):
+        if getattr(options, name) is not None:
+            raise UserError(
+                f"--{name} shows chains of calls, which target {options.target} does not follow; "
+                "leave it out, or use --target qemu"
+            )
 
 
 def _worst_case(

@@ -47,6 +47,11 @@ _SRAM_SEGMENT = 0x50000
 _FOLDER_BYTES = 2 * len(FLASH) + _SRAM_SEGMENT + (1 << 20)
 """Flash as memory and as image, SRAM, and the counts."""
 
+WAITING = frozenset(
+    ("pt_board_run", "pt_board_idle", "pt_watchdog_feed", "pt_link_serve", "pt_board_receive")
+) | {"pt_usb_receive", "pt_uart_receive", "pt_app_serve"}
+"""The functions in which the board waits for a command, the linker's stubs to them too."""
+
 _START_SECONDS = 120.0
 _BOOT_SECONDS = 30.0
 _PORT_TRIES = 5
@@ -57,8 +62,9 @@ class RenodeTarget:
     """The `Target` on Renode. Keep it in a thread that outlives it: Renode dies with that thread.
 
     `counting` adds emulation/renode/CycleCounter.cs, which costs most of the speed: a third of it
-    with `accelerator`, the library of CycleAccelerator.cs, of which only ACCELERATOR may be
-    missing. Where Renode cannot use it, a RuntimeWarning says why, and counting goes without.
+    with `accelerator`, the library of CycleAccelerator.cs. Where that is not built, or Renode
+    cannot use it, a RuntimeWarning says why, and counting goes without. Without counting Renode
+    knows instructions only, and so does the firmware's own clock.
     """
 
     name = "renode"
@@ -68,7 +74,7 @@ class RenodeTarget:
         elf: Path,
         rom: Path,
         renode: str = "renode",
-        counting: bool = False,
+        counting: bool = True,
         accelerator: Path | None = ACCELERATOR,
         folders: Sequence[Path] = (),
     ) -> None:
@@ -149,9 +155,21 @@ class RenodeTarget:
         self._usable = True
 
     def profile(self) -> list[BlockCount] | None:
-        """Counters of all blocks since `connect`, if `counting`; start-up and waiting included."""
+        """Counters of the blocks since `connect`, if `counting`, start-up included.
+
+        The machine runs free, so that the loop in which the board waits says more of the host's
+        time than of the program's: it is left out.
+        """
+        blocks = self.all_blocks()
+        if blocks is None:
+            return None
+        return [block for block in blocks if not self._waits(block.pc)]
+
+    def all_blocks(self) -> list[BlockCount] | None:
+        """The same with all waiting; its sums are those of `counters`."""
         if not self._counting:
             return None
+        self._check_counts()
         dump = self._folder / "blocks.txt"
         self._connected().command(f'sysbus.cycles Dump "{dump}"')
         blocks = []
@@ -187,10 +205,23 @@ class RenodeTarget:
         """
         if not self._counting:
             raise UserError("this Renode target counts no cycles: open it with counting=True")
+        self._check_counts()
+        monitor = self._connected()
+        return monitor.number("sysbus.cycles Cycles"), monitor.number("sysbus.cycles Instructions")
+
+    def _check_counts(self) -> None:
         monitor = self._connected()
         if unexplained := monitor.number("sysbus.cycles Unexplained"):
             raise LinkFailure(f"the cycle counter missed {unexplained} instructions")
-        return monitor.number("sysbus.cycles Cycles"), monitor.number("sysbus.cycles Instructions")
+        if unpriced := monitor.number("sysbus.cycles Unpriced"):
+            raise LinkFailure(
+                f"the program executed {unpriced} instructions that a Cortex-M0+ does not have, "
+                "so they have no cycles: build it for ARMv6-M"
+            )
+
+    def _waits(self, pc: int) -> bool:
+        name = self._symbols.function_at(pc)
+        return name.removeprefix("__").removesuffix("_veneer") in WAITING
 
     def monitor(self) -> RenodeMonitor:
         """Renode's monitor, for what the protocol has no word for."""
@@ -357,7 +388,15 @@ class RenodeTarget:
     def _accelerate(self) -> None:
         """Have blocks counted by the library, if there is one."""
         library = self._accelerator
-        if library is None or (library == ACCELERATOR and not library.is_file()):
+        if library is None:
+            return
+        if library == ACCELERATOR and not library.is_file():
+            warnings.warn(
+                "Renode counts cycles slowly, because its accelerator is not built: "
+                "run `make -C emulation/renode`",
+                RuntimeWarning,
+                stacklevel=4,
+            )
             return
         monitor = self._connected()
         try:
