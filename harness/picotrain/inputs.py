@@ -60,8 +60,12 @@ def read_text(path: Path, fix: str) -> str:
 
 def read_toml(path: Path) -> dict[str, Any]:
     """What a TOML file says; UserError where it cannot be read, or is none."""
+    fix = "give the path of a TOML file, saved as UTF-8"
+    if not is_file(path) and path.exists() and not path.is_dir():
+        # Nobody may ever write into a pipe, and a device never ends.
+        raise UserError(f"cannot read {path}: it is a pipe or a device; {fix}")
     try:
-        return tomllib.loads(read_text(path, "give the path of a TOML file, saved as UTF-8"))
+        return tomllib.loads(read_text(path, fix))
     except tomllib.TOMLDecodeError as error:
         raise UserError(f"{path} is not a TOML file: {error}; mend it there") from error
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -102,3 +103,9 @@ def test_names_that_are_none(
     assert adapt(*arguments) == 2
     said = capsys.readouterr().err
     assert says in said and said.count("\n") == 1
+
+
+def test_a_pipe_is_no_grid(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    os.mkfifo(tmp_path / "grid.toml")
+    assert main(["sweep", str(tmp_path / "grid.toml")]) == 2
+    assert "grid.toml: it is a pipe or a device; give the path" in capsys.readouterr().err
