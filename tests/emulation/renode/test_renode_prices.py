@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from picotrain.image import firmware
+from support import require
 
 FOLDER = Path(__file__).resolve().parents[3] / "emulation" / "renode"
 STUBS = Path(__file__).parent
@@ -127,3 +131,28 @@ def test_what_armv6_m_has(folder: Path, code: str, priced: int) -> None:
         check=True,
     )
     assert done.stdout.split() == [str(priced)]
+
+
+def test_the_firmware_is_priced_but_for_traps(folder: Path) -> None:
+    """All that the linker put into the images that run on Renode; else its counts were refused."""
+    objdump = "arm-none-eabi-objdump"
+    if shutil.which(objdump) is None:
+        pytest.skip(f"{objdump} is not installed (apt: binutils-arm-none-eabi)")
+    found: dict[tuple[str, str], str] = {}
+    for elf in (require(firmware.RP2040), require(firmware.RP2040_ROM).with_suffix(".elf")):
+        text = subprocess.run(
+            [objdump, "-d", str(elf)], stdout=subprocess.PIPE, text=True, check=True
+        ).stdout
+        line = r"^\s*[0-9a-f]+:\t([0-9a-f]{4})(?: ([0-9a-f]{4}))?\s+\t?([a-z]\S*)"
+        for first, second, name in re.findall(line, text, re.MULTILINE):
+            found[first, second or "0000"] = name
+    assert len(found) > 3000
+    done = subprocess.run(
+        ["mono", str(folder / "counter.exe"), str(folder / "tlib.so")],
+        input="".join(f"priced {first} {second}\n" for first, second in found),
+        text=True,
+        stdout=subprocess.PIPE,
+        check=True,
+    )
+    answers = zip(found.values(), done.stdout.split(), strict=True)
+    assert {name for name, priced in answers if priced == "0"} <= {"udf"}
