@@ -39,6 +39,7 @@ BUILT = (
     *(f"microbit{kind}/picotrain.elf" for kind in ("", "-portable", "-dense", "-large")),
     *("rp2040/picotrain.elf", "rp2040/picotrain.uf2", "rp2040/rom.bin"),
 )
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "python.md"
 FEW = ("--epochs", "1", "--train-samples", "8", "--test-samples", "8")
 GRID = """
 [base]
@@ -53,11 +54,13 @@ seeds = [0, 1]
 mu = ["3", "4"]
 """
 TESTS = """
+import golden
 import numpy as np
 from picotrain.learn import models
 from picotrain_golden import Method
 
 def test_one_step(device, target_name):
+    assert golden.OURS
     network = models.initial_network(models.resolve("oddnet"), seed=1)
     device.load_model(network)
     device.set_method(Method("niti-dynamic"))
@@ -245,7 +248,21 @@ def memory(desk: Desk) -> None:
         check(stack["painted"] is not None, f"{board}: the stack's mark was not taken")
 
 
+def programs(desk: Desk) -> None:
+    """Those of docs/python.md print what it shows."""
+    page = PAGE.read_text(encoding="utf-8")
+    shown = re.findall(r"```python\n(.*?)```\n\nprints.*?```\n(.*?)```", page, re.DOTALL)
+    check(len(shown) == 2, f"docs/python.md has {len(shown)} programs")
+    for program, result in shown:
+        (desk.folder / "program.py").write_text(program)
+        said = desk.run("python", "program.py")
+        check(result in said, said)
+
+
 def plugin(desk: Desk) -> None:
+    """In a project with a `golden` of its own."""
+    (desk.folder / "golden").mkdir(exist_ok=True)
+    (desk.folder / "golden" / "__init__.py").write_text("OURS = True\n")
     (desk.folder / "test_own.py").write_text(TESTS)
     names = ("golden", "host", "qemu", "rp2040js")
     chosen = [text for name in names for text in ("--picotrain-target", name)]
@@ -280,7 +297,7 @@ def sentences(desk: Desk) -> None:
 
 STEPS: tuple[Callable[[Desk], None], ...] = (
     *(targets, adapt, together, verify, profile, uf2, hw_test, sweep, reproduce, memory),
-    *(plugin, sentences),
+    *(programs, plugin, sentences),
 )
 
 
