@@ -140,14 +140,18 @@ class _Found:
 
     def __init__(self, place: Workplace) -> None:
         self._place = place
+        self._cells: dict[str, Frame | None] = {}
 
     def rows(self, name: str) -> Frame | None:
         path = self._place.csv(name)
         return read(path) if path.is_file() else None
 
     def cells(self, name: str) -> Frame | None:
-        rows = self.rows(name)
-        return None if rows is None else cells(rows)
+        """Worked out once: the page asks for the same ones again and again."""
+        if name not in self._cells:
+            rows = self.rows(name)
+            self._cells[name] = None if rows is None else cells(rows)
+        return self._cells[name]
 
     def table1(self, name: str) -> list[findings.Row] | None:
         """Raises Untrue where a step size is not the one that was chosen on validation images."""
