@@ -8,6 +8,7 @@ built here is in the user's cache (`picotrain.image.making`).
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -53,16 +54,17 @@ def user_cache() -> Path:
 def made_folder(folder: Path) -> Path:
     """`folder`, made if need be; it is `BUILD`, the cache, or below. UserError where it cannot be
     written."""
-    if not IN_CHECKOUT:
-        user_cache()  # says why there is none
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        if os.access(folder, os.W_OK | os.X_OK):
-            return folder
-        reason = "Permission denied"
-    except OSError as error:
-        reason = str(error.strerror)
-    raise UserError(f"cannot write to {folder}: {reason}; {_INSTEAD}")
+    # `BUILD` leads nowhere where there can be no cache, so that one is asked for first.
+    for wanted in [folder] if IN_CHECKOUT else [user_cache(), folder]:
+        try:
+            wanted.mkdir(parents=True, exist_ok=True)
+            if os.access(wanted, os.W_OK | os.X_OK):
+                continue
+            reason = os.strerror(errno.EACCES)
+        except OSError as error:
+            reason = str(error.strerror)
+        raise UserError(f"cannot write to {wanted}: {reason}; {_INSTEAD}")
+    return folder
 
 
 @lru_cache(maxsize=1)
@@ -87,18 +89,26 @@ def _machine() -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
+_NOWHERE = Path(os.devnull) / "picotrain"
+
+
 def _build() -> Path:
     if IN_CHECKOUT:
         return SHIPPED / "build"
     try:
-        return user_cache() / f"built-{origin()['sources']}-{_machine()}"
-    except UserError:
+        build = user_cache() / f"built-{origin()['sources']}-{_machine()}"
+        build.is_dir()  # in a folder of somebody else, or with too long a name, this fails
+        return build
+    except (UserError, OSError):
         # An import must not fail. Nothing can be there, and `made_folder` says what is wrong.
-        return Path(os.devnull) / "picotrain"
+        return _NOWHERE
 
 
 BUILD = _build()
 """Where compiled parts are made: for an installed wheel a folder that no other version shares."""
+
+NO_ROOM = _INSTEAD if BUILD == _NOWHERE else ""
+"""What to do before anything can be built here; empty where it can."""
 
 BUILD_AGAIN = "run `make firmware`" if IN_CHECKOUT else "install picotrain again"
 """What to do where a built part is not what it should be."""

@@ -283,15 +283,20 @@ def sentences(desk: Desk) -> None:
             2,
             {"PICOTRAIN_CACHE": "/proc/x"},
         ),
+        ("File name too long; set PICOTRAIN_CACHE", 2, {"PICOTRAIN_CACHE": "/tmp/" + "n" * 300}),
         ("XDG_CACHE_HOME is 'here', which is no absolute path", 2, {"XDG_CACHE_HOME": "here"}),
     ]
     if not os.getuid():
+        closed = desk.home.parent / "closed"
+        closed.mkdir(mode=0o700)
         cases.append((f"user {USER} has no home folder", 2, {"HOME": ""}))
+        cases.append(("Permission denied; set PICOTRAIN", 2, {"PICOTRAIN_CACHE": f"{closed}/x"}))
     for sentence, status, variables in cases:
-        kept = {} if "PICOTRAIN_CACHE" in variables else {"PICOTRAIN_CACHE": elsewhere}
-        kept = kept if "PATH" in variables else {}
+        kept = {"PICOTRAIN_CACHE": elsewhere} if "PATH" in variables else {}
         said = desk.run(*verb, status=status, **kept, **variables).strip()
         check(sentence in said, f"instead of {sentence!r}: {said}")
+        told = desk.run("picotrain", "targets", **kept, **variables)
+        check("host         works" not in told, f"`picotrain targets` promises too much: {told}")
     desk.run("picotrain", "--help", HOME="")
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from picotrain.errors import BuildFailure
 from picotrain.image import making
 from picotrain.image.elf import Elf, open_elf
-from picotrain.places import BUILD, IN_CHECKOUT, SHIPPED, comes_built
+from picotrain.places import BUILD, IN_CHECKOUT, NO_ROOM, SHIPPED, comes_built
 
 HOST = BUILD / "host" / "picotrain-host"
 HOST_TUNED = BUILD / "host-tuned" / "picotrain-host"
@@ -63,7 +63,7 @@ def missing(*paths: Path | None) -> str:
         if recipe is None:
             return "install picotrain again"
         packages += [one for one in making.lacking(recipe) if one not in packages]
-    return making.install(packages) if packages else ""
+    return making.install(packages) if packages else NO_ROOM
 
 
 def layout() -> Elf:

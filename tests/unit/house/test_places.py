@@ -87,6 +87,20 @@ def test_a_cache_that_cannot_be(tmp_path: Path, folder: str, reason: str) -> Non
     )
 
 
+@pytest.mark.parametrize("named", ["n" * 300, "file/below"])
+def test_an_installed_picotrain_with_such_a_cache(
+    tmp_path: Path, bare: pytest.MonkeyPatch, named: str
+) -> None:
+    (tmp_path / "file").touch()
+    bare.setenv("PICOTRAIN_CACHE", str(tmp_path / named))
+    bare.setattr(places, "IN_CHECKOUT", False)
+    bare.setattr(places, "origin", lambda: {"sources": "s"})
+    build = places._build()
+    assert not (build / "host" / "picotrain-host").is_file()
+    with pytest.raises(UserError, match=f"cannot write to .*{named}: .*; set PICOTRAIN_CACHE"):
+        places.made_folder(build)
+
+
 @pytest.mark.skipif(os.getuid() == 0, reason="root may write everywhere")
 def test_a_closed_cache(tmp_path: Path) -> None:
     (tmp_path / "closed").mkdir(mode=0o500)
