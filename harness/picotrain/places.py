@@ -97,8 +97,9 @@ def _build() -> Path:
         return SHIPPED / "build"
     try:
         build = user_cache() / f"built-{origin()['sources']}-{_machine()}"
-        build.is_dir()  # in a folder of somebody else, or with too long a name, this fails
-        return build
+        # Asking fails in a folder of somebody else, and for too long a name.
+        above = next(folder for folder in (build, *build.parents) if folder.is_dir())
+        return build if above == build or os.access(above, os.W_OK | os.X_OK) else _NOWHERE
     except (UserError, OSError):
         # An import must not fail. Nothing can be there, and `made_folder` says what is wrong.
         return _NOWHERE

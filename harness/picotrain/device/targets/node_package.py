@@ -17,7 +17,7 @@ from pathlib import Path
 
 from picotrain.errors import UserError
 from picotrain.image.making import locked, say
-from picotrain.places import BUILD, IN_CHECKOUT, SHIPPED, user_cache
+from picotrain.places import BUILD, IN_CHECKOUT, NO_ROOM, SHIPPED, user_cache
 
 SOURCE = SHIPPED / "emulation" / "rp2040js"
 FOLDER = BUILD / "rp2040js"
@@ -54,7 +54,7 @@ def missing(folder: Path = FOLDER) -> str:
     for tool, package in tools.items():
         if shutil.which(tool) is None:
             return f"{tool} is not installed: install the Debian package {package}"
-    return ""
+    return "" if is_installed(folder) else NO_ROOM
 
 
 def installed(folder: Path = FOLDER) -> Path:
