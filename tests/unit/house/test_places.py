@@ -108,15 +108,17 @@ def test_a_closed_cache(tmp_path: Path) -> None:
         places.made_folder(tmp_path / "closed")
 
 
-def test_other_sources_are_built_elsewhere(bare: pytest.MonkeyPatch) -> None:
-    bare.setenv("PICOTRAIN_CACHE", "/cache")
+def test_other_sources_are_built_elsewhere(bare: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    bare.setenv("PICOTRAIN_CACHE", str(tmp_path / "cache"))
     bare.setattr(places, "IN_CHECKOUT", False)
     folders = []
     for sources in ("one", "two"):
         bare.setattr(places, "origin", lambda sources=sources: {"sources": sources})
         folders.append(places._build())
     machine = places._machine()
-    assert folders == [Path(f"/cache/built-{sources}-{machine}") for sources in ("one", "two")]
+    assert folders == [
+        tmp_path / "cache" / f"built-{sources}-{machine}" for sources in ("one", "two")
+    ]
     assert len(machine) == 8
 
 
