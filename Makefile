@@ -14,7 +14,7 @@ RP2040JS := build/rp2040js/.ready
 TOOLS := arm-none-eabi-gcc:gcc-arm-none-eabi qemu-system-arm:qemu-system-arm $(CC):gcc
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-renode firmware run test lint ci verify profile bench report robot \
+.PHONY: help setup setup-renode firmware run test lint ci verify profile bench figures report robot \
         link-test uf2 hw-flash hw-test hw-probe-test backbones \
         backbones-speech backbone-vgg11 reproduce clean
 
@@ -118,6 +118,9 @@ hw-probe-test: uf2 ## The same, flashing through a debug probe (pyOCD)
 
 bench: setup ## Cycles of every kernel alone: portable, tuned, and tuned on the worst input
 	@$(BIN)/picotrain bench --json build/bench.json
+
+figures: setup ## Measures what the pages quote and no sweep makes: docs/figures.json
+	@$(BIN)/python -m picotrain.research.figures
 
 report: setup ## build/report/report.html: an adaptation and where its cycles and bytes go
 	@$(BIN)/picotrain adapt --target qemu --dataset digits --angle 30 --method priot --epochs 5 \

@@ -1,0 +1,134 @@
+"""Figures that pages quote are those of the files that hold what was measured."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[3]
+KERNELS, README = "docs/kernels.md", "README.md"
+COSTS: Any = json.loads((ROOT / "experiments" / "results" / "costs.json").read_text())
+FIGURES: Any = json.loads((ROOT / "docs" / "figures.json").read_text())
+EXAMPLE = FIGURES["example"]
+METHODS = COSTS["methods"]
+
+
+def whole(value: float) -> str:
+    return f"{value:,.0f}"
+
+
+def millions(value: float) -> str:
+    return f"{value / 1e6:.2f}"
+
+
+def kilobytes(value: float) -> str:
+    return f"{value / 1000:.1f}"
+
+
+def of_step(label: str) -> list[str]:
+    held = METHODS[label]
+    values = (FIGURES["portable"][label]["step"], held["step"], held["dense_step"])
+    return list(map(whole, values))
+
+
+def of_inference() -> list[str]:
+    held = METHODS["inference alone"]
+    values = (FIGURES["portable"]["inference alone"]["infer"], held["infer"], held["dense_infer"])
+    return list(map(whole, values))
+
+
+def ram(label: str, plan: str = "ram_bytes", part: str = "total") -> int:
+    return int(METHODS[label][plan][part])
+
+
+def both_plans(label: str) -> list[str]:
+    return [whole(ram(label)), whole(ram(label, "lean_ram_bytes"))]
+
+
+PRIOT, SPARSE = "PRIOT", "PRIOT-S 10 %"
+N = r"([\d,.]+)"
+W = r"(\d[\d,]{4,})"
+"""A whole number of cycles or bytes; a factor is none."""
+QUOTED: list[tuple[str, str, list[str]]] = [
+    (KERNELS, rf"\| inference \| {W} \| {W} \| {W} \|", of_inference()),
+    (
+        KERNELS,
+        rf"\| PRIOT, training step with a loss error \| {W} \| {W} \| {W} \|",
+        of_step(PRIOT),
+    ),
+    (KERNELS, rf"\| NITI static, the same \| {N} \| {N} \| {N} \|", of_step("NITI static")),
+    (KERNELS, rf"\| PRIOT-S 10 %, the same \| {N} \| {N} \| {N} \|", of_step(SPARSE)),
+    (KERNELS, rf"\| NITI dynamic, the same \| {N} \| {N} \| {N} \|", of_step("NITI dynamic")),
+    (KERNELS, rf"\| PRIOT \| {W} \| {W} \|", both_plans(PRIOT)),
+    (KERNELS, rf"\| PRIOT-S 10 % \| {W} \| {W} \|", both_plans(SPARSE)),
+    (KERNELS, rf"a PRIOT step of {N} M cycles", [millions(METHODS[PRIOT]["step"])]),
+    (
+        KERNELS,
+        rf"weights and scores alone are {N} bytes",
+        [whole(ram(PRIOT, part="weights") + ram(PRIOT, part="scores"))],
+    ),
+    (
+        KERNELS,
+        rf"flash {N} bytes of scores, {N} KB of code and {N} KB of activations",
+        [
+            whole(ram(PRIOT, part="scores")),
+            kilobytes(ram(PRIOT, part="code")),
+            kilobytes(ram(PRIOT, part="activations") + ram(PRIOT, part="scratch")),
+        ],
+    ),
+    (KERNELS, rf"PRIOT-S, lean, needs {N} bytes of SRAM", both_plans(SPARSE)[1:]),
+    (
+        README,
+        rf"training   {N} cycles, {N} ms an image",
+        [whole(EXAMPLE["train"]), f"{EXAMPLE['train'] / 125000:.1f}"],
+    ),
+    (
+        README,
+        rf"inference  {N} cycles, {N} ms an image",
+        [whole(EXAMPLE["infer"]), f"{EXAMPLE['infer'] / 125000:.1f}"],
+    ),
+    (
+        README,
+        rf"accuracy   before {N}  best {N}  final {N}",
+        [f"{share:.4f}" for share in EXAMPLE["accuracy"]],
+    ),
+    (
+        README,
+        rf"RAM bytes  total {N}  code {N}  statics {N}  stack {N}",
+        [whole(EXAMPLE["ram_bytes"][part]) for part in ("total", "code", "statics", "stack")],
+    ),
+    (README, r"state      sha256 ([0-9a-f]+)", [EXAMPLE["state_sha256"]]),
+    (README, rf"stay in flash: {N} KB of SRAM less", [f"{ram(PRIOT, part='weights') / 1000:.0f}"]),
+    *(
+        (
+            README,
+            rf"epoch   {one['epoch']}  accuracy {N}  train {N}  loss norm +{N}  mu {N} ",
+            [
+                f"{one['accuracy']:.4f}",
+                f"{one['train_accuracy']:.4f}",
+                f"{one['loss_norm']:.1f}",
+                str(one["mu"]),
+            ],
+        )
+        for one in EXAMPLE["history"]
+    ),
+]
+
+
+@pytest.mark.parametrize(("page", "pattern", "values"), QUOTED, ids=lambda given: str(given)[:50])
+def test_a_quoted_figure_is_the_measured_one(page: str, pattern: str, values: list[str]) -> None:
+    found = re.findall(pattern, (ROOT / page).read_text(encoding="utf-8"))
+    assert found, f"{page} does not quote it any more; change QUOTED"
+    for groups in found:
+        assert list(groups if isinstance(groups, tuple) else (groups,)) == values
+
+
+def test_the_table_of_kernels_is_of_the_same_images() -> None:
+    assert COSTS["images"] == FIGURES["images"]
+    page = (ROOT / KERNELS).read_text(encoding="utf-8")
+    assert f"`picotrain profile --dataset {COSTS['dataset']} --method METHOD" in page
+    assert f"--images {COSTS['images']}`, {COSTS['model']}" in page
