@@ -130,6 +130,7 @@ def _title(frame: pd.DataFrame) -> str:
     if frame["dataset"].nunique() == 1:
         said.append(f"on {Path(str(frame['dataset'].iloc[0])).name}")
     if frame["angle"].nunique() == 1:
+        said += [] if frame["dataset"].nunique() == 1 else ["on images"]
         said.append(in_words(float(frame["angle"].iloc[0])))
     what = " ".join(said)
     counts = [
