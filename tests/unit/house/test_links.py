@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import pytest
-
 from test_dependencies import ROOT, tracked
 
 LINK = re.compile(r"\]\(([^)\s]+)\)")
@@ -48,6 +46,29 @@ def test_a_broken_link_is_seen(tmp_path: Path) -> None:
     assert broken(page) == ["#a-b", "no.png"]
 
 
-@pytest.mark.parametrize("name", ["architecture.md", "numerics.md", "results.md"])
-def test_the_readme_leads_to_the_pages(name: str) -> None:
-    assert f"(docs/{name})" in (ROOT / "README.md").read_text(encoding="utf-8")
+def reached(start: Path) -> set[Path]:
+    """The pages that links lead to from a page, itself too."""
+    found: set[Path] = set()
+    open_ends = [start.resolve()]
+    while open_ends:
+        page = open_ends.pop()
+        if page in found:
+            continue
+        found.add(page)
+        for link in LINK.findall(FENCE.sub("", page.read_text(encoding="utf-8"))):
+            to = (page.parent / link.partition("#")[0]).resolve()
+            if to.suffix == ".md" and to.is_file():
+                open_ends.append(to)
+    return found
+
+
+def test_the_readme_leads_to_every_page() -> None:
+    docs = {path.resolve() for path in pages() if path.parent == ROOT / "docs"}
+    assert ROOT / "docs" / "profile.md" in docs
+    assert docs - reached(ROOT / "README.md") == set()
+
+
+def test_a_page_that_nothing_leads_to_is_seen(tmp_path: Path) -> None:
+    for name, text in (("a", "[b](b.md#x)"), ("b", "[a](a.md)"), ("c", "[a](a.md)")):
+        (tmp_path / f"{name}.md").write_text(text)
+    assert reached(tmp_path / "a.md") == {tmp_path / "a.md", tmp_path / "b.md"}
