@@ -1,4 +1,4 @@
-"""docs/networks.md: its example is the shipped network, its keys and bounds are those of the code."""
+"""docs/networks.md: its example is the shipped network; keys and bounds are those of the code."""
 
 from __future__ import annotations
 
