@@ -129,8 +129,9 @@ def make_baseline(profile_json: Mapping[str, Any]) -> dict[str, Any]:
             for entry in profile_json["phases"]
         ]
     except (KeyError, TypeError, AttributeError) as error:
+        why = f"it has no {error.args[0]!r}" if isinstance(error, KeyError) else "its parts differ"
         raise UserError(
-            f"this is no profile ({error!r}); make one with `picotrain profile --json FILE`"
+            f"this is no profile ({why}); make one with `picotrain profile --json FILE`"
         ) from error
     if named[0][1] is None:  # a method that does not train
         del named[0]
@@ -173,6 +174,18 @@ def _check(baseline: Any) -> dict[str, float]:
     return {name: _number(value, name) for name, value in baseline["numbers"].items()}
 
 
+def check_conditions(baseline: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """Raise UserError, which names the first thing that differs, where a profile of `now` could not
+    be compared with the baseline. All of it is known before anything is counted."""
+    for name in _CONDITIONS:
+        if baseline[name] != now[name]:
+            theirs, ours = (_shown(name, side[name]) for side in (baseline, now))
+            raise UserError(
+                f"the baseline is of {name} {theirs}, this run of {ours}; "
+                "compare runs of the same, or make the baseline again"
+            )
+
+
 def compare(baseline: Mapping[str, Any], now: Mapping[str, Any], max_regress: float) -> Comparison:
     """Its regressions are what grew by more than the fraction `max_regress`, vanished or is new, in
     that order.
@@ -185,13 +198,7 @@ def compare(baseline: Mapping[str, Any], now: Mapping[str, Any], max_regress: fl
     if not 0 <= max_regress < math.inf:
         raise UserError(f"the limit of growth must be 0 % or more, not {max_regress:%}")
     before, after = _check(baseline), _check(now)
-    for name in _CONDITIONS:
-        if baseline[name] != now[name]:
-            theirs, ours = (_shown(name, side[name]) for side in (baseline, now))
-            raise UserError(
-                f"the baseline is of {name} {theirs}, this run of {ours}; "
-                "compare runs of the same, or make the baseline again"
-            )
+    check_conditions(baseline, now)
     # As a fraction of decimals: 1005 is not above 1000 by more than 0.5 %, floats would say it is.
     limit = 1 + Fraction(str(max_regress))
     slower = [

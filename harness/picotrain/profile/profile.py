@@ -113,10 +113,15 @@ def _operations(profile: Profile) -> list[tuple[int, str]]:
     return [(entry.layer, entry.phase) for entry in profile.phases]
 
 
+def no_counts(target: str) -> str:
+    """Why nothing can be profiled there, even if it tells the time that a run took."""
+    return f"target {target} has no counts by layer; use --target qemu or renode"
+
+
 def _sample(device: MailboxDevice) -> Samples:
     blocks = device.blocks()
     if blocks is None:
-        raise UserError(f"target {device.name} does not count cycles; use --target qemu")
+        raise UserError(no_counts(device.name))
     return Samples(blocks, device.calls() or [])
 
 

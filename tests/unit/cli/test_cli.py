@@ -113,7 +113,10 @@ def test_two_seeds_give_two_results(tmp_path: Path) -> None:
         (["adapt", "--target", "qemu", "--ram-kib", "9"], "memory of target qemu is fixed"),
         (["adapt", "--backbone", "nowhere.npz"], "there is no backbone at nowhere.npz"),
         (["verify", "--target", "golden"], "golden against golden"),
-        (["profile", "--target", "host"], "does not count cycles"),
+        (
+            ["profile", "--target", "host"],
+            "target host has no counts by layer; use --target qemu or renode",
+        ),
         (["data", "fetch"], "fetch needs a data set"),
         (["pretrain", "--out", "x.npz", "--mu", "99"], "outside -8..7"),
         (["pretrain", "--out", "x.npz", "--rate", "1"], "--rate is not an option"),

@@ -76,6 +76,7 @@ def add_parser(verbs: Verbs) -> None:
 def run(options: argparse.Namespace) -> int:
     method = methods.from_options(options, options.method)
     plans.check(options.plan, method)
+    budget = None if options.budget is None else read_budget(options.budget)
     network, split = random_material(options.model, options.seed, 2)
     board = BOARDS[options.board]
     image = Image(firmware.require(board.elf))
@@ -114,9 +115,9 @@ def run(options: argparse.Namespace) -> int:
             "versions": versions_of("" if missing else board.target, board.elf),
         },
     )
-    if options.budget is None:
+    if budget is None:
         return 0
-    exceeded = check_budget(read_budget(options.budget), present(image))
+    exceeded = check_budget(budget, present(image))
     for sentence in exceeded:
         print(f"picotrain: {sentence}", file=sys.stderr)
     if not exceeded:

@@ -33,6 +33,7 @@ from picotrain.profile import gate
 from picotrain.profile import views as profile_views
 from picotrain.profile.baseline import (
     Comparison,
+    check_conditions,
     compare,
     make_baseline,
     parse_percent,
@@ -42,7 +43,7 @@ from picotrain.profile.memory.arena import timeline_of_record
 from picotrain.profile.memory.budget import BUDGET, read_budget
 from picotrain.profile.memory.image import Image
 from picotrain.profile.memory.stack import worst_stack
-from picotrain.profile.profile import Profile, profile, require_same_results
+from picotrain.profile.profile import Profile, no_counts, profile, require_same_results
 from picotrain.profile.report.content import ReportContent, Subject, report_content
 from picotrain.text import ram_line
 from picotrain_golden import Method, Network
@@ -89,7 +90,12 @@ def add_parser(verbs: Verbs) -> None:
         metavar="FILE",
         help="fail where cycles grew since that profile (--json)",
     )
-    parser.add_argument("--max-regress", default="0.5%", metavar="SHARE", help="growth allowed")
+    parser.add_argument(
+        "--max-regress",
+        default="0.5%",
+        metavar="PERCENT",
+        help="with --baseline: growth allowed, such as 0.5%% or 2%% (%(default)s)",
+    )
     add_output(parser, "--junit", "with --baseline: write JUnit XML, a test case for each number")
     add_output(parser, "--summary", "with --baseline: write a table in Markdown")
     add_plan(parser)
@@ -110,15 +116,32 @@ def run(options: argparse.Namespace) -> int:
     options.angle = angle_of(dataset, options.angle)
     split = datasets.rotated_sample(dataset.train, options.images, options.seed, options.angle)
     _check_calls(options)
+    kernels = choose_kernels(options.target, options.kernels)
+    conditions = {
+        "unit": "Cortex-M0+ cycles per image, zero wait states",
+        "target": options.target,
+        "model": network.name,
+        "network_sha256": models.network_sha256(network),
+        "dataset": options.dataset,
+        "angle": options.angle,
+        "seed": options.seed,
+        "images": len(split),
+        "images_sha256": _images_sha256(split),
+        "method": method.name,
+        **_numbers(method),
+        "plan": options.plan,
+        "kernels": kernels,
+    }
+    if pinned is not None:
+        check_conditions(pinned, conditions)
     device = open_device(options.target, kernels=options.kernels)
     try:
         if not isinstance(device, MailboxDevice):
-            raise UserError(f"target {options.target} does not count cycles; use --target qemu")
+            raise UserError(no_counts(options.target))
         result, samples = profile(device, network, method, split, frozen)
         elf, arena = device.elf, timeline_of_record(device.plan(), device.elf)
     finally:
         device.close()
-    kernels = choose_kernels(options.target, options.kernels)
     worst = None
     if options.worst_case and kernels == "tuned" and "dense" in KERNELS[backend_of(options.target)]:
         worst = _worst_case(options.target, network, method, split, frozen)
@@ -142,33 +165,19 @@ def run(options: argparse.Namespace) -> int:
     content = {
         **asdict(result),
         "worst_case": None if worst is None else asdict(worst),
-        "model": network.name,
-        "network_sha256": models.network_sha256(network),
-        "method": method.name,
-        **_numbers(method),
-        "plan": options.plan,
+        **conditions,
         "plan_note": plans.note(options.plan),
-        "kernels": kernels,
-        "target": options.target,
-        "dataset": options.dataset,
-        "angle": options.angle,
-        "seed": options.seed,
-        "images_sha256": _images_sha256(split),
         "firmware": {
             "file": f"{elf.path.parent.name}/{elf.path.name}",
             "sha256": elf.digest.hex(),
             "compiler": elf.compiler,
         },
-        "unit": "Cortex-M0+ cycles per image, zero wait states",
         "versions": versions_of(options.target, elf.path),
     }
-    comparison = refusal = None
+    comparison = None
     if pinned is not None:
-        try:
-            comparison = compare(pinned, make_baseline(content), limit)
-            content["comparison"] = comparison.to_json()
-        except UserError as error:
-            refusal = error  # The profile is as good as without a baseline: it is written.
+        comparison = compare(pinned, make_baseline(content), limit)
+        content["comparison"] = comparison.to_json()
     if options.html is not None or options.json is not None:
         image = Image(elf.path)
         report = report_content(
@@ -193,8 +202,6 @@ def run(options: argparse.Namespace) -> int:
         profile_views.write_speedscope(options.speedscope, samples, elf, title)
     if options.collapsed is not None:
         profile_views.write_collapsed(options.collapsed, samples, elf)
-    if refusal is not None:
-        raise refusal
     return 0 if comparison is None else _tell(options, comparison, title)
 
 

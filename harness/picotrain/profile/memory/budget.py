@@ -46,12 +46,19 @@ class Budget:
 
 def read_budget(path: Path = BUDGET) -> Budget:
     """The ceilings in a file. Raises UserError where it is missing or no budget."""
+    what = f"{path} is no memory budget"
+    fix = "name one such as tests/baselines/memory.json"
     try:
-        content = json.loads(read_text(path, "restore it"))
+        content = json.loads(read_text(path, fix))
+    except ValueError as error:
+        raise UserError(f"{what}, as it is no JSON ({error}); {fix}") from error
+    try:
         kept = {name: MethodBudget(**one) for name, one in content["methods"].items()}
         return Budget(content["code"], content["static"], content["stack"], kept)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{path}: no memory budget ({error}); restore it") from error
+    except KeyError as error:
+        raise UserError(f"{what}: it has no {error.args[0]!r}; {fix}") from error
+    except (TypeError, AttributeError) as error:
+        raise UserError(f"{what}: its parts differ; {fix}") from error
 
 
 def present(image: Image, network: Network | None = None) -> Budget:

@@ -1,0 +1,73 @@
+"""What is compared with is read, and refused, before the long work of a profile starts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from picotrain import cli
+from picotrain.output import write_json
+
+GATES = [("profile", "--baseline"), ("memory", "--budget")]
+ROOT = Path(__file__).resolve().parents[3]
+BASELINE = ROOT / "tests" / "baselines" / "cycles-priot.json"
+
+
+@pytest.fixture(autouse=True)
+def no_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    for verb in ("profile", "memory"):
+        monkeypatch.delattr(f"picotrain.cli.profile.{verb}.open_device")
+    monkeypatch.delattr("picotrain.cli.profile.memory.random_material")
+
+
+@pytest.mark.parametrize(("verb", "option"), GATES)
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [([], "is no"), ({}, "it has no '"), ({"methods": {"priot": {"x": 1}}, "unit": 1}, " no ")],
+)
+def test_what_is_none_is_told_in_plain_words(
+    verb: str,
+    option: str,
+    content: object,
+    why: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    file = tmp_path / "some.json"
+    write_json(file, content)
+    assert cli.main([verb, option, str(file)]) == 2
+    said = capsys.readouterr().err
+    assert str(file) in said and why in said
+    assert len(said.splitlines()) == 1
+    for python in ("Error", "__init__", "MethodBudget", "indices", "object"):
+        assert python not in said
+
+
+@pytest.mark.parametrize(
+    ("options", "differs"),
+    [
+        (["--method", "niti-static"], "of method 'priot', this run of 'niti-static'"),
+        (["--mu", "3"], "of mu 4, this run of 3"),
+        (["--images", "8"], "of images 16, this run of 8"),
+        (["--kernels", "portable"], "of kernels 'tuned', this run of 'portable'"),
+        (["--angle", "30"], "of angle 180.0, this run of 30.0"),
+    ],
+)
+def test_a_baseline_of_something_else(
+    options: list[str], differs: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    same = {"--images": "16", "--angle": "180", "--method": "priot"}
+    given = same | dict(zip(options[::2], options[1::2], strict=True))
+    words = [word for pair in given.items() for word in pair]
+    assert cli.main(["profile", "--target", "qemu", *words, "--baseline", str(BASELINE)]) == 2
+    assert f"picotrain: the baseline is {differs}; compare" in capsys.readouterr().err
+
+
+def test_growth_is_a_percentage_in_the_help(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(["profile", "--help"])
+    said = " ".join(capsys.readouterr().out.split())
+    assert (
+        "--max-regress PERCENT with --baseline: growth allowed, such as 0.5% or 2% (0.5%)" in said
+    )
