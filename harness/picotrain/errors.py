@@ -1,6 +1,7 @@
 """What can go wrong, told apart.
 
-`UserError` is a mistake in the input: the CLI prints its one sentence and exits with 2.
+`UserError` is a mistake in the input: the CLI prints its one sentence and exits with 2. It is a
+ValueError, as what `picotrain_golden` raises for its arguments is: a program catches both so.
 `DeviceFailure` and its subclasses are failures of the device or of the way to it; the CLI prints
 the class and the sentence and exits with 1.
 """
@@ -10,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 
-class UserError(Exception):
+class UserError(ValueError):
     """A mistake the user can mend; the text names the thing, the value and the fix."""
 
 

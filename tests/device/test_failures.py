@@ -385,6 +385,6 @@ def test_refusal_is_a_failure_of_its_own(mailbox: MailboxDevice) -> None:
         mailbox.command("TRAIN", [1])
     assert caught.value.failure_class == "COMMAND"
     assert str(caught.value).startswith(
-        "TRAIN: the device refused with PT_ERR_STATE: details [0, 2, 0, 0]"
+        "TRAIN: the device refused with PT_ERR_STATE: load a model first"
     )
     mailbox.command("INFO")

@@ -25,6 +25,20 @@ Verbs = Any
 """What `ArgumentParser.add_subparsers` returns; argparse keeps its class to itself."""
 
 
+class NamedFile(argparse.Action):
+    """Keeps the path that a text names. A `type` would not do: argparse words each ValueError of
+    one anew, and UserError is one."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        setattr(namespace, self.dest, named(values))
+
+
 def add_verb(verbs: Verbs, name: str, help_: str, example: str) -> argparse.ArgumentParser:
     """The parser of one verb, with an example and `--json`."""
     from picotrain.cli import VERBS
@@ -40,7 +54,9 @@ def add_output(
     parser: argparse.ArgumentParser, option: str, help_: str, required: bool = False
 ) -> None:
     """An option that names a file to write: `outputs` checks it before the verb runs."""
-    added = parser.add_argument(option, type=named, metavar="FILE", help=help_, required=required)
+    added = parser.add_argument(
+        option, action=NamedFile, metavar="FILE", help=help_, required=required
+    )
     known = parser.get_default("outputs") or ()
     parser.set_defaults(outputs=(*known, (option, added.dest)))
 
@@ -142,7 +158,9 @@ def add_device(
     parser.add_argument(
         "--dataset", default=datasets.DEFAULT if default_dataset else None, help=datasets.CHOICES
     )
-    parser.add_argument("--backbone", type=named, metavar="FILE", help="default: the shipped one")
+    parser.add_argument(
+        "--backbone", action=NamedFile, metavar="FILE", help="default: the shipped one"
+    )
     add_angle(parser)
     parser.add_argument("--seed", type=seed, default=AdaptOptions.seed)
     add_ram(parser)

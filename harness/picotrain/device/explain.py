@@ -13,6 +13,16 @@ _BUFFERS = {
     "PT_MEMORY_ERROR": "the error",
     "PT_MEMORY_SCRATCH": "the scratch memory",
 }
+_STATES = ("EMPTY", "MODEL")
+_ARGUMENTS = ("the method", "mu", "theta", "permille", "select", "start", "the seed", "easy")
+"""Fields of struct pt_method."""
+_TENSORS = {
+    "PT_TENSOR_ACTIVATION": "activation",
+    "PT_TENSOR_ERROR": "error",
+    "PT_TENSOR_WEIGHTS": "weights",
+    "PT_TENSOR_SCORES": "scores",
+    "PT_TENSOR_BITMAP": "scored edges",
+}
 
 
 def refuse_blob(
@@ -26,7 +36,7 @@ def refuse_blob(
     largest = weights.index(max(weights))
     name = int(elf.enum("pt_memory_kind")["PT_MEMORY_WEIGHTS"]) << 8 | largest
     detail = (size, room, weights[largest], name)
-    hint = explain("PT_ERR_MEMORY", detail, elf)
+    hint = explain("LOAD_MODEL", "PT_ERR_MEMORY", detail, elf)
     if frozen:
         hint = (
             f"the model needs {size:,} bytes and the flash has {room:,} for one, so "
@@ -35,9 +45,24 @@ def refuse_blob(
     return CommandError("LOAD_MODEL", "PT_ERR_MEMORY", detail, hint)
 
 
-def explain(name: str, detail: tuple[int, ...], elf: Elf) -> str:
+def explain(command: str, name: str, detail: tuple[int, ...], elf: Elf) -> str:
     """One sentence for a refusal that a user can mend; empty for the others."""
     a, b, c, d = detail
+    if name == "PT_ERR_STATE":
+        empty, no_method = (int(elf.enum("pt_trainer_state")[f"PT_STATE_{one}"]) for one in _STATES)
+        if b == empty:
+            return "there is a model; reset the device first"
+        return "set a method first" if a == no_method else "load a model first"
+    if name == "PT_ERR_ARGUMENT" and command == "TRAIN":
+        return "method infer trains nothing; set another method first"
+    if name == "PT_ERR_ARGUMENT" and command in ("SET_METHOD", "SET_MU") and a < len(_ARGUMENTS):
+        value, least, most = (_signed(one) for one in (b, c, d))
+        return f"{_ARGUMENTS[a]} is {value}; use one from {least} to {most}"
+    if name == "PT_ERR_TENSOR":
+        kinds = elf.enum("pt_tensor_kind")
+        known = {int(kind): kind.name for kind in kinds}
+        what = _TENSORS.get(known.get(a, ""))
+        return f"layer {_signed(b)} has no {what} now" if what else ""
     if name == "PT_ERR_MEMORY":
         kind = elf.enum("pt_memory_kind")(d >> 8).name
         of_input = d & 0xFF == elf.enum("pt_special_layer")["PT_INPUT_LAYER"]
@@ -48,9 +73,8 @@ def explain(name: str, detail: tuple[int, ...], elf: Elf) -> str:
             "with less state (priot-s), or give golden or host more with --ram-kib"
         )
     if name == "PT_ERR_EXPONENT":
-        exponent = a - (1 << 32) if a >> 31 else a
         return (
-            f"the logits have exponent {exponent}, which leaves no loss error; calibrate the "
+            f"the logits have exponent {_signed(a)}, which leaves no loss error; calibrate the "
             "backbone or use niti-dynamic"
         )
     if name == "PT_ERR_FROZEN":
@@ -63,3 +87,7 @@ def explain(name: str, detail: tuple[int, ...], elf: Elf) -> str:
     if name == "PT_ERR_BATCH":
         return f"{a} images in one batch, at most {b} fit"
     return ""
+
+
+def _signed(word: int) -> int:
+    return word - (1 << 32) if word >> 31 else word

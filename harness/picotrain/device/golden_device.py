@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from picotrain.device.blob import blob_size
 from picotrain.device.cycles import BlockCount
 from picotrain.device.explain import explain, refuse_blob
+from picotrain.device.given import checked_batch, checked_image, whole_number
 from picotrain.device.interface import (
     BatchResult,
     Int8,
@@ -44,10 +45,17 @@ class GoldenDevice:
         self._plan: Plan | None = None
         self._frozen = False
 
-    def _ready(self) -> Trainer:
+    def _ready(self, command: str) -> Trainer:
         if self._trainer is None:
-            raise CommandError("TRAIN", "PT_ERR_STATE", (0, 0, 0, 0), "set a method first")
+            states = self._elf.enum("pt_trainer_state")
+            now = states["PT_STATE_EMPTY" if self._network is None else "PT_STATE_MODEL"]
+            raise self._refusal(command, "PT_ERR_STATE", int(now), int(states["PT_STATE_READY"]))
         return self._trainer
+
+    def _refusal(self, command: str, name: str, *detail: int) -> CommandError:
+        """As the firmware refuses."""
+        words = tuple(word & 0xFFFFFFFF for word in (*detail, 0, 0, 0, 0)[:4])
+        return CommandError(command, name, words, explain(command, name, words, self._elf))
 
     def load_model(self, network: Network, frozen: bool = False) -> None:
         size = blob_size(network, self._elf)
@@ -60,26 +68,24 @@ class GoldenDevice:
 
     def set_method(self, method: Method) -> None:
         if self._network is None:
-            raise CommandError("SET_METHOD", "PT_ERR_STATE", (0, 1, 0, 0), "load a model first")
+            states = self._elf.enum("pt_trainer_state")
+            detail = (int(states["PT_STATE_EMPTY"]), int(states["PT_STATE_MODEL"]))
+            raise self._refusal("SET_METHOD", "PT_ERR_STATE", *detail)
         if self._trainer is not None:
             self._network, self._trainer = self._trainer.network, None
         if self._frozen and method.trains and not method.scored:
             kind = self._elf.enum("pt_method_kind")[METHOD_KINDS[method.name]]
-            detail = (int(kind), 0, 0, 0)
-            hint = explain("PT_ERR_FROZEN", detail, self._elf)
-            raise CommandError("SET_METHOD", "PT_ERR_FROZEN", detail, hint)
+            raise self._refusal("SET_METHOD", "PT_ERR_FROZEN", int(kind))
         if not method.dynamic and self._network.logits_exponent <= -7:
-            detail = (self._network.logits_exponent & 0xFFFFFFFF, 0, 0, 0)
-            hint = explain("PT_ERR_EXPONENT", detail, self._elf)
-            raise CommandError("SET_METHOD", "PT_ERR_EXPONENT", detail, hint)
+            raise self._refusal("SET_METHOD", "PT_ERR_EXPONENT", self._network.logits_exponent)
         in_arena = 0 if self._frozen else blob_size(self._network, self._elf)
         planned = plan(self._network, method, in_arena)
         if planned.total > self._arena_bytes:
-            self._refuse(planned)
+            raise self._too_large(planned)
         self._trainer = Trainer(self._network, method)
         self._plan = planned
 
-    def _refuse(self, planned: Plan) -> None:
+    def _too_large(self, planned: Plan) -> CommandError:
         assert self._network is not None
         kinds = self._elf.enum("pt_memory_kind")
         candidates = [
@@ -92,20 +98,20 @@ class GoldenDevice:
             candidates.append((planned.score_bytes[index], kinds["PT_MEMORY_SCORES"], index))
         size, kind, layer_index = max(candidates, key=lambda candidate: candidate[0])
         detail = (planned.total, self._arena_bytes, size, int(kind) << 8 | layer_index)
-        hint = explain("PT_ERR_MEMORY", detail, self._elf)
-        raise CommandError("SET_METHOD", "PT_ERR_MEMORY", detail, hint)
+        return self._refusal("SET_METHOD", "PT_ERR_MEMORY", *detail)
 
     def set_mu(self, mu: int) -> None:
-        trainer = self._ready()
+        mu = whole_number("mu", mu)
+        trainer = self._ready("SET_MU")
         if not MIN_MU <= mu <= MAX_MU:
-            detail = (1, mu & 0xFFFFFFFF, MIN_MU & 0xFFFFFFFF, MAX_MU)
-            raise CommandError("SET_MU", "PT_ERR_ARGUMENT", detail)
+            raise self._refusal("SET_MU", "PT_ERR_ARGUMENT", 1, mu, MIN_MU, MAX_MU)
         trainer.mu = mu
 
     def train(self, images: UInt8, labels: UInt8, progress: Progress | None = None) -> BatchResult:
-        trainer = self._ready()
+        images, labels = checked_batch(self._network, images, labels)
+        trainer = self._ready("TRAIN")
         if not trainer.method.trains:
-            raise CommandError("TRAIN", "PT_ERR_ARGUMENT", (0, 0, 1, 4), "infer learns nothing")
+            raise self._refusal("TRAIN", "PT_ERR_ARGUMENT", 0, 0, 1, 4)
         results = []
         for image, label in zip(images, labels, strict=True):
             results.append(trainer.train_step(image, int(label)))
@@ -120,7 +126,8 @@ class GoldenDevice:
     def evaluate(
         self, images: UInt8, labels: UInt8, progress: Progress | None = None
     ) -> BatchResult:
-        trainer = self._ready()
+        images, labels = checked_batch(self._network, images, labels)
+        trainer = self._ready("EVALUATE")
         predictions = []
         for start in range(0, len(images), _EVALUATION_BATCH):
             batch = images[start : start + _EVALUATION_BATCH]
@@ -132,7 +139,8 @@ class GoldenDevice:
         return BatchResult(joined, nothing, nothing)
 
     def trace(self, image: UInt8, label: int) -> Iterator[TraceTensor]:
-        trainer = self._ready()
+        image, label = checked_image(self._network, image, label)
+        trainer = self._ready("TRACE_BEGIN")
         tensors: list[TraceTensor] = []
 
         def note(kind: str, layer: int, values: NDArray[np.int8]) -> None:
@@ -144,26 +152,41 @@ class GoldenDevice:
             trainer.trace_forward(image, note)
         return iter(tensors)
 
+    def _tensor_of(self, layer: int, kind: str) -> tuple[Trainer, int]:
+        """The layer's number, where it has weights; refused as the firmware does where not."""
+        layer = whole_number("the layer", layer)
+        trainer = self._ready("READ_TENSOR")
+        layers = trainer.network.layers
+        if not 0 <= layer < len(layers) or not layers[layer].has_weights:
+            number = int(self._elf.enum("pt_tensor_kind")[f"PT_TENSOR_{kind}"])
+            raise self._refusal("READ_TENSOR", "PT_ERR_TENSOR", number, layer)
+        return trainer, layer
+
     def weights(self, layer: int) -> Int8:
-        return self._ready().weights(layer).reshape(-1)
+        trainer, layer = self._tensor_of(layer, "WEIGHTS")
+        return trainer.weights(layer).reshape(-1)
+
+    def _scored(self) -> bool:
+        return self._trainer is not None and self._trainer.method.scored
 
     def scores(self, layer: int) -> Int8:
-        trainer = self._ready()
-        if not trainer.method.scored:
+        if not self._scored():
             return np.zeros(0, np.int8)
+        trainer, layer = self._tensor_of(layer, "SCORES")
         return trainer.scores(layer).reshape(-1)
 
     def scored_edges(self, layer: int) -> NDArray[np.int64]:
-        trainer = self._ready()
-        if not trainer.method.scored:
+        if not self._scored():
             return np.zeros(0, np.int64)
+        every = self._trainer is not None and self._trainer.method.name == "priot"
+        trainer, layer = self._tensor_of(layer, "SCORES" if every else "BITMAP")
         return trainer.scored_edges(layer)
 
     def saturation(self) -> NDArray[np.int64]:
-        return self._ready().saturation
+        return self._ready("CLEAR_SATURATION").saturation
 
     def clear_saturation(self) -> None:
-        self._ready().reset_saturation()
+        self._ready("CLEAR_SATURATION").reset_saturation()
 
     def plan(self) -> tuple[Buffer, ...]:
         """The transient buffers as planned."""
@@ -171,7 +194,7 @@ class GoldenDevice:
         return self._plan.buffers
 
     def memory(self) -> Memory:
-        trainer, planned = self._ready(), self._plan
+        trainer, planned = self._ready("INFO"), self._plan
         assert planned is not None
         size = blob_size(trainer.network, self._elf)
         held = sum(layer.weight_count for layer in trainer.network.layers)

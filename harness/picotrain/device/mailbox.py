@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from picotrain.device.blob import encode
 from picotrain.device.cycles import BlockCount, CallNode
 from picotrain.device.explain import explain, refuse_blob
+from picotrain.device.given import checked_batch, checked_image, whole_number
 from picotrain.device.interface import (
     BatchResult,
     Int8,
@@ -123,7 +124,10 @@ class MailboxDevice:
         if error:
             detail = tuple(int(value) for value in mailbox["detail"]["value"])
             error_name = self._errors(error).name
-            raise CommandError(name, error_name, detail, explain(error_name, detail, self._elf))
+            hint = explain(name, error_name, detail, self._elf)
+            raise CommandError(name, error_name, detail, hint)
+        if name == "RESET":
+            self._network, self._method = None, Method("infer")
         return mailbox
 
     def window(self, name: str) -> tuple[int, int]:
@@ -177,7 +181,7 @@ class MailboxDevice:
         self._method = method
 
     def set_mu(self, mu: int) -> None:
-        self.command("SET_MU", [mu])
+        self.command("SET_MU", [whole_number("mu", mu)])
 
     def train(self, images: UInt8, labels: UInt8, progress: Progress | None = None) -> BatchResult:
         return self._batches("TRAIN", images, labels, progress)
@@ -190,7 +194,10 @@ class MailboxDevice:
     def _batches(
         self, command: str, images: UInt8, labels: UInt8, progress: Progress | None
     ) -> BatchResult:
+        images, labels = checked_batch(self._network, images, labels)
         address, size = self.window("IO")
+        if not size:
+            self.command(command)  # refuses: a model or a method is missing
         image_bytes = int(np.prod(images.shape[1:]))
         fitting = (size - 4) // (image_bytes + 1 + self._result.itemsize)
         most = max(1, min(_MOST_IMAGES, fitting))
@@ -217,8 +224,14 @@ class MailboxDevice:
         )
 
     def trace(self, image: UInt8, label: int) -> Iterator[TraceTensor]:
+        image, label = checked_image(self._network, image, label)
+        if not self.window("IO")[1]:
+            self.command("TRACE_BEGIN")  # refuses: a model or a method is missing
         self.write_window("IO", image.tobytes() + bytes([label]))
         self.command("TRACE_BEGIN")
+        return self._traced()
+
+    def _traced(self) -> Iterator[TraceTensor]:
         yield TraceTensor("activation", -1, self.tensor("ACTIVATION", self._input_layer))
         learned = "scores" if self._method.scored else "weights"
         updates: list[Int8] = []
@@ -255,6 +268,7 @@ class MailboxDevice:
     def tensor(self, kind: str, layer: int) -> Int8:
         """A whole tensor as int8, flat, read through the io window."""
         number = self._tensors[f"PT_TENSOR_{kind}"]
+        layer = whole_number("the layer", layer)
         address, room = self.window("IO")
         size = int(self.command("READ_TENSOR", [number, layer, 0, 0])["response"][0])
         pieces = []
@@ -283,13 +297,16 @@ class MailboxDevice:
             return np.zeros(0, np.int64)
         if self._method.name == "priot":
             return np.arange(self.tensor("SCORES", layer).size, dtype=np.int64)
+        bitmap = self.tensor("BITMAP", layer)  # refused where the layer has none
         assert self._network is not None
         geometry = self._network.layers[layer]
-        rows = self.tensor("BITMAP", layer).view(np.uint8).reshape(geometry.rows, -1)
+        rows = bitmap.view(np.uint8).reshape(geometry.rows, -1)
         bits = np.unpackbits(rows, axis=1, bitorder="little")[:, : geometry.row_length]
         return np.flatnonzero(bits)
 
     def saturation(self) -> NDArray[np.int64]:
+        if not self.window("SATURATION")[1]:
+            self.command("CLEAR_SATURATION")  # refuses: a model or a method is missing
         counts = np.frombuffer(self.read_window("SATURATION"), self._elf.dtype("pt_saturation"))
         return np.stack([counts[name] for name in ("forward", "error", "update")], axis=1).astype(
             np.int64

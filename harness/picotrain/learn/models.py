@@ -405,6 +405,8 @@ def load_backbone(path: Path) -> tuple[Network, dict[str, Any]]:
         if not isinstance(info, dict):
             raise ValueError("its info is not a JSON object")
         validate(network, dynamic=True)
+    except UserError:
+        raise
     except ValueError as error:
         raise _no_backbone(path, str(error)) from error
     return network, info

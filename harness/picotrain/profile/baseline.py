@@ -146,8 +146,9 @@ def make_baseline(profile_json: Mapping[str, Any]) -> dict[str, Any]:
 
 def read_baseline(path: Path) -> dict[str, Any]:
     """The baseline in a JSON file; a profile counts as one. UserError for anything else."""
+    text = read_text(path, "choose another file")
     try:
-        content = json.loads(read_text(path, "choose another file"))
+        content = json.loads(text)
     except ValueError as error:
         raise UserError(f"{path} is no JSON ({error}); choose another file") from error
     try:

@@ -6,14 +6,19 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
-from picotrain.cli.options import Verbs, add_verb, finish, positive
+from picotrain.cli.options import (
+    NamedFile,
+    Verbs,
+    add_verb,
+    finish,
+    positive,
+)
 from picotrain.device.link.ports import AUTO
 from picotrain.device.targets.serial import BAUD
 from picotrain.errors import BuildFailure, UserError
 from picotrain.hardware.flash import Flasher, How, System
 from picotrain.image import firmware
 from picotrain.image.elf import Elf
-from picotrain.inputs import named
 
 _INSTEAD = "leave --elf out, or name the ELF file of a Pico's firmware"
 
@@ -35,7 +40,7 @@ def add_board(parser: argparse.ArgumentParser) -> None:
         "--port", default=AUTO, metavar="PORT", help="serial port, or auto (%(default)s)"
     )
     parser.add_argument(
-        "--elf", type=named, metavar="FILE", help="firmware (build/rp2040/picotrain.elf)"
+        "--elf", action=NamedFile, metavar="FILE", help="firmware (build/rp2040/picotrain.elf)"
     )
     parser.add_argument("--baud", type=positive, default=BAUD, help="of a UART (%(default)s)")
     ways = parser.add_mutually_exclusive_group()

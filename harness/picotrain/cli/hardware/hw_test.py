@@ -14,7 +14,14 @@ from typing import get_args
 from picotrain import datasets, places
 from picotrain.cli.hardware.flash import add_board, chosen_elf, chosen_port
 from picotrain.cli.material import backbone, random_material
-from picotrain.cli.options import Verbs, add_verb, finish, positive, seed
+from picotrain.cli.options import (
+    NamedFile,
+    Verbs,
+    add_verb,
+    finish,
+    positive,
+    seed,
+)
 from picotrain.datasets.dataset import USUAL_ANGLE
 from picotrain.device.link.ports import is_emulator
 from picotrain.device.versions import versions_of
@@ -37,7 +44,6 @@ from picotrain.hardware.report import (
 from picotrain.hardware.rig import DeviceRig
 from picotrain.hardware.suite import Outcome, Result, Step, exit_status, run_suite
 from picotrain.image import uf2
-from picotrain.inputs import named
 from picotrain.learn import methods, models
 from picotrain.output import check_folder
 from picotrain.profile.bench_cases import WARM_UP, measurements
@@ -88,7 +94,9 @@ def add_parser(verbs: Verbs) -> None:
     parser.add_argument(
         "--skip", default="", metavar="STEP[,STEP...]", help="leave steps out, e.g. cycles,link"
     )
-    parser.add_argument("--report", type=named, default=places.RESULTS / "hw-test", metavar="DIR")
+    parser.add_argument(
+        "--report", action=NamedFile, default=places.RESULTS / "hw-test", metavar="DIR"
+    )
     parser.set_defaults(run=run)
 
 

@@ -5,9 +5,14 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from picotrain.cli.options import Verbs, add_output, add_verb, finish
+from picotrain.cli.options import (
+    NamedFile,
+    Verbs,
+    add_output,
+    add_verb,
+    finish,
+)
 from picotrain.image import firmware, uf2
-from picotrain.inputs import named
 from picotrain.output import write_bytes
 from picotrain.places import IN_CHECKOUT
 
@@ -22,7 +27,9 @@ def add_parser(verbs: Verbs) -> None:
         "Make the UF2 file that a Pico's USB drive takes, from an ELF file or a .bin.",
         "picotrain uf2 --elf build/rp2040/picotrain.elf --out build/rp2040/picotrain.uf2",
     )
-    parser.add_argument("--elf", type=named, metavar="FILE", help="default: the Pico's firmware")
+    parser.add_argument(
+        "--elf", action=NamedFile, metavar="FILE", help="default: the Pico's firmware"
+    )
     add_output(parser, "--out", f"default: beside that, or {_OUT}")
     parser.set_defaults(run=run, complete=complete)
 

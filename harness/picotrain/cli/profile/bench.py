@@ -7,12 +7,20 @@ from typing import Any
 
 from picotrain import datasets
 from picotrain.cli.material import backbone
-from picotrain.cli.options import Verbs, add_angle, add_model, add_verb, finish, positive, seed
+from picotrain.cli.options import (
+    NamedFile,
+    Verbs,
+    add_angle,
+    add_model,
+    add_verb,
+    finish,
+    positive,
+    seed,
+)
 from picotrain.device.backends import KERNELS, choose_kernels, open_device
 from picotrain.device.mailbox import MailboxDevice
 from picotrain.device.versions import versions_of
 from picotrain.errors import UserError
-from picotrain.inputs import named
 from picotrain.learn import models
 from picotrain.learn.adapt import AdaptOptions
 from picotrain.learn.turning import angle_of, in_words
@@ -34,7 +42,9 @@ def add_parser(verbs: Verbs) -> None:
     )
     add_model(parser)
     parser.add_argument("--dataset", default=datasets.DEFAULT, help=datasets.CHOICES)
-    parser.add_argument("--backbone", type=named, metavar="FILE", help="default: the shipped one")
+    parser.add_argument(
+        "--backbone", action=NamedFile, metavar="FILE", help="default: the shipped one"
+    )
     add_angle(parser)
     parser.add_argument("--seed", type=seed, default=AdaptOptions.seed)
     parser.add_argument("--steps", type=positive, default=4, help="training steps (%(default)s)")

@@ -8,7 +8,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from picotrain.cli.material import random_material
-from picotrain.cli.options import Verbs, add_plan, add_verb, finish, seed
+from picotrain.cli.options import (
+    NamedFile,
+    Verbs,
+    add_plan,
+    add_verb,
+    finish,
+    seed,
+)
 from picotrain.datasets import Split
 from picotrain.device.backends import open_device, problem
 from picotrain.device.blob import blob_size
@@ -16,7 +23,6 @@ from picotrain.device.mailbox import MailboxDevice
 from picotrain.device.versions import versions_of
 from picotrain.errors import UserError
 from picotrain.image import firmware
-from picotrain.inputs import named
 from picotrain.learn import methods, models, plans
 from picotrain.profile.memory.arena import (
     Timeline,
@@ -67,7 +73,9 @@ def add_parser(verbs: Verbs) -> None:
         "--method", default=methods.DEFAULT.name, help=f"one of {', '.join(methods.NAMES)}"
     )
     parser.add_argument("--seed", type=seed, default=Method.seed)
-    parser.add_argument("--budget", type=named, metavar="FILE", help="fail where it is exceeded")
+    parser.add_argument(
+        "--budget", action=NamedFile, metavar="FILE", help="fail where it is exceeded"
+    )
     add_plan(parser)
     methods.add_options(parser)
     parser.set_defaults(run=run)

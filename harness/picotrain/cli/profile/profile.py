@@ -11,6 +11,7 @@ from typing import Any
 
 from picotrain import datasets
 from picotrain.cli.options import (
+    NamedFile,
     Verbs,
     add_device,
     add_output,
@@ -25,7 +26,6 @@ from picotrain.device.backends import KERNELS, backend_of, choose_kernels, open_
 from picotrain.device.mailbox import MailboxDevice
 from picotrain.device.versions import versions_of
 from picotrain.errors import UserError
-from picotrain.inputs import named
 from picotrain.learn import methods, models, plans
 from picotrain.learn.turning import angle_of, in_words
 from picotrain.output import write_text
@@ -74,7 +74,7 @@ def add_parser(verbs: Verbs) -> None:
     parser.add_argument(
         "--run",
         dest="run_file",
-        type=named,
+        action=NamedFile,
         metavar="FILE",
         help="what `picotrain adapt --json` wrote: profile that network, data, method and plan",
     )
@@ -86,7 +86,7 @@ def add_parser(verbs: Verbs) -> None:
     )
     parser.add_argument(
         "--baseline",
-        type=named,
+        action=NamedFile,
         metavar="FILE",
         help="fail where cycles grew since that profile (--json)",
     )

@@ -10,7 +10,15 @@ from pathlib import Path
 
 import pandas as pd
 
-from picotrain.cli.options import Verbs, add_output, add_verb, finish, positive, result_file
+from picotrain.cli.options import (
+    NamedFile,
+    Verbs,
+    add_output,
+    add_verb,
+    finish,
+    positive,
+    result_file,
+)
 from picotrain.errors import UserError
 from picotrain.inputs import named
 from picotrain.places import RESULTS
@@ -31,7 +39,7 @@ def add_parser(verbs: Verbs) -> None:
         "Run every cell of a grid (docs/sweep.md) in parallel; one that was stopped goes on.",
         "picotrain sweep experiments/example.toml --jobs 2 --plot example.svg",
     )
-    parser.add_argument("grid", type=named, metavar="GRID.toml")
+    parser.add_argument("grid", action=NamedFile, metavar="GRID.toml")
     add_output(parser, "--out", f"results, .csv or .parquet (default: {RESULTS}/GRID-DIGEST.csv)")
     parser.add_argument("--jobs", type=positive, metavar="N", help="processes (default: all cores)")
     parser.add_argument(
@@ -41,7 +49,7 @@ def add_parser(verbs: Verbs) -> None:
     add_output(parser, "--plot", "accuracy over mu, or over the epochs, as .svg or .png")
     parser.add_argument(
         "--cells",
-        type=named,
+        action=NamedFile,
         metavar="FOLDER",
         help=f"finished cells (default: ${CELLS_VARIABLE}, or {CELLS})",
     )

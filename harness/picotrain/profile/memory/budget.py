@@ -48,8 +48,9 @@ def read_budget(path: Path = BUDGET) -> Budget:
     """The ceilings in a file. Raises UserError where it is missing or no budget."""
     what = f"{path} is no memory budget"
     fix = "name one such as tests/baselines/memory.json"
+    text = read_text(path, fix)
     try:
-        content = json.loads(read_text(path, fix))
+        content = json.loads(text)
     except ValueError as error:
         raise UserError(f"{what}, as it is no JSON ({error}); {fix}") from error
     try:

@@ -79,8 +79,9 @@ def read_run(path: Path) -> Run:
     Raises UserError where it is missing, no such file, or unfinished.
     """
     again = f"make it with `picotrain adapt --json {path}`"
+    text = read_text(path, again)
     try:
-        content = json.loads(read_text(path, again))
+        content = json.loads(text)
     except ValueError as error:
         raise UserError(f"the run {path} is no JSON ({error}); {again}") from error
     if not isinstance(content, dict) or "complete" not in content:

@@ -1,0 +1,92 @@
+"""What a program gives to a device: one check for every `Device`, before anything is sent."""
+
+from __future__ import annotations
+
+import operator
+from typing import Any
+
+import numpy as np
+
+from picotrain.device.interface import UInt8
+from picotrain.errors import UserError
+from picotrain_golden import Network
+
+
+def whole_number(what: str, value: Any) -> int:
+    """The value as an `int`; UserError for a text, a fraction and all else that is none."""
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise UserError(f"{what} is {value!r}; give a whole number") from None
+
+
+def checked_batch(network: Network | None, images: Any, labels: Any) -> tuple[UInt8, UInt8]:
+    """Images uint8 [N, H, W, C] and labels uint8 [N] of the network; UserError for others.
+
+    Of one channel, [N, H, W] will do. Without a network nothing is checked: the device refuses.
+    """
+    if network is None:
+        return images, labels
+    wanted = network.input_shape
+    _check_type("images", images)
+    if images.ndim == 3 and wanted[2] == 1 and images.shape[1:] == wanted[:2]:
+        images = images[..., np.newaxis]
+    if images.ndim != 4 or images.shape[1:] != wanted:
+        one = images.shape in (wanted, wanted[: 2 + (wanted[2] > 1)])
+        instead = "give one image as image[np.newaxis]" if one else "resize or reshape them"
+        raise UserError(
+            f"images have shape {list(images.shape)}, network {network.name} takes "
+            f"[N, {', '.join(map(str, wanted))}]; {instead}"
+        )
+    if isinstance(labels, int | np.integer):
+        raise UserError(f"labels are one number, {labels!s}; give an array, labels[:1] for one")
+    _check_type("labels", labels)
+    if labels.shape != images.shape[:1]:
+        raise UserError(
+            f"there are {len(images)} images, but labels have shape {list(labels.shape)}; "
+            "give one label for each image"
+        )
+    if len(labels) and (largest := labels.max()) >= network.classes:
+        raise UserError(
+            f"label {largest} of image {labels.argmax()} is no class: network {network.name} has "
+            f"{network.classes}; give labels from 0 to {network.classes - 1}"
+        )
+    return images, labels
+
+
+def checked_image(network: Network | None, image: Any, label: Any) -> tuple[UInt8, int]:
+    """One image uint8 [H, W, C] and its label; UserError for others."""
+    number = whole_number("the label", label)
+    if network is None:
+        return image, number
+    if not 0 <= number < network.classes:
+        raise UserError(
+            f"the label is {number}, but network {network.name} has {network.classes} classes; "
+            f"give one from 0 to {network.classes - 1}"
+        )
+    _check_type("the image", image)
+    wanted = network.input_shape
+    if image.shape != wanted and not (wanted[2] == 1 and image.shape == wanted[:2]):
+        raise UserError(
+            f"the image has shape {list(image.shape)}, network {network.name} takes "
+            f"{list(wanted)}; give one image of that shape"
+        )
+    return image.reshape(wanted), number
+
+
+def _check_type(what: str, array: Any) -> None:
+    be = "is" if what.startswith("the ") else "are"
+    if not isinstance(array, np.ndarray):
+        raise UserError(
+            f"{what} {be} of type {type(array).__name__}; give an array of NumPy of type uint8"
+        )
+    if array.dtype == np.uint8:
+        return
+    if what == "labels":
+        fix = "convert class numbers with labels.astype(np.uint8)"
+    elif array.dtype.kind == "f" and array.size and array.min() >= 0 and array.max() <= 1:
+        fix = "multiply by 255 and round: np.rint(images * 255).astype(np.uint8)"
+    else:
+        fix = "bring the pixels to 0..255, round, and convert with .astype(np.uint8)"
+    wanted = "uint8" if what == "labels" else "uint8 0..255"
+    raise UserError(f"{what} {be} {array.dtype}, a device takes {wanted}; {fix}")

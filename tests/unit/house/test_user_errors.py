@@ -1,0 +1,45 @@
+"""UserError is a ValueError too: nothing words it anew on its way to the user."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import picotrain
+from picotrain.learn.models import load_backbone
+from picotrain.profile.baseline import read_baseline
+from picotrain.profile.memory.budget import read_budget
+from picotrain.profile.report.run_file import read_run
+
+
+def test_one_class_for_all_mistakes() -> None:
+    assert issubclass(picotrain.UserError, ValueError)
+    assert not issubclass(picotrain.DeviceFailure, ValueError)
+    with pytest.raises(ValueError, match="mu is 99, outside"):
+        picotrain.Method("priot", mu=99)
+
+
+@pytest.mark.parametrize(
+    ("read", "fix"),
+    [
+        (read_run, "make it with `picotrain adapt --json {}`"),
+        (read_baseline, "choose another file"),
+        (read_budget, "name one such as tests/baselines/memory.json"),
+    ],
+)
+def test_a_file_that_is_not_there(tmp_path: Path, read: Callable[[Path], object], fix: str) -> None:
+    path = tmp_path / "none.json"
+    with pytest.raises(picotrain.UserError) as caught:
+        read(path)
+    sentence = f"cannot read {path}: No such file or directory; {fix.format(path)}"
+    assert str(caught.value) == sentence
+
+
+def test_a_backbone_that_is_a_folder(tmp_path: Path) -> None:
+    path = tmp_path / "mynet.npz"
+    path.mkdir()
+    with pytest.raises(picotrain.UserError) as caught:
+        load_backbone(path)
+    assert str(caught.value).count(str(path)) == 1
