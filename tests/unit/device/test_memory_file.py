@@ -197,10 +197,14 @@ def test_the_host_program_reserves_its_flash(small: Path) -> None:
     """As a serial device its memory is its own, and its flash a file in the folder that C names."""
     source = (ROOT / "firmware" / "boards" / "host" / "wire.c").read_text()
     assert "posix_fallocate(fileno(file), 0, (off_t)size)" in source
-    program = require(firmware.HOST)
-    command = ["unshare", "-m", "sh", "-c", f'mount --bind "{small}" /tmp && "$0" "$@"']
-    command += [str(program), "--link", "0", "245760", str(2 * MIB)]
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    # By its number, because the checkout may lie below /tmp, which is hidden then.
+    with require(firmware.HOST).open("rb") as program:
+        number = program.fileno()
+        command = ["unshare", "-m", "sh", "-c", f'mount --bind "{small}" /tmp && "$0" "$@"']
+        command += [f"/proc/self/fd/{number}", "--link", "0", "245760", str(2 * MIB)]
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, pass_fds=(number,)
+        )
     if "unshare" in done.stderr or "mount" in done.stderr:
         pytest.skip("mounting is not allowed here")
     assert done.returncode == 1
