@@ -1,4 +1,4 @@
-"""`python -m picotrain`."""
+"""`python3 -m picotrain`."""
 
 import sys
 

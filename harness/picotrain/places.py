@@ -114,6 +114,10 @@ NO_ROOM = _INSTEAD if BUILD == _NOWHERE else ""
 BUILD_AGAIN = "run `make firmware`" if IN_CHECKOUT else "install picotrain again"
 """What to do where a built part is not what it should be."""
 
+FLASH = "`make hw-flash`" if IN_CHECKOUT else "`picotrain flash`"
+MAKE_UF2 = "`make uf2`" if IN_CHECKOUT else "`picotrain uf2`"
+"""What can be typed: an installed picotrain has no makefile."""
+
 
 def comes_built(part: str) -> Path:
     """The place of a built part, by its path below `BUILD`: in the wheel, if that holds it."""

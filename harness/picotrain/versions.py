@@ -54,6 +54,12 @@ def first_line(*command: str) -> str:
     return done.stdout.splitlines()[0] if done.returncode == 0 and done.stdout else ""
 
 
+def to_run(module: str) -> str:
+    """The command that runs a module of picotrain, as it can be typed into a shell: `python` alone
+    may be no command, or another Python's."""
+    return shlex.join([sys.executable, "-m", module])
+
+
 def to_install(extra: str) -> str:
     """The command that installs what an extra of picotrain needs, as it can be typed into a shell.
 

@@ -151,19 +151,47 @@ def add_device(
     from picotrain.learn.adapt import AdaptOptions
 
     parser.add_argument(
-        "--target", default=default_target, help=f"one of {', '.join(TARGETS)} (%(default)s)"
+        "--target",
+        default=default_target,
+        help=f"one of {', '.join(TARGETS)} (default: %(default)s)",
     )
     add_kernels(parser)
     add_model(parser)
-    parser.add_argument(
-        "--dataset", default=datasets.DEFAULT if default_dataset else None, help=datasets.CHOICES
-    )
-    parser.add_argument(
-        "--backbone", action=NamedFile, metavar="FILE", help="default: the shipped one"
-    )
+    if default_dataset:
+        add_dataset(parser)
+    else:
+        parser.add_argument(
+            "--dataset",
+            help=f"{datasets.CHOICES}, or random: an untrained network and noise (default: "
+            f"{datasets.DEFAULT} where there is a backbone for it, or else random)",
+        )
+    add_backbone(parser)
     add_angle(parser)
-    parser.add_argument("--seed", type=seed, default=AdaptOptions.seed)
+    add_seed(parser, AdaptOptions.seed, "draws the images and all that is random")
     add_ram(parser)
+
+
+def add_dataset(parser: argparse.ArgumentParser) -> None:
+    from picotrain import datasets
+
+    parser.add_argument(
+        "--dataset", default=datasets.DEFAULT, help=f"{datasets.CHOICES} (default: %(default)s)"
+    )
+
+
+def add_backbone(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--backbone",
+        action=NamedFile,
+        metavar="FILE",
+        help="pre-trained network (default: that of --model for --dataset)",
+    )
+
+
+def add_seed(parser: argparse.ArgumentParser, default: int, what: str) -> None:
+    parser.add_argument(
+        "--seed", type=seed, default=default, metavar="N", help=f"{what} (default: %(default)s)"
+    )
 
 
 def add_model(parser: argparse.ArgumentParser) -> None:
@@ -198,7 +226,8 @@ def add_plan(parser: argparse.ArgumentParser) -> None:
         "--plan",
         choices=plans.NAMES,
         default=plans.NAMES[0],
-        help=f"weights in SRAM, or lean: in flash, for infer, priot and priot-s ({plans.NAMES[0]})",
+        help="weights in SRAM, or lean: in flash, for infer, priot and priot-s (default: "
+        "%(default)s)",
     )
 
 

@@ -21,7 +21,7 @@ from picotrain.device.targets.base import Target
 from picotrain.device.targets.host import HostTarget
 from picotrain.device.targets.qemu import QemuTarget
 from picotrain.device.targets.renode import ACCELERATOR, RenodeTarget
-from picotrain.device.targets.renode_release import GET_RENODE, find_renode
+from picotrain.device.targets.renode_release import GET_RENODE, find_renode, require_renode
 from picotrain.device.targets.rp2040js import Rp2040jsTarget
 from picotrain.device.targets.serial import SerialTarget
 from picotrain.errors import UserError
@@ -184,6 +184,7 @@ def open_target(name: str, arena_bytes: int | None = None, kernels: str | None =
     if chosen is None:
         raise UserError(f"target {name!r} has no memory to open; use host or qemu")
     backend = backend_of(name)
+    _require_tools(backend)  # before anything is compiled for want of them
     path = firmware.require(KERNELS[backend][chosen])
     if backend == "host":
         return HostTarget(path, arena_bytes or firmware.pico_arena_bytes())
@@ -198,9 +199,17 @@ def open_target(name: str, arena_bytes: int | None = None, kernels: str | None =
         if not firmware.missing(ACCELERATOR):  # without it Renode counts, but slowly
             firmware.require(ACCELERATOR)
         return RenodeTarget(path, firmware.require(firmware.RP2040_ROM))
-    if shutil.which(QEMU) is None:
-        raise UserError("target qemu needs qemu-system-arm: install the package qemu-system-arm")
     return QemuTarget(path, firmware.require(firmware.CYCLE_PLUGIN), QEMU)
+
+
+def _require_tools(backend: str) -> None:
+    """Raise UserError where a program that picotrain cannot build is missing."""
+    if backend == "qemu" and shutil.which(QEMU) is None:
+        raise UserError("target qemu needs qemu-system-arm: install the package qemu-system-arm")
+    if backend == "rp2040js" and (reason := node_package.missing()):
+        raise UserError(reason)
+    if backend == "renode":
+        require_renode()
 
 
 def open_device(name: str, arena_bytes: int | None = None, kernels: str | None = None) -> Device:

@@ -1,6 +1,6 @@
 """Fault injection: the real client, the real device, and a line between them that does its worst.
 
-    python -m picotrain.hardware.campaign --frames 1000000 --seed 1
+    python3 -m picotrain.hardware.campaign --frames 1000000 --seed 1
 
 The line damages requests and answers and knows what was sent, so it counts every frame that either
 side took for something else. Each exchange is damaged a few times, then left alone: the first clean
@@ -38,6 +38,7 @@ from picotrain.learn import models
 from picotrain.output import check, write_json
 from picotrain.progress import progress_bar
 from picotrain.text import table
+from picotrain.versions import to_run
 from picotrain_golden import Method
 
 Damages = dict[str, Callable[[bytes, Random], bytes]]
@@ -431,7 +432,7 @@ def run_campaign(
 def main(arguments: Sequence[str] | None = None) -> int:
     """Returns 1 where anything was accepted, ignored or repeated that should not have been."""
     parser = argparse.ArgumentParser(
-        prog="python -m picotrain.hardware.campaign",
+        prog=to_run("picotrain.hardware.campaign"),
         description="Damage frames between the client and the device, and count mistakes.",
     )
     parser.add_argument("--frames", type=int, default=1_000_000)

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 from elftools.elf.elffile import ELFFile
 
 from picotrain.errors import UserError
-from picotrain.places import IN_CHECKOUT
+from picotrain.places import IN_CHECKOUT, MAKE_UF2
 
 FAMILY = 0xE48BFF56
 """Of the RP2040, in every block; a boot ROM leaves out blocks of another family."""
@@ -41,6 +41,7 @@ _PAGES = SECTOR // PAGE
 _BOOT2 = PAGE - 4
 _SHF_ALLOC, _SHF_EXECINSTR = 2, 4
 _ELF_MAGIC = b"\x7fELF"
+_UF2_AGAIN = f"build it again with {MAKE_UF2}"
 _AGAIN = (
     "build it again with `make firmware`, or use build/rp2040/picotrain.elf"
     if IN_CHECKOUT
@@ -84,7 +85,7 @@ def decode(data: bytes, name: str = "UF2") -> list[Segment]:
         here = f"{name}, block {position}"
         *magic, flags, address, size, number, total, family = _HEAD.unpack_from(block)
         if tuple(magic) != _MAGIC or _END.unpack_from(block, BLOCK - _END.size)[0] != _MAGIC_END:
-            raise UserError(f"{here}: no UF2 block (wrong magic); build it again with `make uf2`")
+            raise UserError(f"{here}: no UF2 block (wrong magic); {_UF2_AGAIN}")
         if not flags & _HAS_FAMILY or family != FAMILY:
             of = f"family 0x{family:08x}" if flags & _HAS_FAMILY else "no family"
             raise UserError(f"{here}: {of}; the RP2040 takes only 0x{FAMILY:08x}")
@@ -115,7 +116,7 @@ def read_image(path: Path) -> list[Segment]:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise UserError(f"{path}: {error.strerror}; build it with `make uf2`") from error
+        raise UserError(f"{path}: {error.strerror}; build it with {MAKE_UF2}") from error
     # What it is, not what it is called; a name helps where the content tells nothing.
     if data.startswith(_ELF_MAGIC):
         segments = _elf_segments(data, path)

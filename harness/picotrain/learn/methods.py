@@ -17,7 +17,7 @@ DEFAULT = Method("priot")
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """The options of one method, `--method` and `--seed` excepted."""
-    group = parser.add_argument_group("method (defaults depend on --method)")
+    group = parser.add_argument_group("method (without a default here: it depends on --method)")
     group.add_argument(
         "--mu", metavar="N[,N...]", help="step size -8..7, or a schedule spread over the epochs"
     )
@@ -26,19 +26,21 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--scored",
         type=float,
         metavar="SHARE",
-        help=f"PRIOT-S: share of scored edges ({Method.permille / 1000:g})",
+        help=f"PRIOT-S: share of scored edges (default: {Method.permille / 1000:g})",
     )
     group.add_argument(
-        "--select", choices=get_args(Select), help=f"PRIOT-S: which edges ({Method.select})"
+        "--select",
+        choices=get_args(Select),
+        help=f"PRIOT-S: which edges (default: {Method.select})",
     )
     group.add_argument(
-        "--start", choices=get_args(Start), help=f"PRIOT: first scores ({Method.start})"
+        "--start", choices=get_args(Start), help=f"PRIOT: first scores (default: {Method.start})"
     )
     group.add_argument(
         "--easy",
         type=int,
         metavar="N",
-        help=f"images whose loss norm is at most N teach nothing, 0..4095 ({Method.easy})",
+        help=f"images whose loss norm is at most N teach nothing, 0..4095 (default: {Method.easy})",
     )
 
 

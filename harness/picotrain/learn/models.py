@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import re
+import shlex
 import zipfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -20,7 +21,7 @@ from picotrain.datasets import NAMES, Dataset
 from picotrain.datasets.npz import read_arrays
 from picotrain.errors import UserError
 from picotrain.output import write_bytes
-from picotrain.places import MADE_BACKBONES, SHIPPED
+from picotrain.places import IN_CHECKOUT, MADE_BACKBONES, SHIPPED
 from picotrain_golden import generator
 from picotrain_golden.calibration import RANGE_NAMES, Histograms
 from picotrain_golden.network import (
@@ -313,6 +314,35 @@ def backbone_path(model: str, dataset: str) -> Path:
     return shipped_one if shipped_one.is_file() else MADE_BACKBONES / name
 
 
+_SPEECH = ("backbones-speech", "--epochs 20 --mu 3,2,1,0 --ram-kib 65536 --calibration-angle 45")
+_RECIPES = {
+    ("vgg11", "cifar10"): (
+        "backbone-vgg11",
+        "--arithmetic float --ram-kib 65536 --calibration-samples 512",
+    )
+}
+"""Of backbones that are not shipped: the makefile's goal, and what it has `pretrain` do."""
+
+
+def to_make(model: str, dataset: str) -> str:
+    """The command that makes a backbone which is not shipped, where `backbone_path` looks."""
+    speech = model == DEFAULT and dataset.startswith("fsdd-")
+    goal, how = _SPEECH if speech else _RECIPES.get((model, dataset), ("", ""))
+    if IN_CHECKOUT and goal:
+        return f"make {goal}"
+    out = shlex.quote(str(MADE_BACKBONES / f"{model}-{dataset}.npz"))
+    words = (f"picotrain pretrain --model {model} --dataset {dataset}", how, f"--out {out}")
+    return " ".join(filter(None, words))
+
+
+def _to_make(path: Path) -> str:
+    """The same for the place of a file, whatever was meant by it."""
+    model, _, dataset = path.stem.partition("-")
+    if path.parent == MADE_BACKBONES and dataset in NAMES:
+        return to_make(model, dataset)
+    return f"picotrain pretrain --out {shlex.quote(str(path))}"
+
+
 def load_network(name: str | Path, dataset: str | None = None, seed: int = 0) -> Network:
     """A network by its name or file.
 
@@ -473,8 +503,7 @@ def _backbone_arrays(path: Path) -> dict[str, NDArray[np.generic]]:
         places = (BACKBONES, MADE_BACKBONES)
         there = sorted(file.stem for place in places for file in place.glob("*.npz"))
         raise UserError(
-            f"there is no backbone at {path}; pre-train the network for that dataset "
-            "(spoken digits: `make backbones-speech`), "
+            f"there is no backbone at {path}; make it with `{_to_make(path)}`, "
             f"or use one of those that are here: {', '.join(there) or 'none'}"
         )
     inputs.read_bytes(path, "make it readable, or name another backbone")

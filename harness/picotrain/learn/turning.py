@@ -8,6 +8,9 @@ from picotrain.errors import UserError
 CALIBRATION_ANGLE = 45
 """Degrees either way, of images that are going to be turned."""
 
+MOST = 360
+"""Degrees either way that images are turned by; more is a slip of the pen."""
+
 LEAST_SIDE = 4
 """Pixels. What has a shorter side, such as a row of features or the axes of an accelerometer over
 time, is no picture: turned, most of it is outside."""
@@ -16,9 +19,12 @@ time, is no picture: turned, most of it is outside."""
 def angle_of(dataset: Dataset, given: float | None) -> float:
     """The angle that was given, or else the data set's own: 0 unless it is there to be turned.
 
-    Raises UserError for an angle of what cannot be turned: a device's own images, or no pictures.
+    Raises UserError for more than a full turn, and for an angle of what cannot be turned: a
+    device's own images, or no pictures.
     """
     angle = dataset.angle if given is None else given
+    if not -MOST <= angle <= MOST:
+        raise UserError(f"the angle is {angle:g}; use degrees from {-MOST} to {MOST}")
     if angle != 0 and "device-train" in dataset.splits:
         raise UserError(
             f"the angle is {angle:g}, but data set {dataset.name} has images of the device's own "

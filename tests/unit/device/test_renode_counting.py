@@ -83,7 +83,8 @@ def test_counts_that_are_not_whole_are_no_counts(
             read()
 
 
-def test_the_backend_counts_cycles() -> None:
+def test_the_backend_counts_cycles(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backends, "require_renode", lambda: Path("renode"))
     require(firmware.RP2040)
     require(firmware.RP2040_ROM)
     target = backends.open_target("renode")
@@ -102,7 +103,7 @@ def test_slow_counting_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     missing = tmp_path / "none.so"
     monkeypatch.setattr(renode, "ACCELERATOR", missing)
     monitor = Monitor("")
-    with pytest.warns(RuntimeWarning, match=r"accelerator is not built: run `make -C emulation/re"):
+    with pytest.warns(RuntimeWarning, match=r"accelerator is not built: run `make firmware`"):
         connected(tmp_path, monitor, accelerator=missing)._accelerate()
     assert monitor.commands == []
     monitor.accelerated = "False"

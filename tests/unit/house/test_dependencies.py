@@ -241,7 +241,7 @@ def test_targets_move_bytes_only() -> None:
     """They know nothing of commands, networks or the mathematics (device/targets/base.py)."""
     known = {
         *("picotrain.device.cycles", "picotrain.device.link", "picotrain.device.targets"),
-        *("picotrain.errors", "picotrain.image", "picotrain.places"),
+        *("picotrain.errors", "picotrain.image", "picotrain.places", "picotrain.versions"),
     }
     for path in (GROUND / "device" / "targets").glob("*.py"):
         for name in imports(path.read_text()):

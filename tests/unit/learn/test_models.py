@@ -310,7 +310,7 @@ def test_a_backbone_of_another_version(tmp_path: Path) -> None:
 
 
 def test_a_missing_backbone(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"no backbone at .*gone\.npz; pre-train"):
+    with pytest.raises(UserError, match=r"no backbone at .*gone\.npz; make it with"):
         models.load_backbone(tmp_path / "gone.npz")
 
 

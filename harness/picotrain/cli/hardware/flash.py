@@ -19,6 +19,7 @@ from picotrain.errors import BuildFailure, UserError
 from picotrain.hardware.flash import Flasher, How, System
 from picotrain.image import firmware
 from picotrain.image.elf import Elf
+from picotrain.places import IN_CHECKOUT
 
 _INSTEAD = "leave --elf out, or name the ELF file of a Pico's firmware"
 
@@ -37,12 +38,17 @@ def add_parser(verbs: Verbs) -> None:
 def add_board(parser: argparse.ArgumentParser) -> None:
     """Which device, which firmware, and how it gets there."""
     parser.add_argument(
-        "--port", default=AUTO, metavar="PORT", help="serial port, or auto (%(default)s)"
+        "--port", default=AUTO, metavar="PORT", help="serial port, or auto (default: %(default)s)"
     )
     parser.add_argument(
-        "--elf", action=NamedFile, metavar="FILE", help="firmware (build/rp2040/picotrain.elf)"
+        "--elf",
+        action=NamedFile,
+        metavar="FILE",
+        help="firmware (default: that which comes with picotrain)",
     )
-    parser.add_argument("--baud", type=positive, default=BAUD, help="of a UART (%(default)s)")
+    parser.add_argument(
+        "--baud", type=positive, default=BAUD, help="of a UART (default: %(default)s)"
+    )
     ways = parser.add_mutually_exclusive_group()
     for name, help_ in (
         ("drive", "flash over the drive RPI-RP2, even if picotool is there"),
@@ -87,7 +93,8 @@ def chosen_port(options: argparse.Namespace) -> str:
     """What --port names. Raises UserError where that is nothing."""
     port: str = options.port.strip()
     if not port:
-        raise UserError("--port is empty: name a port, or auto (with make: PORT=auto)")
+        make = " (with make: PORT=auto)" if IN_CHECKOUT else ""
+        raise UserError(f"--port is empty: name a port, or auto{make}")
     return port
 
 

@@ -14,14 +14,7 @@ from typing import get_args
 from picotrain import datasets, places
 from picotrain.cli.hardware.flash import add_board, chosen_elf, chosen_port
 from picotrain.cli.material import backbone, random_material
-from picotrain.cli.options import (
-    NamedFile,
-    Verbs,
-    add_verb,
-    finish,
-    positive,
-    seed,
-)
+from picotrain.cli.options import NamedFile, Verbs, add_seed, add_verb, finish, positive
 from picotrain.datasets.dataset import USUAL_ANGLE
 from picotrain.device.link.ports import is_emulator
 from picotrain.device.versions import versions_of
@@ -65,28 +58,34 @@ def add_parser(verbs: Verbs) -> None:
         "hw-test",
         "Find a Pico, flash it, and test it: link, every method against golden, cycles of the "
         "kernels against the model, crash and watchdog; with a report for people and for CI.",
-        "picotrain hw-test --port auto --report build/hw-test",
+        "picotrain hw-test --port auto --report hw-test",
     )
     add_board(parser)
     parser.add_argument("--no-flash", action="store_true", help="test what runs there already")
     parser.add_argument(
-        "--steps", type=positive, default=20, help="training steps per method (%(default)s)"
+        "--steps",
+        type=positive,
+        default=20,
+        help="training steps per method (default: %(default)s)",
     )
     parser.add_argument(
-        "--method", default="all", help=f"all, or a list of {', '.join(methods.NAMES)}"
+        "--method",
+        default="all",
+        help=f"all, or a list of {', '.join(methods.NAMES)} (default: %(default)s)",
     )
     parser.add_argument(
         "--model",
         default=_MODEL,
-        help="network of the comparison with golden: a shipped name or TOML file (%(default)s)",
+        help="network of the comparison with golden: shipped name or TOML file "
+        "(default: %(default)s)",
     )
-    parser.add_argument("--seed", type=seed, default=Method.seed)
+    add_seed(parser, Method.seed, "draws the images and all that is random")
     parser.add_argument(
         "--bytes",
         type=positive,
         default=64 * 1024,
         metavar="N",
-        help="sent each way to measure the link (%(default)s)",
+        help="sent each way to measure the link (default: %(default)s)",
     )
     parser.add_argument(
         "--exact", action="store_true", help="cycles must be those of the model: for emulators"
@@ -95,7 +94,11 @@ def add_parser(verbs: Verbs) -> None:
         "--skip", default="", metavar="STEP[,STEP...]", help="leave steps out, e.g. cycles,link"
     )
     parser.add_argument(
-        "--report", action=NamedFile, default=places.RESULTS / "hw-test", metavar="DIR"
+        "--report",
+        action=NamedFile,
+        default=places.RESULTS / "hw-test",
+        metavar="DIR",
+        help="folder of the report (default: %(default)s)",
     )
     parser.set_defaults(run=run)
 

@@ -14,10 +14,11 @@ from picotrain.cli.options import (
 )
 from picotrain.image import firmware, uf2
 from picotrain.output import write_bytes
-from picotrain.places import IN_CHECKOUT
+from picotrain.places import IN_CHECKOUT, SHIPPED
 
 _OUT = firmware.RP2040.with_suffix(".uf2") if IN_CHECKOUT else Path("picotrain.uf2")
 """Of the firmware that comes with picotrain: an installed one is not written to."""
+_SHOWN = _OUT.relative_to(SHIPPED) if IN_CHECKOUT else _OUT
 
 
 def add_parser(verbs: Verbs) -> None:
@@ -25,12 +26,15 @@ def add_parser(verbs: Verbs) -> None:
         verbs,
         "uf2",
         "Make the UF2 file that a Pico's USB drive takes, from an ELF file or a .bin.",
-        "picotrain uf2 --elf build/rp2040/picotrain.elf --out build/rp2040/picotrain.uf2",
+        "picotrain uf2 --out picotrain.uf2",
     )
     parser.add_argument(
-        "--elf", action=NamedFile, metavar="FILE", help="default: the Pico's firmware"
+        "--elf",
+        action=NamedFile,
+        metavar="FILE",
+        help="firmware, or a .bin (default: that which comes with picotrain)",
     )
-    add_output(parser, "--out", f"default: beside that, or {_OUT}")
+    add_output(parser, "--out", f"the UF2 file (default: beside --elf, or {_SHOWN})")
     parser.set_defaults(run=run, complete=complete)
 
 

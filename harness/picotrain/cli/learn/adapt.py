@@ -43,13 +43,29 @@ def add_parser(verbs: Verbs) -> None:
     )
     add_device(parser, default_target="qemu")
     parser.add_argument(
-        "--method", default=methods.DEFAULT.name, help=f"one of {', '.join(methods.NAMES[1:])}"
+        "--method",
+        default=methods.DEFAULT.name,
+        help=f"one of {', '.join(methods.NAMES[1:])} (default: %(default)s)",
     )
-    parser.add_argument("--epochs", type=positive, default=AdaptOptions.epochs)
-    for samples in ("--train-samples", "--test-samples"):
-        parser.add_argument(samples, type=positive, help=f"default: {SAMPLES}, or all there are")
     parser.add_argument(
-        "--split", choices=SPLITS, default=AdaptOptions.evaluate_on, help="what to evaluate on"
+        "--epochs",
+        type=positive,
+        default=AdaptOptions.epochs,
+        metavar="N",
+        help="passes over the training images (default: %(default)s)",
+    )
+    for samples, what in (("--train-samples", "to adapt to"), ("--test-samples", "to evaluate on")):
+        parser.add_argument(
+            samples,
+            type=positive,
+            metavar="N",
+            help=f"images {what} (default: {SAMPLES}, or all there are)",
+        )
+    parser.add_argument(
+        "--split",
+        choices=SPLITS,
+        default=AdaptOptions.evaluate_on,
+        help="what to evaluate on (default: %(default)s)",
     )
     add_plan(parser)
     rules = "; ".join(f"{name}: {rule.description}" for name, rule in calibration.RULES.items())
@@ -57,20 +73,22 @@ def add_parser(verbs: Verbs) -> None:
         "--calibration",
         metavar="RULE",
         default=AdaptOptions.calibration,
-        help=f"static scales: %(default)s, or made anew from training images. {rules}",
+        help="static scales: those of the backbone, or made anew from training images. "
+        f"{rules} (default: %(default)s)",
     )
     parser.add_argument(
         "--layer-mu",
         default="",
         metavar="N,N...",
-        help="added to mu, one number per layer with weights (write --layer-mu=-1,0,0,1)",
+        help="added to mu, one number per layer with weights, written as --layer-mu=-1,0,0,1 "
+        "(default: nothing)",
     )
     parser.add_argument(
         "--replay",
         type=float,
         default=AdaptOptions.replay,
         metavar="SHARE",
-        help="mix so many upright training images into every epoch, 0 to 1 (%(default)s)",
+        help="mix so many upright training images into every epoch, 0 to 1 (default: %(default)s)",
     )
     parser.add_argument(
         "--retention", action="store_true", help="evaluate the upright images too, every epoch"
@@ -114,13 +132,6 @@ def run(options: argparse.Namespace) -> int:
     models.check_fit(network, dataset)
     task = prepare(dataset, choice)
     replayed = f" (and {task.replayed} upright)" if task.replayed else ""
-    print(
-        f"{network.name} on {options.dataset} {in_words(task.angle)}, "
-        f"{method.name} on {options.target}: "
-        f"{len(task.train.labels) - task.replayed} training{replayed} and "
-        f"{len(task.test.labels)} {options.split} images"
-    )
-
     so_far: list[AdaptResult] = []
 
     def report(result: AdaptResult) -> None:
@@ -144,6 +155,13 @@ def run(options: argparse.Namespace) -> int:
 
     device = open_device(options.target, arena(options), options.kernels)
     try:
+        # Only now: nothing is announced that cannot start.
+        print(
+            f"{network.name} on {options.dataset} {in_words(task.angle)}, "
+            f"{method.name} on {options.target}: "
+            f"{len(task.train.labels) - task.replayed} training{replayed} and "
+            f"{len(task.test.labels)} {options.split} images"
+        )
         result = adapt(device, network, task, choice, report)
     except BaseException:
         if so_far:

@@ -15,7 +15,13 @@ def add_parser(verbs: Verbs) -> None:
     parser = add_verb(
         verbs, "data", "List, fetch and verify data sets.", "picotrain data fetch mnist"
     )
-    parser.add_argument("action", nargs="?", choices=("list", "fetch", "verify"), default="list")
+    parser.add_argument(
+        "action",
+        nargs="?",
+        choices=("list", "fetch", "verify"),
+        default="list",
+        help="what to do (default: %(default)s)",
+    )
     parser.add_argument("name", nargs="?", help="a data set; without one, verify takes all")
     parser.set_defaults(run=run)
 

@@ -11,14 +11,15 @@ from typing import Any
 from picotrain import datasets, output
 from picotrain.cli.options import (
     Verbs,
+    add_dataset,
     add_output,
     add_ram,
+    add_seed,
     add_verb,
     angle_bound,
     arena,
     finish,
     positive,
-    seed,
 )
 from picotrain.datasets import Dataset
 from picotrain.device.backends import NAMES as TARGETS
@@ -55,30 +56,50 @@ def add_parser(verbs: Verbs) -> None:
         "batch 1), or in floating point (PyTorch) with int8 weights in the last epochs.",
         "picotrain pretrain --model tinycnn --dataset digits --out backbone.npz",
     )
-    parser.add_argument("--model", default=models.DEFAULT, help="shipped name or TOML file")
-    parser.add_argument("--dataset", default=datasets.DEFAULT, help=datasets.CHOICES)
+    parser.add_argument(
+        "--model", default=models.DEFAULT, help="shipped name or TOML file (default: %(default)s)"
+    )
+    add_dataset(parser)
     add_output(parser, "--out", "the backbone (.npz)", required=True)
-    parser.add_argument("--arithmetic", choices=(_INTEGER, _FLOAT), default=_INTEGER)
+    parser.add_argument(
+        "--arithmetic",
+        choices=(_INTEGER, _FLOAT),
+        default=_INTEGER,
+        help="what training computes in; float needs PyTorch (default: %(default)s)",
+    )
     parser.add_argument(
         "--epochs",
         type=positive,
-        help=f"default: {PretrainOptions.epochs} in integers, {FloatOptions.epochs} in float",
+        metavar="N",
+        help=f"passes over the training images (default: {PretrainOptions.epochs} in integers, "
+        f"{FloatOptions.epochs} in float)",
     )
-    parser.add_argument("--mu", metavar="N[,N...]", help=f"step sizes, in integers ({_MU})")
-    parser.add_argument("--rate", type=float, help=f"step size in float ({FloatOptions.rate})")
+    parser.add_argument(
+        "--mu", metavar="N[,N...]", help=f"step sizes, in integers (default: {_MU})"
+    )
+    parser.add_argument(
+        "--rate", type=float, help=f"step size in float (default: {FloatOptions.rate})"
+    )
     parser.add_argument(
         "--no-mirror", action="store_true", help="in float: images that must not be mirrored"
     )
-    parser.add_argument("--seed", type=seed, default=PretrainOptions.seed)
-    parser.add_argument("--calibration-samples", type=positive, default=SAMPLES)
+    add_seed(parser, PretrainOptions.seed, "draws first weights, order and calibration images")
+    parser.add_argument(
+        "--calibration-samples",
+        type=positive,
+        default=SAMPLES,
+        metavar="N",
+        help="images that the static scales are taken from (default: %(default)s)",
+    )
     parser.add_argument(
         "--calibration-angle",
         type=angle_bound,
         metavar="DEGREES",
-        help="turn the calibration images by up to so much (default: 45, or 0 for npz: and fsdd-*, "
-        "which nobody turns)",
+        help="turn the calibration images by up to so much (default: 45, or 0 for npz: and fsdd-*)",
     )
-    parser.add_argument("--target", default="host", help=f"one of {', '.join(TARGETS)}")
+    parser.add_argument(
+        "--target", default="host", help=f"one of {', '.join(TARGETS)} (default: %(default)s)"
+    )
     add_ram(parser)
     parser.set_defaults(run=run)
 

@@ -33,9 +33,17 @@ def add_parser(verbs: Verbs) -> None:
     )
     add_device(parser, default_target="host", default_dataset=False)
     parser.add_argument(
-        "--method", default="all", help=f"all, or a list of {', '.join(methods.NAMES)}"
+        "--method",
+        default="all",
+        help=f"all, or a list of {', '.join(methods.NAMES)} (default: %(default)s)",
     )
-    parser.add_argument("--steps", type=positive, default=20)
+    parser.add_argument(
+        "--steps",
+        type=positive,
+        default=20,
+        metavar="N",
+        help="images, one at a time, for each method (default: %(default)s)",
+    )
     add_plan(parser)
     methods.add_options(parser)
     parser.set_defaults(run=run)
@@ -45,12 +53,12 @@ def run(options: argparse.Namespace) -> int:
     network, split, material = _verify_material(options)
     prepared = _verified_methods(options)
     kernels = choose_kernels(options.target, options.kernels)
+    room = arena(options) or arena_bytes(options.target, options.kernels)
+    golden, device = open_device("golden", room), _device_to_verify(options)
     print(
         f"{network.name}, {material}: {options.target} ({kernels} kernels) against golden, "
         f"plan {options.plan}, seed {options.seed}"
     )
-    room = arena(options) or arena_bytes(options.target, options.kernels)
-    golden, device = open_device("golden", room), _device_to_verify(options)
     results = []
     try:
         for label, method in prepared:

@@ -8,14 +8,15 @@ from typing import Any
 from picotrain import datasets
 from picotrain.cli.material import backbone
 from picotrain.cli.options import (
-    NamedFile,
     Verbs,
     add_angle,
+    add_backbone,
+    add_dataset,
     add_model,
+    add_seed,
     add_verb,
     finish,
     positive,
-    seed,
 )
 from picotrain.device.backends import KERNELS, choose_kernels, open_device
 from picotrain.device.mailbox import MailboxDevice
@@ -41,20 +42,26 @@ def add_parser(verbs: Verbs) -> None:
         "picotrain bench --kernels portable,tuned --match CONV2D",
     )
     add_model(parser)
-    parser.add_argument("--dataset", default=datasets.DEFAULT, help=datasets.CHOICES)
-    parser.add_argument(
-        "--backbone", action=NamedFile, metavar="FILE", help="default: the shipped one"
-    )
+    add_dataset(parser)
+    add_backbone(parser)
     add_angle(parser)
-    parser.add_argument("--seed", type=seed, default=AdaptOptions.seed)
-    parser.add_argument("--steps", type=positive, default=4, help="training steps (%(default)s)")
+    add_seed(parser, AdaptOptions.seed, "draws the images")
+    parser.add_argument(
+        "--steps",
+        type=positive,
+        default=4,
+        metavar="N",
+        help="training steps (default: %(default)s)",
+    )
     parser.add_argument(
         "--kernels",
         default=",".join(_ORDER),
         metavar="NAME[,NAME...]",
-        help=f"of {', '.join(KERNELS[_TARGET])} (%(default)s)",
+        help=f"of {', '.join(KERNELS[_TARGET])} (default: %(default)s)",
     )
-    parser.add_argument("--match", default="", metavar="TEXT", help="only lines that hold it")
+    parser.add_argument(
+        "--match", default="", metavar="TEXT", help="only lines that hold it (default: all)"
+    )
     parser.set_defaults(run=run)
 
 

@@ -8,14 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from picotrain.cli.material import random_material
-from picotrain.cli.options import (
-    NamedFile,
-    Verbs,
-    add_plan,
-    add_verb,
-    finish,
-    seed,
-)
+from picotrain.cli.options import NamedFile, Verbs, add_plan, add_seed, add_verb, finish
 from picotrain.datasets import Split
 from picotrain.device.backends import open_device, problem
 from picotrain.device.blob import blob_size
@@ -63,18 +56,25 @@ def add_parser(verbs: Verbs) -> None:
         verbs,
         "memory",
         "Flash and RAM by section and symbol, the arena over time, the stack's worst case.",
-        "picotrain memory --board rp2040 --budget tests/baselines/memory-rp2040.json",
+        "picotrain memory --board rp2040 --method priot",
     )
     parser.add_argument(
-        "--board", choices=BOARDS, default="microbit", help="whose image (%(default)s)"
+        "--board", choices=BOARDS, default="microbit", help="whose image (default: %(default)s)"
     )
-    parser.add_argument("--model", default=models.DEFAULT, help="shipped name or TOML file")
     parser.add_argument(
-        "--method", default=methods.DEFAULT.name, help=f"one of {', '.join(methods.NAMES)}"
+        "--model", default=models.DEFAULT, help="shipped name or TOML file (default: %(default)s)"
     )
-    parser.add_argument("--seed", type=seed, default=Method.seed)
     parser.add_argument(
-        "--budget", action=NamedFile, metavar="FILE", help="fail where it is exceeded"
+        "--method",
+        default=methods.DEFAULT.name,
+        help=f"one of {', '.join(methods.NAMES)} (default: %(default)s)",
+    )
+    add_seed(parser, Method.seed, "draws the network and its two images")
+    parser.add_argument(
+        "--budget",
+        action=NamedFile,
+        metavar="FILE",
+        help="fail where it is exceeded",
     )
     add_plan(parser)
     methods.add_options(parser)

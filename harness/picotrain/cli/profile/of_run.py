@@ -26,6 +26,9 @@ _NOT_THE_CHIP = ("host", "golden")
 def leave_open(parser: argparse.ArgumentParser) -> None:
     """Let `settle` see which options were given; their defaults are kept for it."""
     defaults = {name: parser.get_default(name) for name in _OF_A_RUN}
+    for action in parser._actions:
+        if action.dest in defaults and action.help is not None:
+            action.help = action.help.replace("%(default)s", str(action.default))
     parser.set_defaults(**dict.fromkeys(_OF_A_RUN), defaults=defaults)
 
 

@@ -58,11 +58,22 @@ def add_parser(verbs: Verbs) -> None:
     )
     add_device(parser, default_target="qemu")
     parser.add_argument(
-        "--method", default=methods.DEFAULT.name, help=f"one of {', '.join(methods.NAMES)}"
+        "--method",
+        default=methods.DEFAULT.name,
+        help=f"one of {', '.join(methods.NAMES)} (default: %(default)s)",
     )
-    parser.add_argument("--images", type=positive, default=32)
     parser.add_argument(
-        "--by", choices=profile_views.VIEWS, default="layer", help="what to list (%(default)s)"
+        "--images",
+        type=positive,
+        default=32,
+        metavar="N",
+        help="to train on and to predict, the mean of which counts (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--by",
+        choices=profile_views.VIEWS,
+        default="layer",
+        help="what to list (default: %(default)s)",
     )
     for name, what in (
         ("callgrind", "for KCachegrind and callgrind_annotate"),
@@ -94,7 +105,7 @@ def add_parser(verbs: Verbs) -> None:
         "--max-regress",
         default="0.5%",
         metavar="PERCENT",
-        help="with --baseline: growth allowed, such as 0.5%% or 2%% (%(default)s)",
+        help="with --baseline: growth allowed, such as 0.5%% or 2%% (default: %(default)s)",
     )
     add_output(parser, "--junit", "with --baseline: write JUnit XML, a test case for each number")
     add_output(parser, "--summary", "with --baseline: write a table in Markdown")

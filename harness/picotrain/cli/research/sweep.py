@@ -39,7 +39,12 @@ def add_parser(verbs: Verbs) -> None:
         "Run every cell of a grid (docs/sweep.md) in parallel; one that was stopped goes on.",
         "picotrain sweep experiments/example.toml --jobs 2 --plot example.svg",
     )
-    parser.add_argument("grid", action=NamedFile, metavar="GRID.toml")
+    parser.add_argument(
+        "grid",
+        action=NamedFile,
+        metavar="GRID.toml",
+        help="what to run: docs/sweep.md",
+    )
     add_output(parser, "--out", f"results, .csv or .parquet (default: {RESULTS}/GRID-DIGEST.csv)")
     parser.add_argument("--jobs", type=positive, metavar="N", help="processes (default: all cores)")
     parser.add_argument(

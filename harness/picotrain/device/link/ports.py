@@ -13,6 +13,7 @@ from typing import Any, Literal
 from serial.tools import list_ports
 
 from picotrain.errors import UserError
+from picotrain.places import FLASH, IN_CHECKOUT
 
 AUTO = "auto"
 OPTION = "--port "
@@ -34,8 +35,8 @@ _KINDS: dict[Kind, str] = {
 }
 
 _NONE = (
-    "no picotrain device is plugged in: plug in a Pico that runs picotrain (`make hw-flash` puts "
-    "it there), or name its serial adapter with {option}"
+    f"no picotrain device is plugged in: plug in a Pico that runs picotrain ({FLASH} puts it "
+    "there), or name its serial adapter with {option}"
 )
 
 
@@ -135,7 +136,7 @@ def choose_port(wanted: str, found: Sequence[Port], option: str = OPTION) -> Por
     if foreign:
         raise UserError(
             f"{foreign[0].url} is a Raspberry Pi microcontroller that runs {foreign[0].product!r}, "
-            "not picotrain: flash it with `make hw-flash`"
+            f"not picotrain: flash it with {FLASH}"
         )
     raise UserError(_NONE.format(option=f"{option}PORT"))
 
@@ -145,7 +146,7 @@ def only(candidates: Sequence[Port], option: str = OPTION) -> Port:
     if len(candidates) > 1:
         names = ", ".join(map(str, candidates))
         url = candidates[0].url
-        make = f" (with make: PORT={url})" if option == OPTION else ""
+        make = f" (with make: PORT={url})" if IN_CHECKOUT and option == OPTION else ""
         raise UserError(
             f"several devices are plugged in: {names}; choose one with {option}{url}{make}"
         )

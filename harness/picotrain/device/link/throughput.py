@@ -1,6 +1,6 @@
 """How fast the link moves memory: bytes per second of PEEK and POKE, and the time of an echo.
 
-python -m picotrain.device.link.throughput /dev/ttyACM0
+python3 -m picotrain.device.link.throughput /dev/ttyACM0
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from picotrain.device.targets.serial import BAUD, SerialTarget
 from picotrain.errors import DeviceFailure, LinkFailure, UserError
 from picotrain.image import firmware
 from picotrain.output import check, write_json
+from picotrain.versions import to_run
 
 _ECHOES = 20
 _ECHO_BYTES = 16
@@ -85,7 +86,7 @@ def measure_throughput(target: SerialTarget, size: int = 64 * 1024) -> Throughpu
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure one device; returns 0, 1 for a device's failure, 2 for a user's mistake."""
     parser = argparse.ArgumentParser(
-        prog="python -m picotrain.device.link.throughput", description=__doc__
+        prog=to_run("picotrain.device.link.throughput"), description=__doc__
     )
     parser.add_argument("url", help="a serial port, or a pyserial URL")
     parser.add_argument("--elf", type=Path, default=firmware.RP2040, help="what the device runs")

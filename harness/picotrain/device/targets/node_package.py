@@ -1,6 +1,6 @@
 """The npm package rp2040js, which emulates the whole RP2040: where it is, and how it gets there.
 
-`python -m picotrain.device.targets.node_package` installs the version that emulation/rp2040js
+`python3 -m picotrain.device.targets.node_package` installs the version that emulation/rp2040js
 pins, or says aloud why it cannot; that is no failure, because all that needs it skips then. An
 installed picotrain does so itself when it first needs the package.
 """

@@ -28,11 +28,11 @@ from picotrain.device.cycles import BlockCount, CallNode
 from picotrain.device.targets import memory_file
 from picotrain.device.targets.fault import read_fault
 from picotrain.device.targets.renode_monitor import RenodeMonitor
-from picotrain.device.targets.renode_release import GET_RENODE, find_renode
+from picotrain.device.targets.renode_release import require_renode
 from picotrain.errors import FlashFailure, LinkFailure, TimeoutFailure, UserError
-from picotrain.image import uf2
+from picotrain.image import firmware, uf2
 from picotrain.image.elf import Elf, open_elf
-from picotrain.places import BUILD, SHIPPED
+from picotrain.places import BUILD, BUILD_AGAIN, SHIPPED
 
 FLASH = range(0x10000000, 0x10200000)
 SRAM = range(0x20000000, 0x20042000)
@@ -101,12 +101,7 @@ class RenodeTarget:
         for path, what in ((self.elf, "firmware"), (self._rom, "boot ROM")):
             if not path.is_file():
                 raise UserError(f"there is no {what} {path}: build it first")
-        executable = find_renode(self._renode)
-        if executable is None:
-            raise UserError(
-                f"{os.environ.get('RENODE', self._renode)} is not installed: "
-                f"{GET_RENODE}, or set RENODE to its executable"
-            )
+        executable = require_renode(self._renode)
         try:
             self._write_platform()
             self._start(executable)
@@ -393,7 +388,7 @@ class RenodeTarget:
         if library == ACCELERATOR and not library.is_file():
             warnings.warn(
                 "Renode counts cycles slowly, because its accelerator is not built: "
-                "run `make -C emulation/renode`",
+                f"{firmware.missing(library) or BUILD_AGAIN}",
                 RuntimeWarning,
                 stacklevel=4,
             )

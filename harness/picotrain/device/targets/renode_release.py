@@ -1,6 +1,6 @@
 """Renode's portable release, pinned.
 
-`python -m picotrain.device.targets.renode_release` puts it into build/renode.
+`python3 -m picotrain.device.targets.renode_release` puts it into build/renode.
 
 The checksums are those that public projects pin for this release. Where there is no internet, any
 Renode 1.16.1 will do: on the PATH, or named by the environment variable RENODE.
@@ -24,14 +24,12 @@ from urllib.request import urlopen
 
 from picotrain.errors import UserError
 from picotrain.places import BUILD, IN_CHECKOUT, made_folder
+from picotrain.versions import to_run
 
 VERSION = "1.16.1"
 INSTALLED = BUILD / "renode"
-GET_RENODE = (
-    "run `make setup-renode`"
-    if IN_CHECKOUT
-    else "run `python -m picotrain.device.targets.renode_release`"
-)
+_MODULE = "picotrain.device.targets.renode_release"
+GET_RENODE = f"run `{'make setup-renode' if IN_CHECKOUT else to_run(_MODULE)}`"
 """What to do where there is no Renode."""
 
 _SITE = f"https://github.com/renode/renode/releases/download/v{VERSION}"
@@ -67,6 +65,17 @@ def find_renode(name: str = "renode", installed: Path = INSTALLED) -> Path | Non
         if found := shutil.which(candidate):
             return Path(found)
     return None
+
+
+def require_renode(name: str = "renode") -> Path:
+    """The Renode to use. Raises UserError where there is none."""
+    executable = find_renode(name)
+    if executable is None:
+        raise UserError(
+            f"{os.environ.get('RENODE', name)} is not installed: {GET_RENODE}, or set RENODE to "
+            "its executable"
+        )
+    return executable
 
 
 def choose_release(system: str, machine: str) -> Release:
@@ -143,7 +152,7 @@ def _unpack(release: Release, archive: Path, into: Path) -> Path:
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
-        prog="python -m picotrain.device.targets.renode_release",
+        prog=to_run(_MODULE),
         description=f"Download Renode {VERSION}, check it, and unpack it.",
     )
     parser.add_argument("--into", type=Path, default=INSTALLED, help="default: %(default)s")

@@ -4,7 +4,7 @@
 USB as TCP ports and a control channel (README.md there). `Rp2040jsTarget` is a `Target` on it that
 reaches memory directly: it stops at `pt_board_idle`, as the one on QEMU does.
 
-`python -m picotrain.device.targets.rp2040js --uart 4000 --usb 4001` is the machine alone, with the
+`python3 -m picotrain.device.targets.rp2040js --uart 4000 --usb 4001` is the machine alone, with the
 options of pico.mjs, until it is ended: for `picotrain hw-test --port socket://127.0.0.1:4001`.
 """
 

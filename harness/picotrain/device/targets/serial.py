@@ -36,6 +36,7 @@ from picotrain.errors import (
     UserError,
 )
 from picotrain.image.elf import Elf, open_elf
+from picotrain.places import FLASH
 
 BAUD = 921600
 _BACK_SECONDS = 15.0
@@ -182,7 +183,7 @@ class SerialTarget:
             remedy = (
                 "start the emulator again with the new image"
                 if is_socket(self._url)
-                else "flash build/rp2040/picotrain.uf2 (make hw-flash)"
+                else f"flash the firmware that is here with {FLASH}"
             )
             raise FlashFailure(
                 f"the device at {self._url} runs another build ({hello.build.hex()}) than "
@@ -207,7 +208,7 @@ class SerialTarget:
             )
         return (
             f"nobody answers at {self._url}: check the wires and the baud rate ({self._baud}), "
-            "whether picotrain is flashed (make hw-flash), and whether a long command still runs "
+            f"whether picotrain is flashed ({FLASH}), and whether a long command still runs "
             "(reset the device)"
         )
 

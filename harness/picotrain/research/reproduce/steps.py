@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from picotrain.errors import UserError
+from picotrain.learn import models
 from picotrain.output import write_json
-from picotrain.places import IN_CHECKOUT, RESULTS, SHIPPED
+from picotrain.places import IN_CHECKOUT, MADE_BACKBONES, RESULTS, SHIPPED
 from picotrain.research.reproduce import backbones, collapse, costs
 from picotrain.research.reproduce.results import condensed
 from picotrain.research.sweep.grid import load_grid
@@ -17,12 +18,16 @@ from picotrain.research.sweep.results import write_results
 from picotrain.research.sweep.run import CELLS, Store, frame, plan, sweep
 
 EXPERIMENTS = SHIPPED / "experiments"
+_MADE = MADE_BACKBONES.relative_to(SHIPPED) if IN_CHECKOUT else MADE_BACKBONES
 _CIFAR10 = (
-    "it needs the data set cifar10 and build/backbones/vgg11-cifar10.npz, which "
-    "`make backbone-vgg11` makes with PyTorch"
+    f"it needs the data set cifar10 and {_MADE}/vgg11-cifar10.npz, which "
+    f"`{models.to_make('vgg11', 'cifar10')}` makes with PyTorch"
 )
-_SPEECH = "it needs the data set fsdd and its six backbones, which `make backbones-speech` makes"
-_BACKBONES = "it describes what is in build/backbones"
+_SPEECH = (
+    "it needs the data set fsdd and its six backbones, which "
+    f"`{models.to_make(models.DEFAULT, 'fsdd-SPEAKER')}` makes"
+)
+_BACKBONES = f"it describes what is in {_MADE}"
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from picotrain.errors import UserError
 from picotrain.image import firmware
 from picotrain.learn import calibration, methods, models
 from picotrain.learn.adapt import SAMPLES, SPLITS, AdaptOptions
-from picotrain.learn.turning import angle_of
+from picotrain.learn.turning import MOST, angle_of
 from picotrain_golden import Method, Network, plan
 from picotrain_golden.generator import Select
 from picotrain_golden.method import Start, check_mu
@@ -169,7 +169,7 @@ KEYS = {
     "model": _Key(_text, "the name of a network or the path of a TOML file"),
     "backbone": _Key(_text, "the path of a backbone (.npz)"),
     "method": _choice(METHODS),
-    "angle": _Key(_number(-360, 360), "degrees from -360 to 360"),
+    "angle": _Key(_number(-MOST, MOST), f"degrees from {-MOST} to {MOST}"),
     "calibration": _choice((calibration.SHIPPED, *calibration.RULES)),
     "mu": _Key(_schedule, 'a schedule as text, each value from -8 to 7, e.g. "3" or "5,4,3,2"'),
     "threshold": _Key(_whole(-127, 127), "a whole number from -127 to 127"),
