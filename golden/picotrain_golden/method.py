@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import operator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -31,6 +33,13 @@ def check_mu(mu: int) -> None:
         raise ValueError(f"mu is {mu}, outside {MIN_MU}..{MAX_MU}")
 
 
+def _whole(what: str, value: Any) -> int:
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise ValueError(f"{what} is {value!r}; give a whole number") from None
+
+
 @dataclass(frozen=True)
 class Method:
     """A training method; what is left out is the default of the method of that name.
@@ -38,7 +47,7 @@ class Method:
     What a method does not use is ignored: `theta` by NITI, `permille` by PRIOT. `mu` is the step
     size that it begins with; those of `later_mu` follow, spread with it over the epochs of an
     adaptation, and a `mu` that is given stays. `easy`: an image whose loss norm is at most this
-    teaches nothing.
+    teaches nothing. Raises ValueError, one sentence, for values that are none.
     """
 
     name: MethodName
@@ -52,20 +61,26 @@ class Method:
     later_mu: tuple[int, ...] = _OF_METHOD
 
     def __post_init__(self) -> None:
-        schedule = _SCHEDULES.get(self.name, (0,))
-        if self.later_mu is _OF_METHOD:
-            object.__setattr__(self, "later_mu", schedule[1:] if self.mu is _OF_METHOD else ())
-        if self.mu is _OF_METHOD:
-            object.__setattr__(self, "mu", schedule[0])
-        if self.theta is _OF_METHOD:
-            object.__setattr__(self, "theta", _THETAS.get(self.name, 0))
         for what, value, allowed in (
             ("method", self.name, get_args(MethodName)),
             ("select", self.select, get_args(Select)),
             ("start", self.start, get_args(Start)),
         ):
-            if value not in allowed:
+            if not isinstance(value, str) or value not in allowed:
                 raise ValueError(f"{what} is {value!r}, not one of {', '.join(allowed)}")
+        first, *later = _SCHEDULES[self.name]
+        if self.later_mu is _OF_METHOD:
+            object.__setattr__(self, "later_mu", later if self.mu is _OF_METHOD else ())
+        if self.mu is _OF_METHOD:
+            object.__setattr__(self, "mu", first)
+        if self.theta is _OF_METHOD:
+            object.__setattr__(self, "theta", _THETAS.get(self.name, 0))
+        for what in ("mu", "theta", "permille", "seed", "easy"):
+            object.__setattr__(self, what, _whole(what, getattr(self, what)))
+        if isinstance(self.later_mu, str) or not isinstance(self.later_mu, Iterable):
+            raise ValueError(f"later_mu is {self.later_mu!r}; give whole numbers, such as (3, 2)")
+        steps = tuple(_whole("a step size of later_mu", mu) for mu in self.later_mu)
+        object.__setattr__(self, "later_mu", steps)
         for mu in self.schedule:
             check_mu(mu)
         if not -127 <= self.theta <= 127:

@@ -8,11 +8,27 @@ the class and the sentence and exits with 1.
 
 from __future__ import annotations
 
+import operator
 from dataclasses import dataclass, field
+from typing import Any
 
 
 class UserError(ValueError):
     """A mistake the user can mend; the text names the thing, the value and the fix."""
+
+
+def must_be(what: str, value: Any, kind: type | tuple[type, ...], fix: str) -> None:
+    """Raise UserError for a value of another type."""
+    if not isinstance(value, kind):
+        raise UserError(f"{what} is of type {type(value).__name__}; {fix}")
+
+
+def whole_number(what: str, value: Any) -> int:
+    """The value as an `int`; UserError for a text, a fraction and all else that is none."""
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise UserError(f"{what} is {value!r}; give a whole number") from None
 
 
 class DeviceFailure(Exception):

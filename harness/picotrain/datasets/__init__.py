@@ -15,7 +15,7 @@ from picotrain.datasets import cifar10, digits, files, fsdd, mnist, npz, seen
 from picotrain.datasets.dataset import Dataset, Split
 from picotrain.datasets.shuffle import SPLIT_STREAM, permutation
 from picotrain.datasets.transform import SAMPLE_STREAM, rotate, rotated_sample, sample
-from picotrain.errors import UserError
+from picotrain.errors import UserError, must_be
 
 __all__ = [
     "CHOICES",
@@ -66,8 +66,14 @@ class Status:
     detail: str = ""
 
 
-def load(name: str, download: bool = True) -> Dataset:
-    """The dataset of that name, verified; downloaded first if it is missing and `download`."""
+def load(name: str | Path, download: bool = True) -> Dataset:
+    """The dataset of that name, verified; downloaded first if it is missing and `download`.
+
+    A Path is that of a file of your own, as `npz:FILE` is.
+    """
+    must_be("the data set", name, (str, Path), "give its name, such as 'digits', or npz:FILE")
+    if isinstance(name, Path):
+        name = f"{_NPZ}{name}"
     if name.startswith(_NPZ):
         return npz.load(inputs.named(name.removeprefix(_NPZ)))
     if name == "mnist":

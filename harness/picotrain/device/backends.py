@@ -24,7 +24,7 @@ from picotrain.device.targets.renode import ACCELERATOR, RenodeTarget
 from picotrain.device.targets.renode_release import GET_RENODE, find_renode, require_renode
 from picotrain.device.targets.rp2040js import Rp2040jsTarget
 from picotrain.device.targets.serial import SerialTarget
-from picotrain.errors import UserError
+from picotrain.errors import UserError, must_be, whole_number
 from picotrain.image import firmware
 from picotrain.places import IN_CHECKOUT
 
@@ -110,6 +110,13 @@ def backend_of(target: str) -> str:
     """
     name, colon, url = target.partition(":")
     if name not in _BACKENDS or bool(colon) != (name == SERIAL) or bool(colon) != bool(url):
+        if (found := VARIANTS.get(target)) is not None:
+            of, kernels = found
+            raise UserError(
+                f"target {target!r} is {of} with other kernels, as tests name it; use "
+                f"--target {of} --kernels {kernels}, or "
+                f'open_device("{of}", kernels="{kernels}")'
+            )
         raise UserError(f"unknown target {target!r}; use one of {', '.join(NAMES)}")
     return name
 
@@ -219,6 +226,9 @@ def open_device(name: str, arena_bytes: int | None = None, kernels: str | None =
     of a Pico's 264 KiB. Raises UserError for an unknown name, kernels that the target does not
     have, or an arena for a device whose memory is fixed.
     """
+    must_be("the target", name, str, f"give one of {', '.join(NAMES)}")
+    if arena_bytes is not None and whole_number("arena_bytes", arena_bytes) < 1:
+        raise UserError(f"arena_bytes is {arena_bytes}; give 1 or more, or leave it out")
     chosen = choose_kernels(name, kernels)
     if chosen is None:
         return GoldenDevice(firmware.layout(), arena_bytes or firmware.pico_arena_bytes())

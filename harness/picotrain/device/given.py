@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import operator
 from typing import Any
 
 import numpy as np
 
 from picotrain.device.interface import UInt8
-from picotrain.errors import UserError
-from picotrain_golden import Network
+from picotrain.errors import UserError, must_be, whole_number
+from picotrain_golden import Method, Network
 
 
-def whole_number(what: str, value: Any) -> int:
-    """The value as an `int`; UserError for a text, a fraction and all else that is none."""
-    try:
-        return operator.index(value)
-    except TypeError:
-        raise UserError(f"{what} is {value!r}; give a whole number") from None
+def check_network(network: Any) -> None:
+    must_be("the network", network, Network, 'give what load_network("tinycnn") returns')
+
+
+def check_method(method: Any) -> None:
+    must_be("the method", method, Method, 'give a Method, such as Method("priot")')
 
 
 def checked_batch(network: Network | None, images: Any, labels: Any) -> tuple[UInt8, UInt8]:
@@ -77,9 +76,8 @@ def checked_image(network: Network | None, image: Any, label: Any) -> tuple[UInt
 def _check_type(what: str, array: Any) -> None:
     be = "is" if what.startswith("the ") else "are"
     if not isinstance(array, np.ndarray):
-        raise UserError(
-            f"{what} {be} of type {type(array).__name__}; give an array of NumPy of type uint8"
-        )
+        kind = type(array).__name__
+        raise UserError(f"{what} {be} of type {kind}; give an array of NumPy of type uint8")
     if array.dtype == np.uint8:
         return
     if what == "labels":

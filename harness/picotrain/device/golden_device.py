@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from picotrain.device.blob import blob_size
 from picotrain.device.cycles import BlockCount
 from picotrain.device.explain import explain, refuse_blob
-from picotrain.device.given import checked_batch, checked_image, whole_number
+from picotrain.device.given import check_method, check_network, checked_batch, checked_image
 from picotrain.device.interface import (
     BatchResult,
     Int8,
@@ -22,7 +22,7 @@ from picotrain.device.interface import (
     split_transient,
 )
 from picotrain.device.mailbox import METHOD_KINDS
-from picotrain.errors import CommandError
+from picotrain.errors import CommandError, whole_number
 from picotrain.image.elf import Elf
 from picotrain.image.firmware import MODEL_FLASH
 from picotrain_golden import Buffer, Method, Network, Plan, Trainer, plan
@@ -58,6 +58,7 @@ class GoldenDevice:
         return CommandError(command, name, words, explain(command, name, words, self._elf))
 
     def load_model(self, network: Network, frozen: bool = False) -> None:
+        check_network(network)
         size = blob_size(network, self._elf)
         room = MODEL_FLASH if frozen else self._arena_bytes
         if size > room:
@@ -67,6 +68,7 @@ class GoldenDevice:
         self._trainer = None
 
     def set_method(self, method: Method) -> None:
+        check_method(method)
         if self._network is None:
             states = self._elf.enum("pt_trainer_state")
             detail = (int(states["PT_STATE_EMPTY"]), int(states["PT_STATE_MODEL"]))

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from picotrain.device.blob import encode
 from picotrain.device.cycles import BlockCount, CallNode
 from picotrain.device.explain import explain, refuse_blob
-from picotrain.device.given import checked_batch, checked_image, whole_number
+from picotrain.device.given import check_method, check_network, checked_batch, checked_image
 from picotrain.device.interface import (
     BatchResult,
     Int8,
@@ -27,7 +27,13 @@ from picotrain.device.interface import (
     split_transient,
 )
 from picotrain.device.targets.base import Target
-from picotrain.errors import CommandError, LinkFailure, MagicMismatch, VersionMismatch
+from picotrain.errors import (
+    CommandError,
+    LinkFailure,
+    MagicMismatch,
+    VersionMismatch,
+    whole_number,
+)
 from picotrain.image.elf import Elf, open_elf
 from picotrain_golden import Method, Network
 
@@ -151,6 +157,7 @@ class MailboxDevice:
     # Device
 
     def load_model(self, network: Network, frozen: bool = False) -> None:
+        check_network(network)
         blob = encode(network, self._elf)
         self.command("RESET")
         _, room = self.window("FLASH" if frozen else "MODEL")
@@ -167,6 +174,7 @@ class MailboxDevice:
         self.command("LOAD_MODEL", [len(blob), int(self._elf.enum("pt_place")[place])])
 
     def set_method(self, method: Method) -> None:
+        check_method(method)
         arguments = [
             self._elf.enum("pt_method_kind")[METHOD_KINDS[method.name]],
             method.mu,

@@ -4,9 +4,11 @@ device's own splits where the data set has them."""
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
+from numbers import Real
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,10 +16,11 @@ from numpy.typing import NDArray
 
 from picotrain.datasets import Dataset, Split, permutation, rotate, sample
 from picotrain.device import cycles
+from picotrain.device.given import check_method, check_network
 from picotrain.device.interface import BatchResult, Device, state_sha256
 from picotrain.device.mailbox import MailboxDevice
 from picotrain.device.versions import versions_of
-from picotrain.errors import UserError
+from picotrain.errors import UserError, must_be, whole_number
 from picotrain.learn import health, plans
 from picotrain.learn.calibration import SAMPLES as CALIBRATION_SAMPLES
 from picotrain.learn.calibration import SHIPPED, calibrated_by, check
@@ -69,7 +72,27 @@ class AdaptOptions:
     layer_mu: tuple[int, ...] = ()
     replay: float = 0.0
     retention: bool = False
-    backbone: str = ""
+    backbone: str | Path = ""
+
+    def __post_init__(self) -> None:
+        check_method(self.method)
+        changed: dict[str, Any] = {"backbone": str(self.backbone)}
+        for name in ("epochs", "seed", "calibration_samples"):
+            changed[name] = whole_number(name, getattr(self, name))
+        for name in ("train_samples", "test_samples"):
+            if (given := getattr(self, name)) is not None:
+                changed[name] = whole_number(name, given)
+        for name in ("angle", "replay"):
+            given = getattr(self, name)
+            if not isinstance(given, Real) and (name, given) != ("angle", None):
+                raise UserError(f"{name} is {given!r}; give a number")
+            if not isinstance(given, int | float | None):
+                changed[name] = float(given)  # one of NumPy's
+        if isinstance(self.layer_mu, str) or not isinstance(self.layer_mu, Iterable):
+            raise UserError(f"layer_mu is {self.layer_mu!r}; give whole numbers, such as (0, 0, 1)")
+        changed["layer_mu"] = tuple(whole_number("a number of layer_mu", n) for n in self.layer_mu)
+        for name, value in changed.items():
+            object.__setattr__(self, name, value)
 
 
 @dataclass
@@ -149,6 +172,8 @@ def check_options(options: AdaptOptions) -> None:
         )
     if options.epochs < 1:
         raise UserError(f"{options.epochs} epochs are no adaptation; use 1 or more")
+    if not 0 <= options.seed < 1 << 32:
+        raise UserError(f"seed is {options.seed}; use 0 to 2^32 - 1")
     plans.check(options.plan, options.method)
     check(options.calibration)
     if not 0 <= options.replay <= 1:
@@ -334,6 +359,9 @@ def adapt(
     backbone's own, without any method; `accuracy_best` the best after any epoch, which looks at the
     evaluated images to choose the epoch, as the papers do; `accuracy_final` that after the last.
     """
+    check_network(network)
+    must_be("what to adapt to", data, (Dataset, Task), 'give what load_dataset("digits") returns')
+    must_be("how to adapt", options, AdaptOptions, "give AdaptOptions(...)")
     start = time.monotonic()
     task = data if isinstance(data, Task) else prepare(data, options)
     if task.dataset is not None:
@@ -360,7 +388,7 @@ def adapt(
         test_samples=len(test.labels),
         evaluated_on=options.evaluate_on,
         replay_samples=task.replayed,
-        backbone=options.backbone,
+        backbone=str(options.backbone),
         network_sha256=network_sha256(network),
         kernels=device.kernels,
         plan=options.plan,

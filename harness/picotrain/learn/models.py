@@ -11,6 +11,7 @@ import zipfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 from picotrain import inputs
 from picotrain.datasets import NAMES, Dataset
 from picotrain.datasets.npz import read_arrays
-from picotrain.errors import UserError
+from picotrain.errors import UserError, must_be, whole_number
 from picotrain.output import write_bytes
 from picotrain.places import IN_CHECKOUT, MADE_BACKBONES, SHIPPED
 from picotrain_golden import generator
@@ -349,6 +350,10 @@ def load_network(name: str | Path, dataset: str | None = None, seed: int = 0) ->
     With `dataset`, the pre-trained one for that data set; of a backbone (.npz), the one that is in
     it; else an untrained one, whose weights are drawn from `seed`.
     """
+    must_be("the network's name", name, (str, Path), "give a name, such as 'tinycnn', or a file")
+    must_be("the data set", dataset, (str, NoneType), "give its name, such as 'digits'")
+    if not 0 <= whole_number("the seed", seed) < 1 << 32:
+        raise UserError(f"the seed is {seed}; use 0 to 2^32 - 1")
     if Path(name).suffix == ".npz":
         if dataset is not None:
             raise UserError(

@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from picotrain.errors import UserError
+from picotrain.inputs import named
 from picotrain.output import write_bytes, write_text
 from picotrain.versions import to_install
 
@@ -74,9 +75,10 @@ def frame_of(rows: Iterable[dict[str, Any]]) -> pd.DataFrame:
     return pd.DataFrame(list(rows), columns=list(COLUMNS)).astype(TYPES)
 
 
-def write_results(path: Path, frame: pd.DataFrame) -> None:
+def write_results(path: str | Path, frame: pd.DataFrame) -> None:
     """Write a CSV or Parquet file, by the suffix, whole or not at all; the same frame gives the
     same bytes. Floats are written so that they read back the same."""
+    path = named(str(path))
     check_file(path)
     if path.suffix == ".csv":
         write_text(path, frame.to_csv(None, index=False, lineterminator="\n"))
@@ -86,8 +88,9 @@ def write_results(path: Path, frame: pd.DataFrame) -> None:
         write_bytes(path, whole.getvalue())
 
 
-def read_results(path: Path) -> pd.DataFrame:
+def read_results(path: str | Path) -> pd.DataFrame:
     """What `write_results` wrote. Raises UserError where it is not there, or something else."""
+    path = named(str(path))
     check_file(path)
     try:
         if path.suffix == ".parquet":
