@@ -47,6 +47,12 @@ def is_standard(path: Path) -> bool:
     return os.path.samestat(one, other) and not stat.S_ISCHR(one.st_mode)
 
 
+def tell(what: str, path: Path) -> None:
+    """Say where something was written; nothing of standard output, which says it itself."""
+    if not is_standard(path):
+        print(f"{what}: {path}")
+
+
 def is_plain(path: Path) -> bool:
     """Whether a file there is replaced, and so may be written again and again as a run goes on."""
     try:

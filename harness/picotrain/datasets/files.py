@@ -97,9 +97,9 @@ def roots() -> list[Path]:
     own = os.environ.get("PICOTRAIN_DATA")
     if own:
         path = inputs.named(own)
-        if not _is_folder(path):
+        if why := _no_folder(path):
             raise UserError(
-                f"PICOTRAIN_DATA is {own!r}, which is not a folder; "
+                f"PICOTRAIN_DATA is {own!r}, which {why}; "
                 "set it to the folder that holds mnist/, cifar10/ or fsdd/, or unset it"
             )
         found.append(path)
@@ -110,11 +110,15 @@ def roots() -> list[Path]:
     return found
 
 
-def _is_folder(path: Path) -> bool:
+def _no_folder(path: Path) -> str:
+    """Why data cannot be looked for there; empty where it can."""
     try:
-        return path.is_dir()
-    except OSError:
-        return False
+        if not path.is_dir():
+            return "is not a folder"
+        return "" if os.access(path, os.R_OK | os.X_OK) else "is a folder that you cannot open"
+    except (OSError, ValueError) as error:
+        reason = inputs.reason(error) if isinstance(error, OSError) else str(error)
+        return f"cannot be looked at ({reason})"
 
 
 def locate(fileset: FileSet) -> dict[str, Path | None]:
@@ -154,7 +158,7 @@ def require(fileset: FileSet, download: bool) -> dict[str, Path]:
         raise MissingDataError(
             f"dataset {fileset.name}: {missing[0]} is missing "
             f"({len(missing)} of {len(places)} files); searched {searched}; "
-            "fetch the dataset, or set PICOTRAIN_DATA to the folder above "
+            f"run `picotrain data fetch {fileset.name}`, or set PICOTRAIN_DATA to the folder above "
             f"{fileset.folders[0]}/"
         )
     return {name: path for name, path in places.items() if path is not None}
@@ -175,12 +179,12 @@ def read(path: Path, file: DataFile) -> bytes:
         raise DamagedDataError(
             f"{path} is damaged: expected contents with sha256 {file.sha256}, but its "
             f"{len(stored):,} bytes (sha256 {sha256_of(stored)}) do not unpack; "
-            "delete it and fetch the dataset again"
+            "delete it and fetch the dataset again (`picotrain data fetch NAME`)"
         ) from error
     if found != file.sha256:
         raise DamagedDataError(
             f"{path} is damaged: expected contents with sha256 {file.sha256}, found {found}; "
-            "delete it and fetch the dataset again"
+            "delete it and fetch the dataset again (`picotrain data fetch NAME`)"
         )
     return contents
 

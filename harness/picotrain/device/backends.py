@@ -34,12 +34,14 @@ SERIAL = "serial"
 
 @dataclass(frozen=True)
 class Availability:
-    """Whether a backend works on this machine, and if not, why and what to do."""
+    """Whether a backend works on this machine, and if not, why and what to do. `remark`: what it
+    lacks that may come at any time."""
 
     name: str
     works: bool
     what: str
     remedy: str = ""
+    remark: str = ""
 
 
 KERNELS = {
@@ -174,7 +176,9 @@ def availability() -> list[Availability]:
     report = []
     for name, (what, _) in zip(NAMES, _BACKENDS.values(), strict=True):
         remedy = problem(name)
-        report.append(Availability(name, not remedy, what, remedy))
+        alone = name.startswith(SERIAL) and not remedy and not ports.find_ports()
+        remark = "no board is plugged in, and no serial adapter" if alone else ""
+        report.append(Availability(name, not remedy, what, remedy, remark))
     return report
 
 

@@ -13,7 +13,7 @@ from picotrain.cli.options import (
     finish,
 )
 from picotrain.image import firmware, uf2
-from picotrain.output import write_bytes
+from picotrain.output import is_standard, write_bytes
 from picotrain.places import IN_CHECKOUT, SHIPPED
 
 _OUT = firmware.RP2040.with_suffix(".uf2") if IN_CHECKOUT else Path("picotrain.uf2")
@@ -48,7 +48,8 @@ def run(options: argparse.Namespace) -> int:
     content = uf2.encode(segments)
     write_bytes(out, content)
     size = sum(len(segment.data) for segment in segments)
-    print(f"{out}: {size:,} bytes of flash in {len(content) // uf2.BLOCK} blocks")
+    name = "UF2" if is_standard(out) else out
+    print(f"{name}: {size:,} bytes of flash in {len(content) // uf2.BLOCK} blocks")
     finish(
         options,
         {

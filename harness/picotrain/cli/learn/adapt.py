@@ -30,7 +30,7 @@ from picotrain.learn.adapt import (
     prepare,
 )
 from picotrain.learn.turning import in_words
-from picotrain.output import is_plain, write_json
+from picotrain.output import is_plain, is_standard, tell, write_json
 from picotrain.text import ram_line
 
 
@@ -167,12 +167,13 @@ def run(options: argparse.Namespace) -> int:
         if so_far:
             if not is_plain(options.json):
                 write_json(options.json, so_far[-1].to_json())
-            print(f"the result so far is in {options.json}", file=sys.stderr)
+            if not is_standard(options.json):
+                print(f"the result so far is in {options.json}", file=sys.stderr)
         raise
     finally:
         device.close()
     print(_summary(result))
-    print(f"result: {options.json}")
+    tell("result", options.json)
     for warning in result.warnings:
         print(f"warning: {warning}")
     return 0

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from picotrain import datasets
 from picotrain.cli.options import Verbs, add_verb, finish
 from picotrain.errors import UserError
+from picotrain.progress import progress_bar
 from picotrain.text import table
 
 
@@ -28,14 +29,19 @@ def add_parser(verbs: Verbs) -> None:
 
 def run(options: argparse.Namespace) -> int:
     if options.action == "list":
-        states = datasets.describe()
+        with progress_bar("verify", len(datasets.COLLECTIONS), "data set") as advance:
+            states = datasets.describe(advance)
     elif options.action == "fetch":
         if options.name is None:
             raise UserError(f"fetch needs a data set; use one of {', '.join(datasets.COLLECTIONS)}")
         states = [datasets.fetch(options.name)]
     else:
         names = [options.name] if options.name else datasets.COLLECTIONS
-        states = [datasets.verify(name) for name in names]
+        states = []
+        with progress_bar("verify", len(names), "data set") as advance:
+            for name in names:
+                states.append(datasets.verify(name))
+                advance(1)
     rows = [[s.name, s.state, f"{s.bytes:,}", s.where] for s in states]
     print(table(rows, ["data set", "state", "bytes", "where"]))
     for state in states:

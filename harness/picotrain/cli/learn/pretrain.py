@@ -131,7 +131,7 @@ def run(options: argparse.Namespace) -> int:
         "versions": {name: text for name, text in versions().items() if name != "commit"},
     }
     models.save_backbone(options.out, network, info, histograms)
-    print(f"wrote {options.out}")
+    output.tell("backbone", options.out)
     for warning in warnings:
         print(f"warning: {warning}")
     finish(options, {**info, "warnings": warnings})

@@ -27,5 +27,7 @@ def run(options: argparse.Namespace) -> int:
     for entry in report:
         if not entry.works:
             print(f"{entry.name}: {entry.remedy}")
+        elif entry.remark:
+            print(f"{entry.name}: {entry.remark}")
     finish(options, [asdict(entry) for entry in report])
     return 0

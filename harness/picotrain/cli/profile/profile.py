@@ -28,7 +28,7 @@ from picotrain.device.versions import versions_of
 from picotrain.errors import UserError
 from picotrain.learn import methods, models, plans
 from picotrain.learn.turning import angle_of, in_words
-from picotrain.output import write_text
+from picotrain.output import tell, write_text
 from picotrain.profile import gate
 from picotrain.profile import views as profile_views
 from picotrain.profile.baseline import (
@@ -292,7 +292,7 @@ def _write_html(path: Path, report: ReportContent) -> None:
     from picotrain.profile.report.render import render
 
     write_text(path, render(report))
-    print(f"report: {path}")
+    tell("report", path)
 
 
 def _tell(options: argparse.Namespace, comparison: Comparison, title: str) -> int:

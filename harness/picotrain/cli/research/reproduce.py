@@ -59,8 +59,9 @@ def run(options: argparse.Namespace) -> int:
     made = page.render(place, missing)
     made.write(place)
     print(f"page: {place.page}")
-    for name, reason in missing.items():
-        print(f"picotrain: {name} did not run: {reason}", file=sys.stderr)
+    if missing:
+        # Why of each was said when its turn came, and is on the page.
+        print(f"picotrain: these steps did not run: {', '.join(missing)}", file=sys.stderr)
     finish(
         options,
         {"page": str(place.page), "figures": sorted(made.figures), "missing": missing},

@@ -21,6 +21,7 @@ from picotrain.cli.options import (
 )
 from picotrain.errors import UserError
 from picotrain.inputs import named
+from picotrain.output import tell
 from picotrain.places import RESULTS
 from picotrain.research.sweep.cell import Job
 from picotrain.research.sweep.grid import load_grid
@@ -110,8 +111,8 @@ def run(options: argparse.Namespace) -> int:
         print(_table(means, by))
     if options.plot is not None and len(means):
         write_plot(options.plot, results)
-        print(f"plot: {options.plot}")
-    print(f"results: {out}")
+        tell("plot", options.plot)
+    tell("results", out)
     failed = [job for job in jobs if job.digest in errors]
     for job in failed:
         print(f"picotrain: cell {_describe(job)} failed: {errors[job.digest]}", file=sys.stderr)

@@ -217,6 +217,11 @@ class Margin:
     at: dict[str, float]
 
 
+def first_collapse(one: Line) -> str | None:
+    """The least step size at which any seed collapses."""
+    return next((mu for mu in sorted(one.collapsed, key=int) if one.collapsed[mu]), None)
+
+
 def margins(found: Sequence[Line]) -> list[Margin]:
     table = []
     for rule in (one for one in RULES if any(one == other.rule for other in found)):

@@ -86,12 +86,17 @@ def render(place: Workplace, missing: Mapping[str, str] | None = None) -> Page:
         drawn[name] = svg
         return f"![{alt}](figures/{name})"
 
+    def also(words: str, name: str) -> str:
+        """A link to another page, where the page lies beside it."""
+        return f"[{words}]({name})" if (place.page.parent / name).is_file() else words
+
     text = environment.get_template("results.md.j2").render(
         small=place.small,
         found=found,
         so=so,
         absent=absent,
         figure=figure,
+        also=also,
         recipes=_recipes,
         f=findings,
         figures=figures,
