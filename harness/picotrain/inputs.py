@@ -6,6 +6,7 @@ the home folder of nobody; and reads text in the locale's encoding.
 
 from __future__ import annotations
 
+import json
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -68,6 +69,22 @@ def read_toml(path: Path) -> dict[str, Any]:
         return tomllib.loads(read_text(path, fix))
     except tomllib.TOMLDecodeError as error:
         raise UserError(f"{path} is not a TOML file: {error}; mend it there") from error
+    except RecursionError as error:
+        raise UserError(f"{path} is nested too deep to be read; mend it there") from error
+
+
+def read_json(path: Path, fix: str) -> dict[str, Any]:
+    """The object in a JSON file; UserError with the sentence's end, `fix`, for anything else."""
+    text = read_text(path, fix)
+    try:
+        content = json.loads(text)
+    except ValueError as error:
+        raise UserError(f"{path} is no JSON: {error}; {fix}") from error
+    except RecursionError as error:
+        raise UserError(f"{path} is nested too deep to be read; {fix}") from error
+    if not isinstance(content, dict):
+        raise UserError(f"{path} is JSON, but no object, as it begins with no {{; {fix}")
+    return content
 
 
 def _unreadable(path: Path, error: OSError | ValueError, fix: str) -> UserError:

@@ -157,7 +157,13 @@ def _kind(path: Path) -> int | None:
 
 
 def _place(path: Path) -> Path:
-    """Where a plain file really is, or will be."""
+    """Where a plain file really is, or will be. OSError where a way back (`..`) leads through what
+    is no folder now, and so would be found only by text."""
+    for number, part in enumerate(path.parts):
+        if part == "..":
+            Path(*path.parts[:number]).stat()
+            if not Path(*path.parts[:number]).is_dir():
+                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
     return Path(os.path.realpath(path))
 
 
@@ -167,7 +173,7 @@ def _same(one: Path, other: Path) -> bool:
     try:
         found, known = one.stat(), other.stat()
     except FileNotFoundError:
-        return _place(one) == _place(other)
+        return os.path.realpath(one) == os.path.realpath(other)
     except (OSError, ValueError):
         return False
     return os.path.samestat(found, known) and stat.S_ISREG(found.st_mode)

@@ -101,4 +101,5 @@ def _occupy() -> None:
         try:
             os.fstat(number)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)
+            # A child without it would have its own first file there.
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)

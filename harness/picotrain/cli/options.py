@@ -15,11 +15,16 @@ from pathlib import Path
 from typing import Any
 
 from picotrain import output
+from picotrain.errors import UserError
 from picotrain.inputs import is_file, named
 from picotrain.places import RESULTS
 
 _OR_FILES = ("model", "dataset")
 """Options that hold a name of ours or, as text, a file."""
+
+_MOST = (1 << 31) - 1
+"""What every C int holds: of numbers of images, epochs, processes and the like."""
+_MOST_RAM_KIB = 1 << 20
 
 Verbs = Any
 """What `ArgumentParser.add_subparsers` returns; argparse keeps its class to itself."""
@@ -39,6 +44,21 @@ class NamedFile(argparse.Action):
         setattr(namespace, self.dest, named(values))
 
 
+class NewFile(NamedFile):
+    """Of a file to write. Its path no longer shows the slash by which a text names a folder."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        if str(values).endswith(("/", "/.")):
+            raise UserError(f"cannot write {values}: it is a folder; name a file")
+        super().__call__(parser, namespace, values, option_string)
+
+
 def add_verb(verbs: Verbs, name: str, help_: str, example: str) -> argparse.ArgumentParser:
     """The parser of one verb, with an example and `--json`."""
     from picotrain.cli import VERBS
@@ -55,7 +75,7 @@ def add_output(
 ) -> None:
     """An option that names a file to write: `outputs` checks it before the verb runs."""
     added = parser.add_argument(
-        option, action=NamedFile, metavar="FILE", help=help_, required=required
+        option, action=NewFile, metavar="FILE", help=help_, required=required
     )
     known = parser.get_default("outputs") or ()
     parser.set_defaults(outputs=(*known, (option, added.dest)))
@@ -115,6 +135,15 @@ def positive(text: str) -> int:
     value = int(text)
     if value < 1:
         raise argparse.ArgumentTypeError(f"{value} is less than 1")
+    if value > _MOST:
+        raise argparse.ArgumentTypeError(f"{value} is more than {_MOST}")
+    return value
+
+
+def ram_kib(text: str) -> int:
+    value = int(text)
+    if not 1 <= value <= _MOST_RAM_KIB:
+        raise argparse.ArgumentTypeError(f"{value} is not between 1 and {_MOST_RAM_KIB}, 1 GiB")
     return value
 
 
@@ -135,7 +164,7 @@ def seed(text: str) -> int:
 def add_ram(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--ram-kib",
-        type=positive,
+        type=ram_kib,
         metavar="N",
         help="arena of golden and host (default: what a Pico has left)",
     )

@@ -21,7 +21,12 @@ from picotrain.device.targets.base import Target
 from picotrain.device.targets.host import HostTarget
 from picotrain.device.targets.qemu import QemuTarget
 from picotrain.device.targets.renode import ACCELERATOR, RenodeTarget
-from picotrain.device.targets.renode_release import GET_RENODE, find_renode, require_renode
+from picotrain.device.targets.renode_release import (
+    GET_RENODE,
+    find_renode,
+    misnamed,
+    require_renode,
+)
 from picotrain.device.targets.rp2040js import Rp2040jsTarget
 from picotrain.device.targets.serial import SerialTarget
 from picotrain.errors import UserError, must_be, whole_number
@@ -89,7 +94,7 @@ def _rp2040js_problem(image: Path | None) -> str:
 
 def _renode_problem(image: Path | None) -> str:
     if find_renode() is None:
-        return f"{GET_RENODE}, or name a Renode in RENODE"
+        return misnamed() or f"{GET_RENODE}, or name a Renode in RENODE"
     return _rp2040_problem(image)
 
 

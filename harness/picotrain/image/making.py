@@ -129,6 +129,16 @@ def locked(folder: Path) -> Iterator[None]:
         ) from error
 
 
+@contextmanager
+def working_folder(folder: Path, prefix: str) -> Iterator[Path]:
+    """A new folder in one that is `locked`, for as long as it takes. What processes left there that
+    were killed goes first: under the lock nobody else has one."""
+    for stale in folder.glob(f"{prefix}*"):
+        shutil.rmtree(stale, ignore_errors=True)
+    with tempfile.TemporaryDirectory(dir=folder, prefix=prefix) as name:
+        yield Path(name)
+
+
 def say(what: str) -> None:
     """On stderr, because it is not what was asked for."""
     print(f"picotrain: {what}", file=sys.stderr, flush=True)
@@ -136,8 +146,7 @@ def say(what: str) -> None:
 
 def _build(recipe: Recipe) -> None:
     say(f"compiling {recipe.what}, once, into {BUILD}")
-    with tempfile.TemporaryDirectory(dir=BUILD, prefix=".making-") as name:
-        folder = Path(name)
+    with working_folder(BUILD, ".making-") as folder:
         top = Path(recipe.folder).parts[0]
         for source in (SHIPPED / top).rglob("*"):
             if source.is_file():

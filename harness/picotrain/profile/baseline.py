@@ -6,7 +6,6 @@ baseline pins is in docs/profile.md.
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Mapping
@@ -17,7 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from picotrain.errors import UserError
-from picotrain.inputs import read_text
+from picotrain.inputs import read_json
 
 _FORMAT = "picotrain-baseline"
 _VERSION = 2
@@ -80,9 +79,13 @@ def parse_percent(text: str) -> float:
 
 def _number(value: object, name: str) -> float:
     # JSON has no NaN, but Python reads and writes it; every comparison with it would pass.
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    try:
+        number = float(value) if isinstance(value, int | float) else math.nan
+    except OverflowError:  # JSON's integers are of any size
+        number = math.inf
+    if isinstance(value, bool) or not math.isfinite(number):
         raise UserError(f"the cycles of {name} are {value!r}, not a number; make the profile again")
-    return float(value)
+    return number
 
 
 @dataclass(frozen=True)
@@ -146,19 +149,14 @@ def make_baseline(profile_json: Mapping[str, Any]) -> dict[str, Any]:
 
 def read_baseline(path: Path) -> dict[str, Any]:
     """The baseline in a JSON file; a profile counts as one. UserError for anything else."""
-    text = read_text(path, "choose another file")
+    content = read_json(path, "choose another file")
     try:
-        content = json.loads(text)
-    except ValueError as error:
-        raise UserError(f"{path} is no JSON ({error}); choose another file") from error
-    try:
-        if isinstance(content, dict) and content.get("format") != _FORMAT:
+        if content.get("format") != _FORMAT:
             content = make_baseline(content)
         _check(content)
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
-    result: dict[str, Any] = content
-    return result
+    return content
 
 
 def _check(baseline: Any) -> dict[str, float]:

@@ -333,7 +333,7 @@ def test_what_is_missing_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     with pytest.raises(UserError, match="there is no boot ROM"):
         RenodeTarget(elf, tmp_path / "rom.bin").connect()
     monkeypatch.setenv("RENODE", "no-such-renode")
-    with pytest.raises(UserError, match="no-such-renode is not installed: run `make setup-renode`"):
+    with pytest.raises(UserError, match="RENODE names no-such-renode, which is no program"):
         RenodeTarget(elf, rom).connect()
 
 

@@ -186,7 +186,7 @@ def test_on_a_full_disk_the_good_file_stays(tmp_path: Path) -> None:
         subprocess.run(["umount", str(file)], check=True)
         assert (file.read_bytes(), names(tmp_path)) == (b"new", ["file"])
     finally:
-        subprocess.run(["umount", str(tmp_path)], check=True)
+        subprocess.run(["umount", "--lazy", str(tmp_path)], check=True)
 
 
 def test_an_interrupt_leaves_nothing_behind(

@@ -262,7 +262,7 @@ def test_files(tmp_path: Path, content: dict[str, Any]) -> None:
     ("text", "problem"),
     [
         ("{", "is no JSON"),
-        ("[]", "no baseline of this version"),
+        ("[]", "is JSON, but no object"),
         ("{}", "this is no profile"),
         (json.dumps({**make_baseline(PROFILE), "version": 1}), "no baseline of this version"),
         (json.dumps({**make_baseline(PROFILE), "numbers": 3}), "no baseline of this version"),

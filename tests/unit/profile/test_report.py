@@ -423,7 +423,7 @@ def test_a_run_is_read_as_it_was_written(tmp_path: Path) -> None:
     [
         (None, "cannot read "),
         ("{", "is no JSON"),
-        ("[]", "is no result of an adaptation"),
+        ("[]", "is JSON, but no object"),
         ("{}", "is no result of an adaptation"),
         (json.dumps({"complete": False}), "is unfinished: 0 of ? epochs"),
         (json.dumps(run_json(complete=False)), "is unfinished: 2 of 2 epochs"),

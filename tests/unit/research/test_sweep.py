@@ -312,9 +312,15 @@ def test_npz_paths_are_made_absolute_for_workers(
 def test_a_damaged_cell_is_told(grid: Path, tmp_path: Path) -> None:
     job = job_of(load_grid(grid)[0])
     file = tmp_path / f"{job.digest}.json"
-    for content in ("{", "[]", '{"format": 1, "cell": "0"}', '{"format": 0}'):
+    other = "holds no finished cell .*"
+    for content, sentence in (
+        ("{", "is no JSON: .*"),
+        ("[]", "is JSON, but no object, .*"),
+        ('{"format": 1, "cell": "0"}', other),
+        ('{"format": 0}', other),
+    ):
         file.write_text(content)
-        with pytest.raises(UserError, match=r"holds no finished cell .*; remove it"):
+        with pytest.raises(UserError, match=f"{sentence}; remove it"):
             Store(tmp_path).load(job)
 
 

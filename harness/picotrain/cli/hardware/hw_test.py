@@ -23,7 +23,7 @@ from picotrain.hardware.cycle_steps import Case, choose_cases
 from picotrain.hardware.device_steps import Material
 from picotrain.hardware.estimate import forecast
 from picotrain.hardware.flash import System
-from picotrain.hardware.plan import FLASH, THROUGHPUT, Plan, steps
+from picotrain.hardware.plan import FIND, FLASH, THROUGHPUT, Plan, steps
 from picotrain.hardware.report import (
     HTML_FILE,
     JSON_FILE,
@@ -140,10 +140,18 @@ def run(options: argparse.Namespace) -> int:
             versions=versions_of("qemu", elf),
             emulator=is_emulator(options.port if rig.port is None else rig.port.url),
         )
-        write_report(options.report, header, results)
-        finish(options, content(header, results))
+        reached = any(one.name == FIND and one.outcome is Outcome.PASSED for one in results)
+        # A run that met nothing says nothing of a board: what an earlier one said of it stays.
+        keeps = not reached and (options.report / JSON_FILE).exists()
+        if not keeps:
+            write_report(options.report, header, results)
+        if reached or options.json is None or not options.json.is_file():
+            finish(options, content(header, results))
         _say(summary(header, results))
-        _say(f"report: {options.report}/{HTML_FILE}, {JSON_FILE}, {JUNIT_FILE}")
+        if keeps:
+            _say(f"nothing was connected: the report in {options.report} is of an earlier run")
+        else:
+            _say(f"report: {options.report}/{HTML_FILE}, {JSON_FILE}, {JUNIT_FILE}")
     return exit_status(results)
 
 

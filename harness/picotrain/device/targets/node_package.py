@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
 import shutil
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 from picotrain.errors import UserError
-from picotrain.image.making import locked, say
+from picotrain.image.making import locked, say, working_folder
 from picotrain.places import BUILD, IN_CHECKOUT, NO_ROOM, SHIPPED, user_cache
 
 SOURCE = SHIPPED / "emulation" / "rp2040js"
@@ -78,12 +78,12 @@ def install(folder: Path = FOLDER) -> Path:
         if not is_installed(folder):
             if not IN_CHECKOUT:
                 say(f"npm installs rp2040js {wanted()}, once, into {folder}")
-            with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".npm-") as name:
-                _npm_into(Path(name))
+            with working_folder(folder.parent, ".npm-") as new:
+                _npm_into(new)
                 # Whole or not at all: what is there is used by others without the lock.
                 folder.mkdir(exist_ok=True)
                 shutil.rmtree(folder / "node_modules", ignore_errors=True)
-                (Path(name) / "node_modules").rename(folder / "node_modules")
+                (new / "node_modules").rename(folder / "node_modules")
     return installed(folder)
 
 
@@ -97,6 +97,7 @@ def _npm_into(folder: Path) -> None:
         done = subprocess.run(
             command,
             cwd=folder,
+            env=_with_home(folder),
             capture_output=True,
             encoding="utf-8",
             errors="replace",
@@ -110,7 +111,21 @@ def _npm_into(folder: Path) -> None:
     if done.returncode != 0:
         lines = done.stderr.splitlines()
         reasons = [line for line in lines if line.lower().startswith(("npm error", "npm err!"))]
-        raise UserError(f"npm cannot install rp2040js {wanted()}: {'; '.join(reasons[:2])}")
+        # Node itself may fail before npm says a word of its own.
+        reasons = reasons[:2] or [line.strip() for line in lines if line.strip()][-1:]
+        why = "; ".join(reasons) or f"it ends with status {done.returncode} and says nothing"
+        raise UserError(f"npm cannot install rp2040js {wanted()}: {why}")
+
+
+def _with_home(folder: Path) -> dict[str, str]:
+    """The environment, with a home for npm where the user has none: it does not start without."""
+    environment = dict(os.environ)
+    if not environment.get("HOME"):
+        try:
+            environment["HOME"] = pwd.getpwuid(os.getuid()).pw_dir
+        except KeyError:
+            environment["HOME"] = str(folder)
+    return environment
 
 
 def main() -> int:

@@ -321,7 +321,7 @@ class RenodeTarget:
         for _ in range(_PORT_TRIES):
             if self._try_start(executable, _free_port()):
                 return
-        raise LinkFailure(f"Renode does not start: {self._last_words()}")
+        raise LinkFailure(f"Renode does not start: {self._last_words()} (it is {executable})")
 
     def _try_start(self, executable: Path, port: int) -> bool:
         """Start Renode with its monitor at `port`; False if the port was taken meanwhile."""

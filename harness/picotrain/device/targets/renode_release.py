@@ -72,10 +72,17 @@ def require_renode(name: str = "renode") -> Path:
     executable = find_renode(name)
     if executable is None:
         raise UserError(
-            f"{os.environ.get('RENODE', name)} is not installed: {GET_RENODE}, or set RENODE to "
-            "its executable"
+            misnamed() or f"{name} is not installed: {GET_RENODE}, or set RENODE to its executable"
         )
     return executable
+
+
+def misnamed() -> str:
+    """What to do where RENODE names no program; empty where it is not set."""
+    wanted = os.environ.get("RENODE")
+    if not wanted:
+        return ""
+    return f"RENODE names {wanted}, which is no program here: set it to Renode's executable"
 
 
 def choose_release(system: str, machine: str) -> Release:

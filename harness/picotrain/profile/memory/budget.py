@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import get_args
@@ -10,7 +9,7 @@ from typing import get_args
 from picotrain import places
 from picotrain.device.blob import blob_size
 from picotrain.errors import UserError
-from picotrain.inputs import read_text
+from picotrain.inputs import read_json
 from picotrain.learn import models
 from picotrain.profile.memory.arena import default_method
 from picotrain.profile.memory.image import Image
@@ -48,18 +47,19 @@ def read_budget(path: Path = BUDGET) -> Budget:
     """The ceilings in a file. Raises UserError where it is missing or no budget."""
     what = f"{path} is no memory budget"
     fix = "name one such as tests/baselines/memory.json"
-    text = read_text(path, fix)
-    try:
-        content = json.loads(text)
-    except ValueError as error:
-        raise UserError(f"{what}, as it is no JSON ({error}); {fix}") from error
+    content = read_json(path, fix)
     try:
         kept = {name: MethodBudget(**one) for name, one in content["methods"].items()}
-        return Budget(content["code"], content["static"], content["stack"], kept)
+        found = Budget(content["code"], content["static"], content["stack"], kept)
     except KeyError as error:
         raise UserError(f"{what}: it has no {error.args[0]!r}; {fix}") from error
     except (TypeError, AttributeError) as error:
         raise UserError(f"{what}: its parts differ; {fix}") from error
+    for part in (found, *kept.values()):
+        for name, value in vars(part).items():
+            if name != "methods" and type(value) is not int:
+                raise UserError(f"{what}: its {name} {value!r} is no whole number; {fix}")
+    return found
 
 
 def present(image: Image, network: Network | None = None) -> Budget:

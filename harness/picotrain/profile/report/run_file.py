@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from picotrain.errors import UserError
-from picotrain.inputs import read_text
+from picotrain.inputs import read_json
 
 KINDS = ("forward", "error", "update")
 """What can saturate in a layer."""
@@ -79,22 +78,19 @@ def read_run(path: Path) -> Run:
     Raises UserError where it is missing, no such file, or unfinished.
     """
     again = f"make it with `picotrain adapt --json {path}`"
-    text = read_text(path, again)
-    try:
-        content = json.loads(text)
-    except ValueError as error:
-        raise UserError(f"the run {path} is no JSON ({error}); {again}") from error
-    if not isinstance(content, dict) or "complete" not in content:
+    content = read_json(path, again)
+    if "complete" not in content:
         raise UserError(f"{path} is no result of an adaptation; {again}")
     if content["complete"] is not True:
-        done = len(content.get("history") or ())
+        history = content.get("history")
+        done = len(history) if isinstance(history, list) else 0
         raise UserError(
             f"the run {path} is unfinished: {done} of {content.get('epochs', '?')} epochs; "
             f"let it finish, or {again}"
         )
     try:
         run = _run(path, content)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise UserError(
             f"the run {path} lacks or garbles a field ({type(error).__name__}: {error}); {again}"
         ) from error

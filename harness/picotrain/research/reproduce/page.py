@@ -6,7 +6,6 @@ rendering raises `Untrue` where a condition does not hold: then the sentence has
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from picotrain.errors import UserError
+from picotrain.inputs import read_json
 from picotrain.learn import calibration
 from picotrain.learn.calibration import RULES
 from picotrain.output import write_text
@@ -222,11 +222,7 @@ class _Found:
 def _json(path: Path) -> dict[str, Any] | None:
     if not path.is_file():
         return None
-    try:
-        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise UserError(f"{path} is no JSON file ({error}); remove it and run again") from error
-    return content
+    return read_json(path, "remove it and run again")
 
 
 def window_at(run: Mapping[str, Any], images: int) -> Mapping[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import multiprocessing
 import os
 import re
@@ -19,6 +18,7 @@ from typing import Any
 import pandas as pd
 
 from picotrain.errors import DeviceFailure, UserError
+from picotrain.inputs import read_json
 from picotrain.output import check_folder, write_json
 from picotrain.places import RESULTS
 from picotrain.progress import progress_bar
@@ -88,14 +88,14 @@ class Store:
     def _content(self, job: Job) -> dict[str, Any] | None:
         path = self._path(job)
         try:
-            content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            if not path.exists():
+                return None
+            content = read_json(path, "remove it")
             if content["format"] != _FORMAT or content["cell"] != job.digest:
                 raise ValueError("it is of another cell or version")
             _ = content["code"], content["rows"], content["state_sha256"]
-        except FileNotFoundError:
-            return None
-        except OSError as error:
-            raise UserError(f"cannot read {path}: {error.strerror}; make it readable") from error
+        except UserError:
+            raise
         except (ValueError, KeyError, TypeError) as error:
             raise UserError(f"{path} holds no finished cell ({error}); remove it") from error
         return content

@@ -96,9 +96,15 @@ def test_the_budget_is_about_tinycnn(now: Budget) -> None:
 
 def test_a_broken_budget_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "memory.json"
-    for text in ("", "[]", '{"code": 1}', '{"code":1,"static":1,"stack":1,"methods":{"a":{}}}'):
+    for text, sentence in (
+        ("", "is no JSON"),
+        ("[]", "is JSON, but no object"),
+        ('{"code": 1}', "no memory budget"),
+        ('{"code":1,"static":1,"stack":1,"methods":{"a":{}}}', "no memory budget"),
+        ('{"code":"1","static":1,"stack":1,"methods":{}}', "its code '1' is no whole number"),
+    ):
         file.write_text(text)
-        with pytest.raises(UserError, match="no memory budget"):
+        with pytest.raises(UserError, match=sentence):
             read_budget(file)
     with pytest.raises(UserError, match="cannot read "):
         read_budget(tmp_path / "absent.json")
