@@ -119,6 +119,11 @@ MAKE_UF2 = "`make uf2`" if IN_CHECKOUT else "`picotrain uf2`"
 """What can be typed: an installed picotrain has no makefile."""
 
 
+def with_make(port: str) -> str:
+    """Behind a sentence that says to give `--port`: how the makefile is given it."""
+    return f" (with make: PORT={port})" if IN_CHECKOUT else ""
+
+
 def comes_built(part: str) -> Path:
     """The place of a built part, by its path below `BUILD`: in the wheel, if that holds it."""
     shipped = SHIPPED / "build" / part

@@ -43,6 +43,7 @@ from picotrain.hardware.drives import (
 )
 from picotrain.image import uf2
 from picotrain.image.elf import open_elf
+from picotrain.places import with_make
 from picotrain.versions import to_install
 
 How = Literal["auto", "drive", "picotool", "probe"]
@@ -194,7 +195,7 @@ class Flasher:
             names = ", ".join(map(str, [*running, *waiting]))
             raise UserError(
                 f"several Picos are plugged in: {names}; name the one to flash, by its port or its "
-                f"drive, with --port (with make: PORT={running[0].url})"
+                f"drive, with --port{with_make(running[0].url)}"
             )
         ours = [port for port in running if port.kind == "picotrain"]
         return only(ours or running) if running else None
@@ -329,7 +330,7 @@ class Flasher:
             names = ", ".join(map(str, probes))
             raise UserError(
                 f"several debug probes are plugged in: {names}; name the UART of the one that is "
-                f"wired to the board with --port (with make: PORT={probes[0].url})"
+                f"wired to the board with --port{with_make(probes[0].url)}"
             )
         number = probes[0].serial_number if probes else ""
         return ["--uid", number] if number else []

@@ -19,7 +19,7 @@ from picotrain.errors import BuildFailure, UserError
 from picotrain.hardware.flash import Flasher, How, System
 from picotrain.image import firmware
 from picotrain.image.elf import Elf
-from picotrain.places import IN_CHECKOUT
+from picotrain.places import with_make
 
 _INSTEAD = "leave --elf out, or name the ELF file of a Pico's firmware"
 
@@ -93,8 +93,7 @@ def chosen_port(options: argparse.Namespace) -> str:
     """What --port names. Raises UserError where that is nothing."""
     port: str = options.port.strip()
     if not port:
-        make = " (with make: PORT=auto)" if IN_CHECKOUT else ""
-        raise UserError(f"--port is empty: name a port, or auto{make}")
+        raise UserError(f"--port is empty: name a port, or auto{with_make(AUTO)}")
     return port
 
 

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from serial.tools import list_ports
 
 from picotrain.errors import UserError
-from picotrain.places import FLASH, IN_CHECKOUT
+from picotrain.places import FLASH, with_make
 
 AUTO = "auto"
 OPTION = "--port "
@@ -146,7 +146,7 @@ def only(candidates: Sequence[Port], option: str = OPTION) -> Port:
     if len(candidates) > 1:
         names = ", ".join(map(str, candidates))
         url = candidates[0].url
-        make = f" (with make: PORT={url})" if IN_CHECKOUT and option == OPTION else ""
+        make = with_make(url) if option == OPTION else ""
         raise UserError(
             f"several devices are plugged in: {names}; choose one with {option}{url}{make}"
         )
