@@ -11,6 +11,7 @@ from importlib import import_module
 
 from picotrain.errors import DeviceFailure, UserError
 from picotrain.inputs import reason
+from picotrain.stopping import status_of, stoppable
 from picotrain.streams import guarded
 
 VERBS = {
@@ -34,11 +35,12 @@ VERBS = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb. Returns 0, 1 for a device's failure, 2 for a user's mistake, 130 for Ctrl-C,
-    141 where nobody reads its output any more. 1 too where standard output could not be written:
-    the run went on without it. Help, and options that do not parse, end in SystemExit."""
+    143 for SIGTERM, 129 for SIGHUP, 141 where nobody reads its output any more. 1 too where
+    standard output could not be written: the run went on without it. Help, and options that do not
+    parse, end in SystemExit."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     stopped: SystemExit | None = None
-    with guarded() as (out, err):
+    with guarded() as (out, err), stoppable():
         try:
             code = _run(given)
         except SystemExit as stop:
@@ -83,9 +85,9 @@ def _run(given: Sequence[str]) -> int:
         return 1
     except BrokenPipeError:
         return 141  # who read the output has seen enough, as `head` does
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         print("picotrain: interrupted", file=sys.stderr)
-        return 130
+        return status_of(stop)
 
 
 class _Version(argparse.Action):

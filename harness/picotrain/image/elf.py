@@ -67,6 +67,8 @@ class Elf:
                 self._elf.get_section(sections - 1)
         except (OSError, ELFError) as error:
             raise BuildFailure(f"{path}: no firmware image ({error}); {BUILD_AGAIN}") from error
+        if damage := damage_of(self._elf):
+            raise BuildFailure(f"{path}: a damaged ELF file, {damage}; {BUILD_AGAIN}")
 
     @cached_property
     def _symbols(self) -> dict[str, tuple[int, int, bool]]:
@@ -310,6 +312,54 @@ class Elf:
                 and target.attributes["DW_AT_encoding"].value in _SIGNED
             )
         return np.dtype(f"<{'i' if signed else 'u'}{size}")
+
+
+def damage_of(elf: Any) -> str:
+    """In what the segments that are loaded are at odds with each other or with the sections; empty
+    for a sound file, or one with no segments."""
+    loads = [one for one in elf.iter_segments() if one["p_type"] == "PT_LOAD"]
+    for load in loads:
+        if load["p_filesz"] > load["p_memsz"]:
+            return (
+                f"whose segment at 0x{load['p_vaddr']:08x} has {load['p_filesz']} bytes for the "
+                f"{load['p_memsz']} of its memory"
+            )
+    for start, size in (("p_vaddr", "p_memsz"), ("p_paddr", "p_filesz")):
+        spans = sorted((one[start], one[size]) for one in loads if one[size])
+        for (first, length), (second, _) in pairwise(spans):
+            if first + length > second:
+                return f"of which two segments hold 0x{second:08x}"
+    ends = [0] * len(loads)
+    held = [
+        section
+        for section in (elf.iter_sections() if loads else ())
+        if section["sh_flags"] & _SHF_ALLOC
+        and section["sh_type"] != "SHT_NOBITS"
+        and section["sh_size"]
+    ]
+    for section in sorted(held, key=lambda one: one["sh_offset"]):
+        for number, load in enumerate(loads):
+            offset = section["sh_offset"] - load["p_offset"]
+            if 0 <= offset < load["p_filesz"]:
+                if section["sh_addr"] - load["p_vaddr"] != offset:
+                    return (
+                        f"whose section {section.name} is for 0x{section['sh_addr']:08x}, but "
+                        f"loaded to 0x{load['p_vaddr'] + offset:08x}"
+                    )
+                # Before the first may be the ELF header; between others, what aligns the next.
+                gap = offset - ends[number]
+                if gap < 0 or (ends[number] and gap >= max(section["sh_addralign"], 1)):
+                    what = "something is missing" if gap > 0 else "another one overlaps"
+                    return f"where {what} before the section {section.name}"
+                ends[number] = offset + section["sh_size"]
+                break
+    for load, end in zip(loads, ends, strict=True):
+        if held and end != load["p_filesz"]:
+            return (
+                f"whose segment at 0x{load['p_vaddr']:08x} has {load['p_filesz']} bytes, but "
+                f"{end} by its sections"
+            )
+    return ""
 
 
 def _sequences(program: Any) -> Iterator[list[tuple[int, str, int]]]:

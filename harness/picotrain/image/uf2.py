@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 from elftools.elf.elffile import ELFFile
 
 from picotrain.errors import UserError
+from picotrain.image.elf import damage_of
 from picotrain.places import IN_CHECKOUT, MAKE_UF2
 
 FAMILY = 0xE48BFF56
@@ -205,6 +206,8 @@ def _elf_segments(data: bytes, path: Path) -> list[Segment]:
                 raise UserError(
                     f"{path}: nothing loads its section {section.name}; link the program anew"
                 )
+        if damage := damage_of(elf):
+            raise UserError(f"{path}: a damaged ELF file, {damage}; {_AGAIN}")
     except UserError:
         raise
     except Exception as error:  # pyelftools meets a broken file with many of them

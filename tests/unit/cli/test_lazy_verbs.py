@@ -36,6 +36,7 @@ def test_help_imports_no_verb_and_no_library() -> None:
     ours = {name for name in modules if name.startswith("picotrain.")}
     assert ours == {
         *("picotrain.cli", "picotrain.errors", "picotrain.inputs"),
+        "picotrain.stopping",
         "picotrain.streams",
     }
     assert not modules & (HEAVY | {"numpy", "elftools", "serial", "tqdm", "picotrain_golden"})

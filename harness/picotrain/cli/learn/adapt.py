@@ -135,10 +135,10 @@ def run(options: argparse.Namespace) -> int:
     so_far: list[AdaptResult] = []
 
     def report(result: AdaptResult) -> None:
-        # Nothing is written before there is something: an earlier result outlives a failed start.
+        # Nothing is written before there is an epoch: an earlier result outlives a failed start.
         seconds = result.wall_seconds - (so_far[-1].wall_seconds if so_far else 0.0)
         so_far.append(replace(result))
-        if result.complete or is_plain(options.json):
+        if result.complete or (result.history and is_plain(options.json)):
             write_json(options.json, result.to_json())
         if not result.history:
             upright = _upright(result.upright_before)
@@ -164,7 +164,7 @@ def run(options: argparse.Namespace) -> int:
         )
         result = adapt(device, network, task, choice, report)
     except BaseException:
-        if so_far:
+        if so_far and so_far[-1].history:
             if not is_plain(options.json):
                 write_json(options.json, so_far[-1].to_json())
             if not is_standard(options.json):

@@ -28,6 +28,7 @@ from picotrain.research.sweep.grid import load_grid
 from picotrain.research.sweep.plot import check_plot, write_plot
 from picotrain.research.sweep.results import check_file, groups, summary, write_results
 from picotrain.research.sweep.run import CELLS, Store, check_scheduler, frame, plan, sweep
+from picotrain.stopping import status_of
 from picotrain.text import table
 
 CELLS_VARIABLE = "PICOTRAIN_CELLS"
@@ -95,14 +96,14 @@ def run(options: argparse.Namespace) -> int:
     _announce(options.grid, jobs, states)
     try:
         errors = sweep(jobs, store, options.jobs, options.scheduler)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         kept = sum(store.state(job) == "done" for job in jobs)
         print(
             f"picotrain: interrupted; {kept} of {len(jobs)} cells are kept, the same command "
             "goes on",
             file=sys.stderr,
         )
-        return 130
+        return status_of(stop)
     results = frame(jobs, store)
     write_results(out, results)
     by = groups(results)

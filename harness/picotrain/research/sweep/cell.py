@@ -154,6 +154,10 @@ def become_worker() -> None:
     # Ctrl-C goes to every process of a terminal; the parent ends its workers, in silence: tqdm's
     # own lock would be a semaphore, and Python would warn that it was left behind.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # A signal to one worker alone ends that worker.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
     tqdm.set_lock(threading.RLock())
     parent = multiprocessing.parent_process()
     if parent is not None:
