@@ -24,7 +24,8 @@ enum pt_error {
     PT_ERR_LAYER_OFFSET = -13, /* weights not where they belong: {layer, found, expected} */
     PT_ERR_WEIGHT = -14,       /* a weight or score of -128: {layer, index} */
     PT_ERR_HEAD = -15,         /* last layer not linear, with ReLU, or not the classes: {layer} */
-    PT_ERR_EXPONENT = -16,     /* logits exponent <= -7, no loss error: {exponent as uint32} */
+    PT_ERR_EXPONENT = -16,     /* of the logits, too small for the loss: {exponent, least, as
+                                  uint32} */
     PT_ERR_MEMORY = -17,       /* does not fit: {bytes needed, bytes there, bytes of the largest
                                   buffer, kind << 8 | layer of that (enum pt_memory_kind)} */
     PT_ERR_BATCH = -18,        /* batch too large for the io window: {images, most} */

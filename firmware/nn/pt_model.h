@@ -66,7 +66,7 @@ struct pt_model {
     const struct pt_model_layer *layer;
     uint8_t *blob;
     uint32_t first_weighted; /* the lowest layer that has weights; backward stops there */
-    int32_t logits_exponent; /* with the static shifts; a method with static scales needs >= -6 */
+    int32_t logits_exponent; /* with the static shifts; bound: PT_LEAST_LOGITS_EXPONENT */
 };
 
 /*

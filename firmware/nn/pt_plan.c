@@ -5,6 +5,7 @@
 #include "kernels/pt_conv2d.h"
 #include "kernels/pt_linear.h"
 #include "kernels/pt_update.h"
+#include "nn/pt_loss.h"
 
 uint32_t pt_scored_edges(const struct pt_model_layer *layer, uint32_t permille)
 {
@@ -228,8 +229,9 @@ int pt_plan_make(struct pt_plan *plan, const struct pt_model *model,
                  struct pt_detail *detail)
 {
     const uint32_t alignment = PT_MODEL_ALIGNMENT;
-    if (method->kind != PT_NITI_DYNAMIC && model->logits_exponent <= -7) {
-        return pt_refuse(detail, PT_ERR_EXPONENT, (uint32_t)model->logits_exponent, 0, 0, 0);
+    if (method->kind != PT_NITI_DYNAMIC && model->logits_exponent < PT_LEAST_LOGITS_EXPONENT) {
+        return pt_refuse(detail, PT_ERR_EXPONENT, (uint32_t)model->logits_exponent,
+                         (uint32_t)PT_LEAST_LOGITS_EXPONENT, 0, 0);
     }
     *plan = (struct pt_plan){0};
     plan->blob_size = frozen ? 0u : (model->header->size + alignment - 1u) & ~(alignment - 1u);

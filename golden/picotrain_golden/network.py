@@ -8,6 +8,7 @@ from typing import Literal
 
 import numpy as np
 
+from picotrain_golden.loss import LEAST_LOGITS_EXPONENT
 from picotrain_golden.numerics import Int8
 
 Kind = Literal["conv2d", "maxpool2", "linear"]
@@ -174,8 +175,11 @@ def validate(network: Network, dynamic: bool = False) -> None:
         raise ValueError("the last layer must be linear without ReLU")
     if not 2 <= network.classes <= MAX_CLASSES:
         raise ValueError(f"a network has 2 to {MAX_CLASSES} classes, not {network.classes}")
-    if not dynamic and network.logits_exponent <= -7:
-        raise ValueError(f"the logits have exponent {network.logits_exponent}, -6 is the least")
+    if not dynamic and network.logits_exponent < LEAST_LOGITS_EXPONENT:
+        raise ValueError(
+            f"the logits have exponent {network.logits_exponent}, {LEAST_LOGITS_EXPONENT} is the "
+            "least"
+        )
 
 
 def _validate_layer(index: int, layer: Layer) -> None:

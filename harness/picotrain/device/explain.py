@@ -74,8 +74,8 @@ def explain(command: str, name: str, detail: tuple[int, ...], elf: Elf) -> str:
         )
     if name == "PT_ERR_EXPONENT":
         return (
-            f"the logits have exponent {_signed(a)}, which leaves no loss error; calibrate the "
-            "backbone or use niti-dynamic"
+            f"the logits have exponent {_signed(a)}, and the loss needs {_signed(b)} or more; "
+            "calibrate the backbone, choose one with --logits-exponent, or use niti-dynamic"
         )
     if name == "PT_ERR_FROZEN":
         return (

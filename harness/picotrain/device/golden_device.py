@@ -26,6 +26,7 @@ from picotrain.errors import CommandError, whole_number
 from picotrain.image.elf import Elf
 from picotrain.image.firmware import MODEL_FLASH
 from picotrain_golden import Buffer, Method, Network, Plan, Trainer, plan
+from picotrain_golden.loss import LEAST_LOGITS_EXPONENT
 from picotrain_golden.method import MAX_MU, MIN_MU
 
 _EVALUATION_BATCH = 64
@@ -78,8 +79,9 @@ class GoldenDevice:
         if self._frozen and method.trains and not method.scored:
             kind = self._elf.enum("pt_method_kind")[METHOD_KINDS[method.name]]
             raise self._refusal("SET_METHOD", "PT_ERR_FROZEN", int(kind))
-        if not method.dynamic and self._network.logits_exponent <= -7:
-            raise self._refusal("SET_METHOD", "PT_ERR_EXPONENT", self._network.logits_exponent)
+        exponent = self._network.logits_exponent
+        if not method.dynamic and exponent < LEAST_LOGITS_EXPONENT:
+            raise self._refusal("SET_METHOD", "PT_ERR_EXPONENT", exponent, LEAST_LOGITS_EXPONENT)
         in_arena = 0 if self._frozen else blob_size(self._network, self._elf)
         planned = plan(self._network, method, in_arena)
         if planned.total > self._arena_bytes:
