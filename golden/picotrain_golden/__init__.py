@@ -10,7 +10,7 @@ from picotrain_golden.calibration import (
     observe,
 )
 from picotrain_golden.generator import key, mix, normal_scores, select_edges, words
-from picotrain_golden.loss import loss_error
+from picotrain_golden.loss import LEAST_LOGITS_EXPONENT, loss_error
 from picotrain_golden.method import Method, MethodName
 from picotrain_golden.network import (
     Kind,
@@ -28,6 +28,7 @@ from picotrain_golden.trainer import StepResult, Trainer
 
 __all__ = [
     "ALL_RANGE_NAMES",
+    "LEAST_LOGITS_EXPONENT",
     "RANGE_NAMES",
     "Buffer",
     "Histograms",

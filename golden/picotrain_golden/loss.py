@@ -31,4 +31,5 @@ def _powers(v: Int32, exponent: int) -> Int32:
 def _second_order(v: Int32, exponent: int) -> Int32:
     n = min(-exponent, -LEAST_LOGITS_EXPONENT)
     u = v >> min(-exponent - n, 31)
-    return 2 ** (1 + 2 * n) + u * 2 ** (1 + n) + u * u
+    p: Int32 = 2 ** (1 + 2 * n) + u * 2 ** (1 + n) + u * u
+    return p

@@ -17,6 +17,7 @@ from picotrain.streams import guarded
 VERBS = {
     "targets": ("learn", "which backends work here, and what the others need"),
     "data": ("learn", "list, fetch and verify data sets"),
+    "info": ("learn", "what is in a backbone: layers, scales, logits exponent"),
     "pretrain": ("learn", "train and calibrate a network to start from"),
     "adapt": ("learn", "the main job: adapt a network to rotated images on a device"),
     "sweep": ("research", "a grid of adaptations; one that was stopped goes on"),

@@ -241,6 +241,16 @@ def add_angle(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_logits_exponent(parser: argparse.ArgumentParser, default: str) -> None:
+    parser.add_argument(
+        "--logits-exponent",
+        type=int,
+        metavar="N",
+        help="read the logits with this exponent, the temperature of the softmax, and calibrate "
+        f"with it (default: {default})",
+    )
+
+
 def add_kernels(parser: argparse.ArgumentParser) -> None:
     from picotrain.device.backends import KERNELS
 

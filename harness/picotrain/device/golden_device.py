@@ -25,8 +25,7 @@ from picotrain.device.mailbox import METHOD_KINDS
 from picotrain.errors import CommandError, whole_number
 from picotrain.image.elf import Elf
 from picotrain.image.firmware import MODEL_FLASH
-from picotrain_golden import Buffer, Method, Network, Plan, Trainer, plan
-from picotrain_golden.loss import LEAST_LOGITS_EXPONENT
+from picotrain_golden import LEAST_LOGITS_EXPONENT, Buffer, Method, Network, Plan, Trainer, plan
 from picotrain_golden.method import MAX_MU, MIN_MU
 
 _EVALUATION_BATCH = 64

@@ -21,9 +21,9 @@ from picotrain.device.interface import BatchResult, Device, state_sha256
 from picotrain.device.mailbox import MailboxDevice
 from picotrain.device.versions import versions_of
 from picotrain.errors import UserError, must_be, whole_number
-from picotrain.learn import health, plans
+from picotrain.learn import health, logits, plans
+from picotrain.learn.calibration import FAIR, SHIPPED, calibrated_by, check
 from picotrain.learn.calibration import SAMPLES as CALIBRATION_SAMPLES
-from picotrain.learn.calibration import SHIPPED, calibrated_by, check
 from picotrain.learn.methods import DEFAULT, NAMES
 from picotrain.learn.models import check_fit, network_sha256
 from picotrain.learn.turning import angle_of
@@ -54,6 +54,8 @@ class AdaptOptions:
     set's own. `plan` is one of `picotrain.learn.plans`; `backbone`, a file, is for the record.
 
     `calibration` is a rule of `picotrain.learn.calibration`, over `calibration_samples` images.
+    `logits_exponent` is what the logits are read with (None: as the backbone says); the numbers of
+    the backbone are then made anew, by `fair` unless a rule is given.
     `layer_mu` has one number per layer with weights, which is added to mu there. `replay` is the
     share of upright images mixed into every epoch, of as many as there are to adapt to. `retention`
     evaluates what the backbone was trained for too: upright images.
@@ -73,13 +75,14 @@ class AdaptOptions:
     replay: float = 0.0
     retention: bool = False
     backbone: str | Path = ""
+    logits_exponent: int | None = None
 
     def __post_init__(self) -> None:
         check_method(self.method)
         changed: dict[str, Any] = {"backbone": str(self.backbone)}
         for name in ("epochs", "seed", "calibration_samples"):
             changed[name] = whole_number(name, getattr(self, name))
-        for name in ("train_samples", "test_samples"):
+        for name in ("train_samples", "test_samples", "logits_exponent"):
             if (given := getattr(self, name)) is not None:
                 changed[name] = whole_number(name, given)
         for name in ("angle", "replay"):
@@ -93,6 +96,12 @@ class AdaptOptions:
         changed["layer_mu"] = tuple(whole_number("a number of layer_mu", n) for n in self.layer_mu)
         for name, value in changed.items():
             object.__setattr__(self, name, value)
+
+    @property
+    def rule(self) -> str:
+        """The rule of calibration that is used."""
+        anew = self.logits_exponent is not None and self.calibration == SHIPPED
+        return FAIR if anew else self.calibration
 
 
 @dataclass
@@ -135,6 +144,7 @@ class AdaptResult:
     kernels: str | None = None
     plan: str = "fast"
     plan_note: str = ""
+    logits_exponent: int | None = None
     accuracy_before: float | None = None
     accuracy_best: float | None = None
     accuracy_final: float | None = None
@@ -176,6 +186,8 @@ def check_options(options: AdaptOptions) -> None:
         raise UserError(f"seed is {options.seed}; use 0 to 2^32 - 1")
     plans.check(options.plan, options.method)
     check(options.calibration)
+    if options.logits_exponent is not None:
+        logits.check(options.logits_exponent)
     if not 0 <= options.replay <= 1:
         raise UserError(f"replay {options.replay} is no share; use 0 to 1, e.g. 0.25")
     if options.evaluate_on not in SPLITS:
@@ -238,25 +250,13 @@ def _replay(split: Split, taken: int | None, count: int, options: AdaptOptions) 
 
 
 def configured(network: Network, task: Task, options: AdaptOptions) -> Network:
-    """A copy of the network with the static numbers that `calibration` and `layer_mu` ask for.
+    """A copy of the network with the static numbers that `calibration`, `logits_exponent` and
+    `layer_mu` ask for.
 
     A layer's mu is taken off its gradient_bits and score_bits, which stay within 0..31: the update
     shift is their difference to mu. Raises UserError for what does not fit the network or method.
     """
-    if options.calibration == SHIPPED:
-        result = network.copy()
-    else:
-        if task.dataset is None:
-            raise UserError(
-                f"calibration {options.calibration} needs a data set to look at; use {SHIPPED}"
-            )
-        result = calibrated_by(
-            network,
-            task.dataset,
-            options.calibration,
-            options.calibration_samples,
-            angle=task.angle,
-        )
+    result = _calibrated(network, task, options)
     if not options.layer_mu:
         return result
     given = ",".join(map(str, options.layer_mu))
@@ -276,6 +276,21 @@ def configured(network: Network, task: Task, options: AdaptOptions) -> Network:
         None if held is None else _with_mu(held, next(own_mu)) for held in result.parameters
     )
     return result
+
+
+def _calibrated(network: Network, task: Task, options: AdaptOptions) -> Network:
+    dataset, rule = task.dataset, options.rule
+    if rule == SHIPPED:
+        return network.copy()
+    if dataset is None:
+        raise UserError(f"calibration {rule} needs a data set to look at; use {SHIPPED}")
+
+    def by_rule(given: Network) -> Network:
+        return calibrated_by(given, dataset, rule, options.calibration_samples, angle=task.angle)
+
+    if options.logits_exponent is None:
+        return by_rule(network)
+    return logits.calibrated_at(network, options.logits_exponent, by_rule)
 
 
 def _with_mu(held: Parameters, mu: int) -> Parameters:
@@ -355,9 +370,9 @@ def adapt(
     """Adapt `network` on `device`; `report` is called before the first epoch and after each.
 
     `data` is a data set, or what `prepare` drew from it. `network` is as it was loaded: what
-    `calibration` and `layer_mu` ask for is done here. Batch size 1. `accuracy_before` is the
-    backbone's own, without any method; `accuracy_best` the best after any epoch, which looks at the
-    evaluated images to choose the epoch, as the papers do; `accuracy_final` that after the last.
+    `configured` makes of it is done here. Batch size 1. `accuracy_before` is the backbone's own,
+    without any method; `accuracy_best` the best after any epoch, which looks at the evaluated
+    images to choose the epoch, as the papers do; `accuracy_final` that after the last.
     """
     check_network(network)
     must_be("what to adapt to", data, (Dataset, Task), 'give what load_dataset("digits") returns')
@@ -377,7 +392,7 @@ def adapt(
         options={
             **{name: value for name, value in asdict(method).items() if name != "later_mu"},
             "mu": list(method.schedule),
-            "calibration": options.calibration,
+            "calibration": options.rule,
             "calibration_samples": options.calibration_samples,
             "layer_mu": list(options.layer_mu),
             "replay": options.replay,
@@ -393,6 +408,7 @@ def adapt(
         kernels=device.kernels,
         plan=options.plan,
         plan_note=plans.note(options.plan),
+        logits_exponent=network.logits_exponent,
         versions=versions_of(
             device.name, device.elf.path if isinstance(device, MailboxDevice) else None
         ),

@@ -19,7 +19,15 @@ from picotrain.learn.turning import calibration_angle_of
 from picotrain.output import write_bytes
 from picotrain.places import BUILD, made_folder
 from picotrain.progress import progress_bar
-from picotrain_golden import ALL_RANGE_NAMES, Histograms, Network, Reading, calibrated, observe
+from picotrain_golden import (
+    ALL_RANGE_NAMES,
+    LEAST_LOGITS_EXPONENT,
+    Histograms,
+    Network,
+    Reading,
+    calibrated,
+    observe,
+)
 from picotrain_golden.generator import words
 
 CALIBRATION_STREAM = 0xFFFFFF04
@@ -28,6 +36,7 @@ ANGLE_STREAM = 0xFFFFFF06
 SAMPLES = 2048
 CACHE = BUILD / "calibrations"
 
+FAIR = "fair"
 SHIPPED = "shipped"
 """Not in RULES: the numbers in the backbone file, whatever made them."""
 
@@ -65,7 +74,7 @@ RULES: dict[str, Rule] = {
         True,
         Reading(zeros="none", errors="most", scores="score_peak"),
     ),
-    "fair": Rule("the same, score step from 16 times the mean of |G' * w|", True, Reading()),
+    FAIR: Rule("the same, score step from 16 times the mean of |G' * w|", True, Reading()),
 }
 """Each changes one thing of the one before it. `naive` is what a straight reading of the papers
 gives (arXiv 2503.16860 and 2009.13108); `fair` is docs/numerics.md's, which made the shipped
@@ -171,6 +180,7 @@ def _digest(network: Network, dataset: Dataset, samples: int, angle: int, known:
         ("dataset", dataset.name, sorted(dataset.sha256.items())),
         ("images", min(samples, len(dataset.train.labels)), angle),
         ("names", ALL_RANGE_NAMES),
+        ("loss", LEAST_LOGITS_EXPONENT),
     ]
     if not known and angle == 0 and dataset.angle == 0:
         text.append(("validation", len(dataset.validation)))

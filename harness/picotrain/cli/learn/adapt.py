@@ -12,6 +12,7 @@ from picotrain.cli.material import backbone
 from picotrain.cli.options import (
     Verbs,
     add_device,
+    add_logits_exponent,
     add_plan,
     add_verb,
     arena,
@@ -76,6 +77,7 @@ def add_parser(verbs: Verbs) -> None:
         help="static scales: those of the backbone, or made anew from training images. "
         f"{rules} (default: %(default)s)",
     )
+    add_logits_exponent(parser, "the backbone's own")
     parser.add_argument(
         "--layer-mu",
         default="",
@@ -124,6 +126,7 @@ def run(options: argparse.Namespace) -> int:
         replay=options.replay,
         retention=options.retention,
         backbone="" if options.backbone is None else str(options.backbone),
+        logits_exponent=options.logits_exponent,
     )
     check_options(choice)
     choose_kernels(options.target, options.kernels)  # refuses unknown ones before work starts

@@ -12,6 +12,7 @@ from picotrain import datasets, output
 from picotrain.cli.options import (
     Verbs,
     add_dataset,
+    add_logits_exponent,
     add_output,
     add_ram,
     add_seed,
@@ -26,7 +27,7 @@ from picotrain.device.backends import NAMES as TARGETS
 from picotrain.device.backends import open_device
 from picotrain.device.interface import Device, state_sha256
 from picotrain.errors import UserError
-from picotrain.learn import methods, models
+from picotrain.learn import logits, methods, models
 from picotrain.learn.calibration import SAMPLES, calibrate
 from picotrain.learn.float_pretrain import FloatOptions, pretrain_float
 from picotrain.learn.models import Architecture
@@ -100,6 +101,7 @@ def add_parser(verbs: Verbs) -> None:
     parser.add_argument(
         "--target", default="host", help=f"one of {', '.join(TARGETS)} (default: %(default)s)"
     )
+    add_logits_exponent(parser, "what training ends with")
     add_ram(parser)
     parser.set_defaults(run=run)
 
@@ -114,6 +116,8 @@ def run(options: argparse.Namespace) -> int:
     dataset = datasets.load(options.dataset)
     models.check_fit(architecture, dataset)
     options.calibration_angle = calibration_angle_of(dataset, options.calibration_angle)
+    if options.logits_exponent is not None:
+        logits.check(options.logits_exponent)
     output.check(options.out, architecture.weight_count + _MORE_BYTES)
     device = open_device(options.target, arena(options))
     try:
@@ -122,6 +126,9 @@ def run(options: argparse.Namespace) -> int:
         warnings = static_warnings(device, network, dataset, made["history"])
     finally:
         device.close()
+    if options.logits_exponent is not None:
+        network, histograms = _read_with(network, dataset, options)
+        made["options"]["logits_exponent"] = options.logits_exponent
     info = {
         "command": "picotrain " + shlex.join(_pretrain_command(options, made)),
         "dataset": options.dataset,
@@ -136,6 +143,18 @@ def run(options: argparse.Namespace) -> int:
         print(f"warning: {warning}")
     finish(options, {**info, "warnings": warnings})
     return 0
+
+
+def _read_with(
+    network: Network, dataset: Dataset, options: argparse.Namespace
+) -> tuple[Network, Histograms]:
+    """The calibrated network with the exponent of the logits that was asked for, calibrated again
+    as it was the first time; and the histograms."""
+    moved = logits.moved(network, options.logits_exponent)
+    histograms = calibrate(
+        moved, dataset, options.calibration_samples, options.calibration_angle, options.seed
+    )
+    return calibrated(moved, histograms), histograms
 
 
 def _integer(
@@ -215,6 +234,8 @@ def _pretrain_command(options: argparse.Namespace, made: dict[str, Any]) -> list
         how = ["--epochs", str(chosen["epochs"]), "--mu", mu]
     if options.ram_kib is not None:
         how += ["--ram-kib", str(options.ram_kib)]
+    chosen_exponent = options.logits_exponent
+    exponent = [] if chosen_exponent is None else [f"--logits-exponent={chosen_exponent}"]
     return [
         "pretrain",
         *("--model", options.model, "--dataset", options.dataset),
@@ -222,6 +243,7 @@ def _pretrain_command(options: argparse.Namespace, made: dict[str, Any]) -> list
         *("--seed", str(options.seed)),
         *("--calibration-samples", str(options.calibration_samples)),
         *("--calibration-angle", str(options.calibration_angle)),
+        *exponent,
         *("--out", str(options.out)),
     ]
 

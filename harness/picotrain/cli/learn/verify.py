@@ -8,12 +8,22 @@ from typing import get_args
 
 from picotrain import datasets
 from picotrain.cli.material import backbone, random_material
-from picotrain.cli.options import Verbs, add_device, add_plan, add_verb, arena, finish, positive
+from picotrain.cli.options import (
+    Verbs,
+    add_device,
+    add_logits_exponent,
+    add_plan,
+    add_verb,
+    arena,
+    finish,
+    positive,
+)
 from picotrain.datasets import Split
 from picotrain.device.backends import arena_bytes, choose_kernels, open_device
 from picotrain.device.interface import Device
 from picotrain.errors import UserError
-from picotrain.learn import methods, models, plans
+from picotrain.learn import logits, methods, models, plans
+from picotrain.learn.calibration import FAIR, calibrated_by
 from picotrain.learn.turning import angle_of, in_words
 from picotrain.learn.verify import Comparison, verify
 from picotrain.progress import progress_bar
@@ -44,6 +54,7 @@ def add_parser(verbs: Verbs) -> None:
         metavar="N",
         help="images, one at a time, for each method (default: %(default)s)",
     )
+    add_logits_exponent(parser, "the backbone's own")
     add_plan(parser)
     methods.add_options(parser)
     parser.set_defaults(run=run)
@@ -57,7 +68,7 @@ def run(options: argparse.Namespace) -> int:
     golden, device = open_device("golden", room), _device_to_verify(options)
     print(
         f"{network.name}, {material}: {options.target} ({kernels} kernels) against golden, "
-        f"plan {options.plan}, seed {options.seed}"
+        f"plan {options.plan}, logits exponent {network.logits_exponent}, seed {options.seed}"
     )
     results = []
     try:
@@ -85,6 +96,7 @@ def run(options: argparse.Namespace) -> int:
             "target": options.target,
             "kernels": kernels,
             "model": network.name,
+            "logits_exponent": network.logits_exponent,
             "plan": options.plan,
             "plan_note": plans.note(options.plan),
             "seed": options.seed,
@@ -102,11 +114,19 @@ def _verify_material(options: argparse.Namespace) -> tuple[Network, Split, str]:
         options.dataset = datasets.DEFAULT if shipped or options.backbone else RANDOM
     if options.dataset == RANDOM:
         network, split = random_material(options.model, options.seed, count)
+        if options.logits_exponent is not None:
+            network = logits.moved(network, options.logits_exponent)
         return network, split, "untrained, on random images"
     dataset = datasets.load(options.dataset)
     network = backbone(options)
     models.check_fit(network, dataset)
     options.angle = angle_of(dataset, options.angle)
+    if options.logits_exponent is not None:
+        network = logits.calibrated_at(
+            network,
+            options.logits_exponent,
+            lambda moved: calibrated_by(moved, dataset, FAIR, angle=options.angle),
+        )
     split = datasets.rotated_sample(dataset.train, count, options.seed, options.angle)
     return network, split, f"on {options.dataset} {in_words(options.angle)}"
 
