@@ -17,6 +17,7 @@ DEFAULT: dict[str, Any] = {
     "method": "priot",
     "mu": "3",
     "calibration": "shipped",
+    "logits_exponent": "",
     "threshold": -16,
     "start": "zero",
     "scored": 0.1,

@@ -24,7 +24,7 @@ from picotrain.inputs import named
 from picotrain.output import tell
 from picotrain.places import RESULTS
 from picotrain.research.sweep.cell import Job
-from picotrain.research.sweep.grid import load_grid
+from picotrain.research.sweep.grid import Cell, load_grid
 from picotrain.research.sweep.plot import check_plot, write_plot
 from picotrain.research.sweep.results import check_file, groups, summary, write_results
 from picotrain.research.sweep.run import CELLS, Store, check_scheduler, frame, plan, sweep
@@ -145,8 +145,14 @@ def _describe(job: Job) -> str:
     cell = job.cell
     return (
         f"{job.digest} ({cell.label}, {cell.dataset}, angle {cell.angle:g}, mu {cell.mu}, "
-        f"calibration {cell.calibration}, seed {cell.seed})"
+        f"calibration {_numbers(cell)}, seed {cell.seed})"
     )
+
+
+def _numbers(cell: Cell) -> str:
+    """Where the static numbers come from."""
+    exponent = f" at exponent {cell.logits_exponent}" if cell.logits_exponent else ""
+    return f"{cell.calibration}{exponent}"
 
 
 def _list(jobs: Sequence[Job], states: Sequence[str]) -> str:
@@ -154,7 +160,7 @@ def _list(jobs: Sequence[Job], states: Sequence[str]) -> str:
     rows = [
         (
             *(job.digest, state, job.cell.label, job.cell.dataset, job.cell.method),
-            *(f"{job.cell.angle:g}", job.cell.mu, job.cell.calibration, str(job.cell.seed)),
+            *(f"{job.cell.angle:g}", job.cell.mu, _numbers(job.cell), str(job.cell.seed)),
         )
         for job, state in zip(jobs, states, strict=True)
     ]

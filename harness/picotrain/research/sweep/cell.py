@@ -34,6 +34,7 @@ _DECIDING = (
     (picotrain_golden, "*.py"),
     (picotrain, "learn/adapt.py"),
     (picotrain, "learn/calibration.py"),
+    (picotrain, "learn/logits.py"),
     (picotrain, "datasets/shuffle.py"),
     (picotrain, "datasets/transform.py"),
     (picotrain, "research/sweep/cell.py"),
@@ -72,6 +73,8 @@ def job_of(cell: Cell) -> Job:
 def key_of(cell: Cell) -> dict[str, Any]:
     """Everything that decides the result of a cell but the code, as JSON values."""
     options = {name: value for name, value in vars(cell).items() if name not in _NOT_IN_KEY}
+    if not cell.logits_exponent:
+        del options["logits_exponent"]  # as before there was this axis: the same digest
     if cell.dataset.startswith("npz:"):
         options["dataset"] = f"npz:{Path(cell.dataset).name}"
     return {
@@ -197,6 +200,7 @@ def _run(job: Job) -> Outcome:
         layer_mu=cell.layer_mus,
         replay=cell.replay,
         retention=cell.retention,
+        logits_exponent=cell.read_with,
     )
     network = load_network(cell.backbone)
     task = prepare(load_dataset(cell.dataset), options)

@@ -21,10 +21,10 @@ from picotrain.device import backends
 from picotrain.device.blob import blob_size
 from picotrain.errors import UserError
 from picotrain.image import firmware
-from picotrain.learn import calibration, methods, models
+from picotrain.learn import calibration, logits, methods, models
 from picotrain.learn.adapt import SAMPLES, SPLITS, AdaptOptions
 from picotrain.learn.turning import MOST, angle_of
-from picotrain_golden import Method, Network, plan
+from picotrain_golden import LEAST_LOGITS_EXPONENT, Method, Network, plan
 from picotrain_golden.generator import Select
 from picotrain_golden.method import Start, check_mu
 
@@ -43,7 +43,8 @@ USED_BY = {
 
 @dataclass(frozen=True)
 class Cell:
-    """One adaptation. `mu` and `layer_mu` are texts; `seed` draws the images, their order, scores.
+    """One adaptation. `mu`, `layer_mu` and `logits_exponent` are texts; `seed` draws the images,
+    their order, scores.
 
     `model` is the name of the network, `backbone` the file that it is read from. `ram_kib` of None
     is what a Pico has left. Options that the method does not use have their default.
@@ -56,6 +57,7 @@ class Cell:
     method: str
     mu: str
     calibration: str
+    logits_exponent: str
     threshold: int
     start: str
     scored: float
@@ -86,6 +88,11 @@ class Cell:
             seed=self.seed,
         )
         return methods.from_options(options, self.method)
+
+    @property
+    def read_with(self) -> int | None:
+        """The exponent of the logits; None: the backbone's own."""
+        return int(self.logits_exponent) if self.logits_exponent else None
 
     @property
     def layer_mus(self) -> tuple[int, ...]:
@@ -155,6 +162,10 @@ def _schedule(value: Any) -> str:
     return ",".join(map(str, steps))
 
 
+def _logits_exponent(value: Any) -> str:
+    return str(_whole(LEAST_LOGITS_EXPONENT, logits.GREATEST)(value))
+
+
 def _layer_mu(value: Any) -> str:
     if value == "":
         return ""
@@ -171,6 +182,9 @@ KEYS = {
     "method": _choice(METHODS),
     "angle": _Key(_number(-MOST, MOST), f"degrees from {-MOST} to {MOST}"),
     "calibration": _choice((calibration.SHIPPED, *calibration.RULES)),
+    "logits_exponent": _Key(
+        _logits_exponent, f"a whole number from {LEAST_LOGITS_EXPONENT} to {logits.GREATEST}"
+    ),
     "mu": _Key(_schedule, 'a schedule as text, each value from -8 to 7, e.g. "3" or "5,4,3,2"'),
     "threshold": _Key(_whole(-127, 127), "a whole number from -127 to 127"),
     "start": _choice(get_args(Start)),
@@ -286,7 +300,8 @@ def _cell(where: str, given: dict[str, Any]) -> Cell:
         angle=angle,
         method=name,
         mu=used.get("mu", ",".join(map(str, defaults.schedule))),
-        calibration=used.get("calibration", AdaptOptions.calibration),
+        calibration=_rule(used),
+        logits_exponent=used.get("logits_exponent", ""),
         threshold=used.get("threshold", defaults.theta),
         start=used.get("start", defaults.start),
         scored=used.get("scored", defaults.permille / 1000),
@@ -310,8 +325,16 @@ def _cell(where: str, given: dict[str, Any]) -> Cell:
     except UserError as error:
         raise UserError(f"{where}: {error}") from error
     _check_layer_mu(where, cell, network)
+    _check_logits(where, cell, network)
     _check_memory(where, cell)
     return cell
+
+
+def _rule(used: dict[str, Any]) -> str:
+    """Of calibration. Another exponent of the logits asks for other numbers than the shipped."""
+    rule: str = used.get("calibration", calibration.SHIPPED)
+    anew = "logits_exponent" in used and rule == calibration.SHIPPED
+    return calibration.FAIR if anew else rule
 
 
 def _found(where: str, key: str, value: str, load: Callable[[str], Any]) -> Any:
@@ -410,6 +433,14 @@ def _check_layer_mu(where: str, cell: Cell, network: Network) -> None:
             f"{where}: layer_mu is {cell.layer_mu!r}, {len(cell.layer_mus)} numbers, but network "
             f"{cell.model} has {layers} layers with weights; use {layers} numbers"
         )
+
+
+def _check_logits(where: str, cell: Cell, network: Network) -> None:
+    if cell.read_with is not None:
+        try:
+            logits.moved(network, cell.read_with)
+        except UserError as error:
+            raise UserError(f"{where}: {error}") from error
 
 
 def _check_memory(where: str, cell: Cell) -> None:

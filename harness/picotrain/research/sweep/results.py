@@ -23,6 +23,7 @@ OPTIONS = {
     "method": "str",
     "mu": "str",
     "calibration": "str",
+    "logits_exponent": "str",
     "threshold": "int64",
     "start": "str",
     "scored": "float64",
@@ -54,6 +55,8 @@ MEASURED = {
 
 TYPES = {"cell": "str", **OPTIONS, "seed": "int64", **MEASURED, "state_sha256": "str"}
 COLUMNS = tuple(TYPES)
+OPTIONAL = "logits_exponent"
+"""A column that a file has only where some cell has it: not those from before it was an axis."""
 _NUMBERS = {"int64": int, "Int64": int, "float64": float}
 SUMMARY_BY = ("label", "angle", "mu", "calibration")
 SUFFIXES = (".csv", ".parquet")
@@ -80,6 +83,8 @@ def write_results(path: str | Path, frame: pd.DataFrame) -> None:
     same bytes. Floats are written so that they read back the same."""
     path = named(str(path))
     check_file(path)
+    if not frame[OPTIONAL].any():
+        frame = frame.drop(columns=OPTIONAL)
     if path.suffix == ".csv":
         write_text(path, frame.to_csv(None, index=False, lineterminator="\n"))
     else:
@@ -106,6 +111,8 @@ def read_results(path: str | Path) -> pd.DataFrame:
         raise UserError(f"cannot read {path}: {reason}; run the sweep that makes it") from error
     except ValueError as error:
         raise UserError(f"{path} holds no results of a sweep ({error}); make it again") from error
+    if OPTIONAL not in frame:
+        frame.insert(min(COLUMNS.index(OPTIONAL), frame.shape[1]), OPTIONAL, "")
     if tuple(frame.columns) != COLUMNS:
         raise UserError(f"{path} has other columns than the results of a sweep; make it again")
     return frame.astype(TYPES)
