@@ -19,6 +19,7 @@ from picotrain.image import firmware
 from picotrain.learn import models
 from picotrain.learn.verify import Comparison
 from picotrain_golden import (
+    LEAST_LOGITS_EXPONENT,
     Histograms,
     Kind,
     Layer,
@@ -134,8 +135,13 @@ def random_network(seed: int) -> Network:
         models.Architecture(f"random-{seed}", input_shape, tuple(layers)), seed
     )
     if seed % 2:
-        return _random_numbers(network, random)
-    return calibrate(network)
+        return _with_loss(_random_numbers(network, random), _random_exponent(seed))
+    return calibrate(network, _random_exponent(seed))
+
+
+def _random_exponent(seed: int) -> int:
+    """Of the logits, where they would have a lesser one: any that a loss may have."""
+    return LEAST_LOGITS_EXPONENT + seed % 9
 
 
 def _random_numbers(network: Network, random: np.random.Generator) -> Network:
@@ -154,24 +160,24 @@ def _random_numbers(network: Network, random: np.random.Generator) -> Network:
         )
         for held in result.parameters
     )
-    return _with_loss(result)
+    return result
 
 
-def calibrate(network: Network) -> Network:
+def calibrate(network: Network, least: int = -4) -> Network:
     """Static numbers from a calibration on a few random images."""
     histograms = Histograms.empty(network)
     for image, label in zip(*images(network, 8, seed=3), strict=True):
         histograms.add(observe(network, image, int(label)))
-    return _with_loss(calibrated(network, histograms))
+    return _with_loss(calibrated(network, histograms), least)
 
 
-def _with_loss(network: Network) -> Network:
-    """The network with its last exponent so high that static scales leave a loss error."""
-    missing = -4 - network.logits_exponent
+def _with_loss(network: Network, least: int) -> Network:
+    """The network with its last exponent so high that that of the logits is `least` or more."""
+    missing = least - network.logits_exponent
     if missing > 0:
         last = network.of(len(network.layers) - 1)
         last.exponent = min(last.exponent + missing, 8)
-        last.forward_shift += -4 - network.logits_exponent
+        last.forward_shift += least - network.logits_exponent
     return network
 
 

@@ -252,24 +252,26 @@ def test_most_layers(device: Device, reference: GoldenDevice) -> None:
         assert (device.weights(0) != before).any() == (method == "niti-dynamic")
 
 
-@pytest.mark.parametrize("exponent", [-8, -7, -6])
-def test_logits_without_a_loss_are_refused(
+@pytest.mark.parametrize("exponent", [*range(-24, -8), -4, 8])
+def test_logits_that_the_loss_cannot_take_are_refused(
     device: Device, reference: GoldenDevice, exponent: int
 ) -> None:
     network = support.shipped("oddnet")
-    last = network.of(len(network.layers) - 1)
-    last.exponent += exponent - network.logits_exponent
+    for held in network.parameters:
+        if held is not None:
+            missing = exponent - network.logits_exponent
+            held.exponent = min(max(held.exponent + missing, -24), 8)
     assert network.logits_exponent == exponent
     device.load_model(network)
     for method in (INFER, METHODS["niti-static"], METHODS["priot"], METHODS["priot-s-weight"]):
-        if exponent == -6:
+        if exponent >= -9:
             device.set_method(method)
             continue
         with pytest.raises(CommandError) as caught:
             device.set_method(method)
         assert caught.value.name == "PT_ERR_EXPONENT"
-        assert caught.value.detail == (exponent & 0xFFFFFFFF, 0, 0, 0)
-        assert str(exponent) in caught.value.hint
+        assert caught.value.detail == (exponent & 0xFFFFFFFF, -9 & 0xFFFFFFFF, 0, 0)
+        assert f"exponent {exponent}, and the loss needs -9 or more" in caught.value.hint
     comparison = begin(device, reference, network, METHODS["niti-dynamic"])
     pixels, labels = images(network, 3)
     verify(comparison, pixels, labels, 2, train=True)

@@ -119,12 +119,22 @@ def unpool(layer: Layer, inputs: Pixels, error: Pixels) -> Pixels:
     return result
 
 
+def softmax(logits: list[int], exponent: int) -> list[int]:
+    """What of each class goes into the softmax, before it is normalised."""
+    if exponent >= -6:
+        z = [floor(Fraction(v * 47274, 2**15)) for v in logits]
+        z = [floor(v * Fraction(2) ** min(exponent, 15)) for v in z]
+        z = [max(v - max(z) + 10, 0) for v in z]
+        return [2**v - 1 for v in z]
+    n = min(-exponent, 9)
+    nats = [Fraction(floor(v / Fraction(2) ** min(-exponent - n, 31)), 2**n) for v in logits]
+    p = [2 * 4**n * (1 + x + x**2 / 2) for x in nats]
+    assert all(v.denominator == 1 for v in p)
+    return [int(v) for v in p]
+
+
 def loss(logits: list[int], exponent: int, target: int) -> list[int]:
-    z = [floor(Fraction(v * 47274, 2**15)) for v in logits]
-    scale = Fraction(2) ** (min(exponent, 15) if exponent >= 0 else max(exponent, -31))
-    z = [floor(v * scale) for v in z]
-    z = [max(v - max(z) + 10, 0) for v in z]
-    p = [2**v - 1 for v in z]
+    p = softmax(logits, exponent)
     p = [v * 2**11 // sum(p) for v in p]
     p[target] -= sum(p)
     return [clamp(rhu(v, 4)) for v in p]

@@ -120,7 +120,7 @@ def with_parameters(*parameters: Parameters | None) -> Network:
         (lambda: held(0, error_shift=-1), "error_shift"),
         (lambda: held(0, gradient_bits=32), "gradient_bits"),
         (lambda: held(0, score_bits=32), "score_bits"),
-        (lambda: held(0, exponent=-18), "exponent -7"),
+        (lambda: held(0, exponent=-21), "exponent -10, -9 is the least"),
     ],
 )
 def test_refusals(make: Callable[[], Network], message: str) -> None:
@@ -131,8 +131,8 @@ def test_refusals(make: Callable[[], Network], message: str) -> None:
 
 def test_limits_are_allowed() -> None:
     validate(with_weight(-127))
-    validate(held(0, exponent=-17))
-    validate(held(0, exponent=-18), dynamic=True)
+    validate(held(0, exponent=-20))
+    validate(held(0, exponent=-21), dynamic=True)
     validate(
         simple(linear((8, 4096, 4), 32, True), linear((1, 1, 32), 256, False), forward_shift=9)
     )
