@@ -14,7 +14,7 @@ from picotrain.learn import logits, models
 from picotrain.learn.adapt import AdaptOptions, configured, prepare
 from picotrain_golden import Method, Network, Parameters
 
-OPTIONS = AdaptOptions("host", "digits", 30.0, Method("priot"), 1, (3,), 0, 50, 20)
+OPTIONS = AdaptOptions(train_samples=50, test_samples=20)
 
 
 @pytest.fixture(scope="module")
