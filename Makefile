@@ -81,6 +81,9 @@ verify: setup ## Every method on host and qemu against golden, tensor by tensor
 	    $(BIN)/picotrain verify --target $$target --method all --steps 100 --seed $$seed || exit 1; \
 	    $(BIN)/picotrain verify --target $$target --model models/oddnet.toml --method all \
 	        --steps 100 --seed $$seed || exit 1; \
+	done; for exponent in -4 -8; do \
+	    $(BIN)/picotrain verify --target $$target --method all --steps 20 \
+	        --logits-exponent $$exponent || exit 1; \
 	done; done
 
 profile: setup ## Cycles and memory, against the committed baselines
