@@ -341,7 +341,7 @@ def _to_make(path: Path) -> str:
     model, _, dataset = path.stem.partition("-")
     if path.parent == MADE_BACKBONES and dataset in NAMES:
         return to_make(model, dataset)
-    return f"picotrain pretrain --out {shlex.quote(str(path))}"
+    return "picotrain pretrain"
 
 
 def load_network(name: str | Path, dataset: str | None = None, seed: int = 0) -> Network:

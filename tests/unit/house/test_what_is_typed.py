@@ -101,7 +101,7 @@ def test_a_backbone_that_is_not_here(
 
 def test_a_backbone_of_ones_own_that_is_not_here(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["adapt", "--target", "host", "--backbone", "my net.npz"]) == 2
-    assert "`picotrain pretrain --out 'my net.npz'`" in capsys.readouterr().err
+    assert "at my net.npz; make it with `picotrain pretrain`, or use" in capsys.readouterr().err
     assert models.to_make("oddnet", "mnist") == (
         "picotrain pretrain --model oddnet --dataset mnist "
         f"--out {shlex.quote(str(MADE_BACKBONES / 'oddnet-mnist.npz'))}"
