@@ -96,7 +96,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def _named(config: pytest.Config) -> tuple[str, list[str]]:
     """The targets that the user named, each once, and where; none where it is left to us."""
     given = config.getoption("picotrain_targets")
-    place, names = (_OPTION, given) if given else (_INI, config.getini(_INI))
+    try:
+        place, names = (_OPTION, given) if given else (_INI, config.getini(_INI))
+    except (ValueError, pytest.UsageError) as error:  # of the quotes in an ini file, by version
+        raise pytest.UsageError(f"{_INI} cannot be read: {error}; mend the quotes there") from None
     return place, list(dict.fromkeys(map(str, names)))
 
 

@@ -344,3 +344,6 @@ def test_a_program_that_is_no_renode(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("RENODE", str(script))
     with pytest.raises(LinkFailure, match="Renode does not start: cannot start"):
         pico().connect()
+    script.write_text("#!/bin/sh\n")
+    with pytest.raises(LinkFailure, match="renode ended without a word, so it is no Renode; set"):
+        pico().connect()

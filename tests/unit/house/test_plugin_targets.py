@@ -90,6 +90,15 @@ def test_unknown_target_of_the_ini(project: pytest.Pytester) -> None:
     )
 
 
+def test_a_quote_that_is_not_closed_names_the_key(project: pytest.Pytester) -> None:
+    ini(project, 'picotrain_targets = "unclosed')
+    result = project.runpytest_subprocess()
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(
+        ["ERROR: picotrain_targets cannot be read: No closing quotation; mend the quotes there"]
+    )
+
+
 def test_a_number_is_no_target(project: pytest.Pytester) -> None:
     project.makepyprojecttoml("[tool.pytest.ini_options]\npicotrain_targets = [1]\n")
     result = project.runpytest()

@@ -55,6 +55,7 @@ WAITING = frozenset(
 _START_SECONDS = 120.0
 _BOOT_SECONDS = 30.0
 _PORT_TRIES = 5
+_SILENT = "no message"
 _POLL_SECONDS = 0.0002
 
 
@@ -321,7 +322,13 @@ class RenodeTarget:
         for _ in range(_PORT_TRIES):
             if self._try_start(executable, _free_port()):
                 return
-        raise LinkFailure(f"Renode does not start: {self._last_words()} (it is {executable})")
+        words = self._last_words()
+        raise LinkFailure(
+            f"Renode does not start: {executable} ended without a word, so it is no Renode; set "
+            "RENODE to Renode's executable"
+            if words == _SILENT
+            else f"Renode does not start: {words} (it is {executable})"
+        )
 
     def _try_start(self, executable: Path, port: int) -> bool:
         """Start Renode with its monitor at `port`; False if the port was taken meanwhile."""
@@ -423,10 +430,10 @@ class RenodeTarget:
 
     def _last_words(self) -> str:
         if self._output is None:
-            return "no message"
+            return _SILENT
         text = os.pread(self._output.fileno(), 1 << 16, 0).decode("utf-8", "replace")
         lines = [line.strip() for line in text.splitlines() if line.strip()]
-        return lines[-1] if lines else "no message"
+        return lines[-1] if lines else _SILENT
 
 
 def flash_image(elf: Path) -> bytes:
