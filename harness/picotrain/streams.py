@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import errno
 import io
 import os
@@ -9,6 +10,22 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TextIO, cast
+
+_AS_IT_CAME = "picotrain-as-it-came"
+
+
+def _as_it_came(error: UnicodeError) -> tuple[str | bytes, int]:
+    """What a locale's encoding lacks is shown by its number, as Python shows it; but a file's name,
+    which Python keeps byte by byte in such a locale, by those bytes."""
+    if isinstance(error, UnicodeEncodeError):
+        with suppress(UnicodeError):
+            name = error.object[error.start : error.end].encode("ascii", "surrogateescape")
+            name.decode("utf-8")
+            return name, error.end
+    return codecs.backslashreplace_errors(error)
+
+
+codecs.register_error(_AS_IT_CAME, _as_it_came)
 
 
 class Guard(io.TextIOBase):
@@ -22,8 +39,7 @@ class Guard(io.TextIOBase):
         self._stop = stop
         self.failure: OSError | None = None
         if isinstance(stream, io.TextIOWrapper):
-            # What a locale's encoding lacks is shown by its number, as Python shows it.
-            stream.reconfigure(errors="backslashreplace")
+            stream.reconfigure(errors=_AS_IT_CAME)
 
     def write(self, text: str) -> int:
         self._attempt(lambda stream: stream.write(text))

@@ -39,7 +39,8 @@ def add_parser(verbs: Verbs) -> None:
     parser = add_verb(
         verbs,
         "adapt",
-        "The main job: adapt a pre-trained network to what a device sees, such as rotated images.",
+        "The main job: adapt a pre-trained network to what a device sees, such as rotated images. "
+        "The result is written after every epoch, so that a run that ends early keeps it.",
         "picotrain adapt --target qemu --dataset mnist --angle 30 --method priot --epochs 10",
     )
     add_device(parser, default_target="qemu")
