@@ -28,8 +28,10 @@ def until(process: subprocess.Popen[str], word: str) -> None:
     raise AssertionError(f"it never said {word}")
 
 
-def in_ram() -> set[Path]:
-    return set(Path("/dev/shm").glob("picotrain-*"))
+def in_ram(process: int) -> set[Path]:
+    """The files that are the memory of its device."""
+    maps = Path(f"/proc/{process}/maps").read_text().split()
+    return {Path(word) for word in maps if "/picotrain-" in word and not word.endswith("host")}
 
 
 def children(process: int) -> set[int]:
@@ -47,14 +49,14 @@ def test_a_stopped_run_keeps_its_result_and_leaves_nothing(
 ) -> None:
     if target == "host":
         require(firmware.HOST)
-    before = in_ram()
     command = [sys.executable, "-m", "picotrain", "adapt", "--target", target, *LONG.split()]
     with subprocess.Popen(
         command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
         until(process, "epoch   1")
         started = children(process.pid)
-        assert bool(started) == (target == "host")
+        memory = in_ram(process.pid)
+        assert bool(started) == bool(memory) == (target == "host")
         process.send_signal(number)
         _, told = process.communicate(timeout=30)
     assert process.returncode == STATUS[number]
@@ -63,8 +65,7 @@ def test_a_stopped_run_keeps_its_result_and_leaves_nothing(
     result = json.loads((tmp_path / "r.json").read_text())
     assert result["complete"] is False and len(result["history"]) >= 1
     assert [one for one in started if Path(f"/proc/{one}").exists()] == []
-    # Other runs of this machine may come and go: nothing here is of ours.
-    assert [path for path in in_ram() - before if str(process.pid) in path.name] == []
+    assert [path for path in memory if path.exists()] == []
 
 
 def test_before_the_first_epoch_an_earlier_result_stays(tmp_path: Path) -> None:
