@@ -3,6 +3,8 @@
 PYTHON ?= python3
 CC ?= cc
 TARGETS ?= host host-tuned
+# Files of tests at a time: their devices share nothing. 0 runs them one after another.
+JOBS_OF_TESTS ?= $(shell nproc 2>/dev/null || echo 1)
 SUDO ?= $(if $(filter 0,$(shell id -u)),,sudo)
 
 VENV := .venv
@@ -69,7 +71,7 @@ run: setup ## The main job on the embedded digits, on QEMU
 	@$(BIN)/picotrain adapt --target qemu --dataset digits --angle 30 --method priot --epochs 5
 
 test: setup sanitized lint ## All tests; TARGETS="host qemu" runs the device suites on both
-	@$(BIN)/pytest $(TARGETS:%=--picotrain-target %)
+	@$(BIN)/pytest -n $(JOBS_OF_TESTS) --dist loadfile $(TARGETS:%=--picotrain-target %)
 
 lint: $(READY)
 	@$(BIN)/ruff check .

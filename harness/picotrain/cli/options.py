@@ -154,6 +154,14 @@ def angle_bound(text: str) -> int:
     return value
 
 
+def small(text: str) -> int:
+    """A number whose own bounds are checked, and told, where it is used."""
+    value = int(text)
+    if abs(value) > _MOST:
+        raise argparse.ArgumentTypeError(f"{value} is not between -{_MOST} and {_MOST}")
+    return value
+
+
 def seed(text: str) -> int:
     value = int(text)
     if not 0 <= value < 1 << 32:
@@ -244,7 +252,7 @@ def add_angle(parser: argparse.ArgumentParser) -> None:
 def add_logits_exponent(parser: argparse.ArgumentParser, default: str) -> None:
     parser.add_argument(
         "--logits-exponent",
-        type=int,
+        type=small,
         metavar="N",
         help="read the logits with this exponent, the temperature of the softmax, and calibrate "
         f"with it (default: {default})",
