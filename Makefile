@@ -141,7 +141,7 @@ report-picture: report ## docs/figures/report.png, the README's picture of that 
 	    --screenshot=docs/figures/report.png build/report/report.html 2>/dev/null
 	@echo docs/figures/report.png
 
-backbones: setup ## Makes models/backbones again: the same weights
+backbones: setup ## Trains the shipped networks anew, into models/backbones
 	@$(BIN)/picotrain pretrain --model tinycnn --dataset digits --epochs 10 --mu 3,3,2,2,1 \
 	    --out models/backbones/tinycnn-digits.npz
 	@$(BIN)/picotrain pretrain --model tinycnn --dataset mnist \
