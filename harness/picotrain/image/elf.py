@@ -346,15 +346,17 @@ def damage_of(elf: Any) -> str:
                         f"whose section {section.name} is for 0x{section['sh_addr']:08x}, but "
                         f"loaded to 0x{load['p_vaddr'] + offset:08x}"
                     )
-                # Before the first may be the ELF header; between others, what aligns the next.
+                # Before the first may be the ELF header; between others, what aligns the next, or
+                # the zeros that linkers make of room for variables, as behind the last.
                 gap = offset - ends[number]
-                if gap < 0 or (ends[number] and gap >= max(section["sh_addralign"], 1)):
+                wide = ends[number] and gap >= max(section["sh_addralign"], 1)
+                if gap < 0 or (wide and any(load.data()[ends[number] : offset])):
                     what = "something is missing" if gap > 0 else "another one overlaps"
                     return f"where {what} before the section {section.name}"
                 ends[number] = offset + section["sh_size"]
                 break
     for load, end in zip(loads, ends, strict=True):
-        if held and end != load["p_filesz"]:
+        if held and (end > load["p_filesz"] or any(load.data()[end:])):
             return (
                 f"whose segment at 0x{load['p_vaddr']:08x} has {load['p_filesz']} bytes, but "
                 f"{end} by its sections"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,29 @@ def test_the_sound_file_is_read() -> None:
     path = require(firmware.RP2040)
     Elf(path)
     assert uf2.read_image(path)
+
+
+SCRIPT = """
+PHDRS { all PT_LOAD; }
+SECTIONS {
+    .text 0x20000000 : { *(.text) } :all
+    .room (NOLOAD) : { . = . + 0x300; }
+    .data : { *(.data) }
+    .bss : { *(.bss) }
+    .tail 0x20001000 : { LONG(0) }
+}
+"""
+
+
+def test_room_for_variables_between_sections_is_no_damage(tmp_path: Path) -> None:
+    require(firmware.MICROBIT)  # where that is built, there is a compiler
+    source, script, path = (tmp_path / name for name in ("a.c", "a.ld", "a.elf"))
+    source.write_text("int data = 5, bss[99]; int _start(void) { return data + bss[data]; }\n")
+    script.write_text(SCRIPT)
+    options = ["-mcpu=cortex-m0plus", "-mthumb", "-nostdlib", "-g", "-Wl,--build-id=none"]
+    command = ["arm-none-eabi-gcc", *options, "-T", str(script), str(source), "-o", str(path)]
+    subprocess.run(command, check=True, capture_output=True)
+    assert Elf(path).symbol("data") > 0x20000300
 
 
 @pytest.mark.parametrize(
