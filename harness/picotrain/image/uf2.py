@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 from elftools.elf.elffile import ELFFile
 
 from picotrain.errors import UserError
-from picotrain.image.elf import damage_of
+from picotrain.image.segments import damage_of
 from picotrain.places import IN_CHECKOUT, MAKE_UF2
 
 FAMILY = 0xE48BFF56

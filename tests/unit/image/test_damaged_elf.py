@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -101,3 +102,9 @@ def test_what_disagrees_is_refused(tmp_path: Path, change: Change, sentence: str
         assert f"{path}: a damaged ELF file, " in str(caught.value)
         assert sentence in str(caught.value)
         assert "\n" not in str(caught.value)
+
+
+def test_a_uf2_is_made_without_numpy() -> None:
+    """By the build of a wheel, where there is pyelftools alone."""
+    program = "import sys; sys.modules['numpy'] = None; import picotrain.image.uf2"
+    subprocess.run([sys.executable, "-c", program], check=True)
