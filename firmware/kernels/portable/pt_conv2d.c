@@ -8,12 +8,15 @@
 
 /*
  * An element of a patch. Compilers make vectors of sums of int16 products, not of int8 ones; where
- * there are none, the shorter one is faster.
+ * there are none, the shorter one is faster. A row that is too short for vectors is faster beside
+ * others: PT_LANES channels are then summed at once.
  */
 #ifdef __ARM_ARCH_6M__
 typedef int8_t patch_element;
+enum { LONGEST_IN_LANES = 0 };
 #else
 typedef int16_t patch_element;
+enum { LONGEST_IN_LANES = 128 };
 #endif
 
 static void gather_patch(const struct pt_shape *shape, uint32_t y, uint32_t x,
@@ -97,10 +100,68 @@ void pt_conv2d_forward_s32(const struct pt_shape *shape, const int8_t *input,
     }
 }
 
+/* The weights of PT_LANES channels, element by element; those that are not there are 0. */
+static void fill_lanes(struct pt_edges *edges, uint32_t channels, int8_t *lanes, int8_t *masked)
+{
+    memset(lanes, 0, PT_LANES * edges->row_length);
+    for (uint32_t lane = 0; lane < channels; ++lane) {
+        const int8_t *row = pt_edges_next_row(edges, masked);
+        for (uint32_t i = 0; i < edges->row_length; ++i) {
+            lanes[i * PT_LANES + lane] = row[i];
+        }
+    }
+}
+
+static void sum_lanes(const struct pt_shape *shape, uint32_t y, uint32_t x, const int8_t *input,
+                      const int8_t *lanes, int32_t *sums)
+{
+    const struct pt_overlap window = pt_overlap_at(shape, y, x);
+    const int8_t *from = input + window.input_start;
+    memset(sums, 0, PT_LANES * sizeof *sums);
+    for (uint32_t k = window.row_begin; k < window.row_end; ++k) {
+        const int8_t *weights =
+            lanes + (k * shape->kernel_w * shape->in_c + window.kernel_start) * PT_LANES;
+        for (uint32_t i = 0; i < window.length; ++i) {
+            for (uint32_t lane = 0; lane < PT_LANES; ++lane) {
+                sums[lane] += from[i] * weights[i * PT_LANES + lane];
+            }
+        }
+        from += (uint32_t)shape->in_w * shape->in_c;
+    }
+}
+
+static uint32_t forward_in_lanes(const struct pt_shape *shape, const int8_t *input,
+                                 const struct pt_edges *edges, uint32_t shift, bool relu,
+                                 int8_t *scratch, int8_t *output)
+{
+    struct pt_edges left = *edges;
+    int8_t *lanes = scratch + pt_round4(edges->row_length);
+    uint32_t saturated = 0;
+    for (uint32_t begin = 0; begin < shape->out_c; begin += PT_LANES) {
+        const uint32_t rest = shape->out_c - begin;
+        const uint32_t channels = rest < PT_LANES ? rest : PT_LANES;
+        int8_t *to = output + begin;
+        fill_lanes(&left, channels, lanes, scratch);
+        for (uint32_t y = 0; y < shape->out_h; ++y) {
+            for (uint32_t x = 0; x < shape->out_w; ++x, to += shape->out_c) {
+                int32_t sums[PT_LANES];
+                sum_lanes(shape, y, x, input, lanes, sums);
+                for (uint32_t lane = 0; lane < channels; ++lane) {
+                    to[lane] = pt_requantize_s32(sums[lane], shift, relu, &saturated);
+                }
+            }
+        }
+    }
+    return saturated;
+}
+
 uint32_t pt_conv2d_forward_s8(const struct pt_shape *shape, const int8_t *input,
                               const struct pt_edges *edges, uint32_t shift, bool relu,
                               void *scratch, int8_t *output)
 {
+    if (LONGEST_IN_LANES > 0 && edges->row_length <= LONGEST_IN_LANES) {
+        return forward_in_lanes(shape, input, edges, shift, relu, scratch, output);
+    }
     struct pt_edges left = *edges;
     const uint32_t length = edges->row_length;
     uint32_t saturated = 0;
