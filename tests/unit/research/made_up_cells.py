@@ -59,7 +59,7 @@ def cell(accuracies: list[float], **options: Any) -> list[dict[str, Any]]:
             "loss_norm": 20.0 if epoch else None,
             **{
                 f"saturated_{kind}": 0.25 if epoch else None
-                for kind in ("forward", "error", "update")
+                for kind in ("forward", "error", "update", "logits")
             },
         }
         rows.append({"cell": name, **chosen, **measured, "state_sha256": "ab" * 32})

@@ -126,6 +126,8 @@ def test_a_cell_is_what_adapt_does(finished: Path, tmp_path: Path) -> None:
             max(layer[epoch][kind] for layer in adapted["saturation"]) for epoch in range(EPOCHS)
         ]
         assert mine[f"saturated_{kind}"].tolist()[1:] == largest
+    logits = [epoch["forward"] for epoch in adapted["saturation"][-1]]
+    assert mine["saturated_logits"].tolist()[1:] == logits
 
 
 def test_a_killed_sweep_goes_on_and_ends_with_the_same_bytes(

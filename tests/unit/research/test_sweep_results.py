@@ -16,7 +16,6 @@ from picotrain.research.sweep import results
 from picotrain.research.sweep.plot import write_plot
 from picotrain.research.sweep.results import (
     COLUMNS,
-    OPTIONAL,
     cells,
     check_file,
     frame_of,
@@ -130,9 +129,9 @@ def test_csv_reads_back_exactly_what_was_written(frame: pd.DataFrame, tmp_path: 
     assert again.read_bytes() == file.read_bytes()
     assert [path.name for path in file.parent.iterdir()] == ["results.csv"]
     lines = file.read_text().splitlines()
-    assert lines[0] == ",".join(column for column in COLUMNS if column != OPTIONAL)
+    assert lines[0] == ",".join(column for column in COLUMNS if column != "logits_exponent")
     options = '"4,3",shipped,-16,zero,0.1,weight,0,,0.0,2,8,4,test,0,1,4,0.8,,'
-    assert lines[2].endswith(options + 7 * "0.30000000000000004," + "ab" * 32)
+    assert lines[2].endswith(options + 8 * "0.30000000000000004," + "ab" * 32)
 
 
 def test_texts_stay_texts(tmp_path: Path) -> None:

@@ -222,7 +222,7 @@ def _rows(result: AdaptResult) -> list[dict[str, Any]]:
             "accuracy": result.accuracy_before,
             "upright_accuracy": result.upright_before,
             **dict.fromkeys(("train_accuracy", "zero_errors", "skipped", "loss_norm")),
-            **{f"saturated_{kind}": None for kind in ("forward", "error", "update")},
+            **{f"saturated_{kind}": None for kind in ("forward", "error", "update", "logits")},
         }
     ]
     for index, epoch in enumerate(result.history):
@@ -237,6 +237,7 @@ def _rows(result: AdaptResult) -> list[dict[str, Any]]:
             f"saturated_{kind}": max(layer[index][kind] for layer in result.saturation)
             for kind in ("forward", "error", "update")
         }
+        saturated["saturated_logits"] = result.saturation[-1][index]["forward"]
         rows.append({"epoch": epoch["epoch"], "mu_now": epoch["mu"], **measured, **saturated})
     return rows
 

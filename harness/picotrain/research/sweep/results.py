@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import io
+import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -50,13 +51,15 @@ MEASURED = {
     "saturated_forward": "float64",
     "saturated_error": "float64",
     "saturated_update": "float64",
+    "saturated_logits": "float64",
 }
 """Columns of one epoch. What was not measured, as training before the first epoch, is empty."""
 
 TYPES = {"cell": "str", **OPTIONS, "seed": "int64", **MEASURED, "state_sha256": "str"}
 COLUMNS = tuple(TYPES)
-OPTIONAL = "logits_exponent"
-"""A column that a file has only where some cell has it: not those from before it was an axis."""
+OPTIONAL = {"logits_exponent": "", "saturated_logits": math.nan}
+"""Columns that a file has only where some cell has a value: not those from before there was one;
+with what stands for none."""
 _NUMBERS = {"int64": int, "Int64": int, "float64": float}
 SUMMARY_BY = ("label", "angle", "mu", "calibration")
 SUFFIXES = (".csv", ".parquet")
@@ -83,8 +86,8 @@ def write_results(path: str | Path, frame: pd.DataFrame) -> None:
     same bytes. Floats are written so that they read back the same."""
     path = named(str(path))
     check_file(path)
-    if not frame[OPTIONAL].any():
-        frame = frame.drop(columns=OPTIONAL)
+    unused = [name for name, none in OPTIONAL.items() if frame[name].isin([none]).all()]
+    frame = frame.drop(columns=unused)
     if path.suffix == ".csv":
         write_text(path, frame.to_csv(None, index=False, lineterminator="\n"))
     else:
@@ -111,8 +114,9 @@ def read_results(path: str | Path) -> pd.DataFrame:
         raise UserError(f"cannot read {path}: {reason}; run the sweep that makes it") from error
     except ValueError as error:
         raise UserError(f"{path} holds no results of a sweep ({error}); make it again") from error
-    if OPTIONAL not in frame:
-        frame.insert(min(COLUMNS.index(OPTIONAL), frame.shape[1]), OPTIONAL, "")
+    for name, none in OPTIONAL.items():
+        if name not in frame:
+            frame.insert(min(COLUMNS.index(name), frame.shape[1]), name, none)
     if tuple(frame.columns) != COLUMNS:
         raise UserError(f"{path} has other columns than the results of a sweep; make it again")
     return frame.astype(TYPES)
