@@ -122,8 +122,9 @@ static void sum_lanes(const struct pt_shape *shape, uint32_t y, uint32_t x, cons
         const int8_t *weights =
             lanes + (k * shape->kernel_w * shape->in_c + window.kernel_start) * PT_LANES;
         for (uint32_t i = 0; i < window.length; ++i) {
+            const int16_t factor = from[i];
             for (uint32_t lane = 0; lane < PT_LANES; ++lane) {
-                sums[lane] += from[i] * weights[i * PT_LANES + lane];
+                sums[lane] += factor * weights[i * PT_LANES + lane];
             }
         }
         from += (uint32_t)shape->in_w * shape->in_c;
