@@ -143,8 +143,8 @@ report-picture: report ## docs/figures/report.png, the README's picture of that 
 
 backbones: setup ## Trains the shipped networks anew, into models/backbones
 	@$(BIN)/picotrain pretrain --model tinycnn --dataset digits --epochs 10 --mu 3,3,2,2,1 \
-	    --logits-exponent -4 --out models/backbones/tinycnn-digits.npz
-	@$(BIN)/picotrain pretrain --model tinycnn --dataset mnist --logits-exponent -4 \
+	    --logits-exponent -3 --out models/backbones/tinycnn-digits.npz
+	@$(BIN)/picotrain pretrain --model tinycnn --dataset mnist --logits-exponent -3 \
 	    --out models/backbones/tinycnn-mnist.npz
 
 SPEAKERS := george jackson lucas nicolas theo yweweler

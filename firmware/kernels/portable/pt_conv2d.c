@@ -9,14 +9,14 @@
 /*
  * An element of a patch. Compilers make vectors of sums of int16 products, not of int8 ones; where
  * there are none, the shorter one is faster. A row that is too short for vectors is faster beside
- * others: PT_LANES channels are then summed at once.
+ * others: LANES channels are then summed at once.
  */
 #ifdef __ARM_ARCH_6M__
 typedef int8_t patch_element;
-enum { LONGEST_IN_LANES = 0 };
+enum { LONGEST_IN_LANES = 0, LANES = PT_LANES };
 #else
 typedef int16_t patch_element;
-enum { LONGEST_IN_LANES = 128 };
+enum { LONGEST_IN_LANES = 128, LANES = 2 * PT_LANES };
 #endif
 
 static void gather_patch(const struct pt_shape *shape, uint32_t y, uint32_t x,
@@ -100,14 +100,14 @@ void pt_conv2d_forward_s32(const struct pt_shape *shape, const int8_t *input,
     }
 }
 
-/* The weights of PT_LANES channels, element by element; those that are not there are 0. */
+/* The weights of LANES channels, element by element; those that are not there are 0. */
 static void fill_lanes(struct pt_edges *edges, uint32_t channels, int8_t *lanes, int8_t *masked)
 {
-    memset(lanes, 0, PT_LANES * edges->row_length);
+    memset(lanes, 0, LANES * edges->row_length);
     for (uint32_t lane = 0; lane < channels; ++lane) {
         const int8_t *row = pt_edges_next_row(edges, masked);
         for (uint32_t i = 0; i < edges->row_length; ++i) {
-            lanes[i * PT_LANES + lane] = row[i];
+            lanes[i * LANES + lane] = row[i];
         }
     }
 }
@@ -117,14 +117,14 @@ static void sum_lanes(const struct pt_shape *shape, uint32_t y, uint32_t x, cons
 {
     const struct pt_overlap window = pt_overlap_at(shape, y, x);
     const int8_t *from = input + window.input_start;
-    memset(sums, 0, PT_LANES * sizeof *sums);
+    memset(sums, 0, LANES * sizeof *sums);
     for (uint32_t k = window.row_begin; k < window.row_end; ++k) {
         const int8_t *weights =
-            lanes + (k * shape->kernel_w * shape->in_c + window.kernel_start) * PT_LANES;
+            lanes + (k * shape->kernel_w * shape->in_c + window.kernel_start) * LANES;
         for (uint32_t i = 0; i < window.length; ++i) {
             const int16_t factor = from[i];
-            for (uint32_t lane = 0; lane < PT_LANES; ++lane) {
-                sums[lane] += factor * weights[i * PT_LANES + lane];
+            for (uint32_t lane = 0; lane < LANES; ++lane) {
+                sums[lane] += factor * weights[i * LANES + lane];
             }
         }
         from += (uint32_t)shape->in_w * shape->in_c;
@@ -138,14 +138,14 @@ static uint32_t forward_in_lanes(const struct pt_shape *shape, const int8_t *inp
     struct pt_edges left = *edges;
     int8_t *lanes = scratch + pt_round4(edges->row_length);
     uint32_t saturated = 0;
-    for (uint32_t begin = 0; begin < shape->out_c; begin += PT_LANES) {
+    for (uint32_t begin = 0; begin < shape->out_c; begin += LANES) {
         const uint32_t rest = shape->out_c - begin;
-        const uint32_t channels = rest < PT_LANES ? rest : PT_LANES;
+        const uint32_t channels = rest < LANES ? rest : LANES;
         int8_t *to = output + begin;
         fill_lanes(&left, channels, lanes, scratch);
         for (uint32_t y = 0; y < shape->out_h; ++y) {
             for (uint32_t x = 0; x < shape->out_w; ++x, to += shape->out_c) {
-                int32_t sums[PT_LANES];
+                int32_t sums[LANES];
                 sum_lanes(shape, y, x, input, lanes, sums);
                 for (uint32_t lane = 0; lane < channels; ++lane) {
                     to[lane] = pt_requantize_s32(sums[lane], shift, relu, &saturated);
