@@ -131,65 +131,81 @@ def heat_map(
 
 
 def collapse(runs: Sequence[Mapping[str, Any]]) -> str:
-    """Figure 2: over the first epoch, a column per run.
+    """Figure 2, a column per run of `collapse.measure`.
 
-    From above: the distribution of the logits (median, quartiles, 5 to 95 %), accuracy of the
-    window and share of the class that is predicted most, clamped shares, and what is dead: zeros
-    in the input of the last layer, edges that a step moves (in the layer where it moves most),
-    images without a loss error.
+    From above: the distribution of the logits (median, quartiles, 5 to 95 %, all), accuracy and the
+    share of the class that is predicted most, shares of logits that are clamped and of images
+    without an error, and the largest sum of the last layer in units of the clamp.
     """
 
     def draw(figure: Figure) -> None:
-        panels = figure.subplots(4, len(runs), sharex=True, sharey="row", squeeze=False)
+        panels = figure.subplots(4, len(runs), sharex="col", sharey="row", squeeze=False)
         for column, run in enumerate(runs):
-            at = [one["images"] for one in run["windows"]]
-            _logits(panels[0, column], at, run["windows"])
-            _lines(
-                panels[1, column],
-                at,
-                {
-                    "accuracy": [one["accuracy"] for one in run["windows"]],
-                    "most predicted class": [one["most_predicted"] for one in run["windows"]],
-                },
-            )
-            _lines(
-                panels[2, column],
-                at,
-                {
-                    kind: [max(one["saturated"][kind]) for one in run["windows"]]
-                    for kind in ("forward", "error", "update")
-                },
-            )
-            _lines(
-                panels[3, column],
-                at,
-                {
-                    "hidden outputs that are 0": [_silent(one) for one in run["windows"]],
-                    "edges that a step moves": [max(one["moved"]) for one in run["windows"]],
-                    "images without an error": [one["zero_errors"] for one in run["windows"]],
-                },
-            )
+            windows = run["windows"]
+            at = [one["images"] for one in windows]
+            _logits(panels[0, column], at, windows)
+            accuracy = [one["accuracy"] for one in windows]
+            most = [one["most_predicted"] for one in windows]
+            _lines(panels[1, column], at, {"accuracy": accuracy, "most predicted class": most})
+            shares = {
+                "logits clamped": [one["saturated"]["forward"][-1] for one in windows],
+                "largest logit twice": [one["ties"] for one in windows],
+                "images without an error": [one["zero_errors"] for one in windows],
+            }
+            _lines(panels[2, column], at, shares)
+            _sums(panels[3, column], at, run)
             panels[0, column].set_title(run["label"].replace(", ", "\n", 1))
             panels[3, column].set_xlabel("images")
             panels[3, column].set_xscale("log", base=2)
             panels[3, column].set_xlim(at[0], at[-1])
-            panels[3, column].set_xticks([8, 32, 128, 512], labels=["8", "32", "128", "512"])
+            names = {8: "8", 128: "128", 2048: "2k", 32768: "32k"}
+            ticks = [one for one in names if one <= at[-1]]
+            panels[3, column].set_xticks(ticks, labels=[names[one] for one in ticks])
             panels[3, column].minorticks_off()
-        names = ("logits", "share of images", "clamped, worst layer", "share")
-        for row, name in enumerate(names):
-            panels[row, 0].set_ylabel(name)
+        for row, title in enumerate(("logits", "share of images", "share", "largest sum / clamp")):
+            panels[row, 0].set_ylabel(title)
             if row:
-                panels[row, 0].set_ylim(-0.03, 1.03)
-                panels[row, 0].yaxis.set_major_formatter(_PERCENT)
-                panels[row, -1].legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=8.5)
+                # Every line is somewhere; a legend of one panel may lack some.
+                lines = {
+                    line.get_label(): line for axes in panels[row] for line in axes.get_lines()
+                }
+                panels[row, -1].legend(
+                    list(lines.values()),
+                    list(map(str, lines)),
+                    loc="center left",
+                    bbox_to_anchor=(1.0, 0.5),
+                    fontsize=8.5,
+                )
+        for row in (1, 2):
+            panels[row, 0].set_ylim(-0.03, 1.03)
+            panels[row, 0].yaxis.set_major_formatter(_PERCENT)
 
-    return _svg((1.9 * len(runs) + 2.6, 7.6), draw)
+    return _svg((1.45 * len(runs) + 2.6, 7.6), draw)
 
 
-def _silent(window: Mapping[str, Any]) -> float:
-    """The share of zeros in the input of the last layer."""
-    silent: Mapping[str, float] = window["silent"]
-    return silent[max(silent, key=int)]
+def _sums(axes: Axes, at: Sequence[int], run: Mapping[str, Any]) -> None:
+    """The largest |sum|, and how far it could go: with the weights of the window, and (PRIOT) with
+    the frozen ones under any mask. The unit is the clamp of the calibrated shift; dynamic scales
+    have one of their own."""
+    windows, clamp = run["windows"], run["clamp"]
+    # A logarithm has no place for the 0 of a dead network.
+    sums = [one["accumulator"] / clamp or np.nan for one in windows]
+    axes.plot(at, sums, color=SERIES[0], label="largest sum")
+    reach = [one["reach"] / clamp for one in windows]
+    axes.plot(at, reach, color=SERIES[3], lw=1.2, label="the weights' limit")
+    if "pruned" in windows[0]:
+        bound = run["reach_before"] / clamp
+        axes.axhline(bound, color=SERIES[1], ls=":", label="any mask's limit")
+    if "shifts" in windows[0]:
+        static = run["static_numbers"]["forward_shift"][-1]
+        own = [2 ** (one["shifts"][-1] - static) for one in windows]
+        axes.plot(at, own, color=MUTED, ls="--", lw=1.2, label="clamp")
+    else:
+        axes.axhline(2.0 ** run["headroom"], color=MUTED, ls="--", lw=1.2, label="clamp")
+    axes.set_yscale("log", base=2)
+    axes.set_ylim(0.5, 16)
+    axes.set_yticks([1, 2, 4, 8, 16], labels=["1", "2", "4", "8", "16"])
+    axes.minorticks_off()
 
 
 def _logits(axes: Axes, at: Sequence[int], windows: Sequence[Mapping[str, Any]]) -> None:

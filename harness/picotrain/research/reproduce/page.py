@@ -19,7 +19,7 @@ from picotrain.learn import calibration
 from picotrain.learn.calibration import RULES
 from picotrain.output import write_text
 from picotrain.profile.profile import Profile
-from picotrain.research.reproduce import collapse, figures, findings
+from picotrain.research.reproduce import collapse, figures, findings, mechanism
 from picotrain.research.reproduce.results import Frame, Spread, cells, read
 from picotrain.research.reproduce.steps import STEPS, Workplace
 
@@ -65,6 +65,7 @@ def render(place: Workplace, missing: Mapping[str, str] | None = None) -> Page:
     environment.filters |= {
         "pm": lambda one: _pm(one),
         "pct": lambda share: f"{100 * share:.1f}",
+        "one": lambda value: f"{value:.1f}",
         "small": lambda share: f"{100 * share:.3g}",
         "points": lambda share: _signed(share),
         "paired": lambda one: f"{_signed(one.mean)} ± {100 * one.std:.1f}",
@@ -99,6 +100,7 @@ def render(place: Workplace, missing: Mapping[str, str] | None = None) -> Page:
         also=also,
         recipes=_recipes,
         f=findings,
+        mechanism=mechanism,
         figures=figures,
         rules=RULES,
         shipped=calibration.SHIPPED,
