@@ -71,8 +71,17 @@ def frame(*found: list[dict[str, Any]]) -> pd.DataFrame:
     return frame_of([row for rows in found for row in rows])
 
 
-def grid_of(label: str, last: dict[tuple[str, str], float], **options: Any) -> list[Any]:
+def run(accuracies: list[float], clamped: list[float] | None = None, **options: Any) -> list[Any]:
+    """A cell at a step size and an exponent, -4 unless told, with clamped shares from epoch 1."""
+    rows = cell(accuracies, **{"logits_exponent": "-4", "calibration": "fair", **options})
+    for row, share in zip(rows[1:], clamped or [], strict=bool(clamped)):
+        row["saturated_logits"] = share
+    return rows
+
+
+def runs_of(label: str, last: dict[tuple[int, str], float], **options: Any) -> list[Any]:
+    """Runs of one epoch that started at 0.8, by exponent and step size."""
     return [
-        cell([0.8, accuracy], label=label, calibration=rule, mu=mu, **options)
-        for (rule, mu), accuracy in last.items()
+        run([0.8, value], label=label, logits_exponent=str(exponent), mu=mu, **options)
+        for (exponent, mu), value in last.items()
     ]

@@ -1,4 +1,4 @@
-"""What the results are said to show: averages, choices, the map, gains."""
+"""What the results are said to show: averages, choices, gains."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from made_up_cells import METHODS, cell, frame, grid_of
+from made_up_cells import METHODS, cell, frame
 from picotrain.errors import UserError
-from picotrain.learn.calibration import RULES
-from picotrain.research.reproduce import figures, findings
+from picotrain.research.reproduce import findings
 from picotrain.research.reproduce.results import (
     Spread,
     candidates,
@@ -111,93 +110,60 @@ def test_nothing_is_chosen_on_test_images() -> None:
         candidates(cells(frame(cell([0.1, 0.2], split="test"))))
 
 
+def test_the_exponent_is_chosen_with_the_step_size_and_each_has_its_best() -> None:
+    rows = frame(
+        cell([0.1, 0.5], mu="1", logits_exponent="-2"),
+        cell([0.1, 0.7], mu="2", logits_exponent="-2"),
+        cell([0.1, 0.6], mu="1", logits_exponent="-4"),
+        cell([0.1, 0.2], mu="2", logits_exponent="-4"),
+    )
+    (found,) = findings.chosen(cells(rows))
+    assert (found.best.exponent, found.best.mu, found.tried) == ("-2", "2", 4)
+    best = {exponent: one.mu for exponent, one in found.by_exponent.items()}
+    assert best == {"-2": "2", "-4": "1"}
+    assert found.second is not None and found.second.exponent == "-4"
+    assert findings.picked(cells(rows))["PRIOT", 30.0].exponent == "-2"
+    assert findings.picked(cells(rows), exponent="-4")["PRIOT", 30.0].mu == "1"
+    assert findings.picked(cells(rows), exponent="-8") == {}
+
+
 def test_a_table_with_another_step_size_than_the_chosen_is_noticed() -> None:
     chosen = cells(frame(cell([0.1, 0.5], mu="1"), cell([0.1, 0.6], mu="2")))
     right = cells(frame(cell([0.1, 0.4], mu="2", split="test")))
     wrong = cells(frame(cell([0.1, 0.4], mu="1", split="test")))
-    assert findings.unlike(right, chosen) == []
-    assert findings.unlike(wrong, chosen) == [
-        "PRIOT at 30 degrees has mu 1 and threshold -16, chosen was mu 2 and threshold -16"
+    assert findings.unlike(right, [chosen]) == []
+    assert findings.unlike(wrong, [chosen]) == [
+        "PRIOT at 30 degrees has mu 1, threshold -16; chosen was mu 2, threshold -16"
     ]
     other = cells(frame(cell([0.1, 0.4], mu="2", threshold=-8, split="test")))
-    assert len(findings.unlike(other, chosen)) == 1
+    assert len(findings.unlike(other, [chosen])) == 1
+    assert findings.unlike(other, []) == []
 
 
-# The map
+def two_exponents(label: str, *settings: tuple[str, str], **options: Any) -> list[Any]:
+    return [
+        cell([0.1, 0.4 + 0.1 * place], label=label, logits_exponent=exponent, mu=mu, **options)
+        for place, (exponent, mu) in enumerate(settings)
+    ]
 
 
-def test_stable_step_sizes_have_no_gap_and_are_near_the_best_of_all_rules() -> None:
-    rows = frame(
-        *grid_of(
-            "PRIOT",
-            {
-                **dict(
-                    zip(
-                        [("fair", str(mu)) for mu in range(6)],
-                        [0.94, 0.95, 0.90, 0.96, 0.95, 0.10],
-                        strict=True,
-                    )
-                ),
-                ("naive", "0"): 0.9,
-                ("naive", "1"): 0.1,
-                ("naive", "2"): 0.15,
-            },
-        )
-    )
-    fair, naive = findings.lines(cells(rows))
-    assert (fair.label, fair.rule, fair.best_mu) == ("PRIOT", "fair", "3")
-    assert fair.stable == ("3", "4")  # 0 and 1 are good too, but 2 is not
-    assert fair.collapses_from == "5"
-    assert naive.best_mu == "0"
-    assert naive.stable == ()  # 6 points below the best of any rule
-    assert naive.collapses_from == "1"
-    assert list(fair.collapsed.values()) == [0, 0, 0, 0, 0, 1]
-
-
-def test_dynamic_scales_have_no_rule() -> None:
-    rows = frame(*grid_of("NITI dynamic", {("shipped", "1"): 0.9}, method="niti-dynamic"))
-    assert findings.lines(cells(rows))[0].rule == ""
-    assert figures.map_tables(cells(rows), list(RULES)) == {"NITI dynamic": {("", "1"): 0.9}}
-
-
-def test_margins_are_taken_at_each_ones_best_step_and_at_the_same() -> None:
-    def last(at_0: float, at_1: float) -> dict[tuple[str, str], float]:
-        return {(rule, str(mu)): value for rule in RULES for mu, value in enumerate((at_0, at_1))}
-
-    rows = frame(
-        *grid_of("PRIOT", last(0.80, 0.90)),
-        *grid_of("NITI static", last(0.85, 0.20), method="niti-static"),
-    )
-    found = findings.margins(findings.lines(cells(rows)))
-    assert [one.rule for one in found] == list(RULES)
-    assert (found[0].priot_mu, found[0].niti_mu) == ("1", "0")
-    assert found[0].at_best == pytest.approx(0.05)
-    assert found[0].at == {"0": pytest.approx(-0.05), "1": pytest.approx(0.7)}
-
-
-def test_symptoms_are_means_over_runs() -> None:
-    assert findings.symptoms(cells(frame(cell([0.1, 0.2]))).iloc[:0]) is None
-    found = findings.symptoms(cells(frame(cell([0.1, 0.2]), cell([0.1, 0.2], seed=1))))
-    assert found == findings.Symptoms(2, 0.5, 0.25, 0.25, 0.25, 20.0)
-
-
-def test_pairs_are_of_the_own_step_sizes_and_of_shared_ones() -> None:
-    def rows(label: str, mus: list[str], last: list[float]) -> list[Any]:
-        return [
-            cell([0.1, 0.9, value], label=label, mu=mu, calibration="naive", **METHODS[label])
-            for mu, value in zip(mus, last, strict=True)
-        ]
-
-    niti = rows("NITI static", ["5,4", "5", "7"], [0.6, 0.5, 0.1])
-    own, five, seven = findings.pairs(
-        cells(frame(*niti, *rows("PRIOT", ["4", "5", "7"], [0.8, 0.7, 0.4])))
-    )
-    assert [one.mu for one in (own, five, seven)] == ["", "5", "7"]
-    assert (own.niti.mu, own.priot.mu) == ("5,4", "4")
-    assert [one.last for one in (own, five, seven)] == pytest.approx([0.2, 0.2, 0.3])
-    assert own.best == 0.0
-    with pytest.raises(ValueError, match="PRIOT has mu 6 where static NITI has 5"):
-        findings.pairs(cells(frame(*niti, *rows("PRIOT", ["4", "6", "7"], [0.8, 0.7, 0.4]))))
+def test_a_table_has_both_readings_and_nothing_else() -> None:
+    by_weight, at_random = "PRIOT-S 10 % by weight", "PRIOT-S 10 % at random"
+    chosen = cells(frame(*two_exponents(by_weight, ("-4", "1"), ("-4", "2"), ("-2", "5"))))
+    both = [("-2", "5"), ("-4", "2")]
+    table = cells(frame(*two_exponents(at_random, *both, split="test")))
+    assert findings.unlike(table, [chosen], "-4") == []
+    assert findings.unlike(table, [chosen]) == [
+        f"{at_random} at 30 degrees has exponent -2, mu 5, threshold -16 and exponent -4, mu 2, "
+        "threshold -16; chosen was exponent -2, mu 5, threshold -16"
+    ]
+    own = findings.reading(table, findings.picked(chosen), True)
+    shared = findings.reading(table, findings.picked(chosen, exponent="-4"), False)
+    assert [(row.exponent, row.mu) for row in findings.table1(own)] == [("-2", "5")]
+    assert [(row.exponent, row.mu) for row in findings.table1(shared)] == [("-4", "2")]
+    # What nothing was chosen for is taken as it comes, or left out.
+    assert [row.mu for row in findings.table1(findings.reading(table, {}, True))] == ["5"]
+    assert findings.reading(table, {}, False).empty
 
 
 def test_a_network_is_silent_from_where_its_logits_stay_0() -> None:

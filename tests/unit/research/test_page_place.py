@@ -1,4 +1,4 @@
-"""What a page of results says where it lies, and how it counts collapses."""
+"""What a page of results says where it lies."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from picotrain.research.reproduce import findings, page, steps
+from made_up_cells import cell, frame
+from picotrain.research.reproduce import page, steps
 from picotrain.research.sweep import grid
+from picotrain.research.sweep.results import write_results
 
 FULL = steps.full()
 
@@ -28,21 +30,12 @@ def test_in_docs_it_links_to_its_neighbours() -> None:
 
 
 def test_the_small_page_says_what_it_shows(tmp_path: Path) -> None:
-    text = page.render(replace(FULL, page=tmp_path / "results.md", small=True)).text
+    place = replace(FULL, results=tmp_path, page=tmp_path / "results.md", small=True)
+    write_results(place.csv("table1-mnist"), frame(cell([0.1, 0.2], split="test")))
+    text = page.render(place).text
     assert "## Table 1: digits turned" in text and "MNIST turned" not in text
     assert "Step sizes are the methods' defaults here, not those of [Choices]" in text
     # Which they are: the small grid names none.
     cells = grid.load_grid(steps.small().grids / "table1-mnist.toml")
     own = {(job.cell.method, job.cell.mu) for job in steps.plan(cells)}
     assert ("priot", "4,3,2") in own and ("niti-static", "1") in own
-
-
-def test_collapses_are_counted_as_the_map_has_them() -> None:
-    lines = page._Found(FULL).lines()
-    assert lines is not None
-    niti = findings.line(lines, findings.NITI_STATIC, "turned")
-    assert (niti.collapsed["5"], niti.collapsed["6"], niti.collapsed["7"]) == (0, 3, 5)
-    assert (findings.first_collapse(niti), niti.collapses_from, niti.seeds) == ("6", "7", 5)
-    assert "of static NITI's 5 runs 3 collapse at 6 and all from 7 on (`turned`)" in (
-        FULL.page.read_text(encoding="utf-8")
-    )

@@ -6,12 +6,13 @@ import hashlib
 import json
 import re
 import shutil
+import tomllib
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from made_up_cells import METHODS, cell, frame, grid_of
+from made_up_cells import METHODS, cell, frame, runs_of
 from picotrain import cli, datasets
 from picotrain.datasets.files import MissingDataError
 from picotrain.device.backends import open_device, problem
@@ -19,14 +20,8 @@ from picotrain.device.interface import state_sha256
 from picotrain.errors import UserError
 from picotrain.learn import models
 from picotrain.learn.adapt import AdaptOptions, configured, epoch_order, prepare
-from picotrain.learn.calibration import RULES
-from picotrain.research.reproduce import backbones, collapse, costs, page, steps
-from picotrain.research.reproduce.results import (
-    candidates,
-    cells,
-    read,
-    where,
-)
+from picotrain.research.reproduce import backbones, collapse, costs, grids, horizon, page, steps
+from picotrain.research.reproduce.results import cells, read, where
 from picotrain.research.sweep.grid import Cell, load_grid
 from picotrain.research.sweep.results import write_results
 from picotrain_golden import Method
@@ -53,27 +48,33 @@ def place(tmp_path: Path) -> steps.Workplace:
         tried = [
             cell([0.5, value], label=label, angle=float(angle), mu=mu, **METHODS[label])
             for label, value in values.items()
-            for mu in ("2", "3")
+            for mu in ("3", "2")
         ]
         write_results(made.csv(f"choose-{angle}"), frame(*tried))
-    grid = {(rule, mu): 0.9 for rule in RULES for mu in ("1", "5")}
-    found = [
-        *grid_of(
-            "NITI dynamic", {("shipped", "1"): 0.9, ("shipped", "5"): 0.1}, method="niti-dynamic"
-        ),
-        *grid_of("NITI static", {**grid, ("naive", "5"): 0.1}, method="niti-static"),
-        *grid_of("PRIOT", grid),
+    grid = {(exponent, mu): 0.9 for exponent in (-2, -4) for mu in ("1", "3")}
+    both = [
+        *runs_of("NITI static", {**grid, (-4, "3"): 0.1}, **METHODS["NITI static"]),
+        *runs_of("PRIOT", grid),
     ]
-    write_results(made.csv("map"), frame(*found))
+    dynamic = runs_of("NITI dynamic", grid, **METHODS["NITI dynamic"])
+    horizon.write(made.json("map"), frame(*both, *dynamic))
+    horizon.write(made.json("horizon"), frame(*both))
+    tested = [row for rows in both for row in rows]
+    horizon.write(made.json("lasting"), frame([{**row, "split": "test"} for row in tested]))
     return made
 
 
 def test_the_page_shows_what_is_there_and_names_what_is_not(place: steps.Workplace) -> None:
     made = page.render(place, {"costs": "target qemu needs qemu-system-arm"})
-    assert "| PRIOT | 3 | 92.0 ± 0.0 | 92.0 ± 0.0 |" in made.text
+    assert "| PRIOT | own | 3 | 92.0 ± 0.0 | 92.0 ± 0.0 |" in made.text
+    assert "| 30 | -4 | 3, 3 | **+80.1 ± 0.0** |" in made.text
+    assert "| 30 | -4 | NITI static | 3 | 10.0 ± 0.0 | 10.0 ± 0.0 | 0.0 | 1,024 (" in made.text
+    assert "at the same step size at exponent -4 (30° from 1,024 images)" in made.text
     assert "*No results of `costs` (Table 2: cycles and bytes): target qemu needs" in made.text
     assert "*No results of `table1-cifar10` (Table 1, CIFAR-10): it is not part" in made.text
-    assert set(made.figures) == {"figure3-mnist.svg", "map.svg"}
+    assert set(made.figures) == {
+        *("figure3-mnist.svg", "collapse.svg", "map.svg", "regions.svg"),
+    }
     for name, svg in made.figures.items():
         assert f"](figures/{name})" in made.text
         assert svg.startswith("<?xml")
@@ -85,6 +86,23 @@ def test_the_page_shows_what_is_there_and_names_what_is_not(place: steps.Workpla
     assert (place.figures / "map.svg").read_text() == made.figures["map.svg"]
 
 
+def test_the_page_of_the_full_run_says_in_short_what_the_runs_show(place: steps.Workplace) -> None:
+    text = page.render(replace(place, small=False)).text
+    short = text.split("## In short")[1].split("\n## ")[0]
+    assert "By more than 8 points to the end nowhere, with each at its own best step" in short
+    assert "At the same step size, `mu` 3, at exponent -4 (30° from 1,024 images)." in short
+    assert "exponent -2 and -4: between 0.0 and 0.0 points at any horizon up to 1,024" in short
+    assert len(re.findall("^- ", short, re.MULTILINE)) == 4  # that of PRIOT-S needs costs
+    assert "33.75: 0.0 ± 0.0 at exponent -2, rule `fair`, `mu` 1, 1,024 images" in text
+
+
+def test_long_runs_whose_step_sizes_were_not_chosen_are_no_page(place: steps.Workplace) -> None:
+    grid = {(-2, "3"): 0.9, (-2, "5"): 0.9}
+    horizon.write(place.json("lasting"), frame(*runs_of("PRIOT", grid)))
+    with pytest.raises(page.Untrue, match="PRIOT at 30 degrees, exponent -2 has mu 3 and 5"):
+        page.render(replace(place, small=False))
+
+
 def test_a_page_of_the_full_run_whose_step_sizes_were_not_chosen_is_not_written(
     place: steps.Workplace,
 ) -> None:
@@ -94,7 +112,7 @@ def test_a_page_of_the_full_run_whose_step_sizes_were_not_chosen_is_not_written(
         for label in METHODS
     ]
     write_results(place.csv("table1-mnist"), frame(*wrong))
-    assert "| PRIOT | 7 |" in page.render(place).text
+    assert "| PRIOT | own | 7 |" in page.render(place).text
     with pytest.raises(page.Untrue, match="PRIOT at 30 degrees has mu 7"):
         page.render(replace(place, small=False))
 
@@ -118,41 +136,103 @@ def test_the_page_is_exactly_what_the_committed_results_give() -> None:
     made = page.render(PLACE)
     assert PLACE.page.read_text() == made.text
     # Their bytes depend on matplotlib's version too; their names do not.
-    drawn = {path.name for path in PLACE.figures.glob("*.svg")} - {"architecture.svg"}
-    assert drawn == set(made.figures)
-    assert set(re.findall(r"\]\(figures/([^)]*)\)", made.text)) == drawn
+    drawn = {path.name for path in PLACE.figures.glob("*.svg")}
+    # The README shows one, whatever results are there.
+    shown = {"architecture.svg", "figure3-mnist.svg"}
+    assert drawn - shown == set(made.figures) - shown
+    assert set(re.findall(r"\]\(figures/([^)]*)\)", made.text)) == set(made.figures)
 
 
-@pytest.mark.parametrize("angle", [30, 45])
-def test_table_1_has_the_step_sizes_that_did_best_on_validation_images(angle: int) -> None:
-    tried = candidates(cells(read(PLACE.csv(f"choose-{angle}"))))
-    grid = [one for one in committed_grid("table1-mnist") if one.angle == angle]
-    assert {label for label, _ in tried} == {*METHODS}
-    assert {one.label.replace("at random", "by weight") for one in grid} == {*METHODS}
-    for one in grid:
-        # Random selection takes the step size of selection by weight.
-        found = tried[one.label.replace("at random", "by weight"), one.angle]
-        best = max(found, key=lambda other: other.score.last.mean)
-        assert (one.label, one.mu, one.threshold) == (one.label, best.mu, best.threshold)
-        assert one.split == "test"
+def committed(path: Path) -> Path:
+    if not path.is_file():
+        pytest.skip(f"no results of {path.stem} are committed")
+    return path
 
 
 @pytest.mark.parametrize(
-    "name", ["choose-30", "choose-45", "choose-cifar10", "speech-choose", "map", "ablation"]
+    ("name", "of"),
+    [
+        ("table1-mnist", "choose-30.csv"),
+        ("speech", "speech-choose.csv"),
+        ("lasting", "horizon.json"),
+    ],
+)
+def test_grids_have_the_numbers_that_did_best_on_validation_images(name: str, of: str) -> None:
+    committed(PLACE.results / of)
+    if of.endswith(".csv") and set(read(PLACE.results / of)["logits_exponent"]) == {""}:
+        pytest.skip(f"{of} is from before exponents were chosen")
+    assert (PLACE.grids / f"{name}.toml").read_text() == grids.GRIDS[name](PLACE)
+
+
+def test_table_1_has_every_method_at_its_own_best_and_at_the_shared_exponent(
+    tmp_path: Path,
+) -> None:
+    place = replace(PLACE, results=tmp_path)
+    tried = {("-2", "1"): 0.9, ("-4", "1"): 0.7, ("-4", "2"): 0.8}
+    for angle in (30, 45):
+        found = [
+            cell([0.5, value], label=label, angle=float(angle), mu=mu, logits_exponent=exponent)
+            for label in METHODS
+            for (exponent, mu), value in tried.items()
+        ]
+        write_results(place.csv(f"choose-{angle}"), frame(*found))
+    made = tomllib.loads(grids.GRIDS["table1-mnist"](place))["grid"]
+    assert {one["label"].replace("at random", "by weight") for one in made} == {*METHODS}
+    by: dict[tuple[str, int], list[tuple[int, str]]] = {}
+    for one in made:
+        by.setdefault((one["label"], one["angle"]), []).append((one["logits_exponent"], one["mu"]))
+    assert len(by) == 14
+    assert all(found == [(-2, "1"), (-4, "2")] for found in by.values())
+
+
+def test_long_runs_have_the_same_step_size_and_the_best_one(tmp_path: Path) -> None:
+    place = replace(PLACE, results=tmp_path)
+    grid = {(-3, "3"): 0.8, (-3, "1"): 0.9, (-4, "3"): 0.8, (-4, "1"): 0.7}
+    rows = [
+        one
+        for label in ("NITI static", "PRIOT", "NITI dynamic")
+        for one in runs_of(label, grid, **METHODS[label])
+    ]
+    horizon.write(place.json("horizon"), frame(*rows))
+    made = tomllib.loads(grids.GRIDS["lasting"](place))
+    assert made["base"]["split"] == "test"
+    found = [(one["label"], one["logits_exponent"], one["mu"]) for one in made["grid"]]
+    assert found == [
+        *(("NITI static", -3, ["3", "1"]), ("NITI static", -4, ["3"])),
+        *(("PRIOT", -3, ["3", "1"]), ("PRIOT", -4, ["3"])),
+        ("NITI dynamic", -4, ["3"]),
+    ]
+
+
+@pytest.mark.parametrize(
+    "name", ["choose-30", "choose-45", "choose-cifar10", "speech-choose", "ablation"]
 )
 def test_what_chooses_sees_no_test_image(name: str) -> None:
-    assert set(read(PLACE.csv(name))["split"]) == {"validation"}
+    assert set(read(committed(PLACE.csv(name)))["split"]) == {"validation"}
 
 
-@pytest.mark.parametrize(
-    "name", [*("choose-30", "choose-45", "table1-mnist", "margins", "map", "ablation", "speech")]
-)
+@pytest.mark.parametrize("name", ["horizon", "map"])
+def test_what_looks_for_regions_sees_no_test_image(name: str) -> None:
+    assert {one.split for one in horizon.read(committed(PLACE.json(name)))} == {"validation"}
+
+
+@pytest.mark.parametrize("name", ["choose-30", "choose-45", "table1-mnist", "ablation", "speech"])
 def test_the_committed_results_are_those_of_the_grid(name: str) -> None:
+    found = cells(read(committed(PLACE.csv(name))))
     grid = committed_grid(name)
-    found = cells(read(PLACE.csv(name)))
-    wanted = [(one.label, one.angle, one.mu, one.calibration, one.seed) for one in grid]
-    columns = ["label", "angle", "mu", "calibration", "seed"]
+    columns = ["label", "angle", "mu", "calibration", "logits_exponent", "seed"]
+    wanted = [tuple(getattr(one, column) for column in columns) for one in grid]
     assert [tuple(row) for row in found[columns].itertuples(index=False)] == wanted
+
+
+@pytest.mark.parametrize("name", ["horizon", "lasting", "map"])
+def test_the_committed_runs_are_those_of_the_grid(name: str) -> None:
+    found = horizon.read(committed(PLACE.json(name)))
+    wanted = [
+        (one.label, one.angle, one.mu, int(one.logits_exponent), one.seed)
+        for one in committed_grid(name)
+    ]
+    assert [(one.label, one.angle, one.mu, one.exponent, one.seed) for one in found] == wanted
 
 
 def test_the_small_grids_need_no_download() -> None:
@@ -174,10 +254,10 @@ def test_a_step_that_cannot_run_is_named_and_the_others_go_on(tmp_path: Path) ->
     ran: list[str] = []
     last = replace(steps.STEPS["map"], run=lambda _, step: ran.append(step.name))
     place = replace(place, grids=steps.EXPERIMENTS / "nowhere")
-    missing = steps.run([steps.STEPS["margins"], last], place, said.append)
+    missing = steps.run([steps.STEPS["ablation"], last], place, said.append)
     assert ran == ["map"]
-    assert missing == {"margins": "there is no margins.toml in nowhere"}
-    assert "margins did not run: there is no margins.toml in nowhere" in said
+    assert missing == {"ablation": "there is no ablation.toml in nowhere"}
+    assert "ablation did not run: there is no ablation.toml in nowhere" in said
 
 
 def test_the_small_version_leaves_out_what_needs_downloads(tmp_path: Path) -> None:
@@ -206,17 +286,41 @@ def test_steps_are_chosen_by_name_in_their_own_order() -> None:
 def test_a_sweep_step_writes_its_results(tmp_path: Path) -> None:
     if problem("host"):
         pytest.skip(problem("host"))
-    grid = tmp_path / "grids" / "margins.toml"
+    grid = tmp_path / "grids" / "ablation.toml"
     grid.parent.mkdir()
     grid.write_text(
         'base = { dataset = "digits", train_samples = 8, test_samples = 8, epochs = 3 }\n'
         '[[grid]]\nlabel = "x"\nmethod = "priot"\nmu = ["3", "4"]\n'
     )
     place = replace(steps.small(tmp_path), grids=grid.parent, cells=tmp_path / "cells", jobs=1)
-    assert steps.run([steps.STEPS["margins"]], place, lambda _: None) == {}
-    found = cells(read(place.csv("margins")))
+    assert steps.run([steps.STEPS["ablation"]], place, lambda _: None) == {}
+    found = cells(read(place.csv("ablation")))
     assert list(found["mu"]) == ["3", "4"]
     assert set(found["epochs"]) == {3}
+
+
+def test_a_step_of_long_runs_keeps_every_epoch(tmp_path: Path) -> None:
+    if problem("host"):
+        pytest.skip(problem("host"))
+    grid = tmp_path / "grids" / "lasting.toml"
+    grid.parent.mkdir()
+    grid.write_text(
+        'base = { dataset = "digits", train_samples = 8, test_samples = 8, epochs = 3 }\n'
+        '[[grid]]\nlabel = "x"\nmethod = "priot"\nlogits_exponent = -4\nmu = ["3", "4"]\n'
+    )
+    place = replace(steps.small(tmp_path), grids=grid.parent, cells=tmp_path / "cells", jobs=1)
+    assert steps.run([steps.STEPS["lasting"]], place, lambda _: None) == {}
+    found = horizon.read(place.json("lasting"))
+    assert [(one.mu, one.exponent, one.epochs, one.images) for one in found] == [
+        *(("3", -4, 3, 8), ("4", -4, 3, 8)),
+    ]
+    assert all(0 <= share <= 1 for share in found[0].clamped[1:] if share is not None)
+
+
+def test_a_grid_is_printed_by_its_name(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(UserError, match="name one of the grids that are chosen: table1-mnist"):
+        grids.main(["x"])
+    assert capsys.readouterr().out == ""
 
 
 def test_mistakes_on_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:

@@ -25,6 +25,7 @@ def collect(folder: Path = MADE_BACKBONES) -> dict[str, dict[str, Any]]:
         found[path.stem] = {
             "model": network.name,
             "dataset": info["dataset"],
+            "logits_exponent": network.logits_exponent,
             "weights": int(sum(layer.weight_count for layer in network.layers)),
             "command": info["command"],
             "validation": float(info["history"][-1]["validation_accuracy"]),

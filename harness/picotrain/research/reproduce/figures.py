@@ -12,9 +12,12 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from matplotlib.ticker import FuncFormatter, MaxNLocator
+from numpy.typing import NDArray
 
-from picotrain.research.reproduce.results import Frame, groups, where
+from picotrain.research.reproduce import horizon, regions
+from picotrain.research.reproduce.results import Frame, where
 
 TEXT, MUTED, LINE = "#1d2733", "#5a6672", "#d5dae0"
 SERIES = ("#1b6ca8", "#d1495b", "#2e8b57", "#b07c12", "#6d4ca3", "#3aa6a6", "#8a8f98")
@@ -67,7 +70,7 @@ def _svg(size: tuple[float, float], draw: Callable[[Figure], None]) -> str:
 
 
 def histories(rows: Frame, labels: Sequence[str]) -> str:
-    """Figure 3: accuracy after every epoch, mean and a band of one standard deviation over seeds.
+    """Accuracy after every epoch, mean and a band of one standard deviation over seeds.
 
     `rows` of a results file; a panel per angle, a line per label.
     """
@@ -94,40 +97,214 @@ def histories(rows: Frame, labels: Sequence[str]) -> str:
 
 
 def heat_map(
-    tables: Mapping[str, Mapping[tuple[str, str], float]], rules: Sequence[str], mus: Sequence[str]
+    tables: Mapping[str, Mapping[int, Mapping[tuple[str, str], float]]], rules: Sequence[str]
 ) -> str:
-    """The map: last accuracy over step size (across) and calibration rule (down).
+    """The map: a row of panels per method, a column per exponent; last accuracy over step size
+    (across) and calibration rule (down).
 
-    `tables`: for every method (rule, mu) -> accuracy; a method without rules has the one rule "".
+    `tables`: by method and exponent (rule, mu) -> accuracy; a method without rules has the one
+    rule "".
     """
+    exponents = sorted({one for table in tables.values() for one in table}, reverse=True)
+    every = [key for table in tables.values() for cells in table.values() for key in cells]
+    mus = sorted({mu for _, mu in every}, key=int)
+    mine = {
+        label: [rule for rule in ("", *rules) if any((rule, mu) in one for mu in mus)]
+        for label, table in tables.items()
+        for one in [{key for cells in table.values() for key in cells}]
+    }
 
     def draw(figure: Figure) -> None:
-        heights = [max(1, len({rule for rule, _ in table})) for table in tables.values()]
         panels = figure.subplots(
-            len(tables), 1, squeeze=False, gridspec_kw={"height_ratios": heights}
-        )[:, 0]
-        for axes, (label, table) in zip(panels, tables.items(), strict=True):
-            mine = [rule for rule in ("", *rules) if any(rule == one for one, _ in table)]
-            grid = np.array([[table[rule, mu] for mu in mus] for rule in mine])
-            # A clipped image gets a name from its address in memory, another one in every run.
-            image = axes.imshow(grid, vmin=0.1, vmax=1.0, cmap="viridis", aspect="auto")
-            image.set_clip_on(False)
-            for y, line in enumerate(grid):
-                for x, value in enumerate(line):
-                    colour = "white" if value < 0.7 else "black"
-                    axes.text(
-                        x, y, f"{100 * value:.1f}", ha="center", va="center", color=colour, size=9
-                    )
-            axes.set_title(label)
-            axes.set_yticks(range(len(mine)), labels=[rule or "every image's" for rule in mine])
-            axes.set_xticks(range(len(mus)), labels=list(mus))
-            axes.tick_params(length=0)
-            axes.grid(False)
-            axes.spines[:].set_visible(False)
-        panels[-1].set_xlabel("mu")
+            len(tables),
+            len(exponents),
+            squeeze=False,
+            gridspec_kw={"height_ratios": [len(one) + 0.4 for one in mine.values()]},
+        )
+        for number, (label, table) in enumerate(tables.items()):
+            row, last = panels[number], number == len(tables) - 1
+            for axes, exponent in zip(row, exponents, strict=True):
+                cells = table.get(exponent, {})
+                grid = [[cells.get((rule, mu), np.nan) for mu in mus] for rule in mine[label]]
+                _heat(axes, np.array(grid))
+                axes.set_title(f"{label}, {exponent}" if axes is row[0] else f"{exponent}")
+                left = [rule or "(own)" for rule in mine[label]] if axes is row[0] else []
+                axes.set_yticks(range(len(left)), labels=left)
+                axes.set_xticks(range(len(mus)) if last else [], labels=mus if last else [])
+        for axes in panels[-1]:
+            axes.set_xlabel("mu")
 
-    rows = sum(max(1, len({rule for rule, _ in table})) for table in tables.values())
-    return _svg((7.5, 0.36 * rows + 0.55 * len(tables) + 0.4), draw)
+    height = 0.3 * sum(map(len, mine.values())) + 0.42 * len(tables) + 0.4
+    return _svg((0.4 * len(mus) * len(exponents) + 1.4, height), draw)
+
+
+def _heat(axes: Axes, grid: NDArray[np.float64]) -> None:
+    # A clipped image gets a name from its address in memory, another one in every run.
+    image = axes.imshow(grid, vmin=0.1, vmax=1.0, cmap="viridis", aspect="auto")
+    image.set_clip_on(False)
+    for (y, x), value in np.ndenumerate(grid):
+        if not np.isnan(value):
+            colour = "white" if value < 0.7 else "black"
+            axes.text(x, y, f"{100 * value:.0f}", ha="center", va="center", color=colour, size=8)
+    _bare(axes)
+
+
+def _bare(axes: Axes) -> None:
+    axes.tick_params(length=0)
+    axes.grid(False)
+    axes.spines[:].set_visible(False)
+
+
+_KIND_COLOURS = {
+    regions.BOTH: "#bcd7ea",
+    regions.NITI: SERIES[0],
+    regions.OURS: SERIES[2],
+    regions.FEW: "#e0b04a",
+    regions.NONE: "#4a4f57",
+}
+
+
+def region_panels(panels: Sequence[regions.Panel]) -> str:
+    """Who lasts, over exponent (across) and step size (down), a panel per angle and horizon."""
+
+    def draw(figure: Figure) -> None:
+        row = figure.subplots(1, len(panels), squeeze=False)[0]
+        for axes, panel in zip(row, panels, strict=True):
+            for y, mu in enumerate(panel.mus):
+                for x, exponent in enumerate(panel.exponents):
+                    kind = panel.kinds.get((mu, exponent))
+                    if kind is not None:
+                        colour = _KIND_COLOURS[kind]
+                        axes.add_patch(Rectangle((x - 0.48, y - 0.48), 0.96, 0.96, color=colour))
+            axes.set_xlim(-0.5, len(panel.exponents) - 0.5)
+            axes.set_ylim(-0.5, len(panel.mus) - 0.5)
+            axes.set_xticks(
+                range(len(panel.exponents)), labels=[str(one) for one in panel.exponents]
+            )
+            axes.set_yticks(range(len(panel.mus)), labels=panel.mus)
+            axes.set_xlabel("exponent of the logits")
+            axes.set_title(panel.title)
+            _bare(axes)
+        row[0].set_ylabel("mu")
+        patches = [
+            Rectangle((0, 0), 1, 1, color=_KIND_COLOURS[kind], label=words)
+            for kind, words in regions.KINDS.items()
+            if any(kind in panel.kinds.values() for panel in panels)
+        ]
+        figure.legend(handles=patches, loc="outside lower center", ncols=3)
+
+    return _svg((3.2 * len(panels) + 0.6, 3.4), draw)
+
+
+def until_collapse(found: horizon.Runs, labels: Sequence[str]) -> str:
+    """Images until collapse (median over seeds, bars from least to most) over the exponent, a line
+    per step size, a panel per method and angle. Hollow: most seeds do not collapse."""
+    angles, exponents = horizon.angles(found), horizon.exponents(found)
+    mus = horizon.sorted_mus(horizon.having(found, label=labels[0]))
+    end = max(one.images * one.epochs for one in found)
+    first = min(one.images for one in found)
+
+    def draw(figure: Figure) -> None:
+        panels = figure.subplots(len(angles), len(labels), sharex=True, sharey=True, squeeze=False)
+        for row, angle in zip(panels, angles, strict=True):
+            for axes, label in zip(row, labels, strict=True):
+                for number, mu in enumerate(mus):
+                    mine = horizon.having(found, label=label, angle=angle, mu=mu)
+                    shift = 0.1 * (number - (len(mus) - 1) / 2)
+                    never = 1.25 * end * 1.12**number
+                    if mine:
+                        _collapse_line(axes, mine, exponents, shift, SERIES[number], never)
+                    axes.plot([], [], "o-", color=SERIES[number], label=f"mu {mu}")
+                axes.set_yscale("log")
+                axes.set_ylim(first / 1.5, 2.6 * end)
+                axes.axhline(1.1 * end, color=LINE, lw=0.8, ls=":")
+                axes.set_xticks(range(len(exponents)), labels=[str(one) for one in exponents])
+                axes.set_title(f"{label}, {angle:g} degrees")
+            row[0].set_ylabel("images until collapse")
+        for axes in panels[-1]:
+            axes.set_xlabel("exponent of the logits")
+        lines, names = panels[0][0].get_legend_handles_labels()
+        figure.legend(lines, names, loc="outside lower center", ncols=len(mus))
+
+    return _svg((4.2 * len(labels) + 0.8, 2.9 * len(angles) + 0.5), draw)
+
+
+def _collapse_line(
+    axes: Axes,
+    runs: horizon.Runs,
+    exponents: Sequence[int],
+    shift: float,
+    colour: str,
+    never: float,
+) -> None:
+    x, y, faces = [], [], []
+    for place, exponent in enumerate(exponents):
+        mine = horizon.having(runs, exponent=exponent)
+        if mine:
+            one = horizon.summed(mine)
+            x.append(place + shift)
+            y.append(never if one.median is None else one.median)
+            faces.append("white" if one.median is None else colour)
+            if one.collapses:
+                axes.plot([x[-1]] * 2, [one.collapses[0], one.collapses[-1]], color=colour, lw=1.0)
+    axes.plot(x, y, color=colour, lw=1.2, alpha=0.7)
+    for at_x, at_y, face in zip(x, y, faces, strict=True):
+        axes.plot(at_x, at_y, "o", color=colour, markerfacecolor=face, ms=5)
+
+
+def long_runs(found: horizon.Runs, labels: Sequence[str], exponents: Sequence[int], mu: str) -> str:
+    """Figure 3: accuracy over images, and beneath it the clamped share of the logits; mean and a
+    band of one standard deviation over seeds. A column per exponent, two rows per angle."""
+    angles = horizon.angles(found)
+
+    def draw(figure: Figure) -> None:
+        panels = figure.subplots(
+            2 * len(angles),
+            len(exponents),
+            sharex=True,
+            sharey=True,
+            squeeze=False,
+            gridspec_kw={"height_ratios": [1.5, 1.0] * len(angles)},
+        )
+        for number, angle in enumerate(angles):
+            above, beneath = panels[2 * number], panels[2 * number + 1]
+            for column, exponent in enumerate(exponents):
+                for label, colour in zip(labels, SERIES, strict=False):
+                    mine = horizon.having(found, label=label, angle=angle, exponent=exponent, mu=mu)
+                    if mine:
+                        at = [mine[0].images * epoch for epoch in range(mine[0].epochs + 1)]
+                        _band(above[column], at, [one.accuracy for one in mine], colour, label)
+                        clamped = [[share or 0.0 for share in one.clamped[1:]] for one in mine]
+                        _band(beneath[column], at[1:], clamped, colour, label)
+                above[column].set_title(f"{angle:g} degrees, exponent {exponent}")
+            above[0].set_ylabel("accuracy")
+            beneath[0].set_ylabel("logits clamped")
+        for axes in panels.flat:
+            axes.set_ylim(-0.03, 1.03)
+            axes.yaxis.set_major_formatter(_PERCENT)
+        for axes in panels[-1]:
+            axes.set_xlabel("images")
+            axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+            axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+        handles: dict[Any, Any] = {}
+        for axes in panels.flat:
+            lines, names = axes.get_legend_handles_labels()
+            handles |= dict(zip(names, lines, strict=True))
+        figure.legend(
+            list(handles.values()), list(handles), loc="outside lower center", ncols=len(handles)
+        )
+
+    return _svg((3.1 * len(exponents) + 0.5, 3.6 * len(angles) + 0.5), draw)
+
+
+def _band(
+    axes: Axes, at: Sequence[int], runs: Sequence[Sequence[float]], colour: str, label: str
+) -> None:
+    values = np.array(runs)
+    mean = values.mean(axis=0)
+    std = values.std(axis=0, ddof=1) if len(values) > 1 else np.zeros_like(mean)
+    axes.fill_between(at, mean - std, mean + std, color=colour, alpha=0.15, lw=0)
+    axes.plot(at, mean, color=colour, label=label)
 
 
 def collapse(runs: Sequence[Mapping[str, Any]]) -> str:
@@ -223,14 +400,3 @@ def _logits(axes: Axes, at: Sequence[int], windows: Sequence[Mapping[str, Any]])
 def _lines(axes: Axes, at: Sequence[int], lines: Mapping[str, Sequence[float]]) -> None:
     for colour, (label, values) in zip(SERIES, lines.items(), strict=False):
         axes.plot(at, values, color=colour, label=label)
-
-
-def map_tables(summaries: Frame, rules: Sequence[str]) -> dict[str, dict[tuple[str, str], float]]:
-    """For `heat_map`, of `cells` of the map: mean last accuracy by method, rule and mu."""
-    found: dict[str, dict[tuple[str, str], float]] = {}
-    for (label, method, rule, mu), mine in groups(
-        summaries, "label", "method", "calibration", "mu"
-    ):
-        name = "" if method == "niti-dynamic" else str(rule)
-        found.setdefault(str(label), {})[name, str(mu)] = float(mine["last"].mean())
-    return found

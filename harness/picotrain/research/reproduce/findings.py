@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, TypeAlias
 
 import pandas as pd
 
-from picotrain.learn.calibration import RULES
 from picotrain.research.reproduce.results import (
     Candidate,
     Frame,
@@ -25,11 +24,8 @@ from picotrain.research.reproduce.results import (
 NITI_DYNAMIC, NITI_STATIC, PRIOT = "NITI dynamic", "NITI static", "PRIOT"
 PRIOT_S_10, PRIOT_S_20 = "PRIOT-S 10 % by weight", "PRIOT-S 20 % by weight"
 
-STABLE_WITHIN = 0.02
-"""A step size is stable where the mean last accuracy is within this of the method's best."""
-
-CHANCE = 0.2
-"""A run that ends below this has collapsed: chance is 0.1, and no backbone starts there."""
+SHARED_EXPONENT = "-4"
+"""Of the logits: Table 1 has every method at its own best one, and all at this."""
 
 
 # Table 1
@@ -37,10 +33,11 @@ CHANCE = 0.2
 
 @dataclass(frozen=True)
 class Row:
-    """A method at one angle: its step size, and what it came to."""
+    """A method at one angle: its exponent and step size, and what it came to."""
 
     label: str
     angle: float
+    exponent: str
     mu: str
     epochs: int
     score: Score
@@ -49,8 +46,9 @@ class Row:
 def table1(cells: Frame) -> list[Row]:
     """In the order of the grid."""
     rows = []
-    for (label, angle, mu, epochs), mine in groups(cells, "label", "angle", "mu", "epochs"):
-        rows.append(Row(str(label), float(angle), str(mu), int(epochs), score(mine)))
+    by = ("label", "angle", "logits_exponent", "mu", "epochs")
+    for (label, angle, exponent, mu, epochs), mine in groups(cells, *by):
+        rows.append(Row(str(label), float(angle), str(exponent), str(mu), int(epochs), score(mine)))
     return rows
 
 
@@ -82,12 +80,17 @@ def _paired(difference: pd.Series) -> Spread:
 # Choices
 
 
+Picked: TypeAlias = Mapping[tuple[str, float], Candidate]
+
+
 @dataclass(frozen=True)
 class Chosen:
-    """The step size taken for a method at an angle, and the best that is another one."""
+    """What was taken for a method at an angle, the best that is something else, and the best at
+    each exponent of the logits."""
 
     best: Candidate
     second: Candidate | None
+    by_exponent: dict[str, Candidate]
     tried: int
 
 
@@ -96,224 +99,80 @@ def chosen(cells: Frame) -> list[Chosen]:
     for tried in candidates(cells).values():
         best = choice(tried)
         others = [one for one in tried if one is not best]
-        found.append(Chosen(best, choice(others) if others else None, len(tried)))
+        by_exponent = {
+            exponent: choice([one for one in tried if one.exponent == exponent])
+            for exponent in dict.fromkeys(one.exponent for one in tried)
+        }
+        found.append(Chosen(best, choice(others) if others else None, by_exponent, len(tried)))
     return found
 
 
-def tried(cells: Frame, label: str, mu: str) -> Candidate:
-    """A method's candidate with this step size."""
-    return next(one for one in _of_method(cells, label) if one.mu == mu)
+def picked(*choices: Frame, exponent: str | None = None) -> dict[tuple[str, float], Candidate]:
+    """The best candidate of each label and angle: of all, or of those at one exponent."""
+    found = {}
+    for cells in choices:
+        for key, tried in candidates(cells).items():
+            mine = [one for one in tried if exponent in (None, one.exponent)]
+            if mine:
+                found[key] = choice(mine)
+    return found
 
 
-def best_of(cells: Frame, label: str) -> Candidate:
-    return choice(_of_method(cells, label))
+def chosen_as(label: str) -> str:
+    """Random selection takes the numbers of selection by weight."""
+    return label.replace("at random", "by weight")
 
 
-def _of_method(cells: Frame, label: str) -> list[Candidate]:
-    return next(found for (name, _), found in candidates(cells).items() if name == label)
+def reading(table: Frame, picked: Picked, keep_others: bool) -> Frame:
+    """Of each method and angle the cells at what was picked for it; where nothing was, those of
+    the first setting in the grid, or none."""
+    kept = []
+    for (label, angle), mine in groups(table, "label", "angle"):
+        one = picked.get((chosen_as(str(label)), float(angle)))
+        if one is not None:
+            kept.append(_at(mine, one.exponent, one.mu, one.threshold))
+        elif keep_others:
+            first = mine.iloc[0]
+            kept.append(_at(mine, first["logits_exponent"], first["mu"], first["threshold"]))
+    return pd.concat(kept) if kept else table.iloc[:0]
 
 
-def unlike(table: Frame, *choices: Frame) -> list[str]:
-    """Rows of a Table 1 whose step size or threshold is not the one that was chosen.
+def _at(cells: Frame, exponent: str, mu: str, threshold: int) -> Frame:
+    return where(cells, logits_exponent=exponent, mu=mu, threshold=threshold)
+
+
+def unlike(table: Frame, choices: Sequence[Frame], shared: str | None = None) -> list[str]:
+    """Methods of a Table 1 that are not at what was chosen, and, with a shared exponent, at what
+    was best there, and at nothing else.
 
     A method that no candidates were tried of is not looked at.
     """
-    best = {key: choice(tried) for cells in choices for key, tried in candidates(cells).items()}
+    readings = [picked(*choices)]
+    if shared is not None:
+        readings.append(picked(*choices, exponent=shared))
     wrong = []
-    for (label, angle, mu, threshold), _ in groups(table, "label", "angle", "mu", "threshold"):
-        one = best.get((str(label), float(angle)))
-        if one is not None and (one.mu, one.threshold) != (mu, threshold):
+    for (label, angle), mine in groups(table, "label", "angle"):
+        key = chosen_as(str(label)), float(angle)
+        wanted = [one[key] for one in readings if key in one]
+        if not wanted:
+            continue
+        should = {(one.exponent, one.mu, one.threshold) for one in wanted}
+        has = {
+            (str(exponent), str(mu), int(threshold))
+            for (exponent, mu, threshold), _ in groups(mine, "logits_exponent", "mu", "threshold")
+        }
+        if has != should:
             wrong.append(
-                f"{label} at {angle:g} degrees has mu {mu} and threshold {threshold}, chosen was "
-                f"mu {one.mu} and threshold {one.threshold}"
+                f"{label} at {angle:g} degrees has {_settings(has)}; chosen was {_settings(should)}"
             )
     return wrong
 
 
-# The map
-
-
-@dataclass(frozen=True)
-class Line:
-    """A method under one calibration rule ("" for niti-dynamic), over all step sizes.
-
-    `stable`: the step sizes around the best one, without a gap, whose mean last accuracy is
-    within STABLE_WITHIN of the best of the method under any rule. `collapsed`: how many runs
-    ended below CHANCE, by step size.
-    """
-
-    label: str
-    rule: str
-    last: dict[str, Spread]
-    best_mu: str
-    stable: tuple[str, ...]
-    collapsed: dict[str, int]
-    seeds: int
-
-    @property
-    def best(self) -> float:
-        return self.last[self.best_mu].mean
-
-    @property
-    def collapses_from(self) -> str | None:
-        """The least step size from which on every seed collapses."""
-        found = None
-        for mu in reversed(self.collapsed):
-            if self.collapsed[mu] < self.seeds:
-                break
-            found = mu
-        return found
-
-
-def lines(cells: Frame) -> list[Line]:
-    """Of the map's cells, whose step sizes are constants, in the order of the grid."""
-    raw = []
-    for (label, method, rule), mine in groups(cells, "label", "method", "calibration"):
-        scores = {str(mu): score(rows) for (mu,), rows in groups(mine, "mu")}
-        failed = {str(mu): int((rows["last"] < CHANCE).sum()) for (mu,), rows in groups(mine, "mu")}
-        name = "" if method == "niti-dynamic" else str(rule)
-        raw.append((str(label), name, {mu: one.last for mu, one in scores.items()}, failed))
-    seeds = int(cells["seed"].nunique())
-    top: dict[str, float] = {}
-    for label, _, last, _ in raw:
-        top[label] = max(top.get(label, 0.0), *(one.mean for one in last.values()))
-    return [
-        Line(label, rule, last, _argmax(last), _stable(last, top[label]), failed, seeds)
-        for label, rule, last, failed in raw
-    ]
-
-
-def _argmax(last: dict[str, Spread]) -> str:
-    return max(last, key=lambda mu: last[mu].mean)
-
-
-def _stable(last: dict[str, Spread], top: float) -> tuple[str, ...]:
-    order = sorted(last, key=int)
-    good = [last[mu].mean >= top - STABLE_WITHIN for mu in order]
-    at = order.index(_argmax(last))
-    if not good[at]:
-        return ()
-    first = last_ = at
-    while first > 0 and good[first - 1]:
-        first -= 1
-    while last_ + 1 < len(order) and good[last_ + 1]:
-        last_ += 1
-    return tuple(order[first : last_ + 1])
-
-
-def line(found: Sequence[Line], label: str, rule: str) -> Line:
-    return next(one for one in found if (one.label, one.rule) == (label, rule))
-
-
-@dataclass(frozen=True)
-class Margin:
-    """PRIOT's last accuracy minus static NITI's under a rule: each at its best step size, and both
-    at the same."""
-
-    rule: str
-    priot_mu: str
-    niti_mu: str
-    at_best: float
-    at: dict[str, float]
-
-
-def first_collapse(one: Line) -> str | None:
-    """The least step size at which any seed collapses."""
-    return next((mu for mu in sorted(one.collapsed, key=int) if one.collapsed[mu]), None)
-
-
-def margins(found: Sequence[Line]) -> list[Margin]:
-    table = []
-    for rule in (one for one in RULES if any(one == other.rule for other in found)):
-        ours, theirs = line(found, PRIOT, rule), line(found, NITI_STATIC, rule)
-        at = {mu: ours.last[mu].mean - theirs.last[mu].mean for mu in ours.last}
-        table.append(Margin(rule, ours.best_mu, theirs.best_mu, ours.best - theirs.best, at))
-    return table
-
-
-def ahead(found: Sequence[Margin], by: float = STABLE_WITHIN) -> list[tuple[str, str, float]]:
-    """Where PRIOT is ahead of static NITI at the same step size by more than `by`: rule, mu and
-    margin."""
-    return [(one.rule, mu, margin) for one in found for mu, margin in one.at.items() if margin > by]
-
-
-def harmed(found: Sequence[Line], cases: Sequence[tuple[str, str, float]]) -> bool:
-    """Whether static NITI's last accuracy is, in each case (rule, mu, any), at least 5 points
-    below its best under any rule."""
-    best = max(one.best for one in found if one.label == NITI_STATIC)
-    return all(line(found, NITI_STATIC, rule).last[mu].mean <= best - 0.05 for rule, mu, _ in cases)
-
-
-@dataclass(frozen=True)
-class Symptoms:
-    """Means over runs, at their last epoch: shares of images without a loss error, and of the
-    elements that were clamped in the worst layer."""
-
-    runs: int
-    zero_errors: float
-    forward: float
-    error: float
-    update: float
-    loss_norm: float
-
-
-def symptoms(cells: Frame) -> Symptoms | None:
-    if cells.empty:
-        return None
-    return Symptoms(
-        len(cells),
-        *(
-            float(cells[name].mean())
-            for name in (
-                *("zero_errors", "saturated_forward", "saturated_error", "saturated_update"),
-                "loss_norm",
-            )
-        ),
+def _settings(found: set[tuple[str, str, int]]) -> str:
+    return " and ".join(
+        f"{f'exponent {exponent}, ' if exponent else ''}mu {mu}, threshold {threshold}"
+        for exponent, mu, threshold in sorted(found)
     )
-
-
-# Margins on test images
-
-
-@dataclass(frozen=True)
-class Pair:
-    """PRIOT and static NITI under a rule, on test images. `mu`: the one that both have, or ""
-    where each has its own schedule, that of Table 1."""
-
-    angle: float
-    rule: str
-    mu: str
-    priot: Row
-    niti: Row
-
-    @property
-    def last(self) -> float:
-        """PRIOT's accuracy minus static NITI's after the last epoch."""
-        return self.priot.score.last.mean - self.niti.score.last.mean
-
-    @property
-    def best(self) -> float:
-        return self.priot.score.best.mean - self.niti.score.best.mean
-
-
-def pairs(cells: Frame) -> list[Pair]:
-    """By angle and rule. Of each method the first step size in the grid is its own, the others
-    are shared."""
-    found = []
-    for (angle, rule), mine in groups(cells, "angle", "calibration"):
-        rows = table1(mine)
-        ours, theirs = ([row for row in rows if row.label == one] for one in (PRIOT, NITI_STATIC))
-        for number, (one, other) in enumerate(zip(ours, theirs, strict=True)):
-            if number and one.mu != other.mu:
-                raise ValueError(f"PRIOT has mu {one.mu} where static NITI has {other.mu}")
-            shared = one.mu if number else ""
-            found.append(Pair(float(angle), str(rule), shared, one, other))
-    return found
-
-
-def collapsed(found: Sequence[Pair]) -> bool:
-    """Whether both methods end below CHANCE in every pair."""
-    return all(one.score.last.mean < CHANCE for pair in found for one in (pair.priot, pair.niti))
 
 
 # The traces
@@ -403,6 +262,8 @@ class Speaker:
     seed's mean, so that the spread is over seeds."""
 
     label: str
+    exponent: str
+    mu: str
     speaker: str
     seeds: int
     before: Spread
@@ -412,16 +273,15 @@ class Speaker:
 
 def speakers(cells: Frame) -> list[Speaker]:
     found = []
-    for (label,), mine in groups(cells, "label"):
-        by_seed = mine.groupby("seed")[["before", "best", "last"]].mean()
-        found.append(_speaker(str(label), "", by_seed))
+    for (label, exponent, mu), mine in groups(cells, "label", "logits_exponent", "mu"):
+        what = str(label), str(exponent), str(mu)
+        found.append(_speaker(what, "", mine))
         for (dataset,), rows in groups(mine, "dataset"):
-            name = str(dataset).removeprefix("fsdd-")
-            by_seed = rows.groupby("seed")[["before", "best", "last"]].mean()
-            found.append(_speaker(str(label), name, by_seed))
+            found.append(_speaker(what, str(dataset).removeprefix("fsdd-"), rows))
     return found
 
 
-def _speaker(label: str, name: str, by_seed: Frame) -> Speaker:
+def _speaker(what: tuple[str, str, str], name: str, cells: Frame) -> Speaker:
+    by_seed = cells.groupby("seed")[["before", "best", "last"]].mean()
     before, best, last = (Spread.of(by_seed[column]) for column in ("before", "best", "last"))
-    return Speaker(label, name, len(by_seed), before, best, last)
+    return Speaker(*what, name, len(by_seed), before, best, last)

@@ -19,7 +19,7 @@ from picotrain.learn import calibration
 from picotrain.learn.calibration import RULES
 from picotrain.output import write_text
 from picotrain.profile.profile import Profile
-from picotrain.research.reproduce import collapse, figures, findings, mechanism
+from picotrain.research.reproduce import collapse, figures, findings, horizon, mechanism, regions
 from picotrain.research.reproduce.results import Frame, Spread, cells, read
 from picotrain.research.reproduce.steps import STEPS, Workplace
 
@@ -101,6 +101,8 @@ def render(place: Workplace, missing: Mapping[str, str] | None = None) -> Page:
         recipes=_recipes,
         f=findings,
         mechanism=mechanism,
+        h=horizon,
+        r=regions,
         figures=figures,
         rules=RULES,
         shipped=calibration.SHIPPED,
@@ -142,12 +144,22 @@ def _absent(name: str, place: Workplace, missing: Mapping[str, str]) -> str:
     )
 
 
+@dataclass(frozen=True)
+class Table1:
+    """Its cells in two readings: every method at its own best exponent and step size, and all at
+    SHARED_EXPONENT (None where nothing says which those are)."""
+
+    own: Frame
+    shared: Frame | None
+
+
 class _Found:
     """What is in the folder of results, worked out when the page asks for it."""
 
     def __init__(self, place: Workplace) -> None:
         self._place = place
         self._cells: dict[str, Frame | None] = {}
+        self._runs: dict[str, list[horizon.History] | None] = {}
 
     def rows(self, name: str) -> Frame | None:
         path = self._place.csv(name)
@@ -160,18 +172,39 @@ class _Found:
             self._cells[name] = None if rows is None else cells(rows)
         return self._cells[name]
 
-    def table1(self, name: str) -> list[findings.Row] | None:
-        """Raises Untrue where a step size is not the one that was chosen on validation images."""
-        table = self.cells(name)
+    def table1(self) -> Table1 | None:
+        """MNIST's. Raises Untrue where an exponent or a step size is not the one that was chosen
+        on validation images."""
+        table = self.cells("table1-mnist")
         if table is None:
             return None
-        which = ("choose-cifar10",) if name == "table1-cifar10" else ("choose-30", "choose-45")
-        choices = [one for one in map(self.cells, which) if one is not None]
-        self._require_chosen(name, table, choices)
+        choices = self._choices("choose-30", "choose-45")
+        self._require_chosen("table1-mnist", table, choices, findings.SHARED_EXPONENT)
+        if self._place.small:
+            return Table1(table, None)  # whose grid names no step sizes
+        shared = findings.picked(*choices, exponent=findings.SHARED_EXPONENT)
+        return Table1(
+            findings.reading(table, findings.picked(*choices), True),
+            findings.reading(table, shared, False) if shared else None,
+        )
+
+    def table1_cifar10(self) -> list[findings.Row] | None:
+        """Raises Untrue as above."""
+        table = self.cells("table1-cifar10")
+        if table is None:
+            return None
+        self._require_chosen("table1-cifar10", table, self._choices("choose-cifar10"))
         return findings.table1(table)
 
-    def _require_chosen(self, name: str, table: Frame, choices: list[Frame]) -> None:
-        wrong = findings.unlike(table, *choices)
+    def _choices(self, *names: str) -> list[Frame]:
+        return [one for one in map(self.cells, names) if one is not None]
+
+    def _require_chosen(
+        self, name: str, table: Frame, choices: list[Frame], shared: str | None = None
+    ) -> None:
+        self._require(name, findings.unlike(table, choices, shared))
+
+    def _require(self, name: str, wrong: list[str]) -> None:
         if wrong and not self._place.small:
             raise Untrue(f"{name}: " + "; ".join(wrong))
 
@@ -179,22 +212,17 @@ class _Found:
         found = self.cells(name)
         return None if found is None else findings.chosen(found)
 
-    def lines(self) -> list[findings.Line] | None:
-        found = self.cells("map")
-        return None if found is None else findings.lines(found)
-
-    def symptoms(self, label: str) -> tuple[findings.Symptoms | None, findings.Symptoms | None]:
-        """Of a method's runs in the map: those that collapsed, and the others."""
-        rows = self.cells("map")
-        if rows is None:
-            return None, None
-        mine = rows[rows["label"] == label]
-        failed = mine["last"] < findings.CHANCE
-        return findings.symptoms(mine[failed]), findings.symptoms(mine[~failed])
-
-    def pairs(self) -> list[findings.Pair] | None:
-        found = self.cells("margins")
-        return None if found is None else findings.pairs(found)
+    def runs(self, name: str) -> list[horizon.History] | None:
+        """Of a step that keeps every epoch. Raises Untrue where `lasting` has other step sizes
+        than `horizon` found."""
+        if name not in self._runs:
+            path = self._place.json(name)
+            self._runs[name] = horizon.read(path) if path.is_file() else None
+            if name == "lasting":
+                before, after = self.runs("horizon"), self._runs[name]
+                if before is not None and after is not None:
+                    self._require(name, horizon.unlike(after, before))
+        return self._runs[name]
 
     def ablation(self) -> list[findings.Variant] | None:
         found = self.cells("ablation")
@@ -205,8 +233,7 @@ class _Found:
         found = self.cells("speech")
         if found is None:
             return None
-        choices = self.cells("speech-choose")
-        self._require_chosen("speech", found, [] if choices is None else [choices])
+        self._require_chosen("speech", found, self._choices("speech-choose"))
         return findings.speakers(found)
 
     def costs(self) -> dict[str, Any] | None:

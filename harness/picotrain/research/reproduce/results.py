@@ -136,10 +136,12 @@ def over_datasets(frame: Frame) -> Frame:
 
 @dataclass(frozen=True)
 class Candidate:
-    """A choice of step size and threshold for a method, and how it did on validation images."""
+    """A choice of the logits' exponent ("" for the backbone's), step size and threshold for a
+    method, and how it did on validation images."""
 
     label: str
     angle: float
+    exponent: str
     mu: str
     threshold: int
     score: Score
@@ -153,10 +155,12 @@ def candidates(frame: Frame) -> dict[tuple[str, float], list[Candidate]]:
     if set(frame["split"]) != {"validation"}:
         raise ValueError("a choice is made on the validation split alone")
     found: dict[tuple[str, float], list[Candidate]] = {}
-    for (label, angle, mu, threshold), rows in groups(
-        over_datasets(frame), "label", "angle", "mu", "threshold"
+    for (label, angle, exponent, mu, threshold), rows in groups(
+        over_datasets(frame), "label", "angle", "logits_exponent", "mu", "threshold"
     ):
-        one = Candidate(str(label), float(angle), str(mu), int(threshold), score(rows))
+        one = Candidate(
+            str(label), float(angle), str(exponent), str(mu), int(threshold), score(rows)
+        )
         found.setdefault((one.label, one.angle), []).append(one)
     return found
 

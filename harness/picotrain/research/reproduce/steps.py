@@ -11,8 +11,8 @@ from picotrain.errors import UserError
 from picotrain.learn import models
 from picotrain.output import write_json
 from picotrain.places import IN_CHECKOUT, MADE_BACKBONES, RESULTS, SHIPPED
-from picotrain.research.reproduce import backbones, collapse, costs
-from picotrain.research.reproduce.results import condensed
+from picotrain.research.reproduce import backbones, collapse, costs, horizon
+from picotrain.research.reproduce.results import Frame, condensed
 from picotrain.research.sweep.grid import load_grid
 from picotrain.research.sweep.results import write_results
 from picotrain.research.sweep.run import CELLS, Store, frame, plan, sweep
@@ -87,6 +87,16 @@ class Step:
 
 
 def _sweep(place: Workplace, step: Step) -> None:
+    rows = _rows(place, step)
+    write_results(place.csv(step.name), rows if step.histories else condensed(rows))
+
+
+def _runs(place: Workplace, step: Step) -> None:
+    """A sweep of which every epoch is kept, but little of each."""
+    horizon.write(place.json(step.name), _rows(place, step))
+
+
+def _rows(place: Workplace, step: Step) -> Frame:
     grid = place.grids / f"{step.name}.toml"
     if not grid.is_file():
         raise UserError(f"there is no {grid.name} in {grid.parent.name}")
@@ -96,8 +106,7 @@ def _sweep(place: Workplace, step: Step) -> None:
     if errors:
         digest, error = next(iter(errors.items()))
         raise UserError(f"{len(errors)} of {len(jobs)} cells failed, {digest} first: {error}")
-    rows = frame(jobs, store)
-    write_results(place.csv(step.name), rows if step.histories else condensed(rows))
+    return frame(jobs, store)
 
 
 def _costs(place: Workplace, step: Step) -> None:
@@ -116,16 +125,19 @@ def _collapse(place: Workplace, step: Step) -> None:
 
 
 _STEPS = (
-    Step("choose-30", "step sizes at 30 degrees, on validation images", _sweep),
-    Step("choose-45", "step sizes at 45 degrees, on validation images", _sweep),
-    Step("table1-mnist", "Table 1, MNIST", _sweep, histories=True),
-    Step("margins", "PRIOT and static NITI under two calibrations", _sweep),
-    Step("map", "step size by calibration rule, for every method", _sweep),
+    Step("choose-30", "exponents and step sizes at 30 degrees, on validation images", _sweep),
+    Step("choose-45", "exponents and step sizes at 45 degrees, on validation images", _sweep),
+    Step("table1-mnist", "Table 1, MNIST", _sweep),
+    Step("horizon", "60 epochs by exponent and step size, on validation images", _runs),
+    Step("lasting", "Figure 3: static NITI and PRIOT over 60 epochs", _runs),
+    Step("map", "exponent by calibration rule by step size, for every method", _runs),
     Step("ablation", "PRIOT, one thing changed at a time", _sweep),
     Step("collapse", "Figure 2: static NITI's collapse, traced", _collapse),
     Step("costs", "Table 2: cycles and bytes", _costs, "it needs QEMU and the ARM compiler"),
     Step("backbones", "backbones that are not committed", _backbones, _BACKBONES, large=True),
-    Step("speech-choose", "step sizes for spoken digits", _sweep, _SPEECH, large=True),
+    Step(
+        "speech-choose", "exponents and step sizes for spoken digits", _sweep, _SPEECH, large=True
+    ),
     Step("speech", "spoken digits", _sweep, _SPEECH, large=True),
     Step(
         "choose-cifar10",
