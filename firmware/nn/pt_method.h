@@ -30,7 +30,7 @@ struct pt_method {
     uint32_t kind;      /* enum pt_method_kind */
     int32_t mu;         /* step size: update shift = range bits - mu */
     int32_t threshold;  /* of PRIOT and PRIOT-S, -127..127 */
-    uint32_t permille;  /* PRIOT-S: scored share of each layer's edges, 1..1000 */
+    uint32_t permille;  /* PRIOT-S: scored share of the network's edges, 1..1000 */
     uint32_t selection; /* PRIOT-S: enum pt_selection */
     uint32_t start;     /* PRIOT, PRIOT-S: enum pt_start */
     uint32_t seed;

@@ -7,14 +7,49 @@
 #include "kernels/pt_update.h"
 #include "nn/pt_loss.h"
 
-uint32_t pt_scored_edges(const struct pt_model_layer *layer, uint32_t permille)
+/* Scored edges of a layer: its share, but at least `least` of them, or all where it has fewer. */
+static uint32_t allotted(const struct pt_model_layer *layer, uint32_t permille, uint32_t least)
 {
     const uint32_t edges = layer->weights_size;
-    if (edges == 0u) {
-        return 0u;
+    const uint32_t share = edges / 1000u * permille + edges % 1000u * permille / 1000u;
+    const uint32_t scored = share > least ? share : least;
+    return scored < edges ? scored : edges;
+}
+
+static uint32_t allotted_in_all(const struct pt_model *model, uint32_t permille, uint32_t least)
+{
+    uint32_t sum = 0;
+    for (uint32_t l = 0; l < model->header->layers; ++l) {
+        sum += allotted(&model->layer[l], permille, least);
     }
-    const uint32_t scored = edges / 1000u * permille + edges % 1000u * permille / 1000u;
-    return scored == 0u ? 1u : scored;
+    return sum;
+}
+
+struct pt_allotment pt_allot(const struct pt_model *model, uint32_t permille)
+{
+    const uint32_t budget = allotted_in_all(model, permille, 1);
+    struct pt_allotment allotment = {0, 0};
+    /* Both sums grow with what is sought, so one bit after the other finds the largest. */
+    for (uint32_t bit = PT_MAX_WEIGHTS; bit != 0u; bit >>= 1) {
+        const uint32_t least = allotment.least | bit;
+        if (allotted_in_all(model, 0, least) <= budget - budget / 4u) {
+            allotment.least = least;
+        }
+    }
+    allotment.least = allotment.least == 0u ? 1u : allotment.least;
+    for (uint32_t bit = 512; bit != 0u; bit >>= 1) {
+        const uint32_t share = allotment.permille | bit;
+        if (share <= permille && allotted_in_all(model, share, allotment.least) <= budget) {
+            allotment.permille = share;
+        }
+    }
+    return allotment;
+}
+
+uint32_t pt_scored_edges(const struct pt_model_layer *layer,
+                         const struct pt_allotment *allotment)
+{
+    return allotted(layer, allotment->permille, allotment->least);
 }
 
 uint32_t pt_bitmap_row_size(const struct pt_model_layer *layer)
@@ -22,13 +57,14 @@ uint32_t pt_bitmap_row_size(const struct pt_model_layer *layer)
     return pt_bitmap_size(pt_layer_row_length(layer));
 }
 
-uint32_t pt_layer_scores_size(const struct pt_model_layer *layer, const struct pt_method *method)
+uint32_t pt_layer_scores_size(const struct pt_model_layer *layer, const struct pt_method *method,
+                              const struct pt_allotment *allotment)
 {
     switch (method->kind) {
     case PT_PRIOT:
         return pt_round4(layer->weights_size);
     case PT_PRIOT_S:
-        return pt_round4(pt_scored_edges(layer, method->permille)) +
+        return pt_round4(pt_scored_edges(layer, allotment)) +
                pt_round4(pt_layer_rows(layer) * pt_bitmap_row_size(layer));
     default:
         return 0u;
@@ -216,8 +252,9 @@ static int refuse_memory(const struct pt_plan *plan, const struct pt_model *mode
             size = layer->weights_size;
             name = (uint32_t)PT_MEMORY_WEIGHTS << 8 | l;
         }
-        if (pt_layer_scores_size(layer, method) > size) {
-            size = pt_layer_scores_size(layer, method);
+        const uint32_t scores = pt_layer_scores_size(layer, method, &plan->allotment);
+        if (scores > size) {
+            size = scores;
             name = (uint32_t)PT_MEMORY_SCORES << 8 | l;
         }
     }
@@ -237,8 +274,11 @@ int pt_plan_make(struct pt_plan *plan, const struct pt_model *model,
     plan->blob_size = frozen ? 0u : (model->header->size + alignment - 1u) & ~(alignment - 1u);
     plan->image_size = pt_shape_in_size(&model->layer[0].shape);
     plan->io_minimum = pt_batch_size(plan->image_size, 1);
+    if (method->kind == PT_PRIOT_S) {
+        plan->allotment = pt_allot(model, method->permille);
+    }
     for (uint32_t l = 0; l < model->header->layers; ++l) {
-        plan->scores_size += pt_layer_scores_size(&model->layer[l], method);
+        plan->scores_size += pt_layer_scores_size(&model->layer[l], method, &plan->allotment);
     }
     list_operations(plan, model, pt_method_trains(method));
     list_buffers(plan, model, method);

@@ -49,6 +49,12 @@ struct pt_buffer {
     uint8_t last;
 };
 
+/* How PRIOT-S spreads its scores over the layers (docs/numerics.md, section 6). */
+struct pt_allotment {
+    uint32_t permille; /* of a layer's edges that are scored, */
+    uint32_t least;    /* but at least so many, or all where it has fewer */
+};
+
 struct pt_plan {
     uint32_t blob_size;      /* in the arena, rounded up to PT_MODEL_ALIGNMENT; frozen: 0 */
     uint32_t scores_size;
@@ -58,6 +64,7 @@ struct pt_plan {
     uint32_t image_size;
     uint32_t operations;
     uint32_t buffers;
+    struct pt_allotment allotment; /* PRIOT-S */
     struct pt_operation operation[PT_MAX_OPERATIONS];
     struct pt_buffer buffer[PT_MAX_BUFFERS];
 };
@@ -68,12 +75,15 @@ static inline uint32_t pt_batch_size(uint32_t image_size, uint32_t images)
     return pt_round4(images * image_size + images) + images * 8u;
 }
 
-/* Edges of a layer that PRIOT-S scores. */
-uint32_t pt_scored_edges(const struct pt_model_layer *layer, uint32_t permille);
+/* The allotment of a share of all edges, and the edges of a layer that are scored under it. */
+struct pt_allotment pt_allot(const struct pt_model *model, uint32_t permille);
+uint32_t pt_scored_edges(const struct pt_model_layer *layer,
+                         const struct pt_allotment *allotment);
 
 /* Bytes of one layer's score bitmap row and of its scores with index, for the method. */
 uint32_t pt_bitmap_row_size(const struct pt_model_layer *layer);
-uint32_t pt_layer_scores_size(const struct pt_model_layer *layer, const struct pt_method *method);
+uint32_t pt_layer_scores_size(const struct pt_model_layer *layer, const struct pt_method *method,
+                              const struct pt_allotment *allotment);
 
 /*
  * Plans `model` under `method` into `arena_size` bytes; PT_ERR_MEMORY with the bytes needed, the

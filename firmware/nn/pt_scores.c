@@ -6,10 +6,10 @@
 #include "kernels/pt_memory.h"
 #include "kernels/pt_numerics.h"
 #include "nn/pt_generator.h"
-#include "nn/pt_plan.h"
 
 struct pt_scores pt_scores_at(uint8_t *memory, const struct pt_model_layer *layer,
-                              const struct pt_method *method)
+                              const struct pt_method *method,
+                              const struct pt_allotment *allotment)
 {
     struct pt_scores scores = {NULL, NULL, 0};
     if (method->kind == PT_PRIOT) {
@@ -17,7 +17,7 @@ struct pt_scores pt_scores_at(uint8_t *memory, const struct pt_model_layer *laye
         scores.count = layer->weights_size;
     } else if (method->kind == PT_PRIOT_S) {
         scores.score = (int8_t *)memory;
-        scores.count = pt_scored_edges(layer, method->permille);
+        scores.count = pt_scored_edges(layer, allotment);
         scores.bitmap = memory + pt_round4(scores.count);
     }
     return scores;

@@ -11,6 +11,7 @@
 
 #include "nn/pt_method.h"
 #include "nn/pt_model.h"
+#include "nn/pt_plan.h"
 
 struct pt_scores {
     int8_t *score;
@@ -20,7 +21,8 @@ struct pt_scores {
 
 /* The scores of one layer, which lie at `memory` (pt_layer_scores_size bytes). */
 struct pt_scores pt_scores_at(uint8_t *memory, const struct pt_model_layer *layer,
-                              const struct pt_method *method);
+                              const struct pt_method *method,
+                              const struct pt_allotment *allotment);
 
 /* Chooses the scored edges (PRIOT-S) and gives every score its first value. */
 void pt_scores_initialise(const struct pt_scores *scores, const struct pt_model *model,

@@ -473,8 +473,8 @@ int pt_trainer_method(struct pt_trainer *t, const struct pt_method *method,
     end_step(t);
     uint8_t *memory = t->arena + t->plan.blob_size;
     for (uint32_t l = 0; l < t->model.header->layers; ++l) {
-        t->scores[l] = pt_scores_at(memory, &t->model.layer[l], method);
-        memory += pt_layer_scores_size(&t->model.layer[l], method);
+        t->scores[l] = pt_scores_at(memory, &t->model.layer[l], method, &t->plan.allotment);
+        memory += pt_layer_scores_size(&t->model.layer[l], method, &t->plan.allotment);
         if (t->scores[l].count != 0u) {
             pt_scores_initialise(&t->scores[l], &t->model, l, method);
         }

@@ -9,7 +9,7 @@ from picotrain_golden.calibration import (
     calibrated,
     observe,
 )
-from picotrain_golden.generator import key, mix, normal_scores, select_edges, words
+from picotrain_golden.generator import key, mix, normal_scores, scored_counts, select_edges, words
 from picotrain_golden.loss import LEAST_LOGITS_EXPONENT, loss_error
 from picotrain_golden.method import Method, MethodName
 from picotrain_golden.network import (
@@ -59,6 +59,7 @@ __all__ = [
     "psto",
     "range_bits",
     "rhu",
+    "scored_counts",
     "select_edges",
     "shift",
     "validate",

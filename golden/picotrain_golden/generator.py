@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from collections.abc import Sequence
 from typing import Any, Literal, overload
 
 import numpy as np
@@ -55,13 +57,30 @@ def normal_scores(seed: int, stream: int, n: int) -> Int8:
     return clamp(rhu(octets.sum(axis=1, dtype=np.int32) - np.int32(1530), 3))
 
 
-def select_edges(weights: Int8, permille: int, select: Select, seed: int, layer: int) -> Int64:
+def scored_counts(edges: Sequence[int], permille: int) -> tuple[int, ...]:
+    """How many edges PRIOT-S scores in each layer, of which these are the numbers of edges.
+
+    No more in all than if each scored its share, `permille`. Up to three quarters of them are
+    spread evenly, as far as layers have edges; a smaller share of the large layers is the rest.
+    """
+
+    def counts(share: int, least: int) -> tuple[int, ...]:
+        return tuple(min(n, max(least, n * share // 1000)) for n in edges)
+
+    budget = sum(counts(permille, 1))
+    even = range(1, max(edges, default=0) + 1)
+    spread = budget - budget // 4
+    least = max(1, bisect_right(even, spread, key=lambda least: sum(counts(0, least))))
+    fits = bisect_right(range(permille + 1), budget, key=lambda share: sum(counts(share, least)))
+    return counts(fits - 1, least)
+
+
+def select_edges(weights: Int8, n: int, select: Select, seed: int, layer: int) -> Int64:
     """PRIOT-S's scored edges: flat indices `o*K + k`, ascending; int64 [n].
 
-    The n = max(1, N * permille // 1000) edges with the largest key, ties to the lower index.
+    The `n` edges with the largest key, ties to the lower index.
     """
     flat = weights.reshape(-1)
-    n = max(1, flat.size * permille // 1000)
     if select == "weight":
         keys = np.abs(flat).astype(np.uint16)
     else:

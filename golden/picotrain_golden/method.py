@@ -22,7 +22,7 @@ _SCHEDULES: dict[str, tuple[int, ...]] = {
     "priot": (4, 3, 2),
     "priot-s": (5, 4, 3, 2),
 }
-_THETAS = {"priot": -16}
+_THETAS = {"priot": -16, "priot-s": -16}
 """Our choice where the papers are silent, made on validation images (docs/results.md)."""
 _OF_METHOD: Any = None
 """Stands in a signature for the method's own default."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import Literal
 
+from picotrain_golden.generator import scored_counts
 from picotrain_golden.method import Method
 from picotrain_golden.network import Layer, Network
 
@@ -58,7 +59,7 @@ class Plan:
 def plan(network: Network, method: Method, blob_bytes: int) -> Plan:
     """The plan of a network (valid, as `network.validate` says) and a method."""
     buffers = _place(_activations(network, method) + _rest(network, method))
-    score_bytes = tuple(_score_bytes(layer, method) for layer in network.layers)
+    score_bytes = _score_bytes(network, method)
     return Plan(
         blob=_round(blob_bytes, 8),
         scores=sum(score_bytes),
@@ -73,13 +74,16 @@ def _round(size: int, to: int = 4) -> int:
     return -(-size // to) * to
 
 
-def _score_bytes(layer: Layer, method: Method) -> int:
-    if not layer.has_weights or not method.scored:
-        return 0
+def _score_bytes(network: Network, method: Method) -> tuple[int, ...]:
+    edges = [layer.weight_count for layer in network.layers]
+    if not method.scored:
+        return (0,) * len(edges)
     if method.name == "priot":
-        return _round(layer.weight_count)
-    scored = max(1, layer.weight_count * method.permille // 1000)
-    return _round(scored) + _round(layer.rows * _round(layer.row_length, 8) // 8)
+        return tuple(_round(n) for n in edges)
+    return tuple(
+        _round(scored) + _round(layer.rows * _round(layer.row_length, 8) // 8)
+        for layer, scored in zip(network.layers, scored_counts(edges, method.permille), strict=True)
+    )
 
 
 def operations(network: Network, method: Method) -> list[tuple[OperationKind, int]]:

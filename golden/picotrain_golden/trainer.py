@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from picotrain_golden.generator import SCORES, normal_scores, select_edges, stream
+from picotrain_golden.generator import SCORES, normal_scores, scored_counts, select_edges, stream
 from picotrain_golden.layers import Float, product_dtype
 from picotrain_golden.loss import loss_error
 from picotrain_golden.method import Method, check_mu
@@ -62,18 +62,18 @@ class Trainer:
         # Weights and effective weights in the type that BLAS multiplies: made once per change.
         self._floats: list[Float | None] = [None] * len(network.layers)
         self._effective: list[Float | None] = [None] * len(network.layers)
+        edges = [layer.weight_count for layer in self.network.layers]
+        scored = scored_counts(edges, method.permille)
         for index, held in enumerate(self.network.parameters):
             if held is not None:
-                self._start(index, held)
+                self._start(index, held, scored[index])
 
-    def _start(self, index: int, held: Parameters) -> None:
+    def _start(self, index: int, held: Parameters, scored: int) -> None:
         method = self.method
         if method.scored:
             shape: tuple[int, ...] = held.weights.shape
             if method.name == "priot-s":
-                edges = select_edges(
-                    held.weights, method.permille, method.select, method.seed, index
-                )
+                edges = select_edges(held.weights, scored, method.select, method.seed, index)
                 self._edges[index] = edges
                 shape = edges.shape
             scores = np.zeros(shape, np.int8)

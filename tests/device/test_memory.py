@@ -125,8 +125,8 @@ def test_priot_s_at_a_tenth_needs_less_than_a_quarter_of_the_scores(device: Devi
         device.load_model(network)
         device.set_method(method)
         scores[method.name] = device.memory().scores
-    conv_1, conv_2 = 8 + 8 * 2, 116 + 16 * 9
-    linear_1, linear_2 = 5020 + 64 * 98, 64 + 10 * 8
+    conv_1, conv_2 = 72 + 8 * 2, 1152 + 16 * 9
+    linear_1, linear_2 = 3312 + 64 * 98, 640 + 10 * 8
     assert scores == {"priot": 52040, "priot-s": conv_1 + conv_2 + linear_1 + linear_2}
     assert 4 * scores["priot-s"] <= scores["priot"]
     # A trained model without them needs none.

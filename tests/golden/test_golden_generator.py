@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from picotrain_golden import key, mix, normal_scores, select_edges, words
+from picotrain_golden import key, mix, normal_scores, scored_counts, select_edges, words
 
 
 def plain_mix(x: int) -> int:
@@ -68,10 +68,55 @@ def test_normal_scores_distribution() -> None:
 def test_select_by_weight_and_ties() -> None:
     weights = np.array([[3, -3, 1], [0, 3, -127]], np.int8)
     assert select_edges(weights, 1, "weight", 0, 0).tolist() == [5]
-    assert select_edges(weights, 334, "weight", 0, 0).tolist() == [0, 5]
-    assert select_edges(weights, 500, "weight", 0, 0).tolist() == [0, 1, 5]
-    assert select_edges(weights, 999, "weight", 0, 0).tolist() == [0, 1, 2, 4, 5]
-    assert select_edges(weights, 1000, "weight", 9, 9).tolist() == [0, 1, 2, 3, 4, 5]
+    assert select_edges(weights, 2, "weight", 0, 0).tolist() == [0, 5]
+    assert select_edges(weights, 3, "weight", 0, 0).tolist() == [0, 1, 5]
+    assert select_edges(weights, 5, "weight", 0, 0).tolist() == [0, 1, 2, 4, 5]
+    assert select_edges(weights, 6, "weight", 9, 9).tolist() == [0, 1, 2, 3, 4, 5]
+
+
+TINYCNN = (72, 0, 1152, 0, 50176, 640)
+
+
+@pytest.mark.parametrize(
+    ("permille", "counts"),
+    [
+        (1, (10, 0, 10, 0, 10, 10)),
+        (10, (72, 0, 106, 0, 200, 106)),
+        (100, (72, 0, 1152, 0, 3311, 640)),
+        (200, (72, 0, 1152, 0, 8529, 640)),
+        (1000, TINYCNN),
+    ],
+)
+def test_scored_counts_of_tinycnn(permille: int, counts: tuple[int, ...]) -> None:
+    assert scored_counts(TINYCNN, permille) == counts
+
+
+def test_scored_counts_of_few_edges() -> None:
+    assert scored_counts((5,), 1) == (1,)
+    assert scored_counts((5, 3, 2), 1) == (1, 1, 1)
+    # A budget of 4 + 1: two each take 4 of it, three each all; 3 are a share of 167.
+    assert scored_counts((18, 6), 250) == (3, 2)
+
+
+def test_scored_counts_against_plain_counting() -> None:
+    rng = np.random.default_rng(3)
+    for _ in range(60):
+        edges = [int(n) for n in rng.integers(1, 2000, rng.integers(1, 7))]
+        permille = int(rng.integers(1, 1001))
+
+        def counts(share: int, least: int, edges: list[int] = edges) -> tuple[int, ...]:
+            return tuple(min(n, max(least, n * share // 1000)) for n in edges)
+
+        budget = sum(max(1, n * permille // 1000) for n in edges)
+        least = 1
+        while least < max(edges) and sum(counts(0, least + 1)) <= budget - budget // 4:
+            least += 1
+        share = 0
+        while share < permille and sum(counts(share + 1, least)) <= budget:
+            share += 1
+        found = scored_counts(edges, permille)
+        assert found == counts(share, least)
+        assert sum(found) <= budget and all(1 <= n <= m for n, m in zip(found, edges, strict=True))
 
 
 @pytest.mark.parametrize("select", ["weight", "random"])
@@ -85,5 +130,5 @@ def test_select_against_a_plain_sort(select: str) -> None:
         keys = [plain_word(11, 4 * 3 + 1, i) >> 16 for i in range(weights.size)]
     order = sorted(range(weights.size), key=lambda edge: (-keys[edge], edge))
     assert len(set(keys)) < len(keys)
-    chosen = select_edges(weights, 123, "weight" if select == "weight" else "random", 11, 3)
-    assert chosen.tolist() == sorted(order[: 60000 * 123 // 1000])
+    chosen = select_edges(weights, 7380, "weight" if select == "weight" else "random", 11, 3)
+    assert chosen.tolist() == sorted(order[:7380])

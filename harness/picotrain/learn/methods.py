@@ -26,7 +26,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--scored",
         type=float,
         metavar="SHARE",
-        help=f"PRIOT-S: share of scored edges (default: {Method.permille / 1000:g})",
+        help=f"PRIOT-S: share of the edges that are scored (default: {Method.permille / 1000:g})",
     )
     group.add_argument(
         "--select",

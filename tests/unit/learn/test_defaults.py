@@ -97,7 +97,7 @@ def test_defaults_of_the_methods() -> None:
         "niti-dynamic": ((1,), 0),
         "niti-static": ((1,), 0),
         "priot": ((4, 3, 2), -16),
-        "priot-s": ((5, 4, 3, 2), 0),
+        "priot-s": ((5, 4, 3, 2), -16),
     }
     for one in made.values():
         assert (one.permille, one.select, one.start, one.seed, one.easy) == (
