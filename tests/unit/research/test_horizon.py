@@ -135,6 +135,22 @@ def test_a_large_margin_is_large_to_the_end() -> None:
     assert horizon.widest(found) == (found[1], 20)
 
 
+def test_which_step_lasts_longest(read: Any) -> None:
+    well, ill = [0.5, 0.75, 0.75], [0.5, 0.75, 0.25]
+    found = read(run(well, mu="-3"), run(ill, mu="1"), run(well, mu="5"))
+    assert horizon.smallest_lasts_longest(found, PRIOT)
+    assert horizon.largest_outlasts(found, PRIOT) == [(-4, 30.0)]
+    found = read(run(ill, mu="-3"), run(well, mu="1"), run(ill, mu="5"))
+    assert not horizon.smallest_lasts_longest(found, PRIOT)
+    assert horizon.largest_outlasts(found, PRIOT) == []
+    assert horizon.largest_outlasts(found, NITI_STATIC) == []
+
+
+def test_the_clamped_share_is_that_of_the_worst_epoch(read: Any) -> None:
+    found = read(run([0.5, 0.5, 0.5], [0.25, 0.5]), run([0.5, 0.5, 0.5], [0.75, 0.25], seed=1))
+    assert horizon.clamped(found) == 0.5
+
+
 def test_runs_at_other_steps_than_the_chosen_are_noticed(read: Any) -> None:
     found = read(*runs_of(PRIOT, {(-4, "3"): 0.5, (-4, "1"): 0.75, (-2, "3"): 0.5}))
     assert horizon.unlike(found, found) == []
@@ -177,6 +193,7 @@ def test_a_setting_is_what_lasts_there(read: Any) -> None:
     by = regions.by_exponent(table)
     assert (regions.where_all(by), regions.where_none(by)) == ([-2, -3], [-4, -5, -6])
     assert regions.where_ours(by) == [-4]
+    assert regions.lasting_at(read(*rows), "3") == [-2, -3]
     assert list(regions.by_rule(table)) == ["fair"]
     margins = regions.same_step(read(*rows))
     setting, gap = regions.nearest(margins, 0.7)

@@ -321,9 +321,10 @@ def widest(found: Sequence[Margin]) -> tuple[Margin, int]:
     )
 
 
-def clamped(runs: Runs, epoch: int) -> float:
-    """The mean share of clamped logits in that epoch."""
-    return fmean(one.clamped[epoch] or 0.0 for one in runs)
+def clamped(runs: Runs) -> float:
+    """The largest mean share of clamped logits in an epoch."""
+    epochs = range(1, min(one.epochs for one in runs) + 1)
+    return max(fmean(one.clamped[epoch] or 0.0 for one in runs) for epoch in epochs)
 
 
 def unlike(lasting: Runs, horizon: Runs) -> list[str]:
@@ -398,3 +399,32 @@ def summed(runs: Runs) -> Lasting:
         fmean(known) if known else None,
         tuple(sorted(one.until_collapse for one in runs if one.until_collapse is not None)),
     )
+
+
+def smallest_lasts_longest(found: Runs, label: str) -> bool:
+    """Whether, at every angle and exponent, no step size has more images until collapse (median)
+    than the smallest."""
+    mine = lasting(having(found, label=label))
+    for angle in angles(found):
+        for exponent in exponents(found):
+            lines = [one for one in mine if (one.angle, one.exponent) == (angle, exponent)]
+            lives = {one.mu: one.median or float("inf") for one in lines}
+            if lives and lives[min(lives, key=int)] < max(lives.values()):
+                return False
+    return True
+
+
+def largest_outlasts(found: Runs, label: str) -> list[tuple[int, float]]:
+    """Exponents and angles at which no run with the largest step size collapses, and some with a
+    smaller one do."""
+    cases = []
+    for exponent in exponents(found):
+        for angle in angles(found):
+            mine = having(found, label=label, angle=angle, exponent=exponent)
+            mus = sorted_mus(mine)
+            if not mus:
+                continue
+            largest = having(mine, mu=mus[-1])
+            if any(one.collapse for one in mine) and not any(one.collapse for one in largest):
+                cases.append((exponent, angle))
+    return cases

@@ -101,6 +101,15 @@ def where_ours(counts: Counts) -> list[int]:
     return [key for key, one in counts.items() if one[OURS]]
 
 
+def lasting_at(found: Runs, mu: str, rule: str = "fair") -> list[int]:
+    """The exponents at which static NITI lasts with this step size under a rule."""
+    return [
+        one.exponent
+        for one, kind in regions(found).items()
+        if (one.mu, one.rule) == (mu, rule) and kind in (BOTH, NITI)
+    ]
+
+
 def by_rule(table: Mapping[Setting, str]) -> dict[str, dict[str, int]]:
     """In the order of the rules."""
     return {
