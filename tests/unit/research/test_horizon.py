@@ -111,6 +111,8 @@ def test_margins_are_paired_by_seed_at_the_same_step_and_at_the_own(read: Any) -
     assert horizon.own_step(found, PRIOT, NITI_STATIC, []) == []
     (each,) = horizon.own_step_each(found, PRIOT, NITI_STATIC)
     assert each == own
+    (untuned,) = horizon.any_step(found, PRIOT, NITI_STATIC)
+    assert (untuned.mus, untuned.end) == ({2: ("any", "any")}, Spread(0.1875, 0.0625))
     with pytest.raises(ValueError, match="not the same seeds"):
         horizon.paired(found[:1], found[3:4], 1)
 

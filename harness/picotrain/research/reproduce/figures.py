@@ -197,7 +197,7 @@ def region_panels(panels: Sequence[regions.Panel]) -> str:
 
 
 def until_collapse(found: horizon.Runs, labels: Sequence[str]) -> str:
-    """Images until collapse (median over seeds, bars from least to most) over the exponent, a line
+    """Images until collapse (median over seeds; a dot for every run) over the exponent, a line
     per step size, a panel per method and angle. Hollow: most seeds do not collapse."""
     angles, exponents = horizon.angles(found), horizon.exponents(found)
     mus = horizon.sorted_mus(horizon.having(found, label=labels[0]))
@@ -245,8 +245,8 @@ def _collapse_line(
             x.append(place + shift)
             y.append(never if one.median is None else one.median)
             faces.append("white" if one.median is None else colour)
-            if one.collapses:
-                axes.plot([x[-1]] * 2, [one.collapses[0], one.collapses[-1]], color=colour, lw=1.0)
+            runs_at = [x[-1]] * len(one.collapses)
+            axes.plot(runs_at, one.collapses, ".-", color=colour, lw=1.0, ms=4)
     axes.plot(x, y, color=colour, lw=1.2, alpha=0.7)
     for at_x, at_y, face in zip(x, y, faces, strict=True):
         axes.plot(at_x, at_y, "o", color=colour, markerfacecolor=face, ms=5)

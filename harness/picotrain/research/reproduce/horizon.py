@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean, median
 from typing import Any
@@ -26,6 +26,9 @@ HORIZONS = (5, 10, 20, 40, 60)
 
 SAME_MU = "3"
 """The step size that margins at the same step are taken at."""
+
+ANY_MU = "any"
+"""In place of a step size: the mean over those tried."""
 
 LARGE = 0.08
 """The least margin of the paper's abstract, 8.08 points; what is above it is called large."""
@@ -243,6 +246,27 @@ def own_step_each(found: Runs, label: str, other: str) -> list[Margin]:
         other,
         lambda name, angle, exponent, epoch: best_mu(found, name, angle, exponent, epoch),
     )
+
+
+def any_step(found: Runs, label: str, other: str) -> list[Margin]:
+    """Averaged over the step sizes that both ran at: what one has that was not chosen."""
+    averaged = []
+    for angle in angles(found):
+        for exponent in exponents(found):
+            here = having(found, angle=angle, exponent=exponent)
+            mus = [{one.mu for one in having(here, label=name)} for name in (label, other)]
+            for name in (label, other):
+                for seed in dict.fromkeys(one.seed for one in here):
+                    mine = [
+                        one
+                        for one in having(here, label=name, seed=seed)
+                        if one.mu in mus[0] & mus[1]
+                    ]
+                    if mine:
+                        epochs = zip(*(one.accuracy for one in mine), strict=True)
+                        mean = tuple(fmean(values) for values in epochs)
+                        averaged.append(replace(mine[0], mu=ANY_MU, accuracy=mean))
+    return _margins(averaged, label, other, lambda *_: ANY_MU)
 
 
 def _margins(found: Runs, label: str, other: str, mu_of: Any) -> list[Margin]:
