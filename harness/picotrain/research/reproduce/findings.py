@@ -59,6 +59,15 @@ def of(rows: Sequence[Row], label: str, angle: float) -> Row:
     return found[0]
 
 
+def has(cells: Frame, *labels: str) -> bool:
+    """Whether all of these methods are there, at every angle."""
+    return all(
+        not where(cells, label=label, angle=angle).empty
+        for label in labels
+        for angle in cells["angle"].unique()
+    )
+
+
 def gap(cells: Frame, label: str, other: str, angle: float) -> Spread:
     """Last accuracy of one method minus another's: mean over seeds, which see the same images in
     both, and its standard error."""
