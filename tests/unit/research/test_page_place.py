@@ -39,3 +39,14 @@ def test_the_small_page_says_what_it_shows(tmp_path: Path) -> None:
     cells = grid.load_grid(steps.small().grids / "table1-mnist.toml")
     own = {(job.cell.method, job.cell.mu) for job in steps.plan(cells)}
     assert ("priot", "4,3,2") in own and ("niti-static", "1") in own
+
+
+def test_where_a_margin_is_large_is_said_once() -> None:
+    large = {(-5, 45.0): 5, (-4, 30.0): 5, (-4, 45.0): 5, (-5, 30.0): 5, (-6, 30.0): 40}
+    assert page._where_since(large, 1024) == (
+        "at exponent -4 and -5 (from 5,120 images); -6 (30° from 40,960 images)"
+    )
+    assert page._where_since({(-4, 30.0): 5, (-4, 45.0): 10}, 100) == (
+        "at exponent -4 (30° from 500 and 45° from 1,000 images)"
+    )
+    assert page._where_since({}, 1024) == "at no exponent"

@@ -99,6 +99,8 @@ def render(place: Workplace, missing: Mapping[str, str] | None = None) -> Page:
         figure=figure,
         also=also,
         recipes=_recipes,
+        exponents=_listed,
+        where_since=_where_since,
         f=findings,
         mechanism=mechanism,
         h=horizon,
@@ -120,6 +122,28 @@ def _recipes(backbones: Mapping[str, Mapping[str, Any]]) -> list[str]:
         for one in backbones.values()
     )
     return list(dict.fromkeys(commands))
+
+
+def _listed(found: Sequence[object]) -> str:
+    *most, last = map(str, found)
+    return f"{', '.join(most)} and {last}" if most else last
+
+
+def _where_since(large: Mapping[tuple[int, float], int], images: int) -> str:
+    """Of `horizon.large`: at which exponents, and from how many images on at which angles."""
+    by_exponent: dict[int, dict[float, int]] = {}
+    for exponent, angle in sorted(large, key=lambda key: (-key[0], key[1])):
+        by_exponent.setdefault(exponent, {})[angle] = large[exponent, angle]
+    alike: dict[str, list[int]] = {}
+    for exponent, since in by_exponent.items():
+        counts = {angle: f"{images * epoch:,}" for angle, epoch in since.items()}
+        if len(counts) > 1 and len(set(counts.values())) == 1:
+            words = f"from {counts.popitem()[1]}"
+        else:
+            words = _listed([f"{angle:g}° from {count}" for angle, count in counts.items()])
+        alike.setdefault(words, []).append(exponent)
+    parts = (f"{_listed(found)} ({words} images)" for words, found in alike.items())
+    return f"at exponent {'; '.join(parts)}" if large else "at no exponent"
 
 
 def _pm(one: Spread) -> str:
