@@ -73,7 +73,7 @@ def test_the_verb(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for row in rows:
         assert (row["kernel"], row["unit"], row["units"]) == ("LINEAR_FORWARD_S8", "MAC", 640)
         assert row["cycles_per_unit"] == {"portable": round(row["cycles"]["portable"] / 640, 4)}
-        assert 5 < row["cycles_per_unit"]["portable"] < 50
+        assert 5 < row["cycles_per_unit"]["portable"] < 80
         assert row["ratios"] == {}
     lines = text.splitlines()
     assert lines[1].split() == ["kernel", "layer", "method", "units", "unit", "portable"]

@@ -156,7 +156,7 @@ def test_other_conditions_are_refused_before_the_work(
     found = tmp_path / "found.json"
     baseline = BASELINES / "cycles-priot.json"
     assert compared(baseline, run_file, "--json", str(found)) == 2
-    assert "the baseline is of network_sha256 '404ebc4f4e5d', this" in capsys.readouterr().err
+    assert "the baseline is of network_sha256 '89c52bc75d91', this" in capsys.readouterr().err
     assert not found.exists()
 
 

@@ -12,11 +12,11 @@ Test Teardown       No Operation
 
 *** Variables ***
 # Of all weights and scores after the batch; README.md says when and how to renew digests.
-${NITI_DYNAMIC}     4bc82bc3b6859fc4cb1789ebe561b52ac571fcc7e6ddff453f75cd672b0914b3
-${NITI_STATIC}      f1a6da47a5a09c1c1113cce2d5cf0006782ac235efd84ff4f3e7b01bb24e7198
-${PRIOT}            7cfeef4d3ad0cd4f704c19dec5fad53b25e8ac691464792c62cc50443a9cda0f
-${PRIOT_S_RANDOM}   e61b95bdecf8a5612fc2c86462b6ef686f699efc42f0c2816a38e869cd88437e
-${PRIOT_S_WEIGHT}   6d87e7a27d4cac106bd2f783d31caa54531df3b241b239bbafe8a6945257f64a
+${NITI_DYNAMIC}     5ad602da3027d511507f38adf98fb345f0bf7a7fa80ca85ee2813d71822d797f
+${NITI_STATIC}      65cd734e24b5741bfd0d9a6acbba84bc9f6c9ef42b6f9365404e2c132154ef95
+${PRIOT}            1fd737fab6a9510b71773e99cd534233e605f1065d52817ccdf430af81951bdf
+${PRIOT_S_RANDOM}   0c3ec4afa262b7054fe04cdd90c14a3164fba0fe15f43cf452080f18feb1369e
+${PRIOT_S_WEIGHT}   c398edc1eb8eb9805128c9f475976b42f5235956342a4c8efaa329de076778da
 
 
 *** Test Cases ***

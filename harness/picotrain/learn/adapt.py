@@ -492,8 +492,9 @@ def adapt(
                 seen.predictions,
                 test.labels,
                 done.loss_norms,
-                result.saturation[-1][-1]["forward"],
+                [shares["forward"] for shares in result.saturation[-1]],
                 method,
+                network.logits_exponent,
             )
         update()
     return result

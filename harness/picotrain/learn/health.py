@@ -25,6 +25,10 @@ ALIKE = 0.9
 """Images with one and the same loss that is not 0: their logits are equal."""
 LEAST_IMAGES = 20
 """Fewer say nothing."""
+FLAT = 0.1
+"""Logits clamped in some epoch: sums grow, because an error always remains."""
+SHARP = -2
+"""The exponent of the logits where an answer ahead by 28 of 254 leaves no error."""
 
 _Ints = NDArray[np.integer]
 
@@ -34,18 +38,23 @@ def of_run(
     predictions: _Ints,
     labels: _Ints,
     loss_norms: _Ints,
-    clamped: float,
+    clamped: Sequence[float],
     method: Method,
+    exponent: int,
 ) -> list[str]:
     """A sentence for each thing that is wrong, the last one with what to try.
 
     `accuracies`: before, and after each epoch. `predictions`, `labels`: of the last evaluation.
-    `loss_norms`: of the last epoch's training images, and `clamped` the share of its logits.
+    `loss_norms`: of the last epoch's training images. `clamped`: the share of the logits, by epoch;
+    `exponent`: what they are read with, under the static shifts.
     """
     found = [_fallen(accuracies, len(labels)), _one_class(predictions, labels, loss_norms)]
-    if clamped > CLAMPED:
-        found.append(f"{clamped:.0%} of the logits were clamped at -127 or 127 in the last epoch")
-    return _advised(found, _advice(method))
+    too_flat = max(clamped) > FLAT and exponent < SHARP
+    if clamped[-1] > CLAMPED:
+        found.append(
+            f"{clamped[-1]:.0%} of the logits were clamped at -127 or 127 in the last epoch"
+        )
+    return _advised(found, _advice(method, too_flat))
 
 
 def of_backbone(accuracy: float, predictions: _Ints, labels: _Ints, dynamic: float) -> list[str]:
@@ -97,11 +106,11 @@ def _most_common(values: _Ints) -> tuple[float, int]:
     return float(counts.max()) / len(values), int(found[counts.argmax()])
 
 
-def _advice(method: Method) -> str:
+def _advice(method: Method, too_flat: bool) -> str:
+    tries = [f"a larger exponent of the logits (--logits-exponent {SHARP})"] if too_flat else []
     if method.dynamic:
-        return "try smaller steps (--mu)"
-    return (
-        "try scales from images like the device's (`picotrain pretrain --calibration-angle`, or "
-        "--calibration fair here), smaller steps (--mu), or --method niti-dynamic, which takes "
-        "its scales as they come"
-    )
+        return "try " + " or ".join([*tries, "smaller steps (--mu)"])
+    scales = "scales from images like the device's (`picotrain pretrain --calibration-angle`, or "
+    tries += [scales + "--calibration fair here)", "smaller steps (--mu)"]
+    last = "or --method niti-dynamic, which takes its scales as they come"
+    return f"try {', '.join([*tries, last])}"

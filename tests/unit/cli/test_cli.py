@@ -257,7 +257,7 @@ def test_the_shipped_backbones_say_how_they_were_made() -> None:
         network, info = models.load_backbone(models.backbone_path("tinycnn", dataset))
         assert info["command"].startswith(f"picotrain pretrain --model tinycnn --dataset {dataset}")
         assert models.load_histograms(models.backbone_path("tinycnn", dataset)) is not None
-        assert network.logits_exponent == -2
+        assert network.logits_exponent == -3
 
 
 def test_every_verb_has_help_with_an_example(capsys: pytest.CaptureFixture[str]) -> None:

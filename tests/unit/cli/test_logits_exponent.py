@@ -19,12 +19,12 @@ def test_info_shows_a_backbone(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert main(["info", str(SHIPPED), "--json", str(file)]) == 0
     text = capsys.readouterr().out
     assert "tinycnn: images of 28x28x1, 10 classes, 52,040 weights" in text
-    assert "logits exponent -2: a logit of 127 is 31.8 nats" in text
+    assert "logits exponent -3: a logit of 127 is 15.9 nats" in text
     assert "calibrated, with histograms" in text
     assert "picotrain pretrain --model tinycnn --dataset digits" in text
     content = json.loads(file.read_text())
     network, made = models.load_backbone(SHIPPED)
-    assert content["logits_exponent"] == network.logits_exponent == -2
+    assert content["logits_exponent"] == network.logits_exponent == -3
     assert content["calibrated"] is True and content["made"] == made
     assert [layer["kind"] for layer in content["layers"]] == [
         layer.kind for layer in network.layers
@@ -61,13 +61,13 @@ def adapted(tmp_path: Path, *options: str) -> dict[str, Any]:
 
 def test_adapt_says_and_takes_it(tmp_path: Path) -> None:
     own = adapted(tmp_path)
-    assert own["logits_exponent"] == -2 and own["options"]["calibration"] == "shipped"
+    assert own["logits_exponent"] == -3 and own["options"]["calibration"] == "shipped"
     other = adapted(tmp_path, "--logits-exponent", "-8")
     assert other["logits_exponent"] == -8 and other["options"]["calibration"] == "fair"
     assert own["accuracy_before"] == other["accuracy_before"]
     assert own["history"][0]["zero_errors"] > 0 == other["history"][0]["zero_errors"]
     # `fair` made the numbers of the shipped backbone: its own exponent changes nothing.
-    same = adapted(tmp_path, "--logits-exponent", "-2")
+    same = adapted(tmp_path, "--logits-exponent", "-3")
     assert same["state_sha256"] == own["state_sha256"] != other["state_sha256"]
 
 

@@ -27,16 +27,17 @@ def found(
     predictions: Any = MIXED,
     labels: Any = MIXED,
     losses: Any = FINE,
-    clamped: float = 0.1,
+    clamped: tuple[float, ...] = (0.1,),
     method: Method = STATIC,
+    exponent: int = -3,
 ) -> list[str]:
-    return of_run(accuracies, predictions, labels, losses, clamped, method)
+    return of_run(accuracies, predictions, labels, losses, clamped, method, exponent)
 
 
 def test_a_healthy_run_says_nothing() -> None:
     assert found() == []
     assert found((0.98, 0.95, 0.96)) == []
-    assert found(clamped=0.5) == []
+    assert found(clamped=(0.9, 0.5)) == []
     # Nearly every image is learnt: the losses are 0, and equal for another reason.
     assert found(losses=np.zeros(100, int)) == []
 
@@ -80,12 +81,29 @@ def test_equal_logits(losses: Any, equal: bool) -> None:
 
 
 def test_clamped_logits_and_what_to_try() -> None:
-    texts = found((0.9, 0.9, 0.3), clamped=0.51)
+    texts = found((0.9, 0.9, 0.3), clamped=(0.1, 0.51), exponent=-2)
     assert texts[0] == "accuracy fell to 0.3000, from 0.9000 before"
     assert texts[1].startswith(
         "51% of the logits were clamped at -127 or 127 in the last epoch" + SCALES
     )
-    assert found(clamped=0.51, method=DYNAMIC)[0].endswith("epoch; try smaller steps (--mu)")
+    (text,) = found(clamped=(0.51,), method=DYNAMIC, exponent=-2)
+    assert text.endswith("epoch; try smaller steps (--mu)")
+
+
+def test_a_larger_exponent_is_named_where_logits_were_clamped() -> None:
+    """In any epoch: once all logits are 0 or equal, none is."""
+    larger = "; try a larger exponent of the logits (--logits-exponent -2), scales from images"
+    for clamped, exponent, named in (
+        ((0.4, 0.6, 0.0), -5, True),
+        ((0.02, 0.11, 0.05), -3, True),
+        ((0.02, 0.1, 0.05), -3, False),
+        ((0.4, 0.6, 0.0), -2, False),
+    ):
+        (text,) = found((0.9, 0.9, 0.3), clamped=clamped, exponent=exponent)
+        assert (larger in text) == named and (SCALES in text) != named
+    *_, text = found((0.9, 0.9, 0.3), clamped=(0.6,), method=DYNAMIC, exponent=-5)
+    assert text.endswith("(--logits-exponent -2) or smaller steps (--mu)")
+    assert found(clamped=(0.4,), exponent=-5) == []
 
 
 def test_a_backbone() -> None:
@@ -128,6 +146,15 @@ def test_a_collapse_is_on_the_last_lines_in_json_and_in_the_report(
     assert SCALES in run["warnings"][-1]
     read = read_run(out)
     assert read.warnings == tuple(run["warnings"])
+
+
+def test_logits_that_grow_until_they_are_clamped(tmp_path: Path) -> None:
+    """Too flat a softmax, for NITI: the run says so, and does what it says without collapse."""
+    arguments = ["--dataset", "digits", "--method", "niti-static", "--mu", "3", "--epochs", "10"]
+    flat = adapt(tmp_path / "flat.json", *arguments, "--logits-exponent", "-5")
+    assert "--logits-exponent -2" in flat["warnings"][-1]
+    sharp = adapt(tmp_path / "sharp.json", *arguments, "--logits-exponent", "-2")
+    assert sharp["warnings"] == []
 
 
 def test_features_of_ones_own_with_every_default(

@@ -40,9 +40,9 @@ def held_of(network: Network) -> list[Parameters]:
 def test_moving_changes_one_number(backbone: Network) -> None:
     before = backbone.copy()
     moved = logits.moved(backbone, -8)
-    assert (backbone.logits_exponent, moved.logits_exponent) == (-2, -8)
+    assert (backbone.logits_exponent, moved.logits_exponent) == (-3, -8)
     *others, last = zip(held_of(backbone), held_of(moved), strict=True)
-    assert last[1].exponent == last[0].exponent - 6
+    assert last[1].exponent == last[0].exponent - 5
     for old, new in (*others, last):
         assert np.array_equal(old.weights, new.weights)
         assert old.forward_shift == new.forward_shift
@@ -55,7 +55,7 @@ def test_the_backbones_own_exponent_gives_its_own_numbers(
     backbone: Network, at: Callable[..., Network]
 ) -> None:
     """`fair` made them, from the same images."""
-    found = at(-2)
+    found = at(backbone.logits_exponent)
     for old, new in zip(held_of(backbone), held_of(found), strict=True):
         assert replace(old, weights=new.weights) == new
         assert np.array_equal(old.weights, new.weights)
@@ -65,9 +65,13 @@ def test_the_backbones_own_exponent_gives_its_own_numbers(
 def test_the_scales_follow(backbone: Network, at: Callable[..., Network], exponent: int) -> None:
     found = at(exponent)
     assert found.logits_exponent == exponent
-    old, new = held_of(backbone), held_of(found)
-    assert [one.forward_shift for one in old] == [one.forward_shift for one in new]
-    assert [one.score_bits for one in old] != [one.score_bits for one in new]
+    assert all(
+        old.forward_shift == new.forward_shift
+        for old, new in zip(held_of(backbone), held_of(found), strict=True)
+    )
+    last = backbone.of(5), found.of(5)
+    old, new = [(one.error_shift, one.gradient_bits, one.score_bits) for one in last]
+    assert old == (8, 14, 18) and new == {-5: (8, 13, 18), -9: (7, 14, 18)}[exponent]
 
 
 def test_every_method_gets_the_same_network(at: Callable[..., Network]) -> None:
@@ -115,7 +119,7 @@ def test_weights_that_cannot_go_so_far(backbone: Network) -> None:
     last = far.of(5)
     far.of(0).exponent -= 8 - last.exponent
     last.exponent = 8
-    assert far.logits_exponent == -2
+    assert far.logits_exponent == backbone.logits_exponent
     with pytest.raises(UserError, match="asks for weights with exponent 9 in the last layer"):
-        logits.moved(far, -1)
-    assert logits.moved(far, -3).of(5).exponent == 7
+        logits.moved(far, far.logits_exponent + 1)
+    assert logits.moved(far, far.logits_exponent - 1).of(5).exponent == 7

@@ -1,6 +1,6 @@
 """Grids that take their numbers from what was chosen on validation images.
 
-`python -m picotrain.research.reproduce.grids NAME` prints `experiments/NAME.toml` from the results
+`.venv/bin/python -m picotrain.research.reproduce.grids NAME` prints `experiments/NAME.toml` from the results
 that are there; a test holds the committed grids to it.
 """
 
@@ -85,7 +85,7 @@ GRIDS: dict[str, Callable[[Workplace], str]] = {
     "speech": speech,
     "lasting": lasting,
 }
-_MADE = "# Printed by `python -m picotrain.research.reproduce.grids {}`.\n"
+_MADE = "# Printed by `.venv/bin/python -m picotrain.research.reproduce.grids {}`.\n"
 _HEADS = {
     "table1-mnist": f"""\
 # Table 1, MNIST: the paper's experiment on the test images. Exponents of the logits and step sizes
