@@ -1,7 +1,7 @@
 """Grids that take their numbers from what was chosen on validation images.
 
-`.venv/bin/python -m picotrain.research.reproduce.grids NAME` prints `experiments/NAME.toml` from the results
-that are there; a test holds the committed grids to it.
+`.venv/bin/python -m picotrain.research.reproduce.grids NAME` prints `experiments/NAME.toml` from
+the results that are there; a test holds the committed grids to it.
 """
 
 from __future__ import annotations
