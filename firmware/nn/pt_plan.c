@@ -25,6 +25,8 @@ static uint32_t allotted_in_all(const struct pt_model *model, uint32_t permille,
     return sum;
 }
 
+_Static_assert((PT_MAX_WEIGHTS & (PT_MAX_WEIGHTS - 1)) == 0, "pt_allot begins with its one bit");
+
 struct pt_allotment pt_allot(const struct pt_model *model, uint32_t permille)
 {
     const uint32_t budget = allotted_in_all(model, permille, 1);

@@ -276,9 +276,3 @@ def _json(path: Path) -> dict[str, Any] | None:
     if not path.is_file():
         return None
     return read_json(path, "remove it and run again")
-
-
-def window_at(run: Mapping[str, Any], images: int) -> Mapping[str, Any]:
-    """The window of a trace that ends with that image."""
-    windows: Sequence[Mapping[str, Any]] = run["windows"]
-    return next(one for one in windows if one["images"] == images)
