@@ -2,102 +2,168 @@
 
 #include <stddef.h>
 
+#include "kernels/portable/pt_terms.h"
+#include "kernels/portable/pt_tile.h"
 #include "kernels/pt_memory.h"
 #include "kernels/pt_requantize.h"
 #include "kernels/pt_overlap.h"
 
-/*
- * An element of a patch. Compilers make vectors of sums of int16 products, not of int8 ones; where
- * there are none, the shorter one is faster. A row that is too short for vectors is faster beside
- * others: LANES channels are then summed at once.
- */
+/* A row too short for vectors is faster beside others: LANES channels are then summed at once. */
 #ifdef __ARM_ARCH_6M__
-typedef int8_t patch_element;
 enum { LONGEST_IN_LANES = 0, LANES = PT_LANES };
 #else
-typedef int16_t patch_element;
 enum { LONGEST_IN_LANES = 128, LANES = 2 * PT_LANES };
 #endif
 
 static void gather_patch(const struct pt_shape *shape, uint32_t y, uint32_t x,
-                         const int8_t *input, patch_element *patch)
+                         const int8_t *input, int32_t offset, pt_patch_element *patch)
 {
     const struct pt_overlap window = pt_overlap_at(shape, y, x);
     const uint32_t kernel_row = (uint32_t)shape->kernel_w * shape->in_c;
     const uint32_t input_row = (uint32_t)shape->in_w * shape->in_c;
     const uint32_t rows = window.row_end - window.row_begin;
     if (window.length != kernel_row || rows != shape->kernel_h) {
-        memset(patch, 0, pt_shape_patch_size(shape) * sizeof *patch);
+        /* Elements of several bytes have offset 0. */
+        memset(patch, offset, pt_shape_patch_size(shape) * sizeof *patch);
     }
-    patch_element *to = patch + window.row_begin * kernel_row + window.kernel_start;
+    pt_patch_element *to = patch + window.row_begin * kernel_row + window.kernel_start;
     const int8_t *from = input + window.input_start;
     for (uint32_t row = 0; row < rows; ++row) {
         for (uint32_t i = 0; i < window.length; ++i) {
-            to[i] = from[i];
+            to[i] = (pt_patch_element)(from[i] + offset);
         }
         to += kernel_row;
         from += input_row;
     }
 }
 
-static int32_t dot(const patch_element *a, const int8_t *b, uint32_t length)
-{
-    int32_t sum = 0;
-    for (uint32_t i = 0; i < length; ++i) {
-        sum += a[i] * b[i];
-    }
-    return sum;
-}
-
-/* A block of effective rows, then a patch: with masks, rows are made for PT_LANES channels. */
-struct block {
-    const int8_t *rows;
-    uint32_t row_size; /* from one row to the next */
-    patch_element *patch;
-    uint32_t begin; /* channels [begin, end) */
-    uint32_t end;
+/* The scratch of a forward pass: PT_LANES masked rows, then as many patches as fit. */
+struct memory {
+    int8_t *masked;
+    uint8_t *patches;
+    uint32_t patch_size; /* bytes from one patch to the next */
+    uint32_t capacity;
 };
 
-static struct block next_block(const struct pt_shape *shape, struct pt_edges *edges,
-                               uint32_t begin, void *scratch)
+static struct memory memory_of(const struct pt_shape *shape, uint32_t length, void *scratch)
 {
-    const uint32_t length = edges->row_length;
-    const uint32_t left = shape->out_c - begin;
-    const bool masks = edges->scores != NULL;
-    patch_element *patch = scratch;
-    int8_t *masked = (int8_t *)scratch + pt_round4(length * sizeof *patch);
-    const struct block block = {
-        masks ? masked : edges->weights,
-        masks ? pt_round4(length) : length,
-        patch,
-        begin,
-        begin + (left < PT_LANES ? left : PT_LANES),
-    };
-    for (uint32_t row = block.begin; row < block.end; ++row) {
-        pt_edges_next_row(edges, masked);
-        masked += masks ? block.row_size : 0u;
+    const uint32_t masked = PT_LANES * pt_round4(length);
+    const uint32_t align = PT_PATCH_ALIGNMENT - 1u;
+    const uint32_t exact = pt_round4(length * (uint32_t)sizeof(pt_patch_element));
+    const uint32_t positions = pt_shape_positions(shape);
+    uint32_t room = pt_conv2d_forward_scratch(shape) - masked;
+    struct memory memory = {scratch, (uint8_t *)scratch + masked, exact, 0};
+    const uint32_t skip = (uint32_t)(0u - (uintptr_t)memory.patches) & align;
+    const uint32_t aligned = (exact + align) & ~align;
+    if (room >= skip + PT_TILE * aligned) {
+        memory.patches += skip;
+        memory.patch_size = aligned;
+        room -= skip;
     }
-    return block;
+    memory.capacity = room / memory.patch_size;
+    if (memory.capacity > positions) {
+        memory.capacity = positions;
+    } else if (memory.capacity > PT_TILE) {
+        memory.capacity -= memory.capacity % PT_TILE;
+    }
+    return memory;
+}
+
+/* The patches of the positions [begin, end). */
+static void gather_patches(const struct pt_shape *shape, uint32_t begin, uint32_t end,
+                           const int8_t *input, int32_t offset, const struct memory *memory)
+{
+    uint8_t *patch = memory->patches;
+    uint32_t y = begin / shape->out_w;
+    uint32_t x = begin % shape->out_w;
+    for (uint32_t position = begin; position < end; ++position) {
+        gather_patch(shape, y, x, input, offset, (pt_patch_element *)(void *)patch);
+        patch += memory->patch_size;
+        if (++x == shape->out_w) {
+            x = 0;
+            ++y;
+        }
+    }
+}
+
+/* Where sums go: accumulators as they are, or requantised. */
+struct output {
+    int32_t *accumulator; /* or NULL */
+    int8_t *requantized;
+    uint32_t shift;
+    bool relu;
+    uint32_t saturated;
+};
+
+static void put(struct output *output, uint32_t at, const int32_t *sums, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; ++i) {
+        if (output->accumulator != NULL) {
+            output->accumulator[at + i] = sums[i];
+        } else {
+            output->requantized[at + i] =
+                pt_requantize_s32(sums[i], output->shift, output->relu, &output->saturated);
+        }
+    }
+}
+
+/* The outputs of the positions [begin, end), gathered, in the channels of some rows. */
+static void multiply(const struct pt_shape *shape, uint32_t begin, uint32_t end,
+                     uint32_t channel, uint32_t channels, struct pt_tile tile,
+                     const struct memory *memory, struct output *output)
+{
+    for (uint32_t c = 0; c < channels; c += PT_TILE) {
+        tile.rows = channels - c < PT_TILE ? channels - c : PT_TILE;
+        tile.patch = memory->patches;
+        for (uint32_t position = begin; position < end; position += PT_TILE) {
+            int32_t sums[PT_TILE][PT_TILE];
+            tile.patches = end - position < PT_TILE ? end - position : PT_TILE;
+            pt_tile_sums(&tile, sums);
+            for (uint32_t p = 0; p < tile.patches; ++p) {
+                put(output, (position + p) * shape->out_c + channel + c, sums[p], tile.rows);
+            }
+            tile.patch = (const uint8_t *)tile.patch + PT_TILE * tile.patch_size;
+        }
+        tile.row += PT_TILE * tile.row_size;
+    }
+}
+
+static void forward(const struct pt_shape *shape, const int8_t *input,
+                    const struct pt_edges *edges, void *scratch, struct output *output)
+{
+    struct pt_edges left = *edges;
+    const uint32_t length = edges->row_length;
+    const uint32_t positions = pt_shape_positions(shape);
+    const struct memory memory = memory_of(shape, length, scratch);
+    const bool masks = edges->scores != NULL;
+    struct pt_tile tile = {0};
+    tile.patch_size = memory.patch_size;
+    tile.row_size = masks ? pt_round4(length) : length;
+    tile.length = length;
+    tile.offset = pt_tile_offset(input, pt_shape_in_size(shape));
+    for (uint32_t channel = 0; channel < shape->out_c; channel += PT_LANES) {
+        const uint32_t rest = shape->out_c - channel;
+        const uint32_t channels = rest < PT_LANES ? rest : PT_LANES;
+        tile.row = masks ? memory.masked : left.weights;
+        for (uint32_t row = 0; row < channels; ++row) {
+            pt_edges_next_row(&left, memory.masked + row * tile.row_size);
+        }
+        for (uint32_t begin = 0; begin < positions; begin += memory.capacity) {
+            const uint32_t more = positions - begin;
+            const uint32_t end = begin + (more < memory.capacity ? more : memory.capacity);
+            if (channel == 0u || memory.capacity < positions) {
+                gather_patches(shape, begin, end, input, tile.offset, &memory);
+            }
+            multiply(shape, begin, end, channel, channels, tile, &memory, output);
+        }
+    }
 }
 
 void pt_conv2d_forward_s32(const struct pt_shape *shape, const int8_t *input,
                            const struct pt_edges *edges, void *scratch, int32_t *output)
 {
-    struct pt_edges left = *edges;
-    const uint32_t length = edges->row_length;
-    for (uint32_t begin = 0; begin < shape->out_c; begin += PT_LANES) {
-        const struct block block = next_block(shape, &left, begin, scratch);
-        int32_t *to = output;
-        for (uint32_t y = 0; y < shape->out_h; ++y) {
-            for (uint32_t x = 0; x < shape->out_w; ++x, to += shape->out_c) {
-                gather_patch(shape, y, x, input, block.patch);
-                for (uint32_t c = block.begin; c < block.end; ++c) {
-                    const int8_t *row = block.rows + (c - block.begin) * block.row_size;
-                    to[c] = dot(block.patch, row, length);
-                }
-            }
-        }
-    }
+    struct output to = {output, NULL, 0, false, 0};
+    forward(shape, input, edges, scratch, &to);
 }
 
 /* The weights of LANES channels, element by element; those that are not there are 0. */
@@ -163,45 +229,150 @@ uint32_t pt_conv2d_forward_s8(const struct pt_shape *shape, const int8_t *input,
     if (LONGEST_IN_LANES > 0 && edges->row_length <= LONGEST_IN_LANES) {
         return forward_in_lanes(shape, input, edges, shift, relu, scratch, output);
     }
-    struct pt_edges left = *edges;
+    struct output to = {NULL, output, shift, relu, 0};
+    forward(shape, input, edges, scratch, &to);
+    return to.saturated;
+}
+
+/* Rows of weights that stay in a cache while all positions use them. */
+enum { CACHED = 128 << 10 };
+
+/* A block of effective rows; those of channels without any error stay unmade. */
+static void make_rows(const struct pt_shape *shape, uint32_t channel, uint32_t rows,
+                      const int8_t *error, struct pt_edges *edges, int8_t *masked)
+{
     const uint32_t length = edges->row_length;
-    uint32_t saturated = 0;
-    for (uint32_t begin = 0; begin < shape->out_c; begin += PT_LANES) {
-        const struct block block = next_block(shape, &left, begin, scratch);
-        int8_t *to = output;
-        for (uint32_t y = 0; y < shape->out_h; ++y) {
-            for (uint32_t x = 0; x < shape->out_w; ++x, to += shape->out_c) {
-                gather_patch(shape, y, x, input, block.patch);
-                for (uint32_t c = block.begin; c < block.end; ++c) {
-                    const int8_t *row = block.rows + (c - block.begin) * block.row_size;
-                    to[c] = pt_requantize_s32(dot(block.patch, row, length), shift, relu,
-                                              &saturated);
-                }
+    const uint32_t positions = pt_shape_positions(shape);
+    for (uint32_t row = 0; row < rows; ++row, masked += pt_round4(length)) {
+        uint32_t position = 0;
+        while (position < positions && error[position * shape->out_c + channel + row] == 0) {
+            ++position;
+        }
+        if (position < positions || edges->scores == NULL) {
+            pt_edges_next_row(edges, masked);
+            continue;
+        }
+        edges->weights += length;
+        edges->scores += edges->bitmap == NULL ? length : pt_bitmap_count(edges->bitmap, length);
+        edges->bitmap += edges->bitmap == NULL ? 0u : pt_bitmap_size(length);
+    }
+}
+
+static void add_window(const struct pt_shape *shape, const struct pt_overlap *window,
+                       const struct pt_terms *terms, int32_t *input_error)
+{
+    const uint32_t kernel_row = (uint32_t)shape->kernel_w * shape->in_c;
+    uint32_t from = window->row_begin * kernel_row + window->kernel_start;
+    int32_t *to = input_error + window->input_start;
+    for (uint32_t k = window->row_begin; k < window->row_end; ++k) {
+        pt_terms_add(terms, from, window->length, to);
+        from += kernel_row;
+        to += (uint32_t)shape->in_w * shape->in_c;
+    }
+}
+
+/* Adds what the errors of one position owe to a block of rows. */
+static void add_position(const struct pt_shape *shape, uint32_t y, uint32_t x,
+                         const int8_t *error, const int8_t *rows, uint32_t row_size,
+                         uint32_t count, int32_t *input_error)
+{
+    const struct pt_overlap window = pt_overlap_at(shape, y, x);
+    struct pt_terms terms = {0};
+    for (uint32_t row = 0; row < count; ++row) {
+        if (error[row] != 0) {
+            terms.vector[terms.count] = rows + row * row_size;
+            terms.factor[terms.count++] = error[row];
+            if (terms.count == PT_TERMS) {
+                add_window(shape, &window, &terms, input_error);
+                terms.count = 0;
             }
         }
     }
-    return saturated;
+    if (terms.count != 0u) {
+        add_window(shape, &window, &terms, input_error);
+    }
 }
 
 void pt_conv2d_error_s32(const struct pt_shape *shape, const int8_t *error,
                          const struct pt_edges *edges, void *scratch, int32_t *input_error)
 {
-    pt_overlap_error_s32(shape, error, edges, scratch, input_error);
+    struct pt_edges left = *edges;
+    const bool masks = edges->scores != NULL;
+    const uint32_t masked_size = pt_round4(edges->row_length);
+    const uint32_t row_size = masks ? masked_size : edges->row_length;
+    const uint32_t scratch_size = pt_conv2d_error_scratch(shape);
+    const uint32_t fit = (scratch_size < CACHED ? scratch_size : CACHED) / masked_size;
+    const uint32_t block = fit == 0u ? 1u : fit;
+    memset(input_error, 0, pt_shape_in_size(shape) * sizeof *input_error);
+    for (uint32_t channel = 0; channel < shape->out_c; channel += block) {
+        const uint32_t rest = shape->out_c - channel;
+        const uint32_t count = rest < block ? rest : block;
+        const int8_t *rows = masks ? scratch : left.weights;
+        const int8_t *from = error + channel;
+        make_rows(shape, channel, count, error, &left, scratch);
+        for (uint32_t y = 0; y < shape->out_h; ++y) {
+            for (uint32_t x = 0; x < shape->out_w; ++x, from += shape->out_c) {
+                add_position(shape, y, x, from, rows, row_size, count, input_error);
+            }
+        }
+    }
 }
 
+static uint32_t padded_row(const struct pt_shape *shape)
+{
+    return ((uint32_t)shape->in_w + 2u * shape->padding_w) * shape->in_c;
+}
+
+/* The input with its padding: then every window is whole. */
 void pt_conv2d_gradient_begin(const struct pt_shape *shape, const int8_t *input,
                               const int8_t *error, void *scratch)
 {
-    (void)shape;
-    (void)input;
+    const uint32_t row = padded_row(shape);
+    const uint32_t input_row = (uint32_t)shape->in_w * shape->in_c;
+    int8_t *to = scratch;
     (void)error;
-    (void)scratch;
+    memset(to, 0, row * ((uint32_t)shape->in_h + 2u * shape->padding_h));
+    to += row * shape->padding_h + (uint32_t)shape->padding_w * shape->in_c;
+    for (uint32_t y = 0; y < shape->in_h; ++y) {
+        memcpy(to, input, input_row);
+        to += row;
+        input += input_row;
+    }
+}
+
+static void add_inputs(const struct pt_shape *shape, const struct pt_terms *terms,
+                       int32_t *gradient)
+{
+    const uint32_t kernel_row = (uint32_t)shape->kernel_w * shape->in_c;
+    for (uint32_t k = 0; k < shape->kernel_h; ++k) {
+        pt_terms_add(terms, k * padded_row(shape), kernel_row, gradient + k * kernel_row);
+    }
 }
 
 void pt_conv2d_gradient_row_s32(const struct pt_shape *shape, uint32_t row, const int8_t *input,
                                 const int8_t *error, void *scratch, int32_t *gradient)
 {
-    (void)scratch;
+    const int8_t *line = scratch;
+    const uint32_t step = (uint32_t)shape->stride * shape->in_c;
+    struct pt_terms terms = {0};
+    (void)input;
+    error += row;
     memset(gradient, 0, pt_shape_patch_size(shape) * sizeof *gradient);
-    pt_overlap_accumulate_s32(shape, row, error, input, false, gradient);
+    for (uint32_t y = 0; y < shape->out_h; ++y) {
+        for (uint32_t x = 0; x < shape->out_w; ++x, error += shape->out_c) {
+            if (*error == 0) {
+                continue;
+            }
+            terms.vector[terms.count] = line + x * step;
+            terms.factor[terms.count++] = *error;
+            if (terms.count == PT_TERMS) {
+                add_inputs(shape, &terms, gradient);
+                terms.count = 0;
+            }
+        }
+        line += shape->stride * padded_row(shape);
+    }
+    if (terms.count != 0u) {
+        add_inputs(shape, &terms, gradient);
+    }
 }

@@ -1,13 +1,15 @@
 #include "kernels/pt_edges.h"
 
+#include "kernels/portable/pt_avx512.h"
 #include "kernels/portable/pt_lowest_bit.h"
 #include "kernels/pt_memory.h"
 
 void pt_mask_weights_s8(const int8_t *weights, const int8_t *scores, int32_t threshold,
                         uint32_t count, int8_t *effective)
 {
+    const int8_t least = (int8_t)threshold; /* bytes are compared many at a time */
     for (uint32_t i = 0; i < count; ++i) {
-        effective[i] = scores[i] >= threshold ? weights[i] : 0;
+        effective[i] = scores[i] >= least ? weights[i] : 0;
     }
 }
 
@@ -16,6 +18,21 @@ uint32_t pt_mask_sparse_weights_s8(const int8_t *weights, const int8_t *scores,
                                    int8_t *effective)
 {
     uint32_t used = 0;
+#ifdef PT_AVX512
+    const __m512i least = _mm512_set1_epi8((char)threshold);
+    for (uint32_t i = 0; i < count; i += 64u) {
+        const uint32_t left = count - i;
+        const __mmask64 edges = pt_first_bytes(left);
+        const uint64_t scored = pt_load_bits(bitmap + i / 8u, left);
+        const uint32_t some = (uint32_t)__builtin_popcountll(scored);
+        const __m512i packed = _mm512_maskz_loadu_epi8(pt_first_bytes(some), scores + used);
+        const __m512i spread = _mm512_maskz_expand_epi8(scored, packed);
+        const __mmask64 pruned = _mm512_mask_cmplt_epi8_mask(scored, spread, least);
+        const __m512i kept = _mm512_maskz_loadu_epi8(edges & ~pruned, weights + i);
+        _mm512_mask_storeu_epi8(effective + i, edges, kept);
+        used += some;
+    }
+#else
     memcpy(effective, weights, count);
     for (uint32_t base = 0; base < count; base += 8u) {
         for (uint32_t bits = *bitmap++; bits != 0u; bits &= bits - 1u) {
@@ -23,6 +40,7 @@ uint32_t pt_mask_sparse_weights_s8(const int8_t *weights, const int8_t *scores,
             effective[i] = scores[used++] < threshold ? 0 : weights[i];
         }
     }
+#endif
     return used;
 }
 

@@ -3,6 +3,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "kernels/portable/pt_descend.h"
 #include "kernels/portable/pt_lowest_bit.h"
 #include "kernels/pt_edges.h"
 #include "kernels/pt_memory.h"
@@ -33,9 +34,13 @@ static uint32_t descend(int8_t *state, int32_t x, uint32_t shift, int8_t *update
 /* Whether a row has no gradient, as that of a channel without error: none of its edges moves. */
 static bool idle_row(const int32_t *gradient, uint32_t count)
 {
+    enum { AT_ONCE = 64 };
     uint32_t any = 0;
-    for (uint32_t i = 0; i < count; ++i) {
-        any |= (uint32_t)gradient[i];
+    for (uint32_t i = 0; i < count && any == 0u;) {
+        const uint32_t end = count - i < AT_ONCE ? count : i + AT_ONCE;
+        for (; i < end; ++i) {
+            any |= (uint32_t)gradient[i];
+        }
     }
     return PT_SKIP_ZEROS && any == 0u;
 }
@@ -55,11 +60,15 @@ uint32_t pt_update_weights_s8(int8_t *weights, const int32_t *gradient, uint32_t
     if (idle_row(gradient, count)) {
         return stay(update, count);
     }
+#ifdef PT_AVX512
+    return pt_descend_weights(weights, gradient, count, shift, update);
+#else
     uint32_t saturated = 0;
     for (uint32_t i = 0; i < count; ++i) {
         saturated += descend(&weights[i], gradient[i], shift, update, i);
     }
     return saturated;
+#endif
 }
 
 uint32_t pt_update_scores_s8(int8_t *scores, const int8_t *weights, const int32_t *gradient,
@@ -69,12 +78,16 @@ uint32_t pt_update_scores_s8(int8_t *scores, const int8_t *weights, const int32_
     if (idle_row(gradient, count)) {
         return stay(update, count);
     }
+#ifdef PT_AVX512
+    return pt_descend_scores(scores, weights, gradient, count, gradient_shift, shift, update);
+#else
     uint32_t saturated = 0;
     for (uint32_t i = 0; i < count; ++i) {
         const int32_t product = pt_rhu_s32(gradient[i], gradient_shift) * weights[i];
         saturated += descend(&scores[i], product, shift, update, i);
     }
     return saturated;
+#endif
 }
 
 uint32_t pt_update_sparse_scores_s8(int8_t *scores, const uint8_t *bitmap, const int8_t *weights,
@@ -84,6 +97,10 @@ uint32_t pt_update_sparse_scores_s8(int8_t *scores, const uint8_t *bitmap, const
     if (idle_row(gradient, count)) {
         return stay(update, pt_bitmap_count(bitmap, count));
     }
+#ifdef PT_AVX512
+    return pt_descend_sparse(scores, bitmap, weights, gradient, count, gradient_shift, shift,
+                             update);
+#else
     uint32_t saturated = 0;
     uint32_t used = 0;
     for (uint32_t base = 0; base < count; base += 8u) {
@@ -94,6 +111,7 @@ uint32_t pt_update_sparse_scores_s8(int8_t *scores, const uint8_t *bitmap, const
         }
     }
     return saturated;
+#endif
 }
 
 void pt_update_linear_begin(const int8_t *input, uint32_t count, void *scratch)
