@@ -259,7 +259,7 @@ def decode(blob: bytes) -> Network:
             (height, width, channels),
             (out_height, out_width, out_channels),
             (kernel_h, kernel_w),
-            stride,
+            (stride, stride),
             (padding_h, padding_w),
             bool(relu),
         )

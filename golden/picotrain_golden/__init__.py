@@ -13,6 +13,7 @@ from picotrain_golden.generator import key, mix, normal_scores, scored_counts, s
 from picotrain_golden.loss import LEAST_LOGITS_EXPONENT, loss_error
 from picotrain_golden.method import Method, MethodName
 from picotrain_golden.network import (
+    Affine,
     Kind,
     Layer,
     Network,
@@ -20,16 +21,17 @@ from picotrain_golden.network import (
     conv2d,
     linear,
     maxpool2,
-    validate,
 )
 from picotrain_golden.numerics import clamp, dynamic_shift, psto, range_bits, rhu, shift
 from picotrain_golden.plan import Buffer, Plan, operations, plan
 from picotrain_golden.trainer import StepResult, Trainer
+from picotrain_golden.validation import validate
 
 __all__ = [
     "ALL_RANGE_NAMES",
     "LEAST_LOGITS_EXPONENT",
     "RANGE_NAMES",
+    "Affine",
     "Buffer",
     "Histograms",
     "Kind",

@@ -41,11 +41,11 @@ def columns(layer: Layer, inputs: Int8) -> Float:
     padded = np.zeros((n, height + 2 * pad_y, width + 2 * pad_x, channels), dtype)
     padded[:, pad_y : pad_y + height, pad_x : pad_x + width] = inputs
     image, row, pixel, channel = padded.strides
-    step = layer.stride
+    down, across = layer.stride
     windows = as_strided(
         padded,
         (n, *layer.out_shape[:2], *layer.kernel, channels),
-        (image, row * step, pixel * step, row, pixel, channel),
+        (image, row * down, pixel * across, row, pixel, channel),
     )
     return windows.reshape(n, layer.positions, layer.row_length)
 
@@ -71,12 +71,12 @@ def backward(layer: Layer, weights: Int8 | Float, error: Int8) -> Int32:
     height, width, channels = layer.in_shape
     pad_y, pad_x = layer.padding
     out_y, out_x, _ = layer.out_shape
-    step = layer.stride
+    down, across = layer.stride
     taps = spread.reshape(out_y, out_x, *layer.kernel, channels)
     padded = np.zeros((height + 2 * pad_y, width + 2 * pad_x, channels), spread.dtype)
     for ky in range(layer.kernel[0]):
         for kx in range(layer.kernel[1]):
-            touched = padded[ky::step, kx::step][:out_y, :out_x]
+            touched = padded[ky::down, kx::across][:out_y, :out_x]
             touched += taps[:, :, ky, kx]
     return padded[pad_y : pad_y + height, pad_x : pad_x + width].astype(np.int32)
 

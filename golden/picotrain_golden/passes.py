@@ -24,6 +24,7 @@ from picotrain_golden.numerics import (
     requantise,
     rhu,
 )
+from picotrain_golden.operators import OPERATORS
 
 Weights = Sequence[Int8 | Float | None]
 
@@ -101,6 +102,21 @@ def forward_pass(network: Network, weights: Weights, images: UInt8, dynamic: boo
         done.peaks.append(peaks)
         done.saturated.append(saturated)
     return done
+
+
+def affine_pass(network: Network, images: UInt8) -> ForwardPass:
+    """Of an affine network; images uint8 [N, H, W, C], which are int8 as they stand."""
+    count = len(network.layers)
+    tensors: list[Int8] = [images.view(np.int8)]
+    for index, layer in enumerate(network.layers):
+        held = network.parameters[index]
+        # `tensors` begins with the input, whose number is -1.
+        inputs = [tensors[number + 1] for number in network.reads(index)]
+        weights = None if held is None else held.weights
+        made = OPERATORS[layer.kind].forward(layer, network.affine[index], weights, inputs)
+        tensors.append(made)
+    exponents = np.zeros(len(images), np.int64)
+    return ForwardPass(tensors, [None] * count, [None] * count, [0] * count, exponents)
 
 
 def backward_pass(

@@ -88,10 +88,11 @@ def _score_bytes(network: Network, method: Method) -> tuple[int, ...]:
 
 def operations(network: Network, method: Method) -> list[tuple[OperationKind, int]]:
     """What a step does, in order: each operation's kind and layer."""
-    count, first = len(network.layers), network.first_weighted
+    count = len(network.layers)
     listed: list[tuple[OperationKind, int]] = [("forward", index) for index in range(count)]
     listed.append(("loss", count - 1))
     if method.trains:
+        first = network.first_weighted
         for index in range(count - 1, first - 1, -1):
             if index > first:
                 listed.append(("error", index))
@@ -112,17 +113,21 @@ def _last_uses(network: Network, method: Method) -> list[int]:
 def _activations(network: Network, method: Method) -> list[Buffer]:
     uses = _last_uses(network, method)
     count = len(network.layers)
-    shapes = (network.input_shape, *(layer.out_shape for layer in network.layers))
+    # The loss, or the prediction, is the last to read the logits.
+    ends = {count - 1: count}
+    for reader in range(count):
+        for index in network.reads(reader):
+            ends[index] = max(ends.get(index, 0), uses[reader])
     return [
         Buffer(
             f"activation[{index}]",
             "activation",
             index,
-            _round(prod(shape)),
+            _round(prod(network.shape_of(index))),
             max(index, 0),
-            uses[index + 1] if index + 1 < count else count,
+            ends[index],
         )
-        for index, shape in enumerate(shapes, start=-1)
+        for index in range(-1, count)
     ]
 
 
@@ -137,7 +142,8 @@ def _rest(network: Network, method: Method) -> list[Buffer]:
         if method.trains and kind in ("loss", "error"):
             size = _round(prod(network.layers[made].out_shape))
             errors.append(Buffer(f"error[{made}]", "error", made, size, number, uses[made]))
-        size = sum(_round(part) for part in _scratch(kind, network.layers[index], method))
+        parts = [] if network.affine else _scratch(kind, network.layers[index], method)
+        size = sum(_round(part) for part in parts)
         if size:
             name = f"scratch {kind}({index})"
             scratches.append(Buffer(name, "scratch", index, size, number, number))

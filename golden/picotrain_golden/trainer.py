@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from picotrain_golden.generator import SCORES, normal_scores, scored_counts, sel
 from picotrain_golden.layers import Float, product_dtype
 from picotrain_golden.loss import loss_error
 from picotrain_golden.method import Method, check_mu
-from picotrain_golden.network import Network, Parameters, validate
+from picotrain_golden.network import Layer, Network, Parameters
 from picotrain_golden.numerics import (
     LIMIT,
     Int8,
@@ -25,7 +26,14 @@ from picotrain_golden.numerics import (
     range_bits,
     shift,
 )
-from picotrain_golden.passes import ForwardPass, backward_pass, forward_pass, score_gradient
+from picotrain_golden.passes import (
+    ForwardPass,
+    affine_pass,
+    backward_pass,
+    forward_pass,
+    score_gradient,
+)
+from picotrain_golden.validation import validate
 
 Trace = Callable[[str, int, NDArray[Any]], None]
 
@@ -48,10 +56,18 @@ class StepResult:
 
 
 class Trainer:
-    """A network being trained by a method. The network given is copied, not changed."""
+    """A network being trained by a method. The network given is copied, not changed.
+
+    An affine one takes images whose bytes are int8 as they stand, and `infer` only.
+    """
 
     def __init__(self, network: Network, method: Method) -> None:
         validate(network, dynamic=method.dynamic)
+        if network.affine and method.trains:
+            raise ValueError(
+                f"network {network.name} is affine: it infers and does not train yet, so its "
+                f"method is infer, not {method.name}"
+            )
         self.method = method
         self.network = network.copy()
         self._mu = method.mu
@@ -145,13 +161,16 @@ class Trainer:
         return np.arange(count, dtype=np.int64) if edges is None else edges.copy()
 
     def forward(self, image: UInt8) -> tuple[Int8, int]:
-        """Logits int8 [classes] and their exponent, of an image uint8 [H, W, C]."""
+        """Logits int8 [classes] and their exponent, of an image uint8 [H, W, C].
+
+        The logits of an affine network have no exponent: 0 stands there.
+        """
         done = self._forward(image[np.newaxis])
         return done.logits[0], int(done.exponents[0])
 
     def predict(self, images: UInt8) -> Int64:
         """Predictions int64 [N] of images uint8 [N, H, W, C]; counts forward saturation."""
-        largest = max(layer.positions * layer.row_length for layer in self.network.layers)
+        largest = max(_patches(layer) for layer in self.network.layers)
         size = max(1, BATCH_FLOATS // largest)
         predictions = np.empty(len(images), np.int64)
         for start in range(0, len(images), size):
@@ -202,6 +221,8 @@ class Trainer:
                 f"images must be uint8 of shape {self.network.input_shape}, "
                 f"not {images.dtype} of {images.shape[1:]}"
             )
+        if self.network.affine:
+            return affine_pass(self.network, images)
         done = forward_pass(self.network, self._effective, images, self.method.dynamic)
         self._saturation[:, FORWARD] += done.saturated
         return done
@@ -243,6 +264,12 @@ class Trainer:
         if trace is not None:
             trace("update", index, update)
             trace("weights" if scores is None else "scores", index, changed)
+
+
+def _patches(layer: Layer) -> int:
+    """How many elements all windows of a layer have."""
+    channels = layer.in_shape[2] if layer.kind != "linear" else layer.row_length
+    return layer.positions * prod(layer.kernel) * channels
 
 
 def _trace_activations(done: ForwardPass, trace: Trace) -> None:

@@ -294,7 +294,7 @@ def test_absurd_shapes_that_agree_with_each_other(fuzzer: Fuzzer, host_elf: Elf)
         entry = ENTRY.pack(
             *(kind, 0, -7, 8, 7, 14, 20, 0),
             *shape,
-            *(*layer.kernel, layer.stride, 0, 0, 0),
+            *(*layer.kernel, layer.stride[0], 0, 0, 0),
             *(HEADER.size + ENTRY.size, layer.weight_count & 0xFFFFFFFF),
         )
         size = HEADER.size + ENTRY.size + 64

@@ -69,8 +69,8 @@ def connections(layer: Layer) -> list[tuple[tuple[int, int, int], int, tuple[int
             continue
         taps = product(range(layer.kernel[0]), range(layer.kernel[1]), range(channels))
         for k, (ky, kx, i) in enumerate(taps):
-            sy = y * layer.stride + ky - layer.padding[0]
-            sx = x * layer.stride + kx - layer.padding[1]
+            sy = y * layer.stride[0] + ky - layer.padding[0]
+            sx = x * layer.stride[1] + kx - layer.padding[1]
             if 0 <= sy < height and 0 <= sx < width:
                 found.append(((y, x, o), k, (sy, sx, i)))
     return found

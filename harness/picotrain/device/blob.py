@@ -6,6 +6,7 @@ import zlib
 
 import numpy as np
 
+from picotrain.errors import UserError
 from picotrain.image.elf import Elf
 from picotrain_golden import Network
 
@@ -21,6 +22,10 @@ def blob_size(network: Network, elf: Elf) -> int:
 
 def encode(network: Network, elf: Elf) -> bytes:
     """The blob, in the layout that `elf` was compiled with; the device checks what it holds."""
+    if network.affine:
+        raise UserError(
+            f"network {network.name} is affine, and only target golden runs such networks yet"
+        )
     header = np.zeros(1, elf.dtype("pt_model_header"))
     table = np.zeros(len(network.layers), elf.dtype("pt_model_layer"))
     format_ = elf.enum("pt_model_format")
@@ -35,7 +40,7 @@ def encode(network: Network, elf: Elf) -> bytes:
         shape["out_h"], shape["out_w"], shape["out_c"] = layer.out_shape
         shape["kernel_h"], shape["kernel_w"] = layer.kernel
         shape["padding_h"], shape["padding_w"] = layer.padding
-        shape["stride"] = layer.stride
+        shape["stride"] = layer.stride[0]
         if parameters is not None:
             entry["weight_exponent"] = parameters.exponent
             entry["forward_shift"] = parameters.forward_shift

@@ -19,6 +19,15 @@ def check_method(method: Any) -> None:
     must_be("the method", method, Method, 'give a Method, such as Method("priot")')
 
 
+def check_form(network: Network, method: Method) -> None:
+    """An affine network does not train yet."""
+    if network.affine and method.trains:
+        raise UserError(
+            f"network {network.name} is affine: it infers and does not train yet; use method "
+            f"infer, or another network for {method.name}"
+        )
+
+
 def checked_batch(network: Network | None, images: Any, labels: Any) -> tuple[UInt8, UInt8]:
     """Images uint8 [N, H, W, C] and labels uint8 [N] of the network; UserError for others.
 

@@ -11,7 +11,13 @@ from numpy.typing import NDArray
 from picotrain.device.blob import blob_size
 from picotrain.device.cycles import BlockCount
 from picotrain.device.explain import explain, refuse_blob
-from picotrain.device.given import check_method, check_network, checked_batch, checked_image
+from picotrain.device.given import (
+    check_form,
+    check_method,
+    check_network,
+    checked_batch,
+    checked_image,
+)
 from picotrain.device.interface import (
     BatchResult,
     Int8,
@@ -73,6 +79,7 @@ class GoldenDevice:
             states = self._elf.enum("pt_trainer_state")
             detail = (int(states["PT_STATE_EMPTY"]), int(states["PT_STATE_MODEL"]))
             raise self._refusal("SET_METHOD", "PT_ERR_STATE", *detail)
+        check_form(self._network, method)
         if self._trainer is not None:
             self._network, self._trainer = self._trainer.network, None
         if self._frozen and method.trains and not method.scored:

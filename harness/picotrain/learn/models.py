@@ -10,6 +10,7 @@ import shlex
 import zipfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from types import NoneType
 from typing import Any
@@ -21,6 +22,7 @@ from picotrain import inputs
 from picotrain.datasets import NAMES, Dataset
 from picotrain.datasets.npz import read_arrays
 from picotrain.errors import UserError, must_be, whole_number
+from picotrain.learn import affine_file
 from picotrain.output import write_bytes
 from picotrain.places import IN_CHECKOUT, MADE_BACKBONES, SHIPPED
 from picotrain_golden import generator
@@ -39,8 +41,8 @@ from picotrain_golden.network import (
     conv2d,
     linear,
     maxpool2,
-    validate,
 )
+from picotrain_golden.validation import validate
 
 MODELS = SHIPPED / "models"
 DEFAULT = "tinycnn"
@@ -249,7 +251,9 @@ def _text(shape: Sequence[int]) -> str:
 
 
 def _document(network: Network | Architecture) -> dict[str, Any]:
-    """What `_parse` reads, of a network."""
+    """What `_parse` reads, of a network; of an affine one what `affine_file` does."""
+    if isinstance(network, Network) and network.affine:
+        return affine_file.document(network)
     tables: list[dict[str, Any]] = []
     for layer in network.layers:
         table: dict[str, Any] = {"kind": layer.kind}
@@ -257,7 +261,7 @@ def _document(network: Network | Architecture) -> dict[str, Any]:
             table |= {
                 "channels": layer.rows,
                 "kernel": list(layer.kernel),
-                "stride": layer.stride,
+                "stride": layer.stride[0],
                 "padding": list(layer.padding),
             }
         elif layer.kind == "linear":
@@ -297,14 +301,14 @@ def initial_network(architecture: Architecture, seed: int) -> Network:
 
 # Backbones: .npz
 #
-# version         int64 []
+# version         int64 []: 1, or 2 of an affine network, whose other arrays affine_file names
 # architecture    str [], JSON, the keys of the TOML files
 # info            str [], JSON, how the backbone was made
 # numbers         int64 [layers, 5], the columns of _NUMBERS; 0 where a layer has no weights
 # weights_<l>     int8 [rows, K], for each layer l that has weights
 # histogram_<n>   int64 [layers, 32], for each n of RANGE_NAMES; only if it was calibrated
 
-_VERSION = 1
+_VERSION, _AFFINE_VERSION = 1, 2
 _NUMBERS = ("exponent", "forward_shift", "error_shift", "gradient_bits", "score_bits")
 
 
@@ -396,20 +400,20 @@ def save_backbone(
     """
     validate(network, dynamic=True)
     arrays: dict[str, NDArray[Any]] = {
-        "version": np.array(_VERSION, np.int64),
+        "version": np.array(_AFFINE_VERSION if network.affine else _VERSION, np.int64),
         "architecture": np.array(json.dumps(_document(network))),
         "info": np.array(json.dumps(info, sort_keys=True)),
-        "numbers": np.array(
-            [
-                [0 if held is None else int(getattr(held, name)) for name in _NUMBERS]
-                for held in network.parameters
-            ],
-            np.int64,
-        ),
     }
+    if not network.affine:
+        numbers = [
+            [0 if held is None else int(getattr(held, name)) for name in _NUMBERS]
+            for held in network.parameters
+        ]
+        arrays["numbers"] = np.array(numbers, np.int64)
     for index, held in enumerate(network.parameters):
         if held is not None:
             arrays[f"weights_{index}"] = held.weights
+    arrays |= affine_file.arrays(network)
     if histograms is not None:
         for name in RANGE_NAMES:
             arrays[f"histogram_{name}"] = np.stack([layer[name] for layer in histograms.layers])
@@ -475,8 +479,16 @@ def _difference(named: dict[str, Any], found: dict[str, Any]) -> str:
 
 def network_sha256(network: Network) -> str:
     """Digest of all that decides what a network computes: layers, weights, static numbers."""
-    shape = {"input": network.input_shape, "layers": [asdict(one) for one in network.layers]}
-    digest = hashlib.sha256(json.dumps(shape, default=int).encode())
+    layers = [asdict(one) for one in network.layers]
+    more, content = affine_file.digest_parts(network)
+    if not network.affine:
+        # As before layers could name what they read: what was computed is found by this digest.
+        for one in layers:
+            del one["inputs"]
+            one["stride"] = one["stride"][0]
+        more = {}
+    shape = {"input": network.input_shape, "layers": layers, **more}
+    digest = hashlib.sha256(json.dumps(shape, default=int).encode() + content)
     for held in network.parameters:
         if held is not None:
             numbers = {name: int(n) for name, n in vars(held).items() if name != "weights"}
@@ -517,10 +529,10 @@ def _backbone_arrays(path: Path) -> dict[str, NDArray[np.generic]]:
         version = int(_array(arrays, "version", np.int64, ()))
     except ValueError as error:
         raise _no_backbone(path, str(error)) from error
-    if version != _VERSION:
+    if version not in (_VERSION, _AFFINE_VERSION):
         raise UserError(
-            f"{path} is a backbone of version {version}, but this program reads version "
-            f"{_VERSION}; pre-train the network again"
+            f"{path} is a backbone of version {version}, but this program reads versions "
+            f"{_VERSION} and {_AFFINE_VERSION}; pre-train the network again"
         )
     return arrays
 
@@ -535,6 +547,8 @@ def _network(arrays: dict[str, NDArray[np.generic]], path: Path) -> Network:
     document = json.loads(_string(arrays, "architecture"))
     if not isinstance(document, dict):
         raise ValueError("its architecture is not a JSON object")
+    if document.get("form") == affine_file.FORM:
+        return affine_file.parse(document, partial(_array, arrays))
     architecture = _parse(document, str(path))
     layers = architecture.layers
     numbers = _array(arrays, "numbers", np.int64, (len(layers), len(_NUMBERS)))

@@ -113,7 +113,7 @@ def _shape(layer: Layer) -> str:
     size = "x".join(str(extent) for extent in layer.in_shape)
     if layer.kind != "conv2d":
         return f"{layer.kind} {size} to {layer.out_shape[2]}"
-    stride = "" if layer.stride == 1 else f" stride {layer.stride}"
+    stride = "" if layer.stride == (1, 1) else f" stride {layer.stride[0]}"
     return f"conv {layer.kernel[0]}x{layer.kernel[1]}{stride} {size} to {layer.rows}"
 
 

@@ -12,10 +12,10 @@ import pytest
 
 from picotrain.errors import UserError
 from picotrain.learn import models
+from picotrain_golden import Network, validate
 from picotrain_golden.calibration import RANGE_NAMES, Histograms, calibrated, observe
 from picotrain_golden.generator import normal_scores
 from picotrain_golden.method import Method
-from picotrain_golden.network import Network, validate
 from picotrain_golden.trainer import Trainer
 
 GOOD = """
@@ -49,7 +49,7 @@ def test_a_file_becomes_layers(tmp_path: Path) -> None:
     net = parse(tmp_path, GOOD)
     assert (net.name, net.input_shape, net.classes) == ("small", (8, 6, 2), 5)
     conv, pool, last = net.layers
-    assert (conv.kind, conv.kernel, conv.stride, conv.padding) == ("conv2d", (3, 3), 2, (1, 0))
+    assert (conv.kind, conv.kernel, conv.stride, conv.padding) == ("conv2d", (3, 3), (2, 2), (1, 0))
     assert (conv.out_shape, conv.relu) == ((4, 2, 4), True)
     assert (pool.kind, pool.out_shape) == ("maxpool2", (2, 1, 4))
     assert (last.kind, last.out_shape, last.relu) == ("linear", (1, 1, 5), False)
@@ -59,7 +59,7 @@ def test_a_file_becomes_layers(tmp_path: Path) -> None:
 def test_left_out_keys_have_defaults(tmp_path: Path) -> None:
     net = parse(tmp_path, GOOD.replace("stride = 2\npadding = [1, 0]\nrelu = true\n", ""))
     conv = net.layers[0]
-    assert (conv.stride, conv.padding, conv.relu) == (1, (0, 0), False)
+    assert (conv.stride, conv.padding, conv.relu) == ((1, 1), (0, 0), False)
 
 
 def change(old: str, new: str) -> str:
@@ -189,7 +189,7 @@ def test_oddnet_is_odd() -> None:
     assert net.input_shape == (21, 19, 3)
     assert net.classes == 7
     assert net.layers[0].kernel == (5, 5)
-    assert net.layers[0].stride == 2
+    assert net.layers[0].stride == (2, 2)
     assert net.layers[2].kernel == (3, 2)
 
 
@@ -304,8 +304,8 @@ def test_a_loaded_backbone_trains(tmp_path: Path, network: Network) -> None:
 
 def test_a_backbone_of_another_version(tmp_path: Path) -> None:
     path = tmp_path / "new.npz"
-    np.savez(path, version=np.int64(2))
-    with pytest.raises(UserError, match="version 2, but this program reads version 1"):
+    np.savez(path, version=np.int64(3))
+    with pytest.raises(UserError, match="version 3, but this program reads versions 1 and 2"):
         models.load_backbone(path)
 
 

@@ -27,6 +27,8 @@ def add_parser(verbs: Verbs) -> None:
 
 def run(options: argparse.Namespace) -> int:
     network, made = models.load_backbone(options.backbone)
+    if network.affine:
+        return _affine(options, network, made)
     calibrated = models.load_histograms(options.backbone) is not None
     numbers = static_numbers(network)
     print(
@@ -65,13 +67,65 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
+def _affine(options: argparse.Namespace, network: Network, made: dict[str, Any]) -> int:
+    """Of a network that was imported."""
+    print(
+        f"{network.name}: images of {_text(network.input_shape)}, {network.classes} outputs, "
+        f"{sum(layer.weight_count for layer in network.layers):,} weights; affine, it infers"
+    )
+    layers = []
+    rows = []
+    for index, (layer, affine) in enumerate(zip(network.layers, network.affine, strict=True)):
+        reads = network.reads(index)
+        weights = f"{layer.weight_count:,}" if layer.has_weights else ""
+        zeros = [*affine.zero_in, affine.zero_out]
+        rows.append(
+            [
+                *(str(index), _what(layer), ", ".join("input" if n < 0 else str(n) for n in reads)),
+                *(weights, ", ".join(map(str, zeros)), f"{affine.low}..{affine.high}"),
+            ]
+        )
+        layers.append(
+            {
+                "kind": layer.kind,
+                "out_shape": list(layer.out_shape),
+                "weights": layer.weight_count,
+                "reads": list(reads),
+                "kernel": list(layer.kernel),
+                "stride": list(layer.stride),
+                "padding": list(layer.padding),
+                "zero_in": list(affine.zero_in),
+                "zero_out": affine.zero_out,
+                "bounds": [affine.low, affine.high],
+            }
+        )
+    print(table(rows, ["layer", "what", "reads", "weights", "zero points", "bounds"]))
+    print(f"made by    {made.get('command', 'a program that does not say so')}")
+    finish(
+        options,
+        {
+            "model": network.name,
+            "form": "affine",
+            "input_shape": list(network.input_shape),
+            "classes": network.classes,
+            "layers": layers,
+            "made": made,
+        },
+    )
+    return 0
+
+
 def _text(shape: tuple[int, ...]) -> str:
     return "x".join(map(str, shape))
 
 
 def _what(layer: Layer) -> str:
-    kernel = f" {_text(layer.kernel)}" if layer.kind == "conv2d" else ""
-    stride = f" stride {layer.stride}" if layer.kind == "conv2d" and layer.stride > 1 else ""
+    windowed = layer.kind not in ("linear", "maxpool2", "add")
+    kernel = f" {_text(layer.kernel)}" if windowed else ""
+    down, across = layer.stride
+    stride = ""
+    if windowed and layer.stride != (1, 1):
+        stride = f" stride {down}" if down == across else f" stride {down}x{across}"
     relu = ", ReLU" if layer.relu else ""
     return f"{layer.kind}{kernel}{stride} to {_text(layer.out_shape)}{relu}"
 

@@ -1,0 +1,123 @@
+"""Affine networks in a backbone file: what their layers are, in JSON and in arrays.
+
+architecture    JSON: form "affine", name, input, and for each layer the keys of _KEYS
+weights_<l>     int8 [rows, K], for each layer l that has weights
+bias_<l>        int32 [rows], and multiplier_<l>, shift_<l>: section 14 of docs/numerics.md
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from picotrain_golden.network import (
+    AFFINE,
+    MAX_AFFINE_LAYERS,
+    MAX_DIMENSION,
+    Affine,
+    Layer,
+    Network,
+    Parameters,
+)
+
+FORM = "affine"
+
+_KEYS: dict[str, int | None] = dict.fromkeys(("in_shape", "out_shape"), 3)
+_KEYS |= dict.fromkeys(("kernel", "stride", "padding"), 2)
+_KEYS |= dict.fromkeys(("inputs", "zero_in"))
+"""Lists of whole numbers, and how long they are."""
+_NUMBERS = ("zero_out", "low", "high")
+_ARRAYS = ("bias", "multiplier", "shift")
+
+Arrays = dict[str, NDArray[Any]]
+Reader = Callable[[str, type[np.generic], tuple[int | None, ...]], NDArray[Any]]
+
+
+def document(network: Network) -> dict[str, Any]:
+    """The JSON of an affine network."""
+    tables = []
+    for layer, affine in zip(network.layers, network.affine, strict=True):
+        values = {**vars(layer), **vars(affine)}
+        lists = {key: [int(number) for number in values[key]] for key in _KEYS}
+        numbers = {key: int(values[key]) for key in _NUMBERS}
+        tables.append({"kind": layer.kind, **lists, **numbers})
+    return {
+        "form": FORM,
+        "name": network.name,
+        "input": list(network.input_shape),
+        "layer": tables,
+    }
+
+
+def arrays(network: Network) -> Arrays:
+    """Its arrays, but for the weights."""
+    return {
+        f"{name}_{index}": getattr(affine, name)
+        for index, affine in enumerate(network.affine)
+        for name in _ARRAYS
+    }
+
+
+def parse(content: dict[str, Any], read: Reader) -> Network:
+    """The network of a document; `read` gives an array by name, type and shape. ValueError for
+    what no document says."""
+    name, tables = content.get("name"), content.get("layer")
+    if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}", name):
+        raise ValueError(f"its name is {name!r}")
+    if not isinstance(tables, list) or not 1 <= len(tables) <= MAX_AFFINE_LAYERS:
+        raise ValueError("its layers are no list of the allowed length")
+    layers, affine = zip(
+        *(_layer(index, table, read) for index, table in enumerate(tables)), strict=True
+    )
+    parameters = tuple(
+        Parameters(read(f"weights_{index}", np.int8, (layer.rows, layer.row_length)), 0)
+        if layer.has_weights
+        else None
+        for index, layer in enumerate(layers)
+    )
+    height, width, channels = _whole("input", content.get("input"), 3)
+    return Network(name, (height, width, channels), layers, parameters, affine)
+
+
+def _layer(index: int, table: Any, read: Reader) -> tuple[Layer, Affine]:
+    if not isinstance(table, dict) or table.get("kind") not in AFFINE:
+        raise ValueError(f"layer {index} is of no kind")
+    lists = {
+        key: tuple(_whole(f"{key} of layer {index}", table.get(key), length))
+        for key, length in _KEYS.items()
+    }
+    zero_out, low, high = (
+        _whole(f"{key} of layer {index}", [table.get(key)], 1)[0] for key in _NUMBERS
+    )
+    bias, multiplier, shift = (read(f"{key}_{index}", np.int32, (None,)) for key in _ARRAYS)
+    zero_in = lists.pop("zero_in")
+    layer = Layer(kind=table["kind"], relu=False, **lists)  # type: ignore[arg-type]
+    return layer, Affine(zero_in, zero_out, low, high, bias, multiplier, shift)
+
+
+def _whole(what: str, values: Any, length: int | None) -> list[int]:
+    """A list of whole numbers, none so large that it would be no size."""
+    if (
+        not isinstance(values, list)
+        or (length is not None and len(values) != length)
+        or any(type(number) is not int or abs(number) > MAX_DIMENSION for number in values)
+    ):
+        raise ValueError(f"its {what} is {values!r}")
+    return values
+
+
+def digest_parts(network: Network) -> tuple[dict[str, Any], bytes]:
+    """What `network_sha256` takes of the integers of an affine network."""
+    numbers = [
+        {key: value for key, value in asdict(one).items() if key not in _ARRAYS}
+        for one in network.affine
+    ]
+    content = b"".join(
+        getattr(one, name).astype("<i4").tobytes() for one in network.affine for name in _ARRAYS
+    )
+    return {"affine": numbers}, content
