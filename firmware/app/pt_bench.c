@@ -94,7 +94,7 @@ static int check_shape(struct bench *b, struct pt_detail *detail)
     if (!pt_layer_shape_valid(&b->layer)) {
         return pt_refuse(detail, PT_ERR_LAYER_SHAPE, 0, 0, 0, 0);
     }
-    if (kind != PT_MAXPOOL2 && pt_layer_terms(&b->layer) > PT_MAX_TERMS) {
+    if (pt_layer_terms(&b->layer) > PT_MAX_TERMS) {
         return pt_refuse(detail, PT_ERR_LAYER_TERMS, 0, pt_layer_terms(&b->layer), PT_MAX_TERMS,
                          0);
     }

@@ -23,42 +23,11 @@ static bool sizes_valid(const struct pt_shape *shape)
     return in_plane <= PT_MAX_WEIGHTS / shape->in_c && out_plane <= PT_MAX_WEIGHTS / shape->out_c;
 }
 
-/* A square kernel of that size that steps by itself, without padding. */
-static bool tiles(const struct pt_shape *shape, uint32_t kernel)
-{
-    return shape->kernel_h == kernel && shape->kernel_w == kernel && shape->stride == kernel &&
-           shape->padding_h == 0u && shape->padding_w == 0u;
-}
-
-/* True where `out` is what a kernel of that size makes of `in`. */
-static bool conv_extent_valid(uint32_t in, uint32_t out, uint32_t kernel, uint32_t stride,
-                              uint32_t padding)
-{
-    if (kernel < 1u || kernel > PT_MAX_KERNEL || padding >= kernel || in + 2u * padding < kernel) {
-        return false;
-    }
-    /* A comparison instead of the division by a stride of 1 or 2. */
-    const uint32_t steps = in + 2u * padding - kernel;
-    return out == (stride == 2u ? steps >> 1 : steps) + 1u;
-}
-
 bool pt_layer_shape_valid(const struct pt_model_layer *layer)
 {
-    const struct pt_shape *s = &layer->shape;
-    if (!sizes_valid(s) || s->reserved != 0u) {
-        return false;
-    }
-    switch (layer->kind) {
-    case PT_CONV2D:
-        return (s->stride == 1u || s->stride == 2u) &&
-               conv_extent_valid(s->in_h, s->out_h, s->kernel_h, s->stride, s->padding_h) &&
-               conv_extent_valid(s->in_w, s->out_w, s->kernel_w, s->stride, s->padding_w);
-    case PT_MAXPOOL2:
-        return tiles(s, 2) && s->out_h == s->in_h / 2u && s->out_w == s->in_w / 2u &&
-               s->out_c == s->in_c;
-    default:
-        return tiles(s, 1) && s->out_h == 1u && s->out_w == 1u;
-    }
+    const struct pt_shape *shape = &layer->shape;
+    return sizes_valid(shape) && shape->reserved == 0u &&
+           pt_operators[layer->kind]->shape_valid(shape);
 }
 
 static bool chained(const struct pt_shape *before, const struct pt_shape *shape)
@@ -67,16 +36,10 @@ static bool chained(const struct pt_shape *before, const struct pt_shape *shape)
            before->out_c == shape->in_c;
 }
 
-static uint32_t larger(uint32_t a, uint32_t b)
-{
-    return a > b ? a : b;
-}
-
 uint32_t pt_layer_terms(const struct pt_model_layer *layer)
 {
-    const struct pt_shape *s = &layer->shape;
-    const uint32_t error_terms = (uint32_t)s->kernel_h * s->kernel_w * s->out_c;
-    return larger(larger(pt_layer_row_length(layer), error_terms), pt_shape_positions(s));
+    const struct pt_operator *op = pt_operators[layer->kind];
+    return op->terms == NULL ? 0u : op->terms(&layer->shape);
 }
 
 static int check_scales(const struct pt_model_layer *layer, uint32_t index,
@@ -104,18 +67,16 @@ static int check_scales(const struct pt_model_layer *layer, uint32_t index,
 static int check_layer(const struct pt_model *model, uint32_t index, struct pt_detail *detail)
 {
     const struct pt_model_layer *layer = &model->layer[index];
-    if (layer->kind < PT_CONV2D || layer->kind > PT_LINEAR || layer->relu > 1u ||
-        (layer->kind == PT_MAXPOOL2 && layer->relu != 0u) || layer->reserved != 0u) {
+    const struct pt_operator *op = pt_operator_of(layer->kind);
+    if (op == NULL || layer->relu > (op->row_length == NULL ? 0u : 1u) || layer->reserved != 0u) {
         return pt_refuse(detail, PT_ERR_LAYER_KIND, index, layer->kind, layer->relu, 0);
     }
     if (!pt_layer_shape_valid(layer) || (index > 0u && !chained(&layer[-1].shape, &layer->shape))) {
         return pt_refuse(detail, PT_ERR_LAYER_SHAPE, index, 0, 0, 0);
     }
-    if (layer->kind != PT_MAXPOOL2) {
-        const uint32_t terms = pt_layer_terms(layer);
-        if (terms > PT_MAX_TERMS) {
-            return pt_refuse(detail, PT_ERR_LAYER_TERMS, index, terms, PT_MAX_TERMS, 0);
-        }
+    const uint32_t terms = pt_layer_terms(layer);
+    if (terms > PT_MAX_TERMS) {
+        return pt_refuse(detail, PT_ERR_LAYER_TERMS, index, terms, PT_MAX_TERMS, 0);
     }
     return check_scales(layer, index, detail);
 }
@@ -212,7 +173,7 @@ int pt_model_open(struct pt_model *model, uint8_t *blob, uint32_t size, struct p
             return err;
         }
         const struct pt_model_layer *layer = &model->layer[i];
-        if (layer->kind != PT_MAXPOOL2) {
+        if (layer->weights_size != 0u) {
             model->logits_exponent += layer->weight_exponent + layer->forward_shift;
             if (model->first_weighted == layers) {
                 model->first_weighted = i;
@@ -223,7 +184,7 @@ int pt_model_open(struct pt_model *model, uint8_t *blob, uint32_t size, struct p
         return pt_refuse(detail, PT_ERR_BLOB_SIZE, size, offset, 0, 0);
     }
     const struct pt_model_layer *head = &model->layer[layers - 1u];
-    if (head->kind != PT_LINEAR || head->relu != 0u ||
+    if (!pt_operators[head->kind]->head || head->relu != 0u ||
         head->shape.out_c != model->header->classes) {
         return pt_refuse(detail, PT_ERR_HEAD, layers - 1u, 0, 0, 0);
     }

@@ -12,6 +12,8 @@
 #include <stdint.h>
 
 #include "kernels/pt_shape.h"
+#include "nn/operators/pt_geometry.h"
+#include "nn/operators/pt_operator.h"
 #include "nn/pt_error.h"
 
 enum pt_model_format {
@@ -25,7 +27,6 @@ enum pt_limit {
     PT_MAX_LAYERS = 24,
     PT_MAX_CLASSES = 256,
     PT_MAX_DIMENSION = 4096,
-    PT_MAX_KERNEL = 15,
     PT_MAX_TERMS = 1 << 17,      /* of a sum: 127 * 127 * 2^17 + 2^23 < 2^31 */
     PT_MAX_WEIGHTS = 1 << 22,    /* of a layer */
     PT_MAX_SHIFT = 24,
@@ -33,8 +34,6 @@ enum pt_limit {
     PT_MIN_EXPONENT = -24,
     PT_MAX_EXPONENT = 8,
 };
-
-enum pt_layer_kind { PT_CONV2D = 1, PT_MAXPOOL2 = 2, PT_LINEAR = 3 };
 
 struct pt_model_header {
     uint32_t magic;
@@ -48,7 +47,7 @@ struct pt_model_header {
 
 struct pt_model_layer {
     uint8_t kind; /* enum pt_layer_kind */
-    uint8_t relu; /* 0 or 1; 0 for maxpool2 */
+    uint8_t relu; /* 0 or 1; 0 for a layer without weights */
     int8_t weight_exponent;
     uint8_t forward_shift;
     uint8_t error_shift;
@@ -56,7 +55,7 @@ struct pt_model_layer {
     uint8_t score_bits;
     uint8_t reserved; /* 0 */
     struct pt_shape shape;
-    uint32_t weights_offset; /* from the start of the blob; 0 for maxpool2 */
+    uint32_t weights_offset; /* from the start of the blob; 0 without weights */
     uint32_t weights_size;   /* in bytes, without padding */
 };
 
@@ -84,25 +83,22 @@ static inline int8_t *pt_model_weights(const struct pt_model *model, uint32_t la
 /* Output channels, and weights of one output channel; 0 and 0 for a layer without weights. */
 static inline uint32_t pt_layer_rows(const struct pt_model_layer *layer)
 {
-    return layer->kind == PT_MAXPOOL2 ? 0u : layer->shape.out_c;
+    return pt_operators[layer->kind]->row_length == NULL ? 0u : layer->shape.out_c;
 }
 
 static inline uint32_t pt_layer_row_length(const struct pt_model_layer *layer)
 {
-    switch (layer->kind) {
-    case PT_CONV2D:
-        return pt_shape_patch_size(&layer->shape);
-    case PT_LINEAR:
-        return pt_shape_in_size(&layer->shape);
-    default:
-        return 0u;
-    }
+    const struct pt_operator *op = pt_operators[layer->kind];
+    return op->row_length == NULL ? 0u : op->row_length(&layer->shape);
 }
 
-/* True where the geometry is possible: in the limits, and `out` what the kernel makes of `in`. */
+/*
+ * True where the geometry is possible: in the limits, and `out` what the kernel makes of `in`. The
+ * kind must be one.
+ */
 bool pt_layer_shape_valid(const struct pt_model_layer *layer);
 
-/* The most terms that any of the layer's three sums (forward, error, gradient) can have. */
+/* The most terms that any of the layer's sums (forward, error, gradient) can have; 0: no sums. */
 uint32_t pt_layer_terms(const struct pt_model_layer *layer);
 
 #endif

@@ -2,9 +2,6 @@
 
 #include <stdbool.h>
 
-#include "kernels/pt_conv2d.h"
-#include "kernels/pt_linear.h"
-#include "kernels/pt_update.h"
 #include "nn/pt_loss.h"
 
 /* Scored edges of a layer: its share, but at least `least` of them, or all where it has fewer. */
@@ -134,29 +131,11 @@ static void add_buffer(struct pt_plan *plan, enum pt_memory_kind kind, uint32_t 
 static uint32_t scratch_size(const struct pt_model_layer *layer, uint32_t operation,
                              const struct pt_method *method)
 {
-    const struct pt_shape *shape = &layer->shape;
-    const bool conv2d = layer->kind == PT_CONV2D;
-    const bool dynamic = method->kind == PT_NITI_DYNAMIC;
-    const uint32_t row = pt_layer_row_length(layer);
-    if (layer->kind == PT_MAXPOOL2) {
+    const struct pt_operator *op = pt_operators[layer->kind];
+    if (operation == PT_LOSS || op->scratch == NULL) {
         return 0u;
     }
-    switch (operation) {
-    case PT_FORWARD:
-        return (dynamic ? 4u * pt_shape_out_size(shape) : 0u) +
-               (conv2d ? pt_conv2d_forward_scratch(shape) : pt_linear_forward_scratch(row));
-    case PT_ERROR:
-        return 4u * pt_shape_in_size(shape) +
-               (conv2d ? pt_conv2d_error_scratch(shape) : pt_linear_error_scratch(row));
-    case PT_UPDATE:
-        if (conv2d) {
-            return 4u * (dynamic ? layer->weights_size : row) + pt_round4(row) +
-                   pt_conv2d_gradient_scratch(shape);
-        }
-        return pt_round4(row) + pt_update_linear_scratch(row);
-    default:
-        return 0u;
-    }
+    return op->scratch(&layer->shape, operation, method->kind == PT_NITI_DYNAMIC);
 }
 
 static void list_buffers(struct pt_plan *plan, const struct pt_model *model,

@@ -22,8 +22,6 @@ enum pt_plan_limit {
     PT_NO_BUFFER = 0xff,
 };
 
-enum pt_operation_kind { PT_FORWARD = 0, PT_LOSS = 1, PT_ERROR = 2, PT_UPDATE = 3, PT_DONE = 4 };
-
 struct pt_operation {
     uint8_t kind;    /* enum pt_operation_kind */
     uint8_t layer;

@@ -2,13 +2,10 @@
 
 #include <stddef.h>
 
-#include "kernels/pt_conv2d.h"
-#include "kernels/pt_linear.h"
-#include "kernels/pt_maxpool2.h"
 #include "kernels/pt_memory.h"
 #include "kernels/pt_requantize.h"
 #include "kernels/pt_skips.h"
-#include "kernels/pt_update.h"
+#include "nn/operators/pt_operator.h"
 #include "nn/pt_loss.h"
 #include "nn/pt_scores.h"
 
@@ -45,72 +42,62 @@ static uint32_t dynamic_shift(uint32_t magnitude)
     return bits > 7u ? bits - 7u : 0u;
 }
 
+static const struct pt_operator *operator_of(const struct pt_trainer *t, uint32_t layer)
+{
+    return pt_operators[t->model.layer[layer].kind];
+}
+
+/* Of a layer without weights there are none: no scores, and a row has no length. */
 static struct pt_edges edges_of(const struct pt_trainer *t, uint32_t layer)
 {
-    const struct pt_scores scores = t->scores[layer];
+    const struct pt_scores *scores = &t->scores[layer];
     const struct pt_edges edges = {
         pt_model_weights(&t->model, layer),
-        scores.score,
-        scores.bitmap,
+        scores->score,
+        scores->bitmap,
         t->method.threshold,
         pt_layer_row_length(&t->model.layer[layer]),
     };
     return edges;
 }
 
-/* Requantises accumulators with their own range and notes the exponent. */
-static uint32_t requantize_dynamic(struct pt_trainer *t, const struct pt_model_layer *layer,
-                                   const int32_t *accumulator, int8_t *output)
-{
-    const uint32_t count = pt_shape_out_size(&layer->shape);
-    const uint32_t shift = dynamic_shift(pt_max_abs_s32(accumulator, count));
-    t->exponent += (int32_t)shift;
-    return pt_requantize_s8(accumulator, count, shift, layer->relu != 0u, output);
-}
-
-/* With dynamic scales the accumulators of the whole layer come first in the scratch. */
-static uint32_t forward_dynamic(struct pt_trainer *t, const struct pt_model_layer *layer,
-                                const int8_t *input, const struct pt_edges *edges,
-                                uint8_t *scratch, int8_t *output)
+/* Accumulators first, requantised with their own range; they begin the scratch. */
+static uint32_t forward_dynamic(struct pt_trainer *t, const struct pt_operator *op,
+                                const struct pt_pass *pass, uint8_t *scratch)
 {
     int32_t *accumulator = (int32_t *)scratch;
-    void *rest = accumulator + pt_shape_out_size(&layer->shape);
-    if (layer->kind == PT_CONV2D) {
-        pt_conv2d_forward_s32(&layer->shape, input, edges, rest, accumulator);
-    } else {
-        pt_linear_forward_s32(input, edges, layer->shape.out_c, rest, accumulator);
-    }
-    return requantize_dynamic(t, layer, accumulator, output);
-}
-
-static uint32_t forward_static(const struct pt_model_layer *layer, const int8_t *input,
-                               const struct pt_edges *edges, uint8_t *scratch, int8_t *output)
-{
-    const bool relu = layer->relu != 0u;
-    if (layer->kind == PT_CONV2D) {
-        return pt_conv2d_forward_s8(&layer->shape, input, edges, layer->forward_shift, relu,
-                                    scratch, output);
-    }
-    return pt_linear_forward_s8(input, edges, layer->shape.out_c, layer->forward_shift, relu,
-                                scratch, output);
+    const uint32_t count = pt_shape_out_size(pass->shape);
+    op->forward_s32(pass, accumulator + count, accumulator);
+    const uint32_t shift = dynamic_shift(pt_max_abs_s32(accumulator, count));
+    t->exponent += (int32_t)shift;
+    return pt_requantize_s8(accumulator, count, shift, pass->relu, pass->output);
 }
 
 static void forward(struct pt_trainer *t, const struct pt_operation *operation)
 {
     const uint32_t l = operation->layer;
     const struct pt_model_layer *layer = &t->model.layer[l];
-    const int8_t *input = activation(t, (int32_t)l - 1);
-    int8_t *output = activation(t, (int32_t)l);
+    const struct pt_operator *op = operator_of(t, l);
+    const bool accumulates = op->forward_s32 != NULL;
     uint8_t *scratch = scratch_of(t, operation);
-    if (layer->kind == PT_MAXPOOL2) {
-        pt_maxpool2_forward_s8(&layer->shape, input, output);
-        return;
+    const struct pt_pass pass = {
+        .shape = &layer->shape,
+        .edges = edges_of(t, l),
+        .input = activation(t, (int32_t)l - 1),
+        .output = activation(t, (int32_t)l),
+        .error = NULL,
+        .input_error = NULL,
+        .shift = layer->forward_shift,
+        .relu = layer->relu != 0u,
+    };
+    uint32_t saturated;
+    t->exponent += accumulates ? layer->weight_exponent : 0;
+    if (accumulates && dynamic(t)) {
+        saturated = forward_dynamic(t, op, &pass, scratch);
+    } else {
+        t->exponent += accumulates ? layer->forward_shift : 0;
+        saturated = op->forward_s8(&pass, scratch);
     }
-    const struct pt_edges edges = edges_of(t, l);
-    t->exponent += layer->weight_exponent + (dynamic(t) ? 0 : layer->forward_shift);
-    const uint32_t saturated =
-        dynamic(t) ? forward_dynamic(t, layer, input, &edges, scratch, output)
-                   : forward_static(layer, input, &edges, scratch, output);
     t->saturation[l].forward += saturated;
     t->result.saturated += saturated;
 }
@@ -144,28 +131,28 @@ static void loss(struct pt_trainer *t)
 static void error(struct pt_trainer *t, const struct pt_operation *operation)
 {
     const uint32_t l = operation->layer;
-    const struct pt_model_layer *layer = &t->model.layer[l];
-    const bool relu = t->model.layer[l - 1u].relu != 0u;
-    const int8_t *input = activation(t, (int32_t)l - 1);
-    const int8_t *output_error = error_of(t, l);
-    int8_t *input_error = error_of(t, l - 1u);
-    if (layer->kind == PT_MAXPOOL2) {
-        pt_maxpool2_error_s8(&layer->shape, input, output_error, relu, input_error);
+    const struct pt_operator *op = operator_of(t, l);
+    const struct pt_pass pass = {
+        .shape = &t->model.layer[l].shape,
+        .edges = edges_of(t, l),
+        .input = activation(t, (int32_t)l - 1),
+        .output = NULL,
+        .error = error_of(t, l),
+        .input_error = error_of(t, l - 1u),
+        .shift = 0,
+        .relu = t->model.layer[l - 1u].relu != 0u,
+    };
+    if (op->error_s32 == NULL) {
+        op->error_s8(&pass);
         return;
     }
-    const uint32_t count = pt_shape_in_size(&layer->shape);
+    const uint32_t count = pt_shape_in_size(pass.shape);
     int32_t *accumulator = (int32_t *)scratch_of(t, operation);
-    const struct pt_edges edges = edges_of(t, l);
-    if (layer->kind == PT_CONV2D) {
-        pt_conv2d_error_s32(&layer->shape, output_error, &edges, accumulator + count, accumulator);
-    } else {
-        pt_linear_error_s32(output_error, &edges, layer->shape.out_c, accumulator + count,
-                            accumulator);
-    }
+    op->error_s32(&pass, accumulator + count, accumulator);
     const uint32_t shift = dynamic(t) ? dynamic_shift(pt_max_abs_s32(accumulator, count))
-                                      : layer->error_shift;
-    const uint32_t saturated = pt_requantize_error_s8(accumulator, relu ? input : NULL, count,
-                                                      shift, input_error);
+                                      : t->model.layer[l].error_shift;
+    const uint32_t saturated = pt_requantize_error_s8(accumulator, pass.relu ? pass.input : NULL,
+                                                      count, shift, pass.input_error);
     t->saturation[l].error += saturated;
     t->result.saturated += saturated;
 }
@@ -186,124 +173,42 @@ static uint32_t gradient_shift(const struct pt_shape *shape)
     return shift;
 }
 
-/* The scratch of an update: gradient (convolutions), the row's update elements, the kernel's own. */
-struct update_scratch {
-    int32_t *gradient;
-    int8_t *steps;
-    void *kernel;
-};
-
-static bool whole_gradient(const struct pt_trainer *t, const struct pt_model_layer *layer)
+/* An update at the row that t has come to; its scores begin where those of the rows before end. */
+static struct pt_update update_of(const struct pt_trainer *t, const struct pt_operation *operation)
 {
-    return dynamic(t) && layer->kind == PT_CONV2D;
-}
-
-static struct update_scratch update_scratch_of(const struct pt_trainer *t,
-                                               const struct pt_operation *operation)
-{
-    const struct pt_model_layer *layer = &t->model.layer[operation->layer];
-    const uint32_t row_length = pt_layer_row_length(layer);
-    uint8_t *memory = scratch_of(t, operation);
-    struct update_scratch scratch = {(int32_t *)memory, NULL, NULL};
-    if (layer->kind == PT_CONV2D) {
-        memory += 4u * (dynamic(t) ? layer->weights_size : row_length);
-    }
-    scratch.steps = (int8_t *)memory;
-    scratch.kernel = memory + pt_round4(row_length);
-    return scratch;
-}
-
-static void gradient_row(const struct pt_trainer *t, uint32_t l, uint32_t row, void *scratch,
-                         int32_t *gradient)
-{
-    pt_conv2d_gradient_row_s32(&t->model.layer[l].shape, row, activation(t, (int32_t)l - 1),
-                               error_of(t, l), scratch, gradient);
-}
-
-/* Before the first row: the shift, and for a dynamic convolution the whole gradient. */
-static void start_update(struct pt_trainer *t, uint32_t l, const struct update_scratch *scratch)
-{
+    const uint32_t l = operation->layer;
     const struct pt_model_layer *layer = &t->model.layer[l];
     const uint32_t row_length = pt_layer_row_length(layer);
-    const int8_t *input = activation(t, (int32_t)l - 1);
-    uint32_t bits = pt_method_scores(&t->method) ? layer->score_bits : layer->gradient_bits;
-    if (layer->kind == PT_CONV2D) {
-        pt_conv2d_gradient_begin(&layer->shape, input, error_of(t, l), scratch->kernel);
-    } else {
-        pt_update_linear_begin(input, row_length, scratch->kernel);
+    const struct pt_scores *scores = &t->scores[l];
+    struct pt_update update = {
+        .shape = &layer->shape,
+        .input = activation(t, (int32_t)l - 1),
+        .error = error_of(t, l),
+        .row_length = row_length,
+        .halvings = gradient_shift(&layer->shape),
+        .shift = t->row_shift,
+        .dynamic = dynamic(t),
+        .row = t->row,
+        .weights = pt_model_weights(&t->model, l) + t->row * row_length,
+    };
+    if (scores->score != NULL) {
+        update.scores = scores->score + t->scored;
     }
-    if (whole_gradient(t, layer)) {
-        for (uint32_t row = 0; row < layer->shape.out_c; ++row) {
-            gradient_row(t, l, row, scratch->kernel, scratch->gradient + row * row_length);
-        }
-        bits = pt_range_bits(pt_max_abs_s32(scratch->gradient, layer->weights_size));
-    } else if (dynamic(t)) {
-        /* A linear gradient has rank one, so its range needs no gradient. */
-        bits = pt_range_bits(pt_max_abs_s8(error_of(t, l), layer->shape.out_c) *
-                             pt_max_abs_s8(input, row_length));
+    if (scores->bitmap != NULL) {
+        update.bitmap = scores->bitmap + t->row * pt_bitmap_size(row_length);
     }
-    t->row = 0;
-    t->scored = 0;
-    t->row_shift = update_shift(bits, t->method.mu);
+    operator_of(t, l)->update_layout(&update, scratch_of(t, operation));
+    return update;
 }
 
-/* One row; `update` may be NULL. Returns how many elements saturated. */
-static uint32_t update_conv2d_row(const struct pt_trainer *t, uint32_t l,
-                                  const struct pt_scores *scores, int8_t *weights,
-                                  const struct update_scratch *scratch, int8_t *update)
+/* Before the first row: what the operator prepares, and the shift. */
+static void start_update(struct pt_trainer *t, uint32_t l, struct pt_update *update)
 {
     const struct pt_model_layer *layer = &t->model.layer[l];
-    const uint32_t row_length = pt_layer_row_length(layer);
-    const uint32_t halvings = gradient_shift(&layer->shape);
-    const int32_t *gradient = scratch->gradient;
-    if (whole_gradient(t, layer)) {
-        gradient += t->row * row_length;
-    } else {
-        gradient_row(t, l, t->row, scratch->kernel, scratch->gradient);
-    }
-    if (scores->score == NULL) {
-        return pt_update_weights_s8(weights, gradient, row_length, t->row_shift, update);
-    }
-    if (scores->bitmap == NULL) {
-        return pt_update_scores_s8(scores->score, weights, gradient, row_length, halvings,
-                                   t->row_shift, update);
-    }
-    return pt_update_sparse_scores_s8(scores->score, scores->bitmap, weights, gradient,
-                                      row_length, halvings, t->row_shift, update);
-}
-
-static uint32_t update_linear_row(const struct pt_trainer *t, uint32_t l,
-                                  const struct pt_scores *scores, int8_t *weights,
-                                  const struct update_scratch *scratch, int8_t *update)
-{
-    const uint32_t row_length = pt_layer_row_length(&t->model.layer[l]);
-    const int8_t *input = activation(t, (int32_t)l - 1);
-    const int32_t error = error_of(t, l)[t->row];
-    if (scores->score == NULL) {
-        return pt_update_linear_weights_s8(weights, input, error, row_length, t->row_shift,
-                                           scratch->kernel, update);
-    }
-    if (scores->bitmap == NULL) {
-        return pt_update_linear_scores_s8(scores->score, weights, input, error, row_length,
-                                          t->row_shift, scratch->kernel, update);
-    }
-    return pt_update_linear_sparse_scores_s8(scores->score, scores->bitmap, weights, input, error,
-                                             row_length, t->row_shift, update);
-}
-
-/* Of the layer's scores those of row t->row, the next one. */
-static struct pt_scores row_scores(const struct pt_trainer *t, const struct pt_scores *layer,
-                                   uint32_t row_length)
-{
-    struct pt_scores scores = {NULL, NULL, row_length};
-    if (layer->score != NULL) {
-        scores.score = layer->score + t->scored;
-    }
-    if (layer->bitmap != NULL) {
-        scores.bitmap = layer->bitmap + t->row * pt_bitmap_size(row_length);
-        scores.count = pt_bitmap_count(scores.bitmap, row_length);
-    }
-    return scores;
+    const uint32_t bits = pt_method_scores(&t->method) ? layer->score_bits : layer->gradient_bits;
+    const uint32_t range = operator_of(t, l)->update_begin(update);
+    t->row_shift = update_shift(update->dynamic ? range : bits, t->method.mu);
+    update->shift = t->row_shift;
 }
 
 /* Updates rows until the layer is done or the sink is full. */
@@ -311,32 +216,44 @@ static void update(struct pt_trainer *t, const struct pt_operation *operation, i
                    uint32_t sink_size, struct pt_event *event)
 {
     const uint32_t l = operation->layer;
-    const struct pt_model_layer *layer = &t->model.layer[l];
-    const uint32_t row_length = pt_layer_row_length(layer);
-    const struct update_scratch scratch = update_scratch_of(t, operation);
-    const struct pt_scores layer_scores = t->scores[l];
-    int8_t *steps = sink == NULL ? NULL : scratch.steps;
+    const struct pt_operator *op = operator_of(t, l);
+    const uint32_t rows = t->model.layer[l].shape.out_c;
     uint32_t saturated = 0;
     if (!event->unfinished) {
-        start_update(t, l, &scratch);
+        t->row = 0;
+        t->scored = 0;
+    }
+    struct pt_update u = update_of(t, operation);
+    const uint32_t bitmap_row = pt_bitmap_size(u.row_length);
+    u.update = sink == NULL ? NULL : u.steps;
+    if (!event->unfinished) {
+        start_update(t, l, &u);
     }
     event->updates = 0;
-    for (; t->row < layer->shape.out_c; ++t->row) {
-        if (sink != NULL && sink_size - event->updates < row_length) {
+    for (; u.row < rows; ++u.row) {
+        if (sink != NULL && sink_size - event->updates < u.row_length) {
             break;
         }
-        int8_t *weights = pt_model_weights(&t->model, l) + t->row * row_length;
-        const struct pt_scores scores = row_scores(t, &layer_scores, row_length);
-        saturated += layer->kind == PT_CONV2D
-                         ? update_conv2d_row(t, l, &scores, weights, &scratch, steps)
-                         : update_linear_row(t, l, &scores, weights, &scratch, steps);
-        t->scored += scores.count;
+        uint32_t learns = u.row_length;
+        if (u.bitmap != NULL) {
+            learns = pt_bitmap_count(u.bitmap, u.row_length);
+        }
+        saturated += op->update_row(&u);
         if (sink != NULL) {
-            memcpy(sink + event->updates, steps, scores.count);
-            event->updates += scores.count;
+            memcpy(sink + event->updates, u.steps, learns);
+            event->updates += learns;
+        }
+        u.weights += u.row_length;
+        if (u.scores != NULL) {
+            u.scores += learns;
+            t->scored += learns;
+        }
+        if (u.bitmap != NULL) {
+            u.bitmap += bitmap_row;
         }
     }
-    event->unfinished = t->row < layer->shape.out_c ? 1u : 0u;
+    t->row = u.row;
+    event->unfinished = t->row < rows ? 1u : 0u;
     t->saturation[l].update += saturated;
     t->result.saturated += saturated;
 }

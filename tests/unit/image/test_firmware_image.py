@@ -128,6 +128,7 @@ def test_nothing_is_left_to_link(image: ELFFile, symbols: list[Symbol]) -> None:
 
 COLD = {
     *("pt_crc32", "pt_generator", "pt_method", "pt_model", "pt_plan", "pt_scores", "pt_bench"),
+    "pt_geometry",
 }
 """The sources whose code runs between steps and stays in flash (link.ld)."""
 
@@ -215,11 +216,17 @@ def test_cold_code_is_what_the_linker_script_says(
     """Every function of the cold sources is in flash, none of the kernels or the trainer is."""
     sources = places.SHIPPED / "firmware"
     found = functions(symbols)
-    wanted = ("nn/*.c", "app/*.c", "kernels/*/*.c")
+    wanted = ("nn/*.c", "nn/operators/*.c", "app/*.c", "kernels/*/*.c")
     for file in [file for where in wanted for file in sources.glob(where)]:
         defined = re.findall(r"^(?:\w+ )+\**(pt_\w+)\([^;{]*\)\n{", file.read_text(), re.MULTILINE)
         for name in set(defined) & set(found):
             assert (found[name] in flash) == (file.stem in COLD | COLD_ON[board]), name
+    for file in (sources / "nn" / "operators").glob("*_operator.c"):
+        defined = re.findall(r"^static (?:\w+ )+\**(\w+)\(", file.read_text(), re.MULTILINE)
+        assert f"{file.stem[3:-9]}_shape_valid" in set(defined) & set(found)
+        for name in set(defined) & set(found):
+            cold = name.endswith(("_shape_valid", "_terms", "_scratch"))
+            assert (found[name] in flash) == cold, name
 
 
 def test_constants_lie_with_their_code(board: str, flash: range, symbols: list[Symbol]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Literal
@@ -28,6 +29,10 @@ _ROM_CALLERS = {
 }
 """Object -> functions whose calls without a known target go to the boot ROM, or to the copy of the
 second stage, which takes less. Nothing else may call what the image does not hold."""
+
+_OPERATORS = "nn/operators/"
+_THROUGH_FIELDS = ("nn/", "app/")
+"""Objects that may call through a field that they loaded: of struct pt_operator, in _OPERATORS."""
 
 _ROM = -1
 """Stands for the address of the function in the boot ROM."""
@@ -60,6 +65,15 @@ class PassedCall:
 
     site: int
     register: int
+    depth: int
+
+
+@dataclass(frozen=True)
+class FieldCall:
+    """A call of a function that was loaded from `offset` bytes behind the start of a struct."""
+
+    site: int
+    offset: int
     depth: int
 
 
@@ -113,9 +127,12 @@ class StackReport:
     assumed: tuple[str, ...] = ()
 
 
-_Value = tuple[Literal["constant", "table", "stack", "argument"], frozenset[int]]
+_Value = tuple[Literal["constant", "table", "stack", "argument", "field"], frozenset[int]]
 """What a register holds: one of some numbers; a word of the table at an address; sp as it was at a
-depth; the argument in a register. The last three have one number."""
+depth; the argument in a register; what lay at an offset of a struct. The last four have one number.
+"""
+
+_FIELD = 16  # Added to a field's offset among targets: what is less is a register
 
 _MOST_CONSTANTS = 8
 
@@ -146,6 +163,7 @@ class Decoder:
         self._end = start + size
         self.calls: list[Call] = []
         self.passed: list[PassedCall] = []
+        self.fields: list[FieldCall] = []
         self.unresolved: list[tuple[int, int]] = []
         """Calls without a known target: where, and the bytes pushed there."""
         self.deepest = 0
@@ -194,6 +212,9 @@ class Decoder:
 
     def _add(self, address: int, targets: list[int | None], state: _State) -> None:
         for target in targets:
+            if target is not None and ~target >= _FIELD:
+                self.fields.append(FieldCall(address, ~target - _FIELD, state.depth))
+                continue
             if target is not None and target < 0:
                 self.passed.append(PassedCall(address, ~target, state.depth))
                 continue
@@ -224,7 +245,8 @@ class Decoder:
     def _step(self, at: int, state: _State) -> tuple[list[int], list[int | None]]:
         """Carries out one instruction on `state`. Returns where it goes on and whom it calls.
 
-        The complement of a register's number is the function passed in it, None an unknown one.
+        The complement of a register's number is the function passed in it, that of a larger number
+        (_FIELD) one loaded from a struct, None an unknown one.
         """
         code, registers = self._half(at), state.registers
         top, low, middle = code >> 11, code & 7, code >> 8 & 7
@@ -264,6 +286,8 @@ class Decoder:
         elif top == 0b10011:  # LDR rd, [sp, #n]
             slot = _SLOT + state.depth - (code & 0xFF) * 4
             _set(registers, middle, registers.get(slot) if slot > _SLOT else None)
+        elif top == 0b01101:  # LDR rd, [rn, #n]
+            registers[low] = ("field", frozenset([(code >> 6 & 31) * 4]))
         elif top == 0b00100:  # MOVS
             registers[middle] = ("constant", frozenset([code & 0xFF]))
         elif code >> 9 == 0b0101100:  # LDR rd, [rn, rm]
@@ -296,6 +320,8 @@ class Decoder:
                 targets = [one & ~1 for one in sorted(value[1])]
             elif value is not None and value[0] == "argument":
                 targets = [~one for one in value[1]]
+            elif value is not None and value[0] == "field":
+                targets = [~(_FIELD + one) for one in value[1]]
             if code & 0x80:
                 for register in _CLOBBERED:
                     registers.pop(register, None)
@@ -399,7 +425,7 @@ def _written(code: int) -> list[int]:
         return [middle]
     if code >> 10 == 0b010000:  # TST, CMP and CMN write none
         return [] if code >> 6 & 15 in (8, 10, 11) else [low]
-    if top in (0b01101, 0b01111, 0b10001):  # LDR, LDRB, LDRH with an offset
+    if top in (0b01111, 0b10001):  # LDRB, LDRH with an offset
         return [low]
     if top in (0b01010, 0b01011):  # with a register: from LDRSB on they load
         return [low] if code >> 9 & 7 >= 3 else []
@@ -414,6 +440,7 @@ def worst_stack(image: Image) -> StackReport:
     stack is known from its machine code alone.
     """
     decoded = {address: Decoder(image, address) for address in image.functions}
+    _resolve_fields(image, decoded)
     _resolve_passed(image, decoded)
     assumed = _into_rom(image, decoded)
     compiler, declared = image.compiler_frames, image.declared_frames
@@ -473,6 +500,28 @@ def _into_rom(image: Image, decoded: dict[int, Decoder]) -> tuple[str, ...]:
             sites |= {one.place(site) for site, _ in one.unresolved}
             one.unresolved = []
     return tuple(sorted(sites))
+
+
+def _resolve_fields(image: Image, decoded: dict[int, Decoder]) -> None:
+    """Make calls through a field calls of what the tables of the operators hold there."""
+    tables = [
+        (address, size)
+        for address, size, name, function in image._named
+        if not function
+        and image.object_of(address).startswith(_OPERATORS)
+        and re.fullmatch(r"pt_\w+_operator", name)
+    ]
+    for address, one in decoded.items():
+        ours = image.object_of(address).startswith(_THROUGH_FIELDS)
+        for at in one.fields:
+            inside = [table for table, size in tables if ours and at.offset <= size - 4]
+            words = {image.word(table + at.offset) or 0 for table in inside} - {0}
+            found = {image.function_at(word & ~1) if word & 1 else None for word in words}
+            if not found or None in found:
+                one.unresolved.append((at.site, at.depth))
+            else:
+                targets = sorted(target for target in found if target is not None)
+                one.calls += [Call(at.site, target, at.depth) for target in targets]
 
 
 def _resolve_passed(image: Image, decoded: dict[int, Decoder]) -> None:

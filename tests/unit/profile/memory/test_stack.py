@@ -19,6 +19,7 @@ from picotrain.profile.memory.stack import (
     Decoder,
     StackReport,
     Step,
+    _resolve_fields,
     bl_target,
     deepest_path,
 )
@@ -113,6 +114,35 @@ def test_the_second_stage_takes_less_than_the_rom(image: Image) -> None:
     second = Image(elf)
     start = second.symbols.symbol("pt_boot2")
     assert Decoder(second, start).deepest == 20 < ROM_STACK  # r4-r7, lr
+
+
+def test_calls_through_the_table_of_operators(image: Image) -> None:
+    """The trainer calls each kind's functions, and every one of them that has a place to be called
+    from is called from there."""
+    names = {address: name for address, (name, _) in image.functions.items()}
+    called: dict[int, set[str]] = {}
+    work = [image.symbols.symbol("pt_trainer_next")]
+    while work:
+        address = work.pop() & ~1
+        if address not in called:
+            calls = {call.target for call in Decoder(image, address).calls}
+            calls |= through_fields(image, address)
+            called[address] = {names[target] for target in calls}
+            work += calls
+    reached = set().union(*called.values())
+    for kind in ("conv2d", "linear"):
+        for part in ("forward_s8", "forward_s32", "error_s32", "update_begin", "update_row"):
+            assert f"{kind}_{part}" in reached
+    assert {"maxpool2_forward_s8", "maxpool2_error_s8"} < reached
+    assert {"pt_conv2d_forward_s8", "pt_update_scores_s8", "pt_linear_error_s32"} < reached
+
+
+def through_fields(image: Image, address: int) -> set[int]:
+    """What a function calls through fields of the operators."""
+    decoder = Decoder(image, address)
+    _resolve_fields(image, {address: decoder})
+    sites = {one.site for one in decoder.fields}
+    return {call.target for call in decoder.calls if call.site in sites}
 
 
 def test_frames_by_compiler_and_by_machine_code(stack: StackReport) -> None:

@@ -1,0 +1,114 @@
+#include "nn/operators/pt_operator.h"
+
+#include "kernels/pt_conv2d.h"
+#include "kernels/pt_requantize.h"
+#include "kernels/pt_update.h"
+#include "nn/operators/pt_geometry.h"
+
+static bool conv2d_shape_valid(const struct pt_shape *shape)
+{
+    return pt_geometry_convolves(shape);
+}
+
+static uint32_t conv2d_row_length(const struct pt_shape *shape)
+{
+    return pt_shape_patch_size(shape);
+}
+
+static uint32_t conv2d_terms(const struct pt_shape *shape)
+{
+    return pt_geometry_terms(shape, pt_shape_patch_size(shape));
+}
+
+static uint32_t conv2d_scratch(const struct pt_shape *shape, uint32_t operation, bool dynamic)
+{
+    const uint32_t row = pt_shape_patch_size(shape);
+    switch (operation) {
+    case PT_FORWARD:
+        return (dynamic ? 4u * pt_shape_out_size(shape) : 0u) + pt_conv2d_forward_scratch(shape);
+    case PT_ERROR:
+        return 4u * pt_shape_in_size(shape) + pt_conv2d_error_scratch(shape);
+    default:
+        return 4u * (dynamic ? shape->out_c * row : row) + pt_round4(row) +
+               pt_conv2d_gradient_scratch(shape);
+    }
+}
+
+static uint32_t conv2d_forward_s8(const struct pt_pass *pass, void *scratch)
+{
+    return pt_conv2d_forward_s8(pass->shape, pass->input, &pass->edges, pass->shift, pass->relu,
+                                scratch, pass->output);
+}
+
+static void conv2d_forward_s32(const struct pt_pass *pass, void *scratch, int32_t *accumulator)
+{
+    pt_conv2d_forward_s32(pass->shape, pass->input, &pass->edges, scratch, accumulator);
+}
+
+static void conv2d_error_s32(const struct pt_pass *pass, void *scratch, int32_t *accumulator)
+{
+    pt_conv2d_error_s32(pass->shape, pass->error, &pass->edges, scratch, accumulator);
+}
+
+/* gradient | steps | what the kernel needs */
+static void conv2d_update_layout(struct pt_update *update, uint8_t *scratch)
+{
+    const uint32_t rows = update->dynamic ? update->shape->out_c : 1u;
+    update->gradient = (int32_t *)scratch;
+    scratch += 4u * rows * update->row_length;
+    update->steps = (int8_t *)scratch;
+    update->kernel = scratch + pt_round4(update->row_length);
+}
+
+static void gradient_row(const struct pt_update *update, uint32_t row, int32_t *gradient)
+{
+    pt_conv2d_gradient_row_s32(update->shape, row, update->input, update->error, update->kernel,
+                               gradient);
+}
+
+static uint32_t conv2d_update_begin(const struct pt_update *update)
+{
+    const uint32_t rows = update->shape->out_c;
+    pt_conv2d_gradient_begin(update->shape, update->input, update->error, update->kernel);
+    if (!update->dynamic) {
+        return 0;
+    }
+    for (uint32_t row = 0; row < rows; ++row) {
+        gradient_row(update, row, update->gradient + row * update->row_length);
+    }
+    return pt_range_bits(pt_max_abs_s32(update->gradient, rows * update->row_length));
+}
+
+static uint32_t conv2d_update_row(const struct pt_update *update)
+{
+    const uint32_t count = update->row_length;
+    int32_t *gradient = update->gradient;
+    if (update->dynamic) {
+        gradient += update->row * count;
+    } else {
+        gradient_row(update, update->row, gradient);
+    }
+    if (update->scores == NULL) {
+        return pt_update_weights_s8(update->weights, gradient, count, update->shift,
+                                    update->update);
+    }
+    if (update->bitmap == NULL) {
+        return pt_update_scores_s8(update->scores, update->weights, gradient, count,
+                                   update->halvings, update->shift, update->update);
+    }
+    return pt_update_sparse_scores_s8(update->scores, update->bitmap, update->weights, gradient,
+                                      count, update->halvings, update->shift, update->update);
+}
+
+const struct pt_operator pt_conv2d_operator = {
+    .shape_valid = conv2d_shape_valid,
+    .row_length = conv2d_row_length,
+    .terms = conv2d_terms,
+    .scratch = conv2d_scratch,
+    .forward_s8 = conv2d_forward_s8,
+    .forward_s32 = conv2d_forward_s32,
+    .error_s32 = conv2d_error_s32,
+    .update_layout = conv2d_update_layout,
+    .update_begin = conv2d_update_begin,
+    .update_row = conv2d_update_row,
+};

@@ -1,0 +1,98 @@
+#include "nn/operators/pt_operator.h"
+
+#include "kernels/pt_linear.h"
+#include "kernels/pt_requantize.h"
+#include "kernels/pt_update.h"
+#include "nn/operators/pt_geometry.h"
+
+static bool linear_shape_valid(const struct pt_shape *shape)
+{
+    return pt_geometry_tiles(shape, 1) && shape->out_h == 1u && shape->out_w == 1u;
+}
+
+static uint32_t linear_row_length(const struct pt_shape *shape)
+{
+    return pt_shape_in_size(shape);
+}
+
+static uint32_t linear_terms(const struct pt_shape *shape)
+{
+    return pt_geometry_terms(shape, pt_shape_in_size(shape));
+}
+
+static uint32_t linear_scratch(const struct pt_shape *shape, uint32_t operation, bool dynamic)
+{
+    const uint32_t row = pt_shape_in_size(shape);
+    switch (operation) {
+    case PT_FORWARD:
+        return (dynamic ? 4u * shape->out_c : 0u) + pt_linear_forward_scratch(row);
+    case PT_ERROR:
+        return 4u * row + pt_linear_error_scratch(row);
+    default:
+        return pt_round4(row) + pt_update_linear_scratch(row);
+    }
+}
+
+static uint32_t linear_forward_s8(const struct pt_pass *pass, void *scratch)
+{
+    return pt_linear_forward_s8(pass->input, &pass->edges, pass->shape->out_c, pass->shift,
+                                pass->relu, scratch, pass->output);
+}
+
+static void linear_forward_s32(const struct pt_pass *pass, void *scratch, int32_t *accumulator)
+{
+    pt_linear_forward_s32(pass->input, &pass->edges, pass->shape->out_c, scratch, accumulator);
+}
+
+static void linear_error_s32(const struct pt_pass *pass, void *scratch, int32_t *accumulator)
+{
+    pt_linear_error_s32(pass->error, &pass->edges, pass->shape->out_c, scratch, accumulator);
+}
+
+/* steps | what the kernel needs; the gradient has rank one and is never stored. */
+static void linear_update_layout(struct pt_update *update, uint8_t *scratch)
+{
+    update->steps = (int8_t *)scratch;
+    update->kernel = scratch + pt_round4(update->row_length);
+}
+
+static uint32_t linear_update_begin(const struct pt_update *update)
+{
+    pt_update_linear_begin(update->input, update->row_length, update->kernel);
+    if (!update->dynamic) {
+        return 0;
+    }
+    return pt_range_bits(pt_max_abs_s8(update->error, update->shape->out_c) *
+                         pt_max_abs_s8(update->input, update->row_length));
+}
+
+static uint32_t linear_update_row(const struct pt_update *update)
+{
+    const uint32_t count = update->row_length;
+    const int32_t error = update->error[update->row];
+    if (update->scores == NULL) {
+        return pt_update_linear_weights_s8(update->weights, update->input, error, count,
+                                           update->shift, update->kernel, update->update);
+    }
+    if (update->bitmap == NULL) {
+        return pt_update_linear_scores_s8(update->scores, update->weights, update->input, error,
+                                          count, update->shift, update->kernel, update->update);
+    }
+    return pt_update_linear_sparse_scores_s8(update->scores, update->bitmap, update->weights,
+                                             update->input, error, count, update->shift,
+                                             update->update);
+}
+
+const struct pt_operator pt_linear_operator = {
+    .head = true,
+    .shape_valid = linear_shape_valid,
+    .row_length = linear_row_length,
+    .terms = linear_terms,
+    .scratch = linear_scratch,
+    .forward_s8 = linear_forward_s8,
+    .forward_s32 = linear_forward_s32,
+    .error_s32 = linear_error_s32,
+    .update_layout = linear_update_layout,
+    .update_begin = linear_update_begin,
+    .update_row = linear_update_row,
+};

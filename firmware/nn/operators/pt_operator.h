@@ -1,0 +1,106 @@
+/*
+ * What a kind of layer is: one struct pt_operator for each, in a file of its own beside this one.
+ * Model, plan and trainer know layers by these functions alone.
+ *
+ * A new kind is a file here, an entry of enum pt_layer_kind and one of pt_operators.c. Functions
+ * that run between steps, never within one, are named as the linker scripts name them
+ * (KIND_shape_valid, KIND_terms, KIND_scratch): they stay in flash.
+ */
+#ifndef PT_OPERATOR_H
+#define PT_OPERATOR_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "kernels/pt_edges.h"
+#include "kernels/pt_shape.h"
+
+enum pt_layer_kind { PT_CONV2D = 1, PT_MAXPOOL2 = 2, PT_LINEAR = 3, PT_LAYER_KINDS };
+
+enum pt_operation_kind { PT_FORWARD = 0, PT_LOSS = 1, PT_ERROR = 2, PT_UPDATE = 3, PT_DONE = 4 };
+
+/* One layer's forward or error operation. */
+struct pt_pass {
+    const struct pt_shape *shape;
+    struct pt_edges edges; /* of a layer without weights: nothing to read */
+    const int8_t *input;
+    int8_t *output;        /* forward */
+    const int8_t *error;   /* error: that of the output */
+    int8_t *input_error;   /* error */
+    uint32_t shift;        /* forward */
+    bool relu;             /* forward: the layer has one; error: the layer below has one */
+};
+
+/* One layer's update, which goes row by row. */
+struct pt_update {
+    const struct pt_shape *shape;
+    const int8_t *input;
+    const int8_t *error; /* of the output */
+    uint32_t row_length;
+    uint32_t halvings;   /* of the gradient, before it is multiplied with a weight */
+    uint32_t shift;
+    bool dynamic;        /* the shift comes from the range of the layer's gradient */
+    /* Parts of the scratch: */
+    int32_t *gradient;   /* of a row, of all rows if `dynamic`; not every operator stores it */
+    int8_t *steps;       /* room for what the row's edges move by */
+    void *kernel;
+    /* The row: */
+    uint32_t row;
+    int8_t *weights;
+    int8_t *scores;      /* NULL: the weights learn */
+    const uint8_t *bitmap;
+    int8_t *update;      /* receives the steps; NULL: nobody wants them */
+};
+
+/* Functions that a kind has no use for are NULL. */
+struct pt_operator {
+    bool head;  /* it may end a network that trains */
+
+    /* True where `out` is what the layer makes of `in`; extents are in the limits already. */
+    bool (*shape_valid)(const struct pt_shape *shape);
+
+    /* Weights of one output channel. NULL: the kind has no weights, and no ReLU of its own. */
+    uint32_t (*row_length)(const struct pt_shape *shape);
+
+    /* The most terms that any of its sums (forward, error, gradient) can have. */
+    uint32_t (*terms)(const struct pt_shape *shape);
+
+    /* Bytes of scratch of an operation (docs/numerics.md, section 11). */
+    uint32_t (*scratch)(const struct pt_shape *shape, uint32_t operation, bool dynamic);
+
+    /* Output int8. Returns how many elements saturated. */
+    uint32_t (*forward_s8)(const struct pt_pass *pass, void *scratch);
+
+    /* Accumulators of the output, for scales that come from their range. NULL: forward_s8 has none
+     * and serves all methods. */
+    void (*forward_s32)(const struct pt_pass *pass, void *scratch, int32_t *accumulator);
+
+    /* Accumulators of the input's error; or that error itself, ReLU applied, where it has none. */
+    void (*error_s32)(const struct pt_pass *pass, void *scratch, int32_t *accumulator);
+    void (*error_s8)(const struct pt_pass *pass);
+
+    /* Divides the scratch among the parts that struct pt_update names. */
+    void (*update_layout)(struct pt_update *update, uint8_t *scratch);
+
+    /* Before the first row. If `dynamic`, returns the range bits of the layer's gradient. */
+    uint32_t (*update_begin)(const struct pt_update *update);
+
+    /* One row. Returns how many elements saturated. */
+    uint32_t (*update_row)(const struct pt_update *update);
+};
+
+/* By enum pt_layer_kind; NULL for what is none. */
+extern const struct pt_operator *const pt_operators[PT_LAYER_KINDS];
+
+/* NULL for an unknown kind. */
+static inline const struct pt_operator *pt_operator_of(uint32_t kind)
+{
+    return kind < PT_LAYER_KINDS ? pt_operators[kind] : NULL;
+}
+
+extern const struct pt_operator pt_conv2d_operator;
+extern const struct pt_operator pt_maxpool2_operator;
+extern const struct pt_operator pt_linear_operator;
+
+#endif
