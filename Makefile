@@ -44,7 +44,7 @@ build/.tools:
 $(VENV)/.ready: pyproject.toml | build/.tools
 	@echo "preparing $(VENV)"
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/pip install --progress-bar off --disable-pip-version-check -e '.[dev,dask,parquet]'
+	@$(BIN)/pip install --progress-bar off --disable-pip-version-check -e '.[dev,dask,parquet,convert]'
 	@touch $@
 
 # Without Node it says so, and what needs it is skipped.

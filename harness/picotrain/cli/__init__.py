@@ -23,6 +23,8 @@ VERBS = {
     "sweep": ("research", "a grid of adaptations; one that was stopped goes on"),
     "reproduce": ("research", "the papers' experiments, and the page of their results"),
     "verify": ("learn", "a device and golden side by side, tensor by tensor"),
+    "import": ("convert", "make a backbone of an int8 .tflite file"),
+    "check": ("convert", "such a file here and in TFLite Micro, tensor by tensor"),
     "profile": ("profile", "cycles by layer, function or line, and a report to look at"),
     "bench": ("profile", "cycles of every kernel alone"),
     "memory": ("profile", "flash and RAM by symbol, the arena over time, the stack"),

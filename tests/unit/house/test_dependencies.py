@@ -93,7 +93,12 @@ def test_every_folder_of_the_firmware_has_a_rule() -> None:
 # Python
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-DISTRIBUTIONS = {"scikit-learn": "sklearn", "pyelftools": "elftools", "pyserial": "serial"}
+DISTRIBUTIONS = {
+    "scikit-learn": "sklearn",
+    "pyelftools": "elftools",
+    "pyserial": "serial",
+    "tflite-micro": "tflite_micro",
+}
 
 
 def packages(entries: list[str]) -> set[str]:
@@ -105,7 +110,7 @@ def packages(entries: list[str]) -> set[str]:
 DEPENDENCIES = packages(PROJECT["dependencies"])
 EXTRAS = {
     name
-    for extra in ("dask", "parquet", "train")
+    for extra in ("convert", "dask", "parquet", "train")
     for name in packages(PROJECT["optional-dependencies"][extra])
 }
 """Imported only where they are used, so that all else works without them."""
@@ -129,10 +134,13 @@ ROOMS = {
     "datasets": set(),
     "device": {"image"},
     "learn": {"device", "image", "datasets"},
+    "convert": {"learn", "device"},
     "profile": {"learn", "device", "image", "datasets"},
     "research": {"profile", "learn", "device", "image", "datasets"},
     "hardware": {"profile", "learn", "device", "image", "datasets"},
-    "cli": {"hardware", "research", "profile", "learn", "device", "image", "datasets"},
+    "cli": {
+        *("hardware", "research", "profile", "convert", "learn", "device", "image", "datasets"),
+    },
 }
 """Which room may know which; all know the ground floor, and that knows none."""
 MOST_MODULES = 12
@@ -169,7 +177,7 @@ def test_extras_are_imported_in_functions_only() -> None:
         top = {name.split(".")[0] for name in imports(ast.unparse(_without_functions(tree)))}
         assert top & EXTRAS == set(), path.name
         seen |= {name.split(".")[0] for name in imports(path.read_text())} & EXTRAS
-    assert {"distributed", "torch"} <= seen
+    assert {"distributed", "tflite", "tflite_micro", "torch"} <= seen
 
 
 def _without_functions(tree: ast.Module) -> ast.Module:
@@ -258,7 +266,7 @@ def test_the_checks_of_python_see_what_they_should() -> None:
     source = "import os.path\ndef f():\n    from picotrain import cli\n    from . import x\n"
     assert imports(source) == {"os.path", "picotrain", "picotrain.cli", ".", "..x"}
     assert {"numpy", "scipy", "sklearn", "elftools", "tqdm"} <= DEPENDENCIES
-    assert {"dask", "distributed", "pyarrow", "torch"} == EXTRAS
+    assert {"dask", "distributed", "pyarrow", "tflite", "tflite_micro", "torch"} == EXTRAS
 
 
 # All files
