@@ -164,6 +164,7 @@ def committed(path: Path) -> Path:
     ("name", "of"),
     [
         ("table1-mnist", "choose-30.csv"),
+        ("table1-cifar10", "choose-cifar10.csv"),
         ("speech", "speech-choose.csv"),
         ("lasting", "horizon.json"),
     ],
@@ -194,6 +195,27 @@ def test_table_1_has_every_method_at_its_own_best_and_at_the_shared_exponent(
         by.setdefault((one["label"], one["angle"]), []).append((one["logits_exponent"], one["mu"]))
     assert len(by) == 14
     assert all(found == [(-2, "1"), (-4, "2")] for found in by.values())
+
+
+def test_shares_of_priot_s_that_were_not_tried_take_the_numbers_of_ten_percent(
+    tmp_path: Path,
+) -> None:
+    place = replace(PLACE, results=tmp_path)
+    tried = {("-3", "2"): 0.9, ("-4", "3"): 0.8}
+    found = [
+        cell([0.5, value], label=label, mu=mu, logits_exponent=exponent, epochs=2)
+        for label in ("PRIOT", "PRIOT-S 10 % by weight")
+        for (exponent, mu), value in tried.items()
+    ]
+    write_results(place.csv("choose-cifar10"), frame(*found))
+    made = tomllib.loads(grids.GRIDS["table1-cifar10"](place))
+    assert made["base"]["split"] == "test"
+    by: dict[str, list[tuple[int, str, int]]] = {}
+    for one in made["grid"]:
+        by.setdefault(one["label"], []).append((one["logits_exponent"], one["mu"], one["epochs"]))
+    sparse = {f"PRIOT-S {n} % {how}" for how in ("by weight", "at random") for n in (10, 20)}
+    assert by.keys() == {"PRIOT", *sparse}
+    assert all(found == [(-3, "2", 4), (-4, "3", 4)] for found in by.values())
 
 
 def test_long_runs_have_the_same_step_size_and_the_best_one(tmp_path: Path) -> None:

@@ -69,11 +69,12 @@ def _svg(size: tuple[float, float], draw: Callable[[Figure], None]) -> str:
     return re.sub(r"<!--.*?-->\s*", "", text, flags=re.DOTALL).rstrip() + "\n"
 
 
-def histories(rows: Frame, labels: Sequence[str]) -> str:
+def histories(rows: Frame, labels: Sequence[str], cells: Frame) -> str:
     """Accuracy after every epoch, mean and a band of one standard deviation over seeds.
 
-    `rows` of a results file; a panel per angle, a line per label.
+    `rows` of a results file, those of `cells` are drawn; a panel per angle, a line per label.
     """
+    rows = rows[rows["cell"].isin(cells["cell"])]
     angles = sorted(rows["angle"].unique())
 
     def draw(figure: Figure) -> None:

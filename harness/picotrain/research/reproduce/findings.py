@@ -127,9 +127,12 @@ def picked(*choices: Frame, exponent: str | None = None) -> dict[tuple[str, floa
     return found
 
 
-def chosen_as(label: str) -> str:
-    """Random selection takes the numbers of selection by weight."""
-    return label.replace("at random", "by weight")
+def picked_for(label: str, angle: float, picked: Picked) -> Candidate | None:
+    """What a method takes: random selection the numbers of selection by weight, and PRIOT-S of a
+    share that no candidates were tried of those of 10 %."""
+    by_weight = label.replace("at random", "by weight")
+    names = (by_weight, PRIOT_S_10) if by_weight.startswith("PRIOT-S") else (by_weight,)
+    return next((picked[name, angle] for name in names if (name, angle) in picked), None)
 
 
 def reading(table: Frame, picked: Picked, keep_others: bool) -> Frame:
@@ -137,7 +140,7 @@ def reading(table: Frame, picked: Picked, keep_others: bool) -> Frame:
     the first setting in the grid, or none."""
     kept = []
     for (label, angle), mine in groups(table, "label", "angle"):
-        one = picked.get((chosen_as(str(label)), float(angle)))
+        one = picked_for(str(label), float(angle), picked)
         if one is not None:
             kept.append(_at(mine, one.exponent, one.mu, one.threshold))
         elif keep_others:
@@ -161,8 +164,8 @@ def unlike(table: Frame, choices: Sequence[Frame], shared: str | None = None) ->
         readings.append(picked(*choices, exponent=shared))
     wrong = []
     for (label, angle), mine in groups(table, "label", "angle"):
-        key = chosen_as(str(label)), float(angle)
-        wanted = [one[key] for one in readings if key in one]
+        found = [picked_for(str(label), float(angle), one) for one in readings]
+        wanted = [one for one in found if one is not None]
         if not wanted:
             continue
         should = {(one.exponent, one.mu, one.threshold) for one in wanted}

@@ -199,11 +199,18 @@ class _Found:
     def table1(self) -> Table1 | None:
         """MNIST's. Raises Untrue where an exponent or a step size is not the one that was chosen
         on validation images."""
-        table = self.cells("table1-mnist")
+        return self._table1("table1-mnist", "choose-30", "choose-45")
+
+    def table1_cifar10(self) -> Table1 | None:
+        """Raises Untrue as above."""
+        return self._table1("table1-cifar10", "choose-cifar10")
+
+    def _table1(self, name: str, *chosen_by: str) -> Table1 | None:
+        table = self.cells(name)
         if table is None:
             return None
-        choices = self._choices("choose-30", "choose-45")
-        self._require_chosen("table1-mnist", table, choices, findings.SHARED_EXPONENT)
+        choices = self._choices(*chosen_by)
+        self._require_chosen(name, table, choices, findings.SHARED_EXPONENT)
         if self._place.small:
             return Table1(table, None)  # whose grid names no step sizes
         shared = findings.picked(*choices, exponent=findings.SHARED_EXPONENT)
@@ -211,14 +218,6 @@ class _Found:
             findings.reading(table, findings.picked(*choices), True),
             findings.reading(table, shared, False) if shared else None,
         )
-
-    def table1_cifar10(self) -> list[findings.Row] | None:
-        """Raises Untrue as above."""
-        table = self.cells("table1-cifar10")
-        if table is None:
-            return None
-        self._require_chosen("table1-cifar10", table, self._choices("choose-cifar10"))
-        return findings.table1(table)
 
     def _choices(self, *names: str) -> list[Frame]:
         return [one for one in map(self.cells, names) if one is not None]
