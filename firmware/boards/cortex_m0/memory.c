@@ -1,5 +1,5 @@
 /*
- * memcpy and memset for boards without a C library.
+ * memcpy for boards without a C library; memset.S has its fellow.
  */
 #include "kernels/pt_memory.h"
 
@@ -25,23 +25,6 @@ void *memcpy(void *restrict to, const void *restrict from, size_t size)
     }
     for (; size != 0u; --size) {
         *out++ = *in++;
-    }
-    return to;
-}
-
-void *memset(void *to, int value, size_t size)
-{
-    uint8_t *out = to;
-    const uint32_t byte = (uint8_t)value;
-    if (aligned((uintptr_t)to)) {
-        uint32_t *out_word = to;
-        for (; size >= 4u; size -= 4u) {
-            *out_word++ = byte * 0x01010101u;
-        }
-        out = (uint8_t *)out_word;
-    }
-    for (; size != 0u; --size) {
-        *out++ = (uint8_t)byte;
     }
     return to;
 }

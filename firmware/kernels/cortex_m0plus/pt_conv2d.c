@@ -24,7 +24,7 @@ struct convolution {
     uint32_t target_h;
     uint32_t target_w;
     uint32_t row_words; /* of one list: entries, index, sum of the magnitudes */
-    uint32_t *lists;    /* kernel_h of them, row y in list y % kernel_h; the lanes follow */
+    uint32_t *lists;    /* kernel_h of them, row y in list y % kernel_h, or one; the lanes follow */
     uint32_t *lanes;    /* [kernel_h, kernel_w, channels, LANE_WORDS] */
     int32_t *sums;      /* [target_w, PT_LANES] */
     int8_t *row;        /* one effective row of edges */
@@ -32,6 +32,7 @@ struct convolution {
     uint32_t *next;     /* list of row `listed` */
     bool negative;      /* a listed value was */
     bool measured;      /* whether lists hold the sum of their magnitudes */
+    bool merged;        /* one channel: one list for each target row, not for each source row */
 };
 
 static void carve(struct convolution *c, void *scratch)
@@ -75,22 +76,7 @@ static struct pt_entry *list_value(struct pt_entry *entry, uint32_t offset, int3
 /* A step of one element in the lane offset of an entry. */
 enum { ELEMENT = 16 };
 
-/* These append a row of pixels, note where each begins, and return all bits there were. */
-static uint32_t list_single(const int8_t *pixel, uint32_t width, uint32_t offset, uint32_t base,
-                            struct pt_entry **entries, uint32_t *index)
-{
-    struct pt_entry *entry = *entries;
-    int32_t bits = 0;
-    for (const uint32_t *end = index + width; index != end; offset += ELEMENT) {
-        const int32_t value = *pixel++;
-        *index++ = (uint32_t)(uintptr_t)entry - base;
-        entry = list_value(entry, offset, value);
-        bits |= value;
-    }
-    *entries = entry;
-    return (uint32_t)bits;
-}
-
+/* Appends a row of pixels, notes where each begins, and returns all bits there were. */
 static uint32_t list_bytes(const int8_t *pixel, uint32_t width, uint32_t channels,
                            uint32_t offset, uint32_t base, struct pt_entry **entries,
                            uint32_t *index)
@@ -109,7 +95,8 @@ static uint32_t list_bytes(const int8_t *pixel, uint32_t width, uint32_t channel
     return (uint32_t)bits;
 }
 
-static uint32_t sum_magnitudes(const struct pt_entry *entry, const struct pt_entry *end)
+__attribute__((noinline)) static uint32_t sum_magnitudes(const struct pt_entry *entry,
+                                                         const struct pt_entry *end)
 {
     uint32_t sum = 0;
     for (; entry != end; ++entry) {
@@ -130,9 +117,7 @@ static void list_next_row(struct convolution *c)
     for (uint32_t x = 0; x < c->padding_w; ++x) {
         *index++ = (uint32_t)(uintptr_t)entry - base;
     }
-    if (c->channels == 1u) {
-        bits = list_single(pixel, c->width, offset, base, &entry, index);
-    } else if (c->channels % 4u == 0u && (uintptr_t)pixel % 4u == 0u) {
+    if (c->channels % 4u == 0u && (uintptr_t)pixel % 4u == 0u) {
         struct pt_list_job job = {
             pixel, entry, index, index + c->width, offset, c->channels / 4u, 0, address_base(c),
         };
@@ -159,6 +144,58 @@ static bool list_empty(const struct convolution *c, const uint32_t *index)
 
 enum magnitude { NONE, SMALL, LARGE }; /* SMALL: all together fit PT_ERROR_BUDGET */
 
+static enum magnitude magnitude_of(uint32_t sum)
+{
+    return sum <= PT_ERROR_BUDGET ? SMALL : LARGE;
+}
+
+/*
+ * One channel: the source rows [first, first + rows) in one list, column by column, for kernel rows
+ * from `begin` on. A window then is one stretch of the list, and finding it costs a third.
+ */
+static enum magnitude list_columns(const struct convolution *c, uint32_t first, uint32_t begin,
+                                   uint32_t rows, struct pt_lanes_row *row,
+                                   struct pt_lanes_job *job)
+{
+    const uint32_t base = (uint32_t)address_base(c);
+    struct pt_entry *list = (struct pt_entry *)c->lists;
+    uint32_t *index = c->lists + 2u * c->width * c->kernel_h;
+    struct pt_columns_list job_of_list = {
+        c->source + first * c->width, list, index + c->padding_w, index + c->padding_w + c->width,
+        (begin * c->kernel_w + c->padding_w) * ELEMENT, c->width, rows * c->width,
+        c->kernel_w * ELEMENT, address_base(c),
+    };
+    row->index = index;
+    row->lanes = c->lanes;
+    for (uint32_t x = 0; x < c->padding_w; ++x) {
+        index[x] = (uint32_t)(uintptr_t)list - base;
+    }
+    pt_list_columns(&job_of_list);
+    const struct pt_entry *end = job_of_list.entry;
+    uint32_t *last = job_of_list.index;
+    for (uint32_t x = 0; x <= c->padding_w; ++x) {
+        last[x] = (uint32_t)(uintptr_t)end - base;
+    }
+    if (!PT_SKIP_ZEROS) {
+        return LARGE;
+    }
+    /* Windows at either end that have no input are not walked. */
+    const uint32_t step = c->stride;
+    const uint32_t *window = index;
+    uint32_t left = 0;
+    for (; left != c->target_w && window[c->kernel_w] == *index; window += step) {
+        ++left;
+    }
+    uint32_t right = c->target_w;
+    for (window = index + (right - 1u) * step; right != left && *window == *last; window -= step) {
+        --right;
+    }
+    job->first = left;
+    job->positions = right;
+    return left == right ? NONE : magnitude_of(c->measured ? sum_magnitudes(list, end)
+                                                           : PT_ERROR_BUDGET + 1u);
+}
+
 /* Points `job` at the lists under target row y; says how much there is. */
 static enum magnitude rows_under(struct convolution *c, uint32_t y, struct pt_lanes_row *rows,
                                  struct pt_lanes_job *job)
@@ -170,10 +207,14 @@ static enum magnitude rows_under(struct convolution *c, uint32_t y, struct pt_la
     uint32_t end;
     pt_overlap_clip(y, c->stride, c->padding_h, c->kernel_h, c->height, &begin, &end);
     const uint32_t first = y * c->stride + begin - c->padding_h;
+    job->rows = rows;
+    if (c->merged) {
+        job->rows_end = rows + 1;
+        return begin == end ? NONE : list_columns(c, first, begin, end - begin, rows, job);
+    }
     while (c->listed < first + (end - begin)) {
         list_next_row(c);
     }
-    job->rows = rows;
     uint32_t *list = c->lists + first % c->kernel_h * c->row_words;
     for (uint32_t k = begin; k < end; ++k, list = list_after(c, list)) {
         const uint32_t *index = index_of(c, list);
@@ -185,7 +226,7 @@ static enum magnitude rows_under(struct convolution *c, uint32_t y, struct pt_la
         }
     }
     job->rows_end = rows;
-    return job->rows == rows ? NONE : magnitudes <= PT_ERROR_BUDGET ? SMALL : LARGE;
+    return job->rows == rows ? NONE : magnitude_of(magnitudes);
 }
 
 static struct pt_lanes_job start_job(const struct convolution *c)
@@ -199,21 +240,38 @@ static struct pt_lanes_job start_job(const struct convolution *c)
     return job;
 }
 
-/* A row of accumulators, int32 [target_w, PT_LANES], `step` bytes from one to the next. */
-static void sum_row(const struct convolution *c, enum magnitude magnitude, int32_t *output,
-                    uint32_t step, struct pt_lanes_job *job)
+/*
+ * A row of accumulators, int32 [target_w, PT_LANES], `step` bytes from one to the next; windows
+ * without input are left as they are.
+ */
+static void sum_row(enum magnitude magnitude, int32_t *output, uint32_t step,
+                    struct pt_lanes_job *job)
 {
     job->output = output;
     job->output_step = step;
     if (magnitude == SMALL) {
         pt_lanes_row_small_s32(job);
-    } else if (magnitude == LARGE) {
-        pt_lanes_row_s32(job);
     } else {
-        for (uint32_t x = 0; x < c->target_w; ++x, output += step / sizeof *output) {
-            memset(output, 0, PT_LANES * sizeof *output);
-        }
+        pt_lanes_row_s32(job);
     }
+}
+
+/* The same into c->sums, all of it. */
+static void sum_whole_row(const struct convolution *c, enum magnitude magnitude,
+                          struct pt_lanes_job *job)
+{
+    memset(c->sums, 0, c->target_w * PT_LANES * sizeof *c->sums);
+    sum_row(magnitude, c->sums, 4u * PT_LANES, job);
+}
+
+/* Whether a value is negative, or may be: words alone are looked at. */
+static bool any_negative(const int8_t *values, uint32_t count)
+{
+    uint32_t bits = ((uintptr_t)values | count) & 3u;
+    for (const int8_t *end = values + count; bits == 0u && values != end; values += 4) {
+        bits |= pt_load_word(values) & 0x80808080u;
+    }
+    return bits != 0u;
 }
 
 static void restart(struct convolution *c, bool measured)
@@ -221,10 +279,14 @@ static void restart(struct convolution *c, bool measured)
     c->measured = measured;
     c->listed = 0;
     c->next = c->lists;
+    c->merged = c->channels == 1u;
     c->negative = false;
 }
 
-/* Accumulators of channels [begin, begin + count) into target [target_h, target_w, channels]. */
+/*
+ * Accumulators of channels [begin, begin + count) into target [target_h, target_w, channels], which
+ * is 0.
+ */
 static void convolve_s32(struct convolution *c, uint32_t count, uint32_t channels,
                          int32_t *target)
 {
@@ -233,11 +295,14 @@ static void convolve_s32(struct convolution *c, uint32_t count, uint32_t channel
     restart(c, true);
     for (uint32_t y = 0; y < c->target_h; ++y, target += c->target_w * channels) {
         const enum magnitude magnitude = rows_under(c, y, rows, &job);
-        if (count == PT_LANES) {
-            sum_row(c, magnitude, target, 4u * channels, &job);
+        if (magnitude == NONE) {
             continue;
         }
-        sum_row(c, magnitude, c->sums, 4u * PT_LANES, &job);
+        if (count == PT_LANES) {
+            sum_row(magnitude, target, 4u * channels, &job);
+            continue;
+        }
+        sum_whole_row(c, magnitude, &job);
         for (uint32_t x = 0; x < c->target_w; ++x) {
             for (uint32_t i = 0; i < count; ++i) {
                 target[x * channels + i] = c->sums[x * PT_LANES + i];
@@ -246,6 +311,7 @@ static void convolve_s32(struct convolution *c, uint32_t count, uint32_t channel
     }
 }
 
+/* The same, requantised. */
 static uint32_t convolve_s8(struct convolution *c, uint32_t count, uint32_t channels,
                             uint32_t shift, bool relu, int8_t *target)
 {
@@ -253,16 +319,20 @@ static uint32_t convolve_s8(struct convolution *c, uint32_t count, uint32_t chan
     struct pt_lanes_row rows[MAX_KERNEL];
     uint32_t saturated = 0;
     restart(c, false);
+    c->negative = c->merged && any_negative(c->source, c->height * c->width);
     job.shift = shift;
     for (uint32_t y = 0; y < c->target_h; ++y, target += c->target_w * channels) {
         const enum magnitude magnitude = rows_under(c, y, rows, &job);
-        if (magnitude != NONE && relu && count == PT_LANES && shift != 0u && !c->negative) {
+        if (magnitude == NONE) {
+            continue;
+        }
+        if (relu && count == PT_LANES && shift != 0u && !c->negative) {
             job.output = target;
             job.output_step = channels;
             pt_lanes_row_relu_s8(&job);
             continue;
         }
-        sum_row(c, magnitude, c->sums, 4u * PT_LANES, &job);
+        sum_whole_row(c, magnitude, &job);
         for (uint32_t x = 0; x < c->target_w; ++x) {
             saturated += pt_requantize_s8(c->sums + x * PT_LANES, count, shift, relu,
                                           target + x * channels);
@@ -325,6 +395,7 @@ void pt_conv2d_forward_s32(const struct pt_shape *shape, const int8_t *input,
 {
     struct convolution c = forward_of(shape, input, scratch);
     struct pt_edges left = *edges;
+    memset(output, 0, pt_shape_out_size(shape) * sizeof *output);
     for (uint32_t begin = 0; begin < shape->out_c; begin += PT_LANES) {
         const uint32_t count = pack_channels(&c, &left, shape->out_c - begin);
         convolve_s32(&c, count, shape->out_c, output + begin);
@@ -338,6 +409,7 @@ uint32_t pt_conv2d_forward_s8(const struct pt_shape *shape, const int8_t *input,
     struct convolution c = forward_of(shape, input, scratch);
     struct pt_edges left = *edges;
     uint32_t saturated = 0;
+    memset(output, 0, pt_shape_out_size(shape));
     for (uint32_t begin = 0; begin < shape->out_c; begin += PT_LANES) {
         const uint32_t count = pack_channels(&c, &left, shape->out_c - begin);
         saturated += convolve_s8(&c, count, shape->out_c, shift, relu, output + begin);
@@ -408,6 +480,7 @@ void pt_conv2d_error_s32(const struct pt_shape *shape, const int8_t *error,
         .target_w = shape->in_w,
     };
     carve(&c, scratch);
+    memset(input_error, 0, pt_shape_in_size(shape) * sizeof *input_error);
     for (uint32_t begin = 0; begin < shape->in_c; begin += PT_LANES) {
         const uint32_t left = shape->in_c - begin;
         const uint32_t count = left < PT_LANES ? left : PT_LANES;
@@ -440,25 +513,46 @@ static struct gradient gradient_of(const struct pt_shape *shape, void *scratch)
     return g;
 }
 
-static void pair_even(int32_t *pair, const int8_t *input, uint32_t width)
+/* Where a row goes on behind `input`: a word where it has `words`, else its end. */
+static const int8_t *next_stretch(const int8_t *input, const int8_t *end, bool words)
 {
-    for (const int8_t *end = input + width; input != end; input += 2) {
-        if (PT_SKIP_ZEROS && (input[0] | input[1]) == 0) {
-            ++pair;
-            continue;
+    return words ? input + 4 : end;
+}
+
+static bool skipped(const int8_t *input, bool words)
+{
+    return PT_SKIP_ZEROS && words && pt_load_word(input) == 0u;
+}
+
+static void pair_even(int32_t *pair, const int8_t *input, uint32_t width, bool words)
+{
+    for (const int8_t *end = input + width; input != end;) {
+        const int8_t *next = next_stretch(input, end, words);
+        if (skipped(input, words)) {
+            pair += 2;
+            input = next;
         }
-        *pair++ = input[0] + input[1] * 65536;
+        for (; input != next; input += 2) {
+            *pair++ = input[0] + input[1] * 65536;
+        }
     }
 }
 
 /* The word in front of the first pair is padding, or the end of the row above that no window uses. */
-static void pair_odd(int32_t *pair, const int8_t *input, uint32_t width)
+static void pair_odd(int32_t *pair, const int8_t *input, uint32_t width, bool words)
 {
-    for (const int8_t *end = input + width; input != end; ++pair) {
-        const int32_t value = *input++;
-        if (value != 0) {
-            pair[0] += value;
-            pair[-1] += value * 65536;
+    for (const int8_t *end = input + width; input != end;) {
+        const int8_t *next = next_stretch(input, end, words);
+        if (skipped(input, words)) {
+            pair += 4;
+            input = next;
+        }
+        for (; input != next; ++pair) {
+            const int32_t value = *input++;
+            if (value != 0) {
+                pair[0] += value;
+                pair[-1] += value * 65536;
+            }
         }
     }
 }
@@ -468,34 +562,24 @@ static void pair_input(const struct pt_shape *shape, const int8_t *input,
 {
     const uint32_t width = (uint32_t)shape->in_w * shape->in_c;
     const bool even = shape->in_c % 2u == 0u;
+    const bool words = ((width | (uintptr_t)input) & 3u) == 0u;
     memset(g->pairs - 1, 0, g->row_bytes * (shape->in_h + 2u * shape->padding_h) + 32u);
     for (uint32_t y = 0; y < shape->in_h; ++y, input += width) {
         int32_t *row = g->pairs + (y + shape->padding_h) * (g->row_bytes / 4u);
         if (even) {
-            pair_even(row + shape->padding_w * shape->in_c / 2u, input, width);
+            pair_even(row + shape->padding_w * shape->in_c / 2u, input, width, words);
         } else {
-            pair_odd(row + shape->padding_w * shape->in_c, input, width);
+            pair_odd(row + shape->padding_w * shape->in_c, input, width, words);
         }
     }
 }
 
-static uint32_t any_byte(const int8_t *values, const int8_t *end)
+static bool any_byte(const int8_t *values, const int8_t *end)
 {
-    uint32_t bits = 0;
-    while (values != end) {
-        bits |= (uint8_t)*values++;
+    while (values != end && *values == 0) {
+        ++values;
     }
-    return bits;
-}
-
-static uint32_t any_word(const int8_t *values, const int8_t *end)
-{
-    uint32_t bits = 0;
-    do {
-        bits |= pt_load_word(values) | pt_load_word(values + 4);
-        values += 8;
-    } while (values != end);
-    return bits;
+    return values != end;
 }
 
 /* Notes the positions of one row that have an error. */
@@ -505,10 +589,14 @@ static struct pt_position *list_positions(const struct pt_shape *shape, const in
 {
     const uint32_t channels = shape->out_c;
     const uint32_t end = at + channels * shape->out_w;
-    const bool words = ((channels | (uintptr_t)error) & 3u) == 0u && (channels & 7u) == 0u;
-    for (error += at; at != end; at += channels, error += channels, pairs += pair_step) {
-        if (!PT_SKIP_ZEROS || (words ? any_word(error, error + channels)
-                                     : any_byte(error, error + channels)) != 0u) {
+    error += at;
+    if ((channels & 7u) == 0u && ((uintptr_t)error & 3u) == 0u) {
+        struct pt_positions_job job = {error, at, end, pairs, pair_step, channels, position};
+        pt_list_positions(&job);
+        return job.position;
+    }
+    for (; at != end; at += channels, error += channels, pairs += pair_step) {
+        if (!PT_SKIP_ZEROS || any_byte(error, error + channels)) {
             position->error = at;
             position->pairs = pairs;
             ++position;
@@ -540,20 +628,23 @@ static void add_sums(const int32_t *sums, uint32_t count, int32_t *to)
     }
 }
 
-/* One kernel row of `values` elements, twelve or four at a time. */
+/* One kernel row of `values` elements, twelve or four at a time; the `first` to be added. */
 static void add_pairs(const struct gradient *g, const struct pt_error *end, const int32_t *pairs,
-                      uint32_t values, int32_t *to)
+                      uint32_t values, bool first, int32_t *to)
 {
     int32_t sums[12];
     while (values != 0u) {
         const uint32_t most = values > 4u ? 12u : 4u;
         const uint32_t count = values < most ? values : most;
+        int32_t *made = first && count == most ? to : sums;
         if (most == 12u) {
-            (g->pair_step == 4u ? pt_pairs_6_step4 : pt_pairs_6_step8)(g->list, end, pairs, sums);
+            (g->pair_step == 4u ? pt_pairs_6_step4 : pt_pairs_6_step8)(g->list, end, pairs, made);
         } else {
-            (g->pair_step == 4u ? pt_pairs_2_step4 : pt_pairs_2_step8)(g->list, end, pairs, sums);
+            (g->pair_step == 4u ? pt_pairs_2_step4 : pt_pairs_2_step8)(g->list, end, pairs, made);
         }
-        add_sums(sums, count, to);
+        if (made == sums) {
+            add_sums(sums, count, to);
+        }
         to += count;
         values -= count;
         pairs += most / 2u * (g->pair_step / 4u);
@@ -572,7 +663,7 @@ static void add_3x3(const struct gradient *g, const struct pt_error *end, int32_
 
 /* Adds the listed errors' part to the gradient of their channel. */
 static void add_list(const struct pt_shape *shape, const struct gradient *g,
-                     const struct pt_error *end, int32_t *gradient)
+                     const struct pt_error *end, bool first, int32_t *gradient)
 {
     const uint32_t kernel_row = (uint32_t)shape->kernel_w * shape->in_c;
     const int32_t *pairs = g->pairs;
@@ -581,7 +672,7 @@ static void add_list(const struct pt_shape *shape, const struct gradient *g,
         return;
     }
     for (uint32_t k = 0; k < shape->kernel_h; ++k) {
-        add_pairs(g, end, pairs, kernel_row, gradient);
+        add_pairs(g, end, pairs, kernel_row, first, gradient);
         pairs += g->row_bytes / 4u;
         gradient += kernel_row;
     }
@@ -594,6 +685,7 @@ void pt_conv2d_gradient_row_s32(const struct pt_shape *shape, uint32_t row, cons
     const struct gradient g = gradient_of(shape, scratch);
     const struct pt_position *end = g.position + *g.count;
     struct pt_errors errors = {g.position, end, error + row, g.list};
+    bool first = true;
     memset(gradient, 0, pt_shape_patch_size(shape) * sizeof *gradient);
     while (errors.position != end) {
         /* Zeros that are not left out do not count against the budget, but fill the list. */
@@ -602,7 +694,8 @@ void pt_conv2d_gradient_row_s32(const struct pt_shape *shape, uint32_t row, cons
         errors.entry = g.list;
         pt_list_errors(&errors);
         if (errors.entry != g.list) {
-            add_list(shape, &g, errors.entry, gradient);
+            add_list(shape, &g, errors.entry, first, gradient);
+            first = false;
         }
     }
 }

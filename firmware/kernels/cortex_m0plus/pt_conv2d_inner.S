@@ -11,11 +11,12 @@
     .equ JOB_KERNEL_STEP, 8
     .equ JOB_INDEX_STEP, 12
     .equ JOB_LANE_STEP, 16
-    .equ JOB_POSITIONS, 20
-    .equ JOB_OUTPUT, 24
-    .equ JOB_OUTPUT_STEP, 28
-    .equ JOB_SHIFT, 32
-    .equ JOB_SATURATED, 36
+    .equ JOB_FIRST, 20
+    .equ JOB_POSITIONS, 24
+    .equ JOB_OUTPUT, 28
+    .equ JOB_OUTPUT_STEP, 32
+    .equ JOB_SHIFT, 36
+    .equ JOB_SATURATED, 40
 
     /*
      * On the stack of a row of windows: what moves on with each window, by how much, and the rest.
@@ -33,8 +34,18 @@
     .equ ROW, 40         /* the next pt_lanes_row */
     .equ JOB, 44
     .equ SPILLED, 48     /* whether SUMS holds anything */
-    .equ SUMS, 52        /* int32 [8] */
-    .equ FRAME, 84
+    .equ NEGLIGIBLE, 52  /* requantize_lanes */
+    .equ SUMS, 56        /* int32 [8] */
+    .equ FRAME, 88
+
+    .equ COLUMNS_PIXEL, 0
+    .equ COLUMNS_ENTRY, 4
+    .equ COLUMNS_INDEX, 8
+    .equ COLUMNS_INDEX_END, 12
+    .equ COLUMNS_OFFSET, 16
+    .equ COLUMNS_WIDTH, 20
+    .equ COLUMNS_SIZE, 24
+    .equ COLUMNS_ROW_STEP, 28
 
     .equ LIST_PIXEL, 0
     .equ LIST_ENTRY, 4
@@ -107,6 +118,86 @@
     .size pt_list_words, . - pt_list_words
     .global __stack_pt_list_words
     .set __stack_pt_list_words, 40
+
+/*
+ * r0 pixel  r1 entry  r2 index  r3 value  r4 row  r5 lane offset  r6 width  r7 row step
+ * r8 offset of the column  r9 end of the index  r11 end of the group of columns
+ * r12 size; 10 cycles for a zero, 12 for others. Where all rows begin on a word boundary a group is
+ * four columns, and takes 27 cycles and 7 for each row if they are 0.
+ */
+    start_function pt_list_columns
+    save_all
+    push {r0}
+    ldr r1, [r0, #COLUMNS_ENTRY]
+    ldr r2, [r0, #COLUMNS_INDEX]
+    ldr r3, [r0, #COLUMNS_INDEX_END]
+    mov r9, r3
+    ldr r3, [r0, #COLUMNS_OFFSET]
+    mov r8, r3
+    ldr r6, [r0, #COLUMNS_WIDTH]
+    ldr r3, [r0, #COLUMNS_SIZE]
+    mov r12, r3
+    ldr r7, [r0, #COLUMNS_ROW_STEP]
+    ldr r0, [r0, #COLUMNS_PIXEL]
+1:
+    mov r11, r9
+.if PT_SKIP_ZEROS
+    mov r3, r0                  /* 1 */
+    orrs r3, r6                 /* 1 */
+    lsls r3, #30                /* 1 */
+    bne 3f                      /* 1 */
+    movs r4, #0                 /* 1 */
+2:
+    ldr r5, [r0, r4]            /* 2 */
+    orrs r3, r5                 /* 1 */
+    adds r4, r6                 /* 1 */
+    cmp r4, r12                 /* 1 */
+    bne 2b                      /* 2 */
+    movs r4, #16                /* 1 */
+    add r4, r2                  /* 1 */
+    mov r11, r4                 /* 1 */
+    cmp r3, #0                  /* 1 */
+    bne 3f                      /* 1 */
+    stm r2!, {r1}               /* 2 */
+    stm r2!, {r1}               /* 2 */
+    stm r2!, {r1}               /* 2 */
+    stm r2!, {r1}               /* 2 */
+    adds r0, #4                 /* 1 */
+    movs r3, #64                /* 1 */
+    add r8, r3                  /* 1 */
+    b 6f                        /* 2 */
+.endif
+3:
+    stm r2!, {r1}               /* 2 */
+    mov r5, r8                  /* 1 */
+    movs r4, #0                 /* 1 */
+4:
+    ldrsb r3, [r0, r4]          /* 2 */
+.if PT_SKIP_ZEROS
+    cmp r3, #0                  /* 1 */
+    beq 5f                      /* 2 */
+.endif
+    stm r1!, {r3, r5}           /* 3 */
+5:
+    adds r5, r7                 /* 1 */
+    adds r4, r6                 /* 1 */
+    cmp r4, r12                 /* 1 */
+    bne 4b                      /* 2 */
+    movs r3, #16                /* 1 */
+    add r8, r3                  /* 1 */
+    adds r0, #1                 /* 1 */
+    cmp r2, r11                 /* 1 */
+    bne 3b                      /* 2 */
+6:
+    cmp r2, r9                  /* 1 */
+    bne 1b                      /* 2 */
+    pop {r0}
+    str r1, [r0, #COLUMNS_ENTRY]
+    str r2, [r0, #COLUMNS_INDEX]
+    restore_all
+    .size pt_list_columns, . - pt_list_columns
+    .global __stack_pt_list_columns
+    .set __stack_pt_list_columns, 40
 
 /* \low, \high <- the two sums in \lanes */
 .macro split lanes, low, high
@@ -196,7 +287,7 @@
  * For each element that is not zero and eight channels 21.5 cycles with budget 1 (no value is
  * negative), 24.5 with budget 2 (any sign), 19.5 with budget 0 (the whole window fits).
  */
-.macro windows prefix, budget
+.macro windows prefix, budget, relu=0
     save_all
     sub sp, #FRAME
     str r0, [sp, #JOB]
@@ -204,29 +295,50 @@
     str r1, [sp, #ROWS]
     ldr r1, [r0, #JOB_ROWS_END]
     str r1, [sp, #ROWS_END]
-    ldr r1, [r0, #JOB_INDEX_STEP]
-    str r1, [sp, #INDEX_STEP]
+.if \relu
+    ldr r2, [r0, #JOB_SHIFT]
+    movs r1, #1
+    lsls r1, r2
+    lsrs r1, #1                 /* half */
+    cmp r2, #16
+    bls 1f
+    movs r1, #1                 /* no sum without a spill reaches 2^15 */
+    lsls r1, #15
+1:
+    lsls r2, r1, #16
+    adds r1, r2
+    ldr r2, =0x80008000
+    subs r2, r1
+    str r2, [sp, #NEGLIGIBLE]
+.endif
+    ldr r3, [r0, #JOB_FIRST]
     ldr r1, [r0, #JOB_LANE_STEP]
     str r1, [sp, #LANE_STEP]
+    muls r1, r3
+    str r1, [sp, #LANES_AT]
     ldr r1, [r0, #JOB_OUTPUT_STEP]
     str r1, [sp, #OUTPUT_STEP]
+    ldr r4, [r0, #JOB_OUTPUT]
     ldr r2, [r0, #JOB_POSITIONS]
-    muls r1, r2
-    ldr r2, [r0, #JOB_OUTPUT]
-    str r2, [sp, #OUTPUT]
-    adds r1, r2
-    str r1, [sp, #OUTPUT_END]
-    ldr r2, [r0, #JOB_KERNEL_STEP]
-    str r2, [sp, #INDEX_END]
-    movs r1, #0
+    muls r2, r1
+    adds r2, r4
+    str r2, [sp, #OUTPUT_END]
+    muls r1, r3
+    adds r1, r4
+    str r1, [sp, #OUTPUT]
+    ldr r1, [r0, #JOB_INDEX_STEP]
+    str r1, [sp, #INDEX_STEP]
+    muls r1, r3
     str r1, [sp, #INDEX_AT]
-    str r1, [sp, #LANES_AT]
+    ldr r2, [r0, #JOB_KERNEL_STEP]
+    adds r2, r1
+    str r2, [sp, #INDEX_END]
 
 \prefix\()_window:
     ldr r3, [sp, #ROWS]
     ldr r6, [sp, #ROWS_END]
     find_row \prefix\()_begin
-    b \prefix\()_empty
+    b \prefix\()_next
 
 \prefix\()_begin:
     movs r7, #0
@@ -321,16 +433,6 @@
     stm r0!, {r1-r4}
 .endm
 
-.macro store_zeros
-    ldr r0, [sp, #OUTPUT]
-    movs r1, #0
-    movs r2, #0
-    movs r3, #0
-    movs r4, #0
-    stm r0!, {r1-r4}
-    stm r0!, {r1-r4}
-.endm
-
     start_function pt_lanes_row_s32
     windows s32, 2
     ldr r0, [sp, #SPILLED]
@@ -339,9 +441,6 @@
     store_window
 s32_next:
     next_window s32
-s32_empty:
-    store_zeros
-    b s32_next
 s32_spilled:
     spill_all 1
     add r1, sp, #SUMS
@@ -358,17 +457,22 @@ s32_spilled:
     store_window
 small_next:
     next_window small
-small_empty:
-    store_zeros
-    b small_next
     .size pt_lanes_row_small_s32, . - pt_lanes_row_small_s32
 
 /*
  * output[\at], output[\at + 1] = max(RHU(the two sums in \lanes, r1), 0), with r0 the output and
- * r2 = 0; 20 cycles, 26 with what was spilled. ADCS adds the last bit that ASRS shifted out. Above
- * 127 the whole window is done again, slowly.
+ * r2 = 0; 24 cycles, 26 with what was spilled. ADCS adds the last bit that ASRS shifted out. Above
+ * 127 the whole window is done again, slowly. 5 cycles where both are below half = 2^(r1 - 1), which
+ * makes 0, as the output is: with r6 = 0x80008000 - half * 0x10001 added, neither bit of
+ * r7 = 0x80008000 is set then, and one is where a borrow hides what the sums are.
  */
 .macro requantize_lanes lanes, at, spilled, saturated
+.if !\spilled
+    mov r3, \lanes
+    adds r3, r6
+    tst r3, r7
+    beq 2f
+.endif
     split \lanes, r3, r4
 .if \spilled
     ldr r5, [sp, #SUMS + 4 * \at]
@@ -390,6 +494,7 @@ small_empty:
     bgt \saturated
     strb r3, [r0, #\at]
     strb r4, [r0, #\at + 1]
+2:
 .endm
 
 .macro requantize_window spilled, saturated
@@ -400,7 +505,7 @@ small_empty:
 .endm
 
     start_function pt_lanes_row_relu_s8
-    windows relu, 1
+    windows relu, 1, 1
     ldr r0, [sp, #OUTPUT]
     movs r2, #0
     ldr r1, [sp, #JOB]
@@ -410,19 +515,20 @@ small_empty:
     beq 1f
     b relu_spilled
 1:
+    ldr r6, [sp, #NEGLIGIBLE]
+    ldr r7, =0x80008000
     requantize_window 0, relu_saturated
 relu_next:
     next_window relu
-relu_empty:
-    ldr r0, [sp, #OUTPUT]
-    movs r2, #0
-    .irp at, 0, 1, 2, 3, 4, 5, 6, 7
-    strb r2, [r0, #\at]
-    .endr
-    b relu_next
-relu_saturated:
-    spill_all 0
-    b relu_slow
+relu_saturated:                 /* nothing was spilled */
+    movs r3, #0
+    movs r4, #0
+    movs r5, #0
+    movs r6, #0
+    add r7, sp, #SUMS
+    stm r7!, {r3-r6}
+    stm r7!, {r3-r6}
+    b relu_saturated_more
 relu_spilled:
     requantize_window 1, relu_saturated_more
     b relu_next
@@ -450,6 +556,7 @@ relu_one:
     subs r7, #1
     bne relu_one
     b relu_next
+    .ltorg
     .size pt_lanes_row_relu_s8, . - pt_lanes_row_relu_s8
 
 /* error in r1, address of its pairs in r2; r0 list, r12 end, lr pairs; 4 cycles */
@@ -605,6 +712,56 @@ relu_one:
 
     two_pairs pt_pairs_2_step4, 4
     two_pairs pt_pairs_2_step8, 8
+
+    .equ POSITIONS_ERROR, 0
+    .equ POSITIONS_AT, 4
+    .equ POSITIONS_END, 8
+    .equ POSITIONS_PAIRS, 12
+    .equ POSITIONS_PAIR_STEP, 16
+    .equ POSITIONS_CHANNELS, 20
+    .equ POSITIONS_POSITION, 24
+
+/*
+ * r0 error  r1 position  r2 at  r3 pairs  r4 channels  r5 pair step  r6, r7 errors  r8 end of the
+ * position's errors  r12 end; 15 cycles for eight channels without an error
+ */
+    start_function pt_list_positions
+    save_all
+    push {r0}
+    ldr r1, [r0, #POSITIONS_POSITION]
+    ldr r2, [r0, #POSITIONS_END]
+    mov r12, r2
+    ldr r2, [r0, #POSITIONS_AT]
+    ldr r3, [r0, #POSITIONS_PAIRS]
+    ldr r4, [r0, #POSITIONS_CHANNELS]
+    ldr r5, [r0, #POSITIONS_PAIR_STEP]
+    ldr r0, [r0, #POSITIONS_ERROR]
+    mov r8, r0
+1:
+    add r8, r4                  /* 1 */
+.if PT_SKIP_ZEROS
+2:
+    ldm r0!, {r6, r7}           /* 3 */
+    orrs r6, r7                 /* 1 */
+    bne 3f                      /* 1, 2 */
+    cmp r0, r8                  /* 1 */
+    bne 2b                      /* 1, 2 */
+    b 4f                        /* 2 */
+.endif
+3:
+    stm r1!, {r2, r3}           /* 3 */
+    mov r0, r8                  /* 1 */
+4:
+    adds r3, r5                 /* 1 */
+    adds r2, r4                 /* 1 */
+    cmp r2, r12                 /* 1 */
+    bne 1b                      /* 2 */
+    pop {r0}
+    str r1, [r0, #POSITIONS_POSITION]
+    restore_all
+    .size pt_list_positions, . - pt_list_positions
+    .global __stack_pt_list_positions
+    .set __stack_pt_list_positions, 40
 
 .macro list_error
     ldm r3!, {r4, r5}           /* 3 */

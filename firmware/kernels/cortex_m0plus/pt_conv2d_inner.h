@@ -34,6 +34,21 @@ struct pt_list_job {
 /* Lists a row of pixels of 4 * pixel_words channels. */
 void pt_list_words(struct pt_list_job *job);
 
+/* Rows of pixels of one channel, `width` apart, to be listed column by column. */
+struct pt_columns_list {
+    const int8_t *pixel;    /* of the first row */
+    struct pt_entry *entry; /* moves on */
+    uint32_t *index;        /* where each column's entries begin; moves on */
+    uint32_t *index_end;
+    uint32_t offset;        /* of the first row's first pixel */
+    uint32_t width;
+    uint32_t size;          /* rows * width, not 0 */
+    uint32_t row_step;      /* from the offset of a pixel to that of the one below */
+    uintptr_t base;
+};
+
+void pt_list_columns(struct pt_columns_list *job);
+
 struct pt_lanes_row {
     const uint32_t *index; /* at padded column 0 */
     const uint32_t *lanes; /* of the kernel row that lies on it */
@@ -45,8 +60,9 @@ struct pt_lanes_job {
     uint32_t kernel_step; /* 4 * kernel_w */
     uint32_t index_step;  /* 4 * stride */
     uint32_t lane_step;   /* 16 * stride * channels */
-    uint32_t positions;   /* output positions of the row, at least one */
-    void *output;         /* PT_LANES elements for each position */
+    uint32_t first;       /* of the row's output positions the first to be made */
+    uint32_t positions;   /* behind the last, more than `first` */
+    void *output;         /* PT_LANES elements for each position; 0 */
     uint32_t output_step; /* bytes from one position to the next */
     uint32_t shift;       /* _s8: 1..24 */
     uint32_t saturated;   /* _s8: counts up */
@@ -54,6 +70,8 @@ struct pt_lanes_job {
 };
 
 /*
+ * Positions whose windows have no values may be left as they are: they are 0.
+ *
  * int32 accumulators; values of any sign. `output` is aligned to 4. `small`: the magnitudes of all
  * values in the lists add up to at most PT_ERROR_BUDGET.
  */
@@ -92,6 +110,19 @@ struct pt_position {
     uint32_t error;
     uint32_t pairs;
 };
+
+struct pt_positions_job {
+    const int8_t *error; /* of the row's first position, aligned to 4 */
+    uint32_t at;         /* of it: pt_position.error, .pairs */
+    uint32_t end;        /* `at` behind the row, which is not empty */
+    uint32_t pairs;
+    uint32_t pair_step;  /* of `pairs` */
+    uint32_t channels;   /* a multiple of 8; the step of `at` */
+    struct pt_position *position; /* moves on */
+};
+
+/* Appends the positions of one row that have an error. */
+void pt_list_positions(struct pt_positions_job *job);
 
 /* Where to go on with a list of one channel's errors. */
 struct pt_errors {

@@ -5,9 +5,10 @@
 #include "kernels/cortex_m0plus/pt_maxpool2_inner.h"
 #include "kernels/pt_memory.h"
 #include "kernels/pt_numerics.h"
-#include "kernels/pt_skips.h"
 
-static int8_t largest_of(const int8_t *window, uint32_t right, uint32_t below)
+/* Hardly timed, so it stands once. */
+__attribute__((noinline)) static int8_t largest_of(const int8_t *window, uint32_t right,
+                                                    uint32_t below)
 {
     int8_t largest = window[0];
     if (window[right] > largest) {
@@ -22,52 +23,36 @@ static int8_t largest_of(const int8_t *window, uint32_t right, uint32_t below)
     return largest;
 }
 
-/* The larger byte of each pair; bytes are 0..127. */
-static uint32_t larger_bytes(uint32_t a, uint32_t b)
+/* A row of positions, four channels at a time; where one is negative, one by one. */
+static void pool_words(struct pt_pools_job *job)
 {
-    const uint32_t reaches = ((a | 0x80808080u) - b) & 0x80808080u; /* a >= b */
-    const uint32_t bytes = reaches - (reaches >> 7);                /* 0x7f there */
-    return (a & bytes) | (b & ~bytes);
-}
-
-/* Four channels of a window, or their one by one maxima where one is negative. */
-static uint32_t largest_bytes(const int8_t *window, uint32_t right, uint32_t below)
-{
-    const uint32_t a = pt_load_word(window);
-    const uint32_t b = pt_load_word(window + right);
-    const uint32_t c = pt_load_word(window + below);
-    const uint32_t d = pt_load_word(window + below + right);
-    const uint32_t any = a | b | c | d;
-    if (PT_SKIP_ZEROS && any == 0u) {
-        return 0u;
+    for (pt_pool_words(job); job->output != job->end; pt_pool_words(job)) {
+        for (uint32_t i = 0; i < 4u; ++i) {
+            *job->output++ = largest_of(job->window++, job->right, job->below);
+        }
+        if (job->output == job->position_end) {
+            job->window += job->right;
+            job->position_end += job->right;
+        }
     }
-    if ((any & 0x80808080u) == 0u) {
-        return larger_bytes(larger_bytes(a, b), larger_bytes(c, d));
-    }
-    uint32_t result = 0;
-    for (uint32_t i = 0; i < 4u; ++i) {
-        result |= (uint32_t)(uint8_t)largest_of(window + i, right, below) << 8u * i;
-    }
-    return result;
 }
 
 void pt_maxpool2_forward_s8(const struct pt_shape *shape, const int8_t *input, int8_t *output)
 {
     const uint32_t right = shape->in_c;
     const uint32_t below = (uint32_t)shape->in_w * shape->in_c;
+    const uint32_t row = shape->out_w * right;
     const bool words = (((uintptr_t)input | (uintptr_t)output | right) & 3u) == 0u;
-    for (uint32_t y = 0; y < shape->out_h; ++y) {
+    for (uint32_t y = 0; y < shape->out_h; ++y, output += row) {
         const int8_t *window = input + 2u * y * below;
-        for (uint32_t x = 0; x < shape->out_w; ++x, window += right) {
-            const int8_t *end = window + right;
-            if (words) {
-                for (; window != end; window += 4, output += 4) {
-                    pt_store_word(output, largest_bytes(window, right, below));
-                }
-            } else {
-                while (window != end) {
-                    *output++ = largest_of(window++, right, below);
-                }
+        if (words) {
+            struct pt_pools_job job = {window, output, output + right, output + row, right, below};
+            pool_words(&job);
+            continue;
+        }
+        for (int8_t *at = output; at != output + row; window += right) {
+            for (const int8_t *end = window + right; window != end;) {
+                *at++ = largest_of(window++, right, below);
             }
         }
     }

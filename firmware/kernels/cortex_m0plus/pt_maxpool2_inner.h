@@ -6,6 +6,21 @@
 
 #include <stdint.h>
 
+struct pt_pools_job {
+    const int8_t *window; /* top left element of what comes next, aligned to 4; moves on */
+    int8_t *output;       /* aligned to 4; moves on */
+    int8_t *position_end; /* behind the output position; moves on */
+    int8_t *end;          /* behind a row of them */
+    uint32_t right;       /* from one element of a window to the next: the channels, 4 * n */
+    uint32_t below;
+};
+
+/*
+ * Stores the largest of each window up to the end, which may be where it begins, or up to four
+ * channels of which an element is negative.
+ */
+void pt_pool_words(struct pt_pools_job *job);
+
 struct pt_routes_job {
     const int8_t *window; /* top left elements of the windows of a row of positions */
     const int8_t *error;  /* of their maxima; moves on */

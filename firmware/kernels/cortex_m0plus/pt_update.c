@@ -41,6 +41,17 @@ static int8_t *place(int8_t *update, uint32_t i)
     return update == NULL ? NULL : update + i;
 }
 
+static struct pt_psto psto_of(uint32_t shift)
+{
+    const uint32_t half = shift / 2u;
+    const uint32_t filled = 32u - (shift - half);
+    const struct pt_psto psto = {
+        1u << half, 32u - shift, 32u - half, filled == 32u ? UINT32_MAX : (1u << filled) - 1u,
+        shift,
+    };
+    return psto;
+}
+
 uint32_t pt_update_weights_s8(int8_t *weights, const int32_t *gradient, uint32_t count,
                               uint32_t shift, int8_t *update)
 {
@@ -62,6 +73,13 @@ uint32_t pt_update_scores_s8(int8_t *scores, const int8_t *weights, const int32_
 {
     const uint32_t least = 1u << (shift / 2u);
     uint32_t saturated = 0;
+    if (update == NULL && gradient_shift == 0u) {
+        struct pt_steps_job job = {
+            gradient, gradient + count, scores, weights, 0, psto_of(shift), 0,
+        };
+        pt_step_gradient(&job);
+        return job.saturated;
+    }
     clear(update, count);
     for (uint32_t i = 0; i < count; ++i) {
         const int32_t x = pt_rhu_s32(gradient[i], gradient_shift) * weights[i];
@@ -108,17 +126,6 @@ void pt_update_linear_begin(const int8_t *input, uint32_t count, void *scratch)
         }
     }
     *length = (uint32_t)(entry - first);
-}
-
-static struct pt_psto psto_of(uint32_t shift)
-{
-    const uint32_t half = shift / 2u;
-    const uint32_t filled = 32u - (shift - half);
-    const struct pt_psto psto = {
-        1u << half, 32u - shift, 32u - half, filled == 32u ? UINT32_MAX : (1u << filled) - 1u,
-        shift,
-    };
-    return psto;
 }
 
 /* Runs `steps` over the listed inputs of one row; returns how many edges saturated. */

@@ -27,11 +27,11 @@ struct pt_input {
 };
 
 struct pt_steps_job {
-    const struct pt_input *list; /* not empty */
-    const struct pt_input *end;
+    const void *list;      /* pt_input, int32 for pt_step_gradient; not empty */
+    const void *end;
     int8_t *state;         /* of the row: scores or weights */
     const int8_t *weights; /* of the row; not used by pt_step_weights */
-    int32_t error;
+    int32_t error;         /* not used by pt_step_gradient */
     struct pt_psto psto;
     uint32_t saturated;    /* counts up */
 };
@@ -41,5 +41,8 @@ void pt_step_scores(struct pt_steps_job *job);
 
 /* state[k] <- clamp(state[k] - clamp(PSTO(error * input))) over the list. */
 void pt_step_weights(struct pt_steps_job *job);
+
+/* state[k] <- clamp(state[k] - clamp(PSTO(gradient[k] * weights[k]))) from k = 0 to the list's end. */
+void pt_step_gradient(struct pt_steps_job *job);
 
 #endif

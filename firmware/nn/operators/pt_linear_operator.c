@@ -2,6 +2,7 @@
 
 #include "kernels/pt_linear.h"
 #include "kernels/pt_requantize.h"
+#include "kernels/pt_skips.h"
 #include "kernels/pt_update.h"
 #include "nn/operators/pt_geometry.h"
 
@@ -70,6 +71,9 @@ static uint32_t linear_update_row(const struct pt_update *update)
 {
     const uint32_t count = update->row_length;
     const int32_t error = update->error[update->row];
+    if (PT_SKIP_ZEROS && error == 0 && update->update == NULL) {
+        return 0; /* no gradient (docs/numerics.md, section 10) */
+    }
     if (update->scores == NULL) {
         return pt_update_linear_weights_s8(update->weights, update->input, error, count,
                                            update->shift, update->kernel, update->update);

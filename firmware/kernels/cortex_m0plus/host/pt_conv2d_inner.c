@@ -22,6 +22,22 @@ void pt_list_words(struct pt_list_job *job)
     }
 }
 
+void pt_list_columns(struct pt_columns_list *job)
+{
+    for (; job->index != job->index_end; ++job->index, ++job->pixel, job->offset += 16u) {
+        uint32_t offset = job->offset;
+        *job->index = (uint32_t)((uintptr_t)job->entry - job->base);
+        for (uint32_t at = 0; at != job->size; at += job->width, offset += job->row_step) {
+            const int32_t value = job->pixel[at];
+            if (!PT_SKIP_ZEROS || value != 0) {
+                job->entry->value = value;
+                job->entry->offset = offset;
+                ++job->entry;
+            }
+        }
+    }
+}
+
 static int32_t low(int32_t word)
 {
     return (int16_t)(uint16_t)word;
@@ -55,7 +71,7 @@ static void sum_window(const struct pt_lanes_job *job, uint32_t x, int32_t *sums
 
 void pt_lanes_row_s32(struct pt_lanes_job *job)
 {
-    for (uint32_t x = 0; x < job->positions; ++x) {
+    for (uint32_t x = job->first; x < job->positions; ++x) {
         sum_window(job, x, (int32_t *)((uint8_t *)job->output + x * job->output_step));
     }
 }
@@ -68,7 +84,7 @@ void pt_lanes_row_small_s32(struct pt_lanes_job *job)
 void pt_lanes_row_relu_s8(struct pt_lanes_job *job)
 {
     int32_t sums[PT_LANES];
-    for (uint32_t x = 0; x < job->positions; ++x) {
+    for (uint32_t x = job->first; x < job->positions; ++x) {
         int8_t *output = (int8_t *)job->output + x * job->output_step;
         sum_window(job, x, sums);
         for (uint32_t c = 0; c < PT_LANES; ++c) {
@@ -122,6 +138,21 @@ void pt_pairs_3x2_step8(const struct pt_error *list, const struct pt_error *end,
 {
     for (uint32_t row = 0; row < 3u; ++row) {
         sum_pairs(list, end, pairs + row * (row_bytes / 4u), 8, 2, sums + 4u * row);
+    }
+}
+
+void pt_list_positions(struct pt_positions_job *job)
+{
+    for (; job->at != job->end; job->at += job->channels, job->pairs += job->pair_step) {
+        int32_t bits = 0;
+        for (uint32_t c = 0; c < job->channels; ++c) {
+            bits |= *job->error++;
+        }
+        if (!PT_SKIP_ZEROS || bits != 0) {
+            job->position->error = job->at;
+            job->position->pairs = job->pairs;
+            ++job->position;
+        }
     }
 }
 

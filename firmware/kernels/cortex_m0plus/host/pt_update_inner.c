@@ -13,14 +13,25 @@ static void step(struct pt_steps_job *job, uint32_t k, int32_t x)
 
 void pt_step_scores(struct pt_steps_job *job)
 {
-    for (const struct pt_input *entry = job->list; entry != job->end; ++entry) {
+    const struct pt_input *end = job->end;
+    for (const struct pt_input *entry = job->list; entry != end; ++entry) {
         step(job, entry->k, job->error * entry->value * job->weights[entry->k]);
     }
 }
 
 void pt_step_weights(struct pt_steps_job *job)
 {
-    for (const struct pt_input *entry = job->list; entry != job->end; ++entry) {
+    const struct pt_input *end = job->end;
+    for (const struct pt_input *entry = job->list; entry != end; ++entry) {
         step(job, entry->k, job->error * entry->value);
+    }
+}
+
+void pt_step_gradient(struct pt_steps_job *job)
+{
+    const int32_t *gradient = job->list;
+    const int32_t *end = job->end;
+    for (uint32_t k = 0; gradient != end; ++k) {
+        step(job, k, *gradient++ * job->weights[k]);
     }
 }
