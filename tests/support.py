@@ -20,6 +20,7 @@ from picotrain.learn import models
 from picotrain.learn.verify import Comparison
 from picotrain_golden import (
     LEAST_LOGITS_EXPONENT,
+    Affine,
     Histograms,
     Kind,
     Layer,
@@ -216,8 +217,18 @@ def refusal(
 # A second reading of the blob format, from the comments in firmware/nn/pt_model.h alone.
 
 HEADER = struct.Struct("<IIIIHHI")
-ENTRY = struct.Struct("<BBbBBBBB 6H 6B 2x II")
-KINDS: dict[int, Kind] = {1: "conv2d", 2: "maxpool2", 3: "linear"}
+ENTRY = struct.Struct("<BBbBBBB 5b 2B H 6H 6B H III")
+FACTOR = struct.Struct("<iii")
+KINDS: dict[int, Kind] = {
+    1: "conv2d",
+    2: "maxpool2",
+    3: "linear",
+    4: "depthwise",
+    5: "maxpool",
+    6: "avgpool",
+    7: "add",
+}
+NETWORK_INPUT, NO_LAYER = 255, 254
 
 
 def layer_entry(index: int) -> slice:
@@ -234,34 +245,50 @@ def decode(blob: bytes) -> Network:
             raise ValueError(what)
 
     demand(len(blob) >= HEADER.size, "shorter than its header")
-    magic, version, size, crc, count, classes, reserved = HEADER.unpack_from(blob)
+    magic, version, size, crc, count, classes, form = HEADER.unpack_from(blob)
     demand(magic.to_bytes(4, "little") == b"PTM1", "magic")
-    demand(version == 1, "version")
+    demand(version == 2, "version")
     demand(size == len(blob), "size")
     demand(crc == zlib.crc32(blob[16:]), "crc")
-    demand(1 <= count <= 24 and 2 <= classes <= 256 and reserved == 0, "header")
+    demand(form <= 1, "form")
+    affine = form == 1
+    demand(1 <= count <= (48 if affine else 24), "layers")
+    demand(2 <= classes <= (4096 if affine else 256), "classes")
     at = HEADER.size + count * ENTRY.size
     demand(at <= len(blob), "table")
     layers: list[Layer] = []
     parameters: list[Parameters | None] = []
+    affines: list[Affine] = []
     for index in range(count):
         entry = ENTRY.unpack_from(blob, layer_entry(index).start)
-        kind, relu, exponent, *numbers, zero = entry[:8]
-        height, width, channels, out_height, out_width, out_channels = entry[8:14]
-        kernel_h, kernel_w, stride, padding_h, padding_w, zero_too = entry[14:20]
-        offset, weights_size = entry[20:]
-        demand(kind in KINDS and relu <= 1 and zero == zero_too == 0, f"layer {index}")
-        demand(all(number <= 24 for number in numbers[:2]), f"shifts of layer {index}")
-        demand(all(number <= 31 for number in numbers[2:]), f"bits of layer {index}")
-        demand(-24 <= exponent <= 8, f"exponent of layer {index}")
+        kind, relu, exponent, *numbers = entry[:7]
+        zero_a, zero_b, zero_out, low, high, *read, factors = entry[7:15]
+        shape = entry[15:27]
+        zero, offset, weights_size, factors_offset = entry[27:]
+        demand(kind in KINDS and relu <= 1 and zero == 0, f"layer {index}")
+        inputs = 2 if KINDS[kind] == "add" else 1
+        demand(all(number == NO_LAYER for number in read[inputs:]), f"inputs of layer {index}")
+        reads = [-1 if number == NETWORK_INPUT else number for number in read[:inputs]]
+        if affine:
+            demand(not any((relu, exponent, *numbers)), f"other form in layer {index}")
+            demand(inputs == 2 or zero_b == 0, f"zero points of layer {index}")
+            demand(reads[0] < index and reads[-1] < index, f"inputs of layer {index}")
+        else:
+            others = (zero_a, zero_b, zero_out, low, high, factors)
+            demand(not any(others), f"other form in layer {index}")
+            demand(reads == [index - 1], f"inputs of layer {index}")
+            demand(all(number <= 24 for number in numbers[:2]), f"shifts of layer {index}")
+            demand(all(number <= 31 for number in numbers[2:]), f"bits of layer {index}")
+            demand(-24 <= exponent <= 8, f"exponent of layer {index}")
         layer = Layer(
             KINDS[kind],
-            (height, width, channels),
-            (out_height, out_width, out_channels),
-            (kernel_h, kernel_w),
-            (stride, stride),
-            (padding_h, padding_w),
+            (shape[0], shape[1], shape[2]),
+            (shape[3], shape[4], shape[5]),
+            (shape[6], shape[7]),
+            (shape[8], shape[9]),
+            (shape[10], shape[11]),
             bool(relu),
+            tuple(reads) if affine else (),
         )
         layers.append(layer)
         demand(weights_size == layer.weight_count, f"weights of layer {index}")
@@ -276,8 +303,21 @@ def decode(blob: bytes) -> Network:
         else:
             parameters.append(None)
         at += padded
+        demand(factors_offset == (at if factors else 0), f"factors of layer {index}")
+        end = at + factors * FACTOR.size
+        demand(end <= len(blob), f"end of the factors of layer {index}")
+        table = np.frombuffer(blob, np.int32, 3 * factors, at).reshape(factors, 3)
+        demand(layer.has_weights or not table[:, 0].any(), f"bias of layer {index}")
+        at = end
+        if affine:
+            bias = table[: layer.rows, 0].copy()
+            zeros = (zero_a, zero_b)[:inputs]
+            rest = (table[:, 1].copy(), table[:, 2].copy())
+            affines.append(Affine(zeros, zero_out, low, high, bias, *rest))
     demand(at == len(blob), "bytes left over")
-    network = Network("decoded", layers[0].in_shape, tuple(layers), tuple(parameters))
+    network = Network(
+        "decoded", layers[0].in_shape, tuple(layers), tuple(parameters), tuple(affines)
+    )
     demand(network.classes == classes, "classes")
     validate(network, dynamic=True)
     return network

@@ -172,10 +172,13 @@ static int find_tensor(const struct pt_app *app, uint8_t **data, uint32_t *count
     return PT_OK;
 }
 
-/* Frozen weights can be read and used, not changed. */
+/* Frozen weights can be read and used, not changed; nor those that the range of sums rests on. */
 static int need_writable(const struct pt_app *app, bool weights, struct pt_detail *detail)
 {
     const struct pt_trainer *t = &app->trainer;
+    if (weights && pt_model_affine(&t->model)) {
+        return pt_refuse(detail, PT_ERR_AFFINE, t->method.kind, 0, 0, 0);
+    }
     return weights && t->frozen ? pt_refuse(detail, PT_ERR_FROZEN, t->method.kind, 0, 0, 0)
                                 : PT_OK;
 }

@@ -91,11 +91,11 @@ static int check_shape(struct bench *b, struct pt_detail *detail)
     }
     b->layer.kind = (uint8_t)kind;
     b->layer.shape = b->job->shape;
-    if (!pt_layer_shape_valid(&b->layer)) {
+    if (!pt_layer_shape_valid(&b->layer, PT_POWER_OF_TWO)) {
         return pt_refuse(detail, PT_ERR_LAYER_SHAPE, 0, 0, 0, 0);
     }
-    if (pt_layer_terms(&b->layer) > PT_MAX_TERMS) {
-        return pt_refuse(detail, PT_ERR_LAYER_TERMS, 0, pt_layer_terms(&b->layer), PT_MAX_TERMS,
+    if (pt_layer_terms(&b->layer, PT_POWER_OF_TWO) > PT_MAX_TERMS) {
+        return pt_refuse(detail, PT_ERR_LAYER_TERMS, 0, pt_layer_terms(&b->layer, PT_POWER_OF_TWO), PT_MAX_TERMS,
                          0);
     }
     b->rows = pt_layer_rows(&b->layer);

@@ -8,14 +8,14 @@ struct pt_overlap pt_overlap_at(const struct pt_shape *shape, uint32_t y, uint32
     struct pt_overlap window;
     uint32_t column_begin;
     uint32_t column_end;
-    pt_overlap_clip(y, shape->stride, shape->padding_h, shape->kernel_h, shape->in_h,
+    pt_overlap_clip(y, shape->stride_h, shape->padding_h, shape->kernel_h, shape->in_h,
                    &window.row_begin, &window.row_end);
-    pt_overlap_clip(x, shape->stride, shape->padding_w, shape->kernel_w, shape->in_w,
+    pt_overlap_clip(x, shape->stride_w, shape->padding_w, shape->kernel_w, shape->in_w,
                    &column_begin, &column_end);
     window.kernel_start = column_begin * shape->in_c;
     window.length = (column_end - column_begin) * shape->in_c;
-    const uint32_t in_y = y * shape->stride + window.row_begin - shape->padding_h;
-    const uint32_t in_x = x * shape->stride + column_begin - shape->padding_w;
+    const uint32_t in_y = y * shape->stride_h + window.row_begin - shape->padding_h;
+    const uint32_t in_x = x * shape->stride_w + column_begin - shape->padding_w;
     window.input_start = (in_y * shape->in_w + in_x) * shape->in_c;
     return window;
 }

@@ -7,9 +7,13 @@
 #include <stdint.h>
 
 /*
- * conv2d:   in [in_h, in_w, in_c] -> out [out_h, out_w, out_c], zero padding on both sides.
- * maxpool2: out = in / 2, rounded down; kernel 2x2, stride 2, no padding.
- * linear:   in is flattened, out is [1, 1, out_c]; kernel 1x1, stride 1, no padding.
+ * conv2d, depthwise: in [in_h, in_w, in_c] -> out [out_h, out_w, out_c].
+ * maxpool, avgpool:  the same; kernel is the window.
+ * maxpool2:          out = in / 2, rounded down; kernel 2x2, stride 2, no padding.
+ * linear, add:       linear flattens its input, out is [1, 1, out_c]; kernel 1x1, stride 1, no padding.
+ *
+ * Padding is that above and left. Power-of-two form: as much below and right, and one stride for both
+ * axes. Affine form: what out makes of it.
  */
 struct pt_shape {
     uint16_t in_h;
@@ -20,10 +24,10 @@ struct pt_shape {
     uint16_t out_c;
     uint8_t kernel_h;
     uint8_t kernel_w;
-    uint8_t stride;
+    uint8_t stride_h;
+    uint8_t stride_w;
     uint8_t padding_h;
     uint8_t padding_w;
-    uint8_t reserved; /* 0 */
 };
 
 static inline uint32_t pt_round4(uint32_t size)

@@ -39,6 +39,19 @@ enum pt_error {
     PT_ERR_OVERLAP = -25,      /* operands share memory: {operand, operand} */
     PT_ERR_BITMAP = -26,       /* bit set behind the last edge of a row: {row} */
     PT_ERR_FROZEN = -27,       /* the weights lie in flash and cannot change: {method kind} */
+    PT_ERR_BLOB_FORM = -28,    /* no such form: {form, forms} */
+    PT_ERR_LAYER_INPUT = -29,  /* reads a tensor that is not made before it, or of another shape, or
+                                  another number of tensors: {layer, place in inputs, found} */
+    PT_ERR_LAYER_UNREAD = -30, /* output that no layer reads: {layer; PT_INPUT_LAYER: the input} */
+    PT_ERR_LAYER_BOUNDS = -31, /* low above high: {layer, low, high, as uint32} */
+    PT_ERR_LAYER_ZERO = -32,   /* zero points that a layer without factors would change: {layer,
+                                  of its input, of its output, as uint32} */
+    PT_ERR_LAYER_FACTORS = -33, /* number of factors that the kind cannot have: {layer, factors} */
+    PT_ERR_FACTOR = -34,       /* bias, multiplier or shift out of range: {layer, row, multiplier,
+                                  shift, as uint32} */
+    PT_ERR_LAYER_RANGE = -35,  /* a sum times 2^shift could overflow int32: {layer, row, magnitude
+                                  of the sum or 2^31, shift} */
+    PT_ERR_AFFINE = -36,       /* an affine network infers and is not changed: {method kind} */
 };
 
 struct pt_detail {

@@ -3,6 +3,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "kernels/pt_numerics.h"
 #include "nn/pt_crc32.h"
 
 static bool dimension_valid(uint32_t extent)
@@ -23,25 +24,26 @@ static bool sizes_valid(const struct pt_shape *shape)
     return in_plane <= PT_MAX_WEIGHTS / shape->in_c && out_plane <= PT_MAX_WEIGHTS / shape->out_c;
 }
 
-bool pt_layer_shape_valid(const struct pt_model_layer *layer)
-{
-    const struct pt_shape *shape = &layer->shape;
-    return sizes_valid(shape) && shape->reserved == 0u &&
-           pt_operators[layer->kind]->shape_valid(shape);
-}
-
-static bool chained(const struct pt_shape *before, const struct pt_shape *shape)
-{
-    return before->out_h == shape->in_h && before->out_w == shape->in_w &&
-           before->out_c == shape->in_c;
-}
-
-uint32_t pt_layer_terms(const struct pt_model_layer *layer)
+bool pt_layer_shape_valid(const struct pt_model_layer *layer, uint32_t form)
 {
     const struct pt_operator *op = pt_operators[layer->kind];
+    bool (*valid)(const struct pt_shape *shape) = op->shape_valid;
+    if (form == PT_AFFINE) {
+        valid = op->affine_shape_valid;
+    }
+    return valid != NULL && sizes_valid(&layer->shape) && valid(&layer->shape);
+}
+
+uint32_t pt_layer_terms(const struct pt_model_layer *layer, uint32_t form)
+{
+    const struct pt_operator *op = pt_operators[layer->kind];
+    if (form == PT_AFFINE) {
+        return pt_layer_row_length(layer);
+    }
     return op->terms == NULL ? 0u : op->terms(&layer->shape);
 }
 
+/* Numbers of the power-of-two form. */
 static int check_scales(const struct pt_model_layer *layer, uint32_t index,
                         struct pt_detail *detail)
 {
@@ -64,21 +66,96 @@ static int check_scales(const struct pt_model_layer *layer, uint32_t index,
     return PT_OK;
 }
 
+/* What a layer has of the form that it is not of is 0. */
+static bool other_form_empty(const struct pt_model_layer *layer, uint32_t form)
+{
+    if (form == PT_AFFINE) {
+        return layer->relu == 0u && layer->weight_exponent == 0 && layer->forward_shift == 0u &&
+               layer->error_shift == 0u && layer->gradient_bits == 0u && layer->score_bits == 0u;
+    }
+    return layer->zero_in[0] == 0 && layer->zero_in[1] == 0 && layer->zero_out == 0 &&
+           layer->low == 0 && layer->high == 0 && layer->factors == 0u;
+}
+
+/* True where that tensor is there when the layer runs, and has the shape that it takes. */
+static bool input_valid(const struct pt_model *model, uint32_t index, uint32_t tensor)
+{
+    const struct pt_shape *shape = &model->layer[index].shape;
+    if (model->header->form == PT_POWER_OF_TWO && tensor != (index == 0u ? PT_INPUT_LAYER
+                                                                         : index - 1u)) {
+        return false;
+    }
+    if (tensor == PT_INPUT_LAYER) {
+        /* Layer 0 reads nothing else, so its shape is that of the input. */
+        const struct pt_shape *input = &model->layer[0].shape;
+        return input->in_h == shape->in_h && input->in_w == shape->in_w &&
+               input->in_c == shape->in_c;
+    }
+    if (tensor >= index) {
+        return false;
+    }
+    const struct pt_shape *before = &model->layer[tensor].shape;
+    return before->out_h == shape->in_h && before->out_w == shape->in_w &&
+           before->out_c == shape->in_c;
+}
+
+static int check_inputs(const struct pt_model *model, uint32_t index, struct pt_detail *detail)
+{
+    const struct pt_model_layer *layer = &model->layer[index];
+    const uint32_t inputs = pt_operators[layer->kind]->inputs;
+    for (uint32_t i = 0; i < PT_MAX_INPUTS; ++i) {
+        const uint32_t tensor = layer->input[i];
+        if (i < inputs ? !input_valid(model, index, tensor) : tensor != PT_NO_LAYER) {
+            return pt_refuse(detail, PT_ERR_LAYER_INPUT, index, i, tensor, 0);
+        }
+    }
+    return PT_OK;
+}
+
+/* Zero points, bounds and the number of factors of the affine form. */
+static int check_affine(const struct pt_model_layer *layer, uint32_t index,
+                        struct pt_detail *detail)
+{
+    const struct pt_operator *op = pt_operators[layer->kind];
+    if (layer->low > layer->high) {
+        return pt_refuse(detail, PT_ERR_LAYER_BOUNDS, index, (uint32_t)layer->low,
+                         (uint32_t)layer->high, 0);
+    }
+    if (!op->factors_valid(&layer->shape, layer->factors)) {
+        return pt_refuse(detail, PT_ERR_LAYER_FACTORS, index, layer->factors, 0, 0);
+    }
+    if ((layer->factors == 0u && layer->zero_in[0] != layer->zero_out) ||
+        (op->inputs < PT_MAX_INPUTS && layer->zero_in[1] != 0)) {
+        return pt_refuse(detail, PT_ERR_LAYER_ZERO, index, (uint32_t)layer->zero_in[0],
+                         (uint32_t)layer->zero_out, 0);
+    }
+    return PT_OK;
+}
+
 static int check_layer(const struct pt_model *model, uint32_t index, struct pt_detail *detail)
 {
     const struct pt_model_layer *layer = &model->layer[index];
+    const uint32_t form = model->header->form;
     const struct pt_operator *op = pt_operator_of(layer->kind);
-    if (op == NULL || layer->relu > (op->row_length == NULL ? 0u : 1u) || layer->reserved != 0u) {
+    if (op == NULL || (form == PT_AFFINE ? op->affine_shape_valid == NULL
+                                         : op->shape_valid == NULL) ||
+        layer->relu > (op->row_length == NULL ? 0u : 1u) || layer->reserved != 0u ||
+        !other_form_empty(layer, form)) {
         return pt_refuse(detail, PT_ERR_LAYER_KIND, index, layer->kind, layer->relu, 0);
     }
-    if (!pt_layer_shape_valid(layer) || (index > 0u && !chained(&layer[-1].shape, &layer->shape))) {
+    if (!pt_layer_shape_valid(layer, form)) {
         return pt_refuse(detail, PT_ERR_LAYER_SHAPE, index, 0, 0, 0);
     }
-    const uint32_t terms = pt_layer_terms(layer);
+    const int err = check_inputs(model, index, detail);
+    if (err) {
+        return err;
+    }
+    const uint32_t terms = pt_layer_terms(layer, form);
     if (terms > PT_MAX_TERMS) {
         return pt_refuse(detail, PT_ERR_LAYER_TERMS, index, terms, PT_MAX_TERMS, 0);
     }
-    return check_scales(layer, index, detail);
+    return form == PT_AFFINE ? check_affine(layer, index, detail)
+                             : check_scales(layer, index, detail);
 }
 
 /* Where the layer table ends and the weights begin. */
@@ -87,7 +164,10 @@ static uint32_t table_end(uint32_t layers)
     return (uint32_t)(sizeof(struct pt_model_header) + layers * sizeof(struct pt_model_layer));
 }
 
-/* Weights lie one layer after the other, so *offset also proves that none leaves the blob. */
+/*
+ * Weights and factors lie one layer after the other, so *offset also proves that none leaves the
+ * blob.
+ */
 static int check_weights(const struct pt_model *model, uint32_t index, uint32_t *offset,
                          struct pt_detail *detail)
 {
@@ -110,12 +190,104 @@ static int check_weights(const struct pt_model *model, uint32_t index, uint32_t 
                          0, 0);
     }
     const int8_t *weights = (const int8_t *)(model->blob + *offset);
-    for (uint32_t i = 0; i < size; ++i) {
+    for (uint32_t i = 0; i < size && model->header->form == PT_POWER_OF_TWO; ++i) {
         if (weights[i] == INT8_MIN) {
             return pt_refuse(detail, PT_ERR_WEIGHT, index, i, 0, 0);
         }
     }
     *offset += pt_round4(size);
+    return PT_OK;
+}
+
+/*
+ * The largest magnitude of the sum that a factor is given, at most 2^31: of a row of weights its
+ * bias and 255 for each unit of a weight, of a mean 255 for each element.
+ */
+static uint32_t largest_sum(const struct pt_model *model, uint32_t index, uint32_t row)
+{
+    const struct pt_model_layer *layer = &model->layer[index];
+    const uint32_t length = pt_layer_row_length(layer);
+    if (length == 0u) {
+        return 255u * layer->shape.kernel_h * layer->shape.kernel_w;
+    }
+    const int8_t *weights = pt_model_weights(model, index) + row * length;
+    uint32_t sum = pt_abs_s32(pt_model_factors(model, index)[row].bias);
+    /* A term is less than 2^15, so nothing wraps before the bound is seen. */
+    for (uint32_t i = 0; i < length && sum < 1u << 31; ++i) {
+        sum += 255u * pt_abs_s32(weights[i]);
+    }
+    return sum < 1u << 31 ? sum : 1u << 31;
+}
+
+static int check_factor(const struct pt_model *model, uint32_t index, uint32_t row,
+                        struct pt_detail *detail)
+{
+    const struct pt_operator *op = pt_operators[model->layer[index].kind];
+    const struct pt_factor *factor = &pt_model_factors(model, index)[row];
+    const int32_t least = (int32_t)(1u << op->least_bits);
+    if ((factor->multiplier != 0 && factor->multiplier < least) || factor->shift < PT_MIN_FACTOR ||
+        factor->shift > op->most_shift || (op->row_length == NULL && factor->bias != 0)) {
+        return pt_refuse(detail, PT_ERR_FACTOR, index, row, (uint32_t)factor->multiplier,
+                         (uint32_t)factor->shift);
+    }
+    /* Section 14: sum * 2^shift + 128 < 2^31. */
+    const uint32_t left = factor->shift > 0 ? (uint32_t)factor->shift : 0u;
+    const uint32_t sum = largest_sum(model, index, row);
+    if (sum > (0x7fffffffu - 128u) >> left) {
+        return pt_refuse(detail, PT_ERR_LAYER_RANGE, index, row, sum, (uint32_t)factor->shift);
+    }
+    return PT_OK;
+}
+
+static int check_factors(const struct pt_model *model, uint32_t index, uint32_t *offset,
+                         struct pt_detail *detail)
+{
+    const struct pt_model_layer *layer = &model->layer[index];
+    const uint32_t size = layer->factors * (uint32_t)sizeof(struct pt_factor);
+    const uint32_t expected = size == 0u ? 0u : *offset;
+    if (layer->factors_offset != expected) {
+        return pt_refuse(detail, PT_ERR_LAYER_OFFSET, index, layer->factors_offset, expected, 0);
+    }
+    if (size > model->header->size - *offset) {
+        return pt_refuse(detail, PT_ERR_BLOB_SIZE, model->header->size, *offset + size, 0, 0);
+    }
+    *offset += size;
+    for (uint32_t row = 0; row < layer->factors; ++row) {
+        const int err = check_factor(model, index, row, detail);
+        if (err) {
+            return err;
+        }
+    }
+    return PT_OK;
+}
+
+/* Every tensor but the last is read. */
+static int check_readers(const struct pt_model *model, struct pt_detail *detail)
+{
+    const uint32_t layers = model->header->layers;
+    bool read[PT_MAX_LAYERS + 1] = {false}; /* the input first */
+    for (uint32_t l = 0; l < layers; ++l) {
+        for (uint32_t i = 0; i < pt_operators[model->layer[l].kind]->inputs; ++i) {
+            read[(uint8_t)(model->layer[l].input[i] + 1u)] = true;
+        }
+    }
+    for (uint32_t tensor = 0; tensor < layers; ++tensor) {
+        if (!read[tensor]) {
+            return pt_refuse(detail, PT_ERR_LAYER_UNREAD, (uint8_t)(tensor - 1u), 0, 0, 0);
+        }
+    }
+    return PT_OK;
+}
+
+static int check_head(const struct pt_model *model, struct pt_detail *detail)
+{
+    const uint32_t last = model->header->layers - 1u;
+    const struct pt_model_layer *head = &model->layer[last];
+    const bool ends = pt_model_affine(model) ||
+                      (pt_operators[head->kind]->head && head->relu == 0u);
+    if (!ends || pt_shape_out_size(&head->shape) != model->header->classes) {
+        return pt_refuse(detail, PT_ERR_HEAD, last, 0, 0, 0);
+    }
     return PT_OK;
 }
 
@@ -139,10 +311,16 @@ static int check_header(const struct pt_model_header *header, uint32_t size,
     if (header->crc32 != crc) {
         return pt_refuse(detail, PT_ERR_BLOB_CRC, header->crc32, crc, 0, 0);
     }
-    if (header->layers < 1u || header->layers > PT_MAX_LAYERS || header->classes < 2u ||
-        header->classes > PT_MAX_CLASSES || header->reserved != 0u) {
-        return pt_refuse(detail, PT_ERR_BLOB_LAYERS, header->layers, PT_MAX_LAYERS,
-                         header->classes, PT_MAX_CLASSES);
+    if (header->form >= PT_FORMS) {
+        return pt_refuse(detail, PT_ERR_BLOB_FORM, header->form, PT_FORMS, 0, 0);
+    }
+    const bool affine = header->form == PT_AFFINE;
+    const uint32_t most_layers = affine ? PT_MAX_LAYERS : PT_MAX_TRAINED_LAYERS;
+    const uint32_t most_classes = affine ? PT_MAX_OUTPUTS : PT_MAX_CLASSES;
+    if (header->layers < 1u || header->layers > most_layers || header->classes < 2u ||
+        header->classes > most_classes) {
+        return pt_refuse(detail, PT_ERR_BLOB_LAYERS, header->layers, most_layers, header->classes,
+                         most_classes);
     }
     if (size < table_end(header->layers)) {
         return pt_refuse(detail, PT_ERR_BLOB_SIZE, size, table_end(header->layers), 0, 0);
@@ -162,13 +340,16 @@ int pt_model_open(struct pt_model *model, uint8_t *blob, uint32_t size, struct p
     const uint32_t layers = model->header->layers;
     uint32_t offset = table_end(layers);
     model->first_weighted = layers;
-    model->logits_exponent = PT_INPUT_EXPONENT;
+    model->logits_exponent = pt_model_affine(model) ? 0 : PT_INPUT_EXPONENT;
     for (uint32_t i = 0; i < layers; ++i) {
         err = check_layer(model, i, detail);
         if (err) {
             return err;
         }
         err = check_weights(model, i, &offset, detail);
+        if (!err) {
+            err = check_factors(model, i, &offset, detail);
+        }
         if (err) {
             return err;
         }
@@ -183,10 +364,6 @@ int pt_model_open(struct pt_model *model, uint8_t *blob, uint32_t size, struct p
     if (offset != size) {
         return pt_refuse(detail, PT_ERR_BLOB_SIZE, size, offset, 0, 0);
     }
-    const struct pt_model_layer *head = &model->layer[layers - 1u];
-    if (!pt_operators[head->kind]->head || head->relu != 0u ||
-        head->shape.out_c != model->header->classes) {
-        return pt_refuse(detail, PT_ERR_HEAD, layers - 1u, 0, 0, 0);
-    }
-    return PT_OK;
+    err = check_readers(model, detail);
+    return err ? err : check_head(model, detail);
 }

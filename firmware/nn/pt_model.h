@@ -1,9 +1,13 @@
 /*
  * A network as data: the model blob and its validation.
  *
- * A blob is little-endian: pt_model_header, `layers` times pt_model_layer, then the weights of each
- * layer in order, [rows, row length] int8, each layer's padded to 4 bytes. The C structs are the
- * format; the harness reads their layout from DWARF. Weights are used and trained in place.
+ * A blob is little-endian: pt_model_header, `layers` times pt_model_layer, then for each layer in
+ * order its weights, [rows, row length] int8, padded to 4 bytes, and its factors (struct pt_factor).
+ * The C structs are the format; the harness reads their layout from DWARF. Weights are used and
+ * trained in place.
+ *
+ * All layers are of one form (docs/numerics.md, section 13). What belongs to the other form is 0. In
+ * the power-of-two form every layer reads the one before it.
  */
 #ifndef PT_MODEL_H
 #define PT_MODEL_H
@@ -18,14 +22,21 @@
 
 enum pt_model_format {
     PT_MODEL_MAGIC = 0x314d5450, /* "PTM1" */
-    PT_MODEL_VERSION = 1,
+    PT_MODEL_VERSION = 2,
     PT_MODEL_ALIGNMENT = 8,      /* of the blob in memory */
     PT_INPUT_EXPONENT = -7,
 };
 
+enum pt_model_form { PT_POWER_OF_TWO = 0, PT_AFFINE = 1, PT_FORMS };
+
+/* In place of a layer that is read: the network's input; no further input. */
+enum pt_special_layer { PT_INPUT_LAYER = 0xff, PT_NO_LAYER = 0xfe };
+
 enum pt_limit {
-    PT_MAX_LAYERS = 24,
-    PT_MAX_CLASSES = 256,
+    PT_MAX_LAYERS = 48,
+    PT_MAX_TRAINED_LAYERS = 24,  /* of the power-of-two form */
+    PT_MAX_CLASSES = 256,        /* of the power-of-two form */
+    PT_MAX_OUTPUTS = 4096,       /* of the affine form */
     PT_MAX_DIMENSION = 4096,
     PT_MAX_TERMS = 1 << 17,      /* of a sum: 127 * 127 * 2^17 + 2^23 < 2^31 */
     PT_MAX_WEIGHTS = 1 << 22,    /* of a layer */
@@ -33,6 +44,7 @@ enum pt_limit {
     PT_MAX_RANGE_BITS = 31,
     PT_MIN_EXPONENT = -24,
     PT_MAX_EXPONENT = 8,
+    PT_MIN_FACTOR = -31,         /* shift of a factor; the largest is the operator's */
 };
 
 struct pt_model_header {
@@ -42,21 +54,31 @@ struct pt_model_header {
     uint32_t crc32; /* of everything after this field */
     uint16_t layers;
     uint16_t classes;
-    uint32_t reserved; /* 0 */
+    uint32_t form; /* enum pt_model_form */
 };
 
 struct pt_model_layer {
     uint8_t kind; /* enum pt_layer_kind */
+    /* Power-of-two form: */
     uint8_t relu; /* 0 or 1; 0 for a layer without weights */
     int8_t weight_exponent;
     uint8_t forward_shift;
     uint8_t error_shift;
     uint8_t gradient_bits;
     uint8_t score_bits;
-    uint8_t reserved; /* 0 */
+    /* Affine form: */
+    int8_t zero_in[PT_MAX_INPUTS]; /* 0 where there is no input */
+    int8_t zero_out;
+    int8_t low;
+    int8_t high;
+    /* Both: */
+    uint8_t input[PT_MAX_INPUTS]; /* earlier layers, or enum pt_special_layer */
+    uint16_t factors;             /* affine: one for each row; of add 3, of avgpool 0 or 1 */
     struct pt_shape shape;
+    uint16_t reserved;       /* 0 */
     uint32_t weights_offset; /* from the start of the blob; 0 without weights */
     uint32_t weights_size;   /* in bytes, without padding */
+    uint32_t factors_offset; /* 0 without factors */
 };
 
 /* A validated blob. Points into it; nothing is copied. */
@@ -65,12 +87,12 @@ struct pt_model {
     const struct pt_model_layer *layer;
     uint8_t *blob;
     uint32_t first_weighted; /* the lowest layer that has weights; backward stops there */
-    int32_t logits_exponent; /* with the static shifts; bound: PT_LEAST_LOGITS_EXPONENT */
+    int32_t logits_exponent; /* with the static shifts; bound: PT_LEAST_LOGITS_EXPONENT; 0: affine */
 };
 
 /*
- * Validates blob[0..size) completely (magic, version, CRC, chain of shapes, overflow bounds,
- * weights in [-127, 127], head) and fills `model`; on error nothing in `model` may be used and
+ * Validates blob[0..size) completely (magic, version, CRC, what reads what and of which shape,
+ * overflow bounds, weights, factors, head) and fills `model`; on error nothing in `model` may be used and
  * `detail` says why. `blob` must be aligned to PT_MODEL_ALIGNMENT. Reads no byte outside the blob.
  */
 int pt_model_open(struct pt_model *model, uint8_t *blob, uint32_t size, struct pt_detail *detail);
@@ -78,6 +100,17 @@ int pt_model_open(struct pt_model *model, uint8_t *blob, uint32_t size, struct p
 static inline int8_t *pt_model_weights(const struct pt_model *model, uint32_t layer)
 {
     return (int8_t *)(model->blob + model->layer[layer].weights_offset);
+}
+
+static inline bool pt_model_affine(const struct pt_model *model)
+{
+    return model->header->form == PT_AFFINE;
+}
+
+static inline const struct pt_factor *pt_model_factors(const struct pt_model *model,
+                                                       uint32_t layer)
+{
+    return (const struct pt_factor *)(model->blob + model->layer[layer].factors_offset);
 }
 
 /* Output channels, and weights of one output channel; 0 and 0 for a layer without weights. */
@@ -93,12 +126,13 @@ static inline uint32_t pt_layer_row_length(const struct pt_model_layer *layer)
 }
 
 /*
- * True where the geometry is possible: in the limits, and `out` what the kernel makes of `in`. The
- * kind must be one.
+ * True where the kind, which must be one, has that form and the geometry is possible: in the limits,
+ * and `out` what the kernel makes of `in`.
  */
-bool pt_layer_shape_valid(const struct pt_model_layer *layer);
+bool pt_layer_shape_valid(const struct pt_model_layer *layer, uint32_t form);
 
-/* The most terms that any of the layer's sums (forward, error, gradient) can have; 0: no sums. */
-uint32_t pt_layer_terms(const struct pt_model_layer *layer);
+/* The most terms that any of the layer's sums (forward, and error and gradient of the power-of-two
+ * form) can have; 0: no sums. */
+uint32_t pt_layer_terms(const struct pt_model_layer *layer, uint32_t form);
 
 #endif

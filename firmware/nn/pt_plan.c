@@ -70,6 +70,10 @@ uint32_t pt_layer_scores_size(const struct pt_model_layer *layer, const struct p
     }
 }
 
+_Static_assert((int)PT_MAX_LAYERS + 1 <= (int)PT_MAX_OPERATIONS &&
+                   (int)PT_MAX_LAYERS + 1 <= (int)PT_MAX_BUFFERS,
+               "an affine network fits the lists");
+
 static void add_operation(struct pt_plan *plan, enum pt_operation_kind kind, uint32_t layer)
 {
     struct pt_operation *operation = &plan->operation[plan->operations++];
@@ -128,14 +132,28 @@ static void add_buffer(struct pt_plan *plan, enum pt_memory_kind kind, uint32_t 
     buffer->last = last;
 }
 
-static uint32_t scratch_size(const struct pt_model_layer *layer, uint32_t operation,
+static uint32_t scratch_size(const struct pt_model *model, const struct pt_operation *operation,
                              const struct pt_method *method)
 {
+    const struct pt_model_layer *layer = &model->layer[operation->layer];
     const struct pt_operator *op = pt_operators[layer->kind];
-    if (operation == PT_LOSS || op->scratch == NULL) {
+    if (operation->kind == PT_LOSS || op->scratch == NULL || pt_model_affine(model)) {
         return 0u;
     }
-    return op->scratch(&layer->shape, operation, method->kind == PT_NITI_DYNAMIC);
+    return op->scratch(&layer->shape, operation->kind, method->kind == PT_NITI_DYNAMIC);
+}
+
+/* A tensor lives until the last operation of the last layer that reads it. */
+static void prolong_lives(struct pt_plan *plan, const struct pt_model *model)
+{
+    for (uint32_t l = 0; l < model->header->layers; ++l) {
+        const struct pt_model_layer *layer = &model->layer[l];
+        const uint8_t last = last_backward(plan, l, (uint8_t)l);
+        for (uint32_t i = 0; i < pt_operators[layer->kind]->inputs; ++i) {
+            struct pt_buffer *buffer = &plan->buffer[(uint8_t)(layer->input[i] + 1u)];
+            buffer->last = last > buffer->last ? last : buffer->last;
+        }
+    }
 }
 
 static void list_buffers(struct pt_plan *plan, const struct pt_model *model,
@@ -143,13 +161,12 @@ static void list_buffers(struct pt_plan *plan, const struct pt_model *model,
 {
     const uint32_t layers = model->header->layers;
     const uint8_t loss = find(plan, PT_LOSS, layers - 1u, 0);
-    add_buffer(plan, PT_MEMORY_ACTIVATION, PT_INPUT_LAYER, plan->image_size, 0,
-               last_backward(plan, 0, 0));
+    add_buffer(plan, PT_MEMORY_ACTIVATION, PT_INPUT_LAYER, plan->image_size, 0, 0);
     for (uint32_t l = 0; l < layers; ++l) {
-        const uint8_t read = l + 1u < layers ? (uint8_t)(l + 1u) : loss;
         add_buffer(plan, PT_MEMORY_ACTIVATION, l, pt_shape_out_size(&model->layer[l].shape),
-                   (uint8_t)l, l + 1u < layers ? last_backward(plan, l + 1u, read) : read);
+                   (uint8_t)l, l + 1u < layers ? (uint8_t)l : loss);
     }
+    prolong_lives(plan, model);
     for (uint32_t i = 0; i < plan->buffers; ++i) {
         plan->activations_size += plan->buffer[i].size;
     }
@@ -162,8 +179,7 @@ static void list_buffers(struct pt_plan *plan, const struct pt_model *model,
     }
     for (uint32_t i = 0; i < plan->operations; ++i) {
         struct pt_operation *operation = &plan->operation[i];
-        const uint32_t size = scratch_size(&model->layer[operation->layer], operation->kind,
-                                           method);
+        const uint32_t size = scratch_size(model, operation, method);
         if (size != 0u) {
             operation->scratch = (uint8_t)plan->buffers;
             add_buffer(plan, PT_MEMORY_SCRATCH, operation->layer, size, (uint8_t)i, (uint8_t)i);
@@ -264,7 +280,7 @@ int pt_plan_make(struct pt_plan *plan, const struct pt_model *model,
     list_operations(plan, model, pt_method_trains(method));
     list_buffers(plan, model, method);
     place_buffers(plan);
-    /* Each term is far below 2^31: layers <= 24, weights and tensors of a layer <= 2^22. */
+    /* Each term is far below 2^31: layers <= 48, weights and tensors of a layer <= 2^22. */
     const uint32_t needed = plan->blob_size + plan->scores_size + plan->transient_size +
                             plan->io_minimum;
     if (needed > arena_size) {

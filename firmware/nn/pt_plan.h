@@ -17,8 +17,10 @@
 #include "nn/pt_model.h"
 
 enum pt_plan_limit {
-    PT_MAX_OPERATIONS = 3 * PT_MAX_LAYERS,     /* forward, error and update each, and the loss */
-    PT_MAX_BUFFERS = 5 * PT_MAX_LAYERS,        /* L + 1 activations, L errors, 3 L - 1 scratches */
+    /* Forward, error and update each, and the loss; L + 1 activations, L errors, 3 L - 1 scratches.
+     * An affine network has L forwards and the prediction, and activations alone. */
+    PT_MAX_OPERATIONS = 3 * PT_MAX_TRAINED_LAYERS,
+    PT_MAX_BUFFERS = 5 * PT_MAX_TRAINED_LAYERS,
     PT_NO_BUFFER = 0xff,
 };
 
@@ -35,8 +37,6 @@ enum pt_memory_kind {
     PT_MEMORY_ERROR = 3,      /* the error of that output */
     PT_MEMORY_SCRATCH = 4,
 };
-
-enum pt_special_layer { PT_INPUT_LAYER = 0xff };
 
 struct pt_buffer {
     uint32_t offset; /* into the transient part */
@@ -91,10 +91,11 @@ int pt_plan_make(struct pt_plan *plan, const struct pt_model *model,
                  const struct pt_method *method, bool frozen, uint32_t arena_size,
                  struct pt_detail *detail);
 
+/* The output of a layer, or of PT_INPUT_LAYER the network's input. */
 static inline const struct pt_buffer *pt_plan_activation(const struct pt_plan *plan,
-                                                         int32_t layer)
+                                                         uint32_t layer)
 {
-    return &plan->buffer[layer + 1];
+    return &plan->buffer[(uint8_t)(layer + 1u)];
 }
 
 /* The error of the output of `layer`; only for layers from the first weighted one up. */

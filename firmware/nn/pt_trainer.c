@@ -14,7 +14,7 @@ static uint8_t *transient(const struct pt_trainer *t, const struct pt_buffer *bu
     return t->arena + t->plan.blob_size + t->plan.scores_size + buffer->offset;
 }
 
-static int8_t *activation(const struct pt_trainer *t, int32_t layer)
+static int8_t *activation(const struct pt_trainer *t, uint32_t layer)
 {
     return (int8_t *)transient(t, pt_plan_activation(&t->plan, layer));
 }
@@ -73,9 +73,30 @@ static uint32_t forward_dynamic(struct pt_trainer *t, const struct pt_operator *
     return pt_requantize_s8(accumulator, count, shift, pass->relu, pass->output);
 }
 
+static void forward_affine(struct pt_trainer *t, uint32_t l)
+{
+    const struct pt_model_layer *layer = &t->model.layer[l];
+    const struct pt_operator *op = operator_of(t, l);
+    const struct pt_affine_pass pass = {
+        .shape = &layer->shape,
+        .affine = {pt_model_factors(&t->model, l), {layer->zero_in[0], layer->zero_in[1]},
+                   layer->zero_out, layer->low, layer->high},
+        .factors = layer->factors,
+        .weights = pt_model_weights(&t->model, l),
+        .input = {activation(t, layer->input[0]),
+                  op->inputs < 2u ? NULL : activation(t, layer->input[1])},
+        .output = activation(t, l),
+    };
+    op->forward_affine(&pass);
+}
+
 static void forward(struct pt_trainer *t, const struct pt_operation *operation)
 {
     const uint32_t l = operation->layer;
+    if (pt_model_affine(&t->model)) {
+        forward_affine(t, l);
+        return;
+    }
     const struct pt_model_layer *layer = &t->model.layer[l];
     const struct pt_operator *op = operator_of(t, l);
     const bool accumulates = op->forward_s32 != NULL;
@@ -83,8 +104,8 @@ static void forward(struct pt_trainer *t, const struct pt_operation *operation)
     const struct pt_pass pass = {
         .shape = &layer->shape,
         .edges = edges_of(t, l),
-        .input = activation(t, (int32_t)l - 1),
-        .output = activation(t, (int32_t)l),
+        .input = activation(t, t->model.layer[l].input[0]),
+        .output = activation(t, l),
         .error = NULL,
         .input_error = NULL,
         .shift = layer->forward_shift,
@@ -105,7 +126,7 @@ static void forward(struct pt_trainer *t, const struct pt_operation *operation)
 static void predict(struct pt_trainer *t)
 {
     const uint32_t layers = t->model.header->layers;
-    t->result.prediction = (uint16_t)pt_argmax_s8(activation(t, (int32_t)layers - 1),
+    t->result.prediction = (uint16_t)pt_argmax_s8(activation(t, layers - 1u),
                                                   t->model.header->classes);
 }
 
@@ -120,7 +141,7 @@ static void loss(struct pt_trainer *t)
     const uint32_t last = t->model.header->layers - 1u;
     int8_t *output_error = error_of(t, last);
     predict(t);
-    t->result.loss_norm = (uint16_t)pt_loss_error_s8(activation(t, (int32_t)last), t->exponent,
+    t->result.loss_norm = (uint16_t)pt_loss_error_s8(activation(t, last), t->exponent,
                                                      t->model.header->classes, t->target,
                                                      output_error);
     if (easy(t) && t->result.loss_norm != 0u) {
@@ -135,7 +156,7 @@ static void error(struct pt_trainer *t, const struct pt_operation *operation)
     const struct pt_pass pass = {
         .shape = &t->model.layer[l].shape,
         .edges = edges_of(t, l),
-        .input = activation(t, (int32_t)l - 1),
+        .input = activation(t, t->model.layer[l].input[0]),
         .output = NULL,
         .error = error_of(t, l),
         .input_error = error_of(t, l - 1u),
@@ -182,7 +203,7 @@ static struct pt_update update_of(const struct pt_trainer *t, const struct pt_op
     const struct pt_scores *scores = &t->scores[l];
     struct pt_update update = {
         .shape = &layer->shape,
-        .input = activation(t, (int32_t)l - 1),
+        .input = activation(t, t->model.layer[l].input[0]),
         .error = error_of(t, l),
         .row_length = row_length,
         .halvings = gradient_shift(&layer->shape),
@@ -274,7 +295,12 @@ static void halve_pixels(const uint8_t *image, uint32_t size, int8_t *input)
 
 void pt_trainer_begin(struct pt_trainer *t, const uint8_t *image, uint32_t label)
 {
-    halve_pixels(image, t->plan.image_size, activation(t, -1));
+    int8_t *input = activation(t, PT_INPUT_LAYER);
+    if (pt_model_affine(&t->model)) {
+        memcpy(input, image, t->plan.image_size);
+    } else {
+        halve_pixels(image, t->plan.image_size, input);
+    }
     t->target = label;
     t->exponent = PT_INPUT_EXPONENT;
     t->operation = 0;
@@ -376,6 +402,9 @@ int pt_trainer_method(struct pt_trainer *t, const struct pt_method *method,
 {
     t->state = PT_STATE_MODEL;
     int err = pt_method_check(method, detail);
+    if (!err && pt_model_affine(&t->model) && pt_method_trains(method)) {
+        err = pt_refuse(detail, PT_ERR_AFFINE, method->kind, 0, 0, 0);
+    }
     if (!err && t->frozen && pt_method_trains(method) && !pt_method_scores(method)) {
         err = pt_refuse(detail, PT_ERR_FROZEN, method->kind, 0, 0, 0);
     }
@@ -428,14 +457,14 @@ int pt_trainer_tensor(const struct pt_trainer *t, uint32_t kind, uint32_t layer,
     *data = NULL;
     *size = 0;
     if (input) {
-        buffer = pt_plan_activation(&t->plan, -1);
+        buffer = pt_plan_activation(&t->plan, PT_INPUT_LAYER);
         *size = t->plan.image_size;
     } else if (layer < layers) {
         const struct pt_model_layer *entry = &t->model.layer[layer];
         scores = t->scores[layer];
         switch (kind) {
         case PT_TENSOR_ACTIVATION:
-            buffer = pt_plan_activation(&t->plan, (int32_t)layer);
+            buffer = pt_plan_activation(&t->plan, layer);
             *size = pt_shape_out_size(&entry->shape);
             break;
         case PT_TENSOR_ERROR:

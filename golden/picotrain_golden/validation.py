@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import prod
+
 import numpy as np
 
 from picotrain_golden.loss import LEAST_LOGITS_EXPONENT
@@ -13,6 +15,7 @@ from picotrain_golden.network import (
     MAX_BITS,
     MAX_CLASSES,
     MAX_DIMENSION,
+    MAX_ELEMENTS,
     MAX_EXPONENT,
     MAX_KERNEL,
     MAX_LAYERS,
@@ -109,6 +112,11 @@ def _validate_kind(index: int, layer: Layer, kinds: tuple[Kind, ...], other: str
 def _validate_size(index: int, layer: Layer) -> None:
     if any(not 1 <= size <= MAX_DIMENSION for size in (*layer.in_shape, *layer.out_shape)):
         raise ValueError(f"layer {index} has a dimension outside 1..{MAX_DIMENSION}")
+    for shape in (layer.in_shape, layer.out_shape):
+        if prod(shape) > MAX_ELEMENTS:
+            raise ValueError(
+                f"layer {index} has a tensor of {prod(shape)} elements, more than {MAX_ELEMENTS}"
+            )
     if layer.weight_count > MAX_WEIGHTS:
         raise ValueError(f"layer {index} has {layer.weight_count} weights, more than {MAX_WEIGHTS}")
 

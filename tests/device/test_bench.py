@@ -137,9 +137,8 @@ def test_numbers_that_depend_on_the_kernel(mailbox: MailboxDevice) -> None:
         *(("in_c", value) for value in (0, 65535)),
         *(("out_c", value) for value in (0, 65535)),
         *(("kernel_h", value) for value in (0, 16, 255)),
-        *(("stride", value) for value in (0, 3, 255)),
+        *((f"stride_{axis}", value) for axis in "hw" for value in (0, 2, 3, 255)),
         *(("padding_w", value) for value in (2, 255)),
-        ("reserved", 1),
     ],
 )
 def test_shape(raw: Raw, field: str, value: int) -> None:
@@ -153,7 +152,7 @@ def test_sums_that_could_overflow(raw: Raw) -> None:
     record["kernel"] = raw.device.elf.enum("pt_bench_kernel")["PT_BENCH_LINEAR_ERROR"]
     shape = record["shape"]
     for name, value in zip(
-        shape.dtype.names, (33, 1, 4096, 1, 1, 2, 1, 1, 1, 0, 0, 0), strict=True
+        shape.dtype.names, (33, 1, 4096, 1, 1, 2, 1, 1, 1, 1, 0, 0), strict=True
     ):
         shape[name] = value
     assert raw.refused(record) == ("PT_ERR_LAYER_TERMS", (0, 33 * 4096, 1 << 17, 0))

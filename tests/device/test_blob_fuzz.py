@@ -25,13 +25,13 @@ from picotrain.image import firmware
 from picotrain.image.elf import Elf
 from picotrain.learn.verify import Comparison
 from picotrain_golden import Layer, Network, Parameters, conv2d, linear, maxpool2
-from support import ENTRY, HEADER, METHODS, begin, images, layer_entry, require
+from support import ENTRY, HEADER, INFER, METHODS, begin, images, layer_entry, require
 
 ARENA = 48 * 1024
 CONTROL_EVERY = 100
 
-MAGIC, VERSION, SIZE, CRC, LAYERS, CLASSES, RESERVED = 0, 4, 8, 12, 16, 18, 20
-SHAPE, OFFSET, WEIGHTS_SIZE = 8, 28, 32
+MAGIC, VERSION, SIZE, CRC, LAYERS, CLASSES, FORM = 0, 4, 8, 12, 16, 18, 20
+INPUTS, SHAPE, OFFSET, WEIGHTS_SIZE = 12, 16, 36, 40
 ABSURD_16 = (0, 1, 2, 3, 5, 15, 16, 127, 128, 255, 256, 4095, 4096, 4097, 32767, 32768, 65535)
 ABSURD_32 = (0, 1, 3, 4, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFC, 0xFFFFFFFF)
 
@@ -83,7 +83,8 @@ class Fuzzer:
 
     def train(self, network: Network) -> None:
         """An accepted network trains exactly, or is refused for the same reason as by golden."""
-        method = list(METHODS.values())[self.offered % len(METHODS)]
+        methods = [INFER] if network.affine else list(METHODS.values())
+        method = methods[self.offered % len(methods)]
         self.reference.load_model(network, self.frozen)
         refusals = []
         for one in (self.reference, self.device):
@@ -292,13 +293,14 @@ def test_absurd_shapes_that_agree_with_each_other(fuzzer: Fuzzer, host_elf: Elf)
             layer = conv2d((height, width, channels), outputs, kernel, 1, (0, 0), False)
         shape = (*layer.in_shape, *(max(size, 0) for size in layer.out_shape))
         entry = ENTRY.pack(
-            *(kind, 0, -7, 8, 7, 14, 20, 0),
+            *(kind, 0, -7, 8, 7, 14, 20),
+            *(0, 0, 0, 0, 0, support.NETWORK_INPUT, support.NO_LAYER, 0),
             *shape,
-            *(*layer.kernel, layer.stride[0], 0, 0, 0),
-            *(HEADER.size + ENTRY.size, layer.weight_count & 0xFFFFFFFF),
+            *(*layer.kernel, *layer.stride, 0, 0, 0),
+            *(HEADER.size + ENTRY.size, layer.weight_count & 0xFFFFFFFF, 0),
         )
         size = HEADER.size + ENTRY.size + 64
-        header = HEADER.pack(0x314D5450, 1, size, 0, 1, min(outputs, 256), 0)
+        header = HEADER.pack(0x314D5450, 2, size, 0, 1, min(outputs, 256), 0)
         fuzzer.offer(seal(header + entry + bytes(64), host_elf))
     assert {"PT_ERR_LAYER_SHAPE", "PT_ERR_LAYER_TERMS", "PT_ERR_BLOB_SIZE"} <= set(fuzzer.outcomes)
 
@@ -398,9 +400,13 @@ def test_header_fields(fuzzer: Fuzzer, network: Network, good: bytes) -> None:
             if not least <= value <= most:
                 assert refusal.name == "PT_ERR_BLOB_LAYERS"
                 assert refusal.detail[0 if at == LAYERS else 2] == value
-    for value in (1, 0x80000000):
-        refusal = fuzzer.offer(seal(put(good, RESERVED, u32(value)), fuzzer.elf))
-        assert refusal is not None and refusal.name == "PT_ERR_BLOB_LAYERS"
+    for value in (2, 0x80000000):
+        refusal = fuzzer.offer(seal(put(good, FORM, u32(value)), fuzzer.elf))
+        assert refusal is not None
+        assert (refusal.name, refusal.detail) == ("PT_ERR_BLOB_FORM", (value, 2, 0, 0))
+    # What it says of its layers belongs to the other form.
+    refusal = fuzzer.offer(seal(put(good, FORM, u32(1)), fuzzer.elf))
+    assert refusal is not None and refusal.name == "PT_ERR_LAYER_KIND"
     for at, name in ((MAGIC, "PT_ERR_BLOB_MAGIC"), (VERSION, "PT_ERR_BLOB_VERSION")):
         for value in ABSURD_32:
             if put(good, at, u32(value)) == good:
@@ -422,7 +428,8 @@ def test_scales_out_of_range(fuzzer: Fuzzer, network: Network, good: bytes) -> N
             assert refusal is not None
             shown = value - 256 & 0xFFFFFFFF if at == 2 and value > 127 else value
             assert (refusal.name, refusal.detail[:2]) == ("PT_ERR_LAYER_SCALE", (index, shown))
-        for at, value in ((0, 0), (0, 4), (0, 255), (1, 2), (7, 1)):
+        others = [(at, 1) for at in (7, 8, 9, 10, 11, 14, 34)]  # of the affine form, and reserved
+        for at, value in ((0, 0), (0, 4), (0, 255), (1, 2), *others):
             refusal = fuzzer.offer(seal(put(good, entry + at, bytes([value])), fuzzer.elf))
             assert refusal is not None
             assert (refusal.name, refusal.detail[0]) == ("PT_ERR_LAYER_KIND", index)

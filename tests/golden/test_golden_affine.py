@@ -265,6 +265,7 @@ def mean(**fields: Any) -> Network:
         (lambda: replace(fork(), layers=(), parameters=()), "1 to 48 layers"),
         (lambda: with_layer(0, kind="maxpool2"), "only the power-of-two form"),
         (lambda: with_layer(0, kind="tanh"), "unknown kind"),
+        (lambda: slow.one_layer(window("maxpool", (2049, 2048), (1, 1))), "4194304"),
         (lambda: with_layer(2, inputs=(0,)), "reads 1 tensors"),
         (lambda: with_layer(2, inputs=(0, 2)), "reads layer 2, which is none before it"),
         (lambda: with_layer(2, inputs=(-2, 1)), "reads layer -2"),

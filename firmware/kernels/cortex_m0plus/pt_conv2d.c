@@ -351,7 +351,7 @@ static struct convolution forward_of(const struct pt_shape *shape, const int8_t 
         .channels = shape->in_c,
         .kernel_h = shape->kernel_h,
         .kernel_w = shape->kernel_w,
-        .stride = shape->stride,
+        .stride = shape->stride_h,
         .padding_h = shape->padding_h,
         .padding_w = shape->padding_w,
         .target_h = shape->out_h,
@@ -461,7 +461,7 @@ static void pack_transposed(const struct convolution *c, const struct pt_shape *
 void pt_conv2d_error_s32(const struct pt_shape *shape, const int8_t *error,
                          const struct pt_edges *edges, void *scratch, int32_t *input_error)
 {
-    if (shape->stride != 1u) {
+    if (shape->stride_h != 1u) {
         /* Not a convolution: between its errors lie places without one. */
         pt_overlap_error_s32(shape, error, edges, scratch, input_error);
         return;
@@ -610,12 +610,12 @@ void pt_conv2d_gradient_begin(const struct pt_shape *shape, const int8_t *input,
 {
     const struct gradient g = gradient_of(shape, scratch);
     const uint32_t element = shape->in_c % 2u == 0u ? 2u : 4u; /* bytes of pairs for each */
-    const uint32_t step = shape->stride * shape->in_c * element;
+    const uint32_t step = shape->stride_h * shape->in_c * element;
     const uint32_t row = (uint32_t)shape->out_w * shape->out_c;
     struct pt_position *position = g.position;
     pair_input(shape, input, &g);
     for (uint32_t y = 0; y < shape->out_h; ++y) {
-        position = list_positions(shape, error, y * row, y * shape->stride * g.row_bytes, step,
+        position = list_positions(shape, error, y * row, y * shape->stride_h * g.row_bytes, step,
                                   position);
     }
     *g.count = (uint32_t)(position - g.position);

@@ -353,7 +353,7 @@ void pt_conv2d_gradient_row_s32(const struct pt_shape *shape, uint32_t row, cons
                                 const int8_t *error, void *scratch, int32_t *gradient)
 {
     const int8_t *line = scratch;
-    const uint32_t step = (uint32_t)shape->stride * shape->in_c;
+    const uint32_t step = (uint32_t)shape->stride_w * shape->in_c;
     struct pt_terms terms = {0};
     (void)input;
     error += row;
@@ -370,7 +370,7 @@ void pt_conv2d_gradient_row_s32(const struct pt_shape *shape, uint32_t row, cons
                 terms.count = 0;
             }
         }
-        line += shape->stride * padded_row(shape);
+        line += shape->stride_h * padded_row(shape);
     }
     if (terms.count != 0u) {
         add_inputs(shape, &terms, gradient);

@@ -1,5 +1,6 @@
 #include "nn/operators/pt_operator.h"
 
+#include "kernels/pt_affine.h"
 #include "kernels/pt_conv2d.h"
 #include "kernels/pt_requantize.h"
 #include "kernels/pt_update.h"
@@ -8,6 +9,16 @@
 static bool conv2d_shape_valid(const struct pt_shape *shape)
 {
     return pt_geometry_convolves(shape);
+}
+
+static bool conv2d_affine_shape_valid(const struct pt_shape *shape)
+{
+    return pt_geometry_slides(shape, PT_MAX_KERNEL, PT_MAX_STRIDE);
+}
+
+static bool conv2d_factors_valid(const struct pt_shape *shape, uint32_t factors)
+{
+    return factors == shape->out_c;
 }
 
 static uint32_t conv2d_row_length(const struct pt_shape *shape)
@@ -48,6 +59,11 @@ static void conv2d_forward_s32(const struct pt_pass *pass, void *scratch, int32_
 static void conv2d_error_s32(const struct pt_pass *pass, void *scratch, int32_t *accumulator)
 {
     pt_conv2d_error_s32(pass->shape, pass->error, &pass->edges, scratch, accumulator);
+}
+
+static void conv2d_forward_affine(const struct pt_affine_pass *pass)
+{
+    pt_affine_conv2d_s8(pass->shape, &pass->affine, pass->weights, pass->input[0], pass->output);
 }
 
 /* gradient | steps | what the kernel needs */
@@ -101,13 +117,19 @@ static uint32_t conv2d_update_row(const struct pt_update *update)
 }
 
 const struct pt_operator pt_conv2d_operator = {
+    .inputs = 1,
+    .least_bits = 30,
+    .most_shift = 30,
     .shape_valid = conv2d_shape_valid,
+    .affine_shape_valid = conv2d_affine_shape_valid,
+    .factors_valid = conv2d_factors_valid,
     .row_length = conv2d_row_length,
     .terms = conv2d_terms,
     .scratch = conv2d_scratch,
     .forward_s8 = conv2d_forward_s8,
     .forward_s32 = conv2d_forward_s32,
     .error_s32 = conv2d_error_s32,
+    .forward_affine = conv2d_forward_affine,
     .update_layout = conv2d_update_layout,
     .update_begin = conv2d_update_begin,
     .update_row = conv2d_update_row,

@@ -2,8 +2,8 @@
 
 bool pt_geometry_tiles(const struct pt_shape *shape, uint32_t kernel)
 {
-    return shape->kernel_h == kernel && shape->kernel_w == kernel && shape->stride == kernel &&
-           shape->padding_h == 0u && shape->padding_w == 0u;
+    return shape->kernel_h == kernel && shape->kernel_w == kernel &&
+           shape->stride_h == kernel && shape->stride_w == kernel && shape->padding_h == 0u && shape->padding_w == 0u;
 }
 
 static bool convolves(uint32_t in, uint32_t out, uint32_t kernel, uint32_t stride,
@@ -19,9 +19,25 @@ static bool convolves(uint32_t in, uint32_t out, uint32_t kernel, uint32_t strid
 
 bool pt_geometry_convolves(const struct pt_shape *s)
 {
-    return (s->stride == 1u || s->stride == 2u) &&
-           convolves(s->in_h, s->out_h, s->kernel_h, s->stride, s->padding_h) &&
-           convolves(s->in_w, s->out_w, s->kernel_w, s->stride, s->padding_w);
+    return (s->stride_h == 1u || s->stride_h == 2u) && s->stride_w == s->stride_h &&
+           convolves(s->in_h, s->out_h, s->kernel_h, s->stride_h, s->padding_h) &&
+           convolves(s->in_w, s->out_w, s->kernel_w, s->stride_w, s->padding_w);
+}
+
+/* A window of that size has its last place in the input; so then have all before it. */
+static bool slides(uint32_t in, uint32_t out, uint32_t kernel, uint32_t stride, uint32_t padding,
+                   uint32_t most_kernel, uint32_t most_stride)
+{
+    return kernel >= 1u && kernel <= most_kernel && stride >= 1u && stride <= most_stride &&
+           padding < kernel && (out - 1u) * stride < in + padding;
+}
+
+bool pt_geometry_slides(const struct pt_shape *s, uint32_t most_kernel, uint32_t most_stride)
+{
+    return slides(s->in_h, s->out_h, s->kernel_h, s->stride_h, s->padding_h, most_kernel,
+                  most_stride) &&
+           slides(s->in_w, s->out_w, s->kernel_w, s->stride_w, s->padding_w, most_kernel,
+                  most_stride);
 }
 
 static uint32_t larger(uint32_t a, uint32_t b)

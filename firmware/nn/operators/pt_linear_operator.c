@@ -1,5 +1,6 @@
 #include "nn/operators/pt_operator.h"
 
+#include "kernels/pt_affine.h"
 #include "kernels/pt_linear.h"
 #include "kernels/pt_requantize.h"
 #include "kernels/pt_skips.h"
@@ -9,6 +10,11 @@
 static bool linear_shape_valid(const struct pt_shape *shape)
 {
     return pt_geometry_tiles(shape, 1) && shape->out_h == 1u && shape->out_w == 1u;
+}
+
+static bool linear_factors_valid(const struct pt_shape *shape, uint32_t factors)
+{
+    return factors == shape->out_c;
 }
 
 static uint32_t linear_row_length(const struct pt_shape *shape)
@@ -50,6 +56,11 @@ static void linear_error_s32(const struct pt_pass *pass, void *scratch, int32_t 
     pt_linear_error_s32(pass->error, &pass->edges, pass->shape->out_c, scratch, accumulator);
 }
 
+static void linear_forward_affine(const struct pt_affine_pass *pass)
+{
+    pt_affine_linear_s8(pass->shape, &pass->affine, pass->weights, pass->input[0], pass->output);
+}
+
 /* steps | what the kernel needs; the gradient has rank one and is never stored. */
 static void linear_update_layout(struct pt_update *update, uint8_t *scratch)
 {
@@ -89,13 +100,19 @@ static uint32_t linear_update_row(const struct pt_update *update)
 
 const struct pt_operator pt_linear_operator = {
     .head = true,
+    .inputs = 1,
+    .least_bits = 30,
+    .most_shift = 30,
     .shape_valid = linear_shape_valid,
+    .affine_shape_valid = linear_shape_valid,
+    .factors_valid = linear_factors_valid,
     .row_length = linear_row_length,
     .terms = linear_terms,
     .scratch = linear_scratch,
     .forward_s8 = linear_forward_s8,
     .forward_s32 = linear_forward_s32,
     .error_s32 = linear_error_s32,
+    .forward_affine = linear_forward_affine,
     .update_layout = linear_update_layout,
     .update_begin = linear_update_begin,
     .update_row = linear_update_row,

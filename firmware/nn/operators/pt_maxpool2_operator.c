@@ -22,6 +22,7 @@ static void maxpool2_error_s8(const struct pt_pass *pass)
 }
 
 const struct pt_operator pt_maxpool2_operator = {
+    .inputs = 1,
     .shape_valid = maxpool2_shape_valid,
     .forward_s8 = maxpool2_forward_s8,
     .error_s8 = maxpool2_error_s8,

@@ -4,7 +4,7 @@
  *
  * A new kind is a file here, an entry of enum pt_layer_kind and one of pt_operators.c. Functions
  * that run between steps, never within one, are named as the linker scripts name them
- * (KIND_shape_valid, KIND_terms, KIND_scratch): they stay in flash.
+ * (KIND_..._valid, KIND_terms, KIND_scratch): they stay in flash.
  */
 #ifndef PT_OPERATOR_H
 #define PT_OPERATOR_H
@@ -13,10 +13,22 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "kernels/pt_affine.h"
 #include "kernels/pt_edges.h"
 #include "kernels/pt_shape.h"
 
-enum pt_layer_kind { PT_CONV2D = 1, PT_MAXPOOL2 = 2, PT_LINEAR = 3, PT_LAYER_KINDS };
+enum pt_layer_kind {
+    PT_CONV2D = 1,
+    PT_MAXPOOL2 = 2, /* of the power-of-two form alone */
+    PT_LINEAR = 3,
+    PT_DEPTHWISE = 4, /* of the affine form alone, like those below */
+    PT_MAXPOOL = 5,
+    PT_AVGPOOL = 6,
+    PT_ADD = 7,
+    PT_LAYER_KINDS
+};
+
+enum { PT_MAX_INPUTS = 2 };
 
 enum pt_operation_kind { PT_FORWARD = 0, PT_LOSS = 1, PT_ERROR = 2, PT_UPDATE = 3, PT_DONE = 4 };
 
@@ -53,12 +65,30 @@ struct pt_update {
     int8_t *update;      /* receives the steps; NULL: nobody wants them */
 };
 
+/* One layer's forward operation in the affine form. */
+struct pt_affine_pass {
+    const struct pt_shape *shape;
+    struct pt_affine affine;
+    uint32_t factors;
+    const int8_t *weights;
+    const int8_t *input[PT_MAX_INPUTS];
+    int8_t *output;
+};
+
 /* Functions that a kind has no use for are NULL. */
 struct pt_operator {
-    bool head;  /* it may end a network that trains */
+    bool head;          /* it may end a network that trains */
+    uint8_t inputs;     /* tensors that it reads */
+    uint8_t least_bits; /* affine: a multiplier is 0 or at least 2^least_bits */
+    int8_t most_shift;  /* affine */
 
-    /* True where `out` is what the layer makes of `in`; extents are in the limits already. */
+    /* True where `out` is what the layer makes of `in`; extents are in the limits already. For each
+     * form that the kind has. */
     bool (*shape_valid)(const struct pt_shape *shape);
+    bool (*affine_shape_valid)(const struct pt_shape *shape);
+
+    /* Affine: true where a layer of that shape can have so many factors. */
+    bool (*factors_valid)(const struct pt_shape *shape, uint32_t factors);
 
     /* Weights of one output channel. NULL: the kind has no weights, and no ReLU of its own. */
     uint32_t (*row_length)(const struct pt_shape *shape);
@@ -79,6 +109,9 @@ struct pt_operator {
     /* Accumulators of the input's error; or that error itself, ReLU applied, where it has none. */
     void (*error_s32)(const struct pt_pass *pass, void *scratch, int32_t *accumulator);
     void (*error_s8)(const struct pt_pass *pass);
+
+    /* Affine. */
+    void (*forward_affine)(const struct pt_affine_pass *pass);
 
     /* Divides the scratch among the parts that struct pt_update names. */
     void (*update_layout)(struct pt_update *update, uint8_t *scratch);
@@ -102,5 +135,9 @@ static inline const struct pt_operator *pt_operator_of(uint32_t kind)
 extern const struct pt_operator pt_conv2d_operator;
 extern const struct pt_operator pt_maxpool2_operator;
 extern const struct pt_operator pt_linear_operator;
+extern const struct pt_operator pt_depthwise_operator;
+extern const struct pt_operator pt_maxpool_operator;
+extern const struct pt_operator pt_avgpool_operator;
+extern const struct pt_operator pt_add_operator;
 
 #endif

@@ -33,14 +33,19 @@ def backbone(options: argparse.Namespace) -> Network:
     return network
 
 
+def noise(network: Network, seed: int, images: int) -> Split:
+    """Images of random bytes for a network, with random labels."""
+    size = int(np.prod(network.input_shape))
+    drawn = words(seed, SAMPLE_STREAM, images * size + images)
+    pixels = (drawn[: images * size] >> 24).astype(np.uint8)
+    labels = (drawn[images * size :] % min(network.classes, 256)).astype(np.uint8)
+    return Split(pixels.reshape(images, *network.input_shape), labels)
+
+
 def random_material(model: str | None, seed: int, images: int) -> tuple[Network, Split]:
     """An untrained network, calibrated on noise, and noise to feed it."""
     network = models.initial_network(models.resolve(model or models.DEFAULT), seed)
-    size = int(np.prod(network.input_shape))
-    noise = words(seed, SAMPLE_STREAM, images * size + images)
-    pixels = (noise[: images * size] >> 24).astype(np.uint8)
-    labels = (noise[images * size :] % network.classes).astype(np.uint8)
-    split = Split(pixels.reshape(images, *network.input_shape), labels)
+    split = noise(network, seed, images)
     histograms = Histograms.empty(network)
     for image, label in zip(split.images, split.labels, strict=True):
         histograms.add(observe(network, image, int(label)))

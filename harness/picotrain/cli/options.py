@@ -199,8 +199,9 @@ def add_device(
     else:
         parser.add_argument(
             "--dataset",
-            help=f"{datasets.CHOICES}, or random: an untrained network and noise (default: "
-            f"{datasets.DEFAULT} where there is a backbone for it, or else random)",
+            help=f"{datasets.CHOICES}, or random: noise, and an untrained network without "
+            f"--backbone (default: {datasets.DEFAULT} where there is a backbone for it, or else "
+            "random; of an affine backbone random)",
         )
     add_backbone(parser)
     add_angle(parser)

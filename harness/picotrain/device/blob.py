@@ -3,59 +3,91 @@
 from __future__ import annotations
 
 import zlib
+from typing import Any
 
 import numpy as np
 
-from picotrain.errors import UserError
 from picotrain.image.elf import Elf
-from picotrain_golden import Network
+from picotrain_golden import Affine, Kind, Network
 
-_KINDS = {"conv2d": "PT_CONV2D", "maxpool2": "PT_MAXPOOL2", "linear": "PT_LINEAR"}
+_KINDS: dict[Kind, str] = {
+    "conv2d": "PT_CONV2D",
+    "maxpool2": "PT_MAXPOOL2",
+    "linear": "PT_LINEAR",
+    "depthwise": "PT_DEPTHWISE",
+    "maxpool": "PT_MAXPOOL",
+    "avgpool": "PT_AVGPOOL",
+    "add": "PT_ADD",
+}
 
 
 def blob_size(network: Network, elf: Elf) -> int:
     """Bytes of the network's blob."""
     table = elf.dtype("pt_model_layer").itemsize * len(network.layers)
     weights = sum(-layer.weight_count % 4 + layer.weight_count for layer in network.layers)
-    return elf.dtype("pt_model_header").itemsize + table + weights
+    factors = sum(affine.multiplier.size for affine in network.affine)
+    return (
+        elf.dtype("pt_model_header").itemsize
+        + table
+        + weights
+        + factors * elf.dtype("pt_factor").itemsize
+    )
 
 
 def encode(network: Network, elf: Elf) -> bytes:
     """The blob, in the layout that `elf` was compiled with; the device checks what it holds."""
-    if network.affine:
-        raise UserError(
-            f"network {network.name} is affine, and only target golden runs such networks yet"
-        )
     header = np.zeros(1, elf.dtype("pt_model_header"))
     table = np.zeros(len(network.layers), elf.dtype("pt_model_layer"))
     format_ = elf.enum("pt_model_format")
+    forms = elf.enum("pt_model_form")
     kinds = elf.enum("pt_layer_kind")
-    offset = header.nbytes + table.nbytes
-    weights = b""
-    for entry, layer, parameters in zip(table, network.layers, network.parameters, strict=True):
+    special = elf.enum("pt_special_layer")
+    at = header.nbytes + table.nbytes
+    data = b""
+    for index, (entry, layer) in enumerate(zip(table, network.layers, strict=True)):
         entry["kind"] = kinds[_KINDS[layer.kind]]
         entry["relu"] = layer.relu
+        entry["input"] = int(special["PT_NO_LAYER"])
+        for place, number in enumerate(network.reads(index)):
+            entry["input"][place] = special["PT_INPUT_LAYER"] if number == -1 else number
         shape = entry["shape"]
         shape["in_h"], shape["in_w"], shape["in_c"] = layer.in_shape
         shape["out_h"], shape["out_w"], shape["out_c"] = layer.out_shape
         shape["kernel_h"], shape["kernel_w"] = layer.kernel
+        shape["stride_h"], shape["stride_w"] = layer.stride
         shape["padding_h"], shape["padding_w"] = layer.padding
-        shape["stride"] = layer.stride[0]
+        parameters = network.parameters[index]
         if parameters is not None:
             entry["weight_exponent"] = parameters.exponent
             entry["forward_shift"] = parameters.forward_shift
             entry["error_shift"] = parameters.error_shift
             entry["gradient_bits"] = parameters.gradient_bits
             entry["score_bits"] = parameters.score_bits
-            entry["weights_offset"] = offset + len(weights)
+            entry["weights_offset"] = at + len(data)
             entry["weights_size"] = parameters.weights.size
-            weights += parameters.weights.tobytes() + bytes(-parameters.weights.size % 4)
+            data += parameters.weights.tobytes() + bytes(-parameters.weights.size % 4)
+        if network.affine:
+            data += _put_affine(entry, network.affine[index], at + len(data), elf)
     header["magic"] = format_["PT_MODEL_MAGIC"]
     header["version"] = format_["PT_MODEL_VERSION"]
-    header["size"] = offset + len(weights)
+    header["size"] = at + len(data)
     header["layers"] = len(network.layers)
-    header["classes"] = network.classes
-    return seal(header.tobytes() + table.tobytes() + weights, elf)
+    # Too many for the field are too many for the device, which says so.
+    header["classes"] = min(network.classes, 0xFFFF)
+    header["form"] = forms["PT_AFFINE" if network.affine else "PT_POWER_OF_TWO"]
+    return seal(header.tobytes() + table.tobytes() + data, elf)
+
+
+def _put_affine(entry: Any, affine: Affine, offset: int, elf: Elf) -> bytes:
+    """Fills the entry of an affine layer. Returns its factors, which lie at `offset`."""
+    entry["zero_in"][: len(affine.zero_in)] = affine.zero_in
+    entry["zero_out"], entry["low"], entry["high"] = affine.zero_out, affine.low, affine.high
+    factors = np.zeros(affine.multiplier.size, elf.dtype("pt_factor"))
+    factors["bias"][: affine.bias.size] = affine.bias
+    factors["multiplier"], factors["shift"] = affine.multiplier, affine.shift
+    entry["factors"] = factors.size
+    entry["factors_offset"] = offset if factors.size else 0
+    return factors.tobytes()
 
 
 def seal(blob: bytes, elf: Elf) -> bytes:

@@ -24,6 +24,19 @@ _TENSORS = {
     "PT_TENSOR_BITMAP": "scored edges",
 }
 
+_LAYER_FAULTS = {
+    "PT_ERR_LAYER_INPUT": (
+        "layer {0} reads a tensor that is not made before it, or takes another shape"
+    ),
+    "PT_ERR_LAYER_UNREAD": "no layer reads the output of layer {0} (255: the network's input)",
+    "PT_ERR_LAYER_BOUNDS": "layer {0} has bounds {1} to {2}, which hold nothing",
+    "PT_ERR_LAYER_ZERO": "layer {0} keeps its zero point, but {1} goes in and {2} comes out",
+    "PT_ERR_LAYER_FACTORS": "layer {0} cannot have {1} factors",
+    "PT_ERR_FACTOR": "row {1} of layer {0} has multiplier {2} and shift {3}, out of range",
+    "PT_ERR_LAYER_RANGE": "row {1} of layer {0} could overflow 32 bits with shift {3}",
+}
+"""Of a network that is not what its importer should have made."""
+
 
 def refuse_blob(
     network: Network, size: int, room: int, elf: Elf, frozen: bool = False
@@ -82,6 +95,13 @@ def explain(command: str, name: str, detail: tuple[int, ...], elf: Elf) -> str:
             "the weights lie in flash, where nothing can train or write them; use priot or "
             "priot-s, or load the model into the arena (--plan fast)"
         )
+    if name == "PT_ERR_AFFINE":
+        return (
+            "the network is affine (TFLite's arithmetic): it infers, and nothing trains or writes "
+            "its weights; use method infer"
+        )
+    if name in _LAYER_FAULTS:
+        return _LAYER_FAULTS[name].format(a, _signed(b), _signed(c), _signed(d))
     if name == "PT_ERR_LABEL":
         return f"image {a} has label {b}, but the network has {c} classes; use its data set"
     if name == "PT_ERR_BATCH":

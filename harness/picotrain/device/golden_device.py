@@ -85,7 +85,7 @@ class GoldenDevice:
         if self._frozen and method.trains and not method.scored:
             kind = self._elf.enum("pt_method_kind")[METHOD_KINDS[method.name]]
             raise self._refusal("SET_METHOD", "PT_ERR_FROZEN", int(kind))
-        exponent = self._network.logits_exponent
+        exponent = 0 if self._network.affine else self._network.logits_exponent
         if not method.dynamic and exponent < LEAST_LOGITS_EXPONENT:
             raise self._refusal("SET_METHOD", "PT_ERR_EXPONENT", exponent, LEAST_LOGITS_EXPONENT)
         in_arena = 0 if self._frozen else blob_size(self._network, self._elf)

@@ -16,7 +16,13 @@ from numpy.typing import NDArray
 from picotrain.device.blob import encode
 from picotrain.device.cycles import BlockCount, CallNode
 from picotrain.device.explain import explain, refuse_blob
-from picotrain.device.given import check_method, check_network, checked_batch, checked_image
+from picotrain.device.given import (
+    check_form,
+    check_method,
+    check_network,
+    checked_batch,
+    checked_image,
+)
 from picotrain.device.interface import (
     BatchResult,
     Int8,
@@ -175,6 +181,8 @@ class MailboxDevice:
 
     def set_method(self, method: Method) -> None:
         check_method(method)
+        if self._network is not None:
+            check_form(self._network, method)
         arguments = [
             self._elf.enum("pt_method_kind")[METHOD_KINDS[method.name]],
             method.mu,

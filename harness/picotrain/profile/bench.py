@@ -192,7 +192,7 @@ class Bench:
             shape["out_h"], shape["out_w"], shape["out_c"] = layer.out_shape
             shape["kernel_h"], shape["kernel_w"] = layer.kernel
             shape["padding_h"], shape["padding_w"] = layer.padding
-            shape["stride"] = layer.stride[0]
+            shape["stride_h"], shape["stride_w"] = layer.stride
         for name, (offset, size) in places.items():
             operand = record["operand"][self._names[name]]
             operand["offset"], operand["size"] = offset, size

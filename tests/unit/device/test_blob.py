@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+import slow_affine
 import support
 from picotrain.device.blob import blob_size, encode, seal
 from picotrain.device.mailbox import MailboxDevice
@@ -15,7 +17,7 @@ from picotrain.device.targets.host import HostTarget
 from picotrain.errors import CommandError
 from picotrain.image.elf import Elf
 from picotrain.learn import models
-from picotrain_golden import Network
+from picotrain_golden import Layer, Network
 
 NAMES = ["tinycnn", "oddnet", *range(12)]
 
@@ -64,8 +66,8 @@ def test_is_the_same_for_every_board(host_elf: Elf, microbit_elf: Elf, name: str
     ("name", "size"),
     [
         # Header, 36 bytes a layer, and the weights of each layer rounded up to 4.
-        ("tinycnn", 24 + 6 * 36 + 72 + 1152 + 50176 + 640),
-        ("oddnet", 24 + 5 * 36 + 376 + 272 + 1756 + 92),
+        ("tinycnn", 24 + 6 * 48 + 72 + 1152 + 50176 + 640),
+        ("oddnet", 24 + 5 * 48 + 376 + 272 + 1756 + 92),
     ],
 )
 def test_size(host_elf: Elf, name: str, size: int) -> None:
@@ -76,7 +78,7 @@ def test_layout_of_the_header(host_elf: Elf) -> None:
     """Byte for byte, so that a change of the format shows here before it shows in the field."""
     blob = encode(support.shipped("oddnet"), host_elf)
     assert blob[:4] == b"PTM1"
-    assert blob[4:8] == (1).to_bytes(4, "little")
+    assert blob[4:8] == (2).to_bytes(4, "little")
     assert blob[8:12] == len(blob).to_bytes(4, "little")
     assert blob[12:16] == zlib.crc32(blob[16:]).to_bytes(4, "little")
     assert blob[16:24] == bytes([5, 0, 7, 0, 0, 0, 0, 0])
@@ -86,21 +88,42 @@ def test_layout_of_a_layer(host_elf: Elf) -> None:
     network = support.shipped("oddnet")
     network.of(0).exponent = -6
     blob = encode(network, host_elf)
-    entry = blob[24:60]
-    assert entry[:8] == bytes([1, 1, 250, 9, 7, 14, 20, 0])
-    shape = np.frombuffer(entry[8:20], "<u2")
+    entry = blob[24:72]
+    assert entry[:16] == bytes([1, 1, 250, 9, 7, 14, 20, 0, 0, 0, 0, 0, 255, 254, 0, 0])
+    shape = np.frombuffer(entry[16:28], "<u2")
     assert shape.tolist() == [21, 19, 3, 11, 9, 5]
-    assert entry[20:26] == bytes([5, 5, 2, 2, 1, 0])
-    assert np.frombuffer(entry[28:36], "<u4").tolist() == [24 + 5 * 36, 375]
-    pool = blob[60:96]
-    assert pool[:8] == bytes([2, 0, 0, 0, 0, 0, 0, 0])
-    assert pool[20:26] == bytes([2, 2, 2, 0, 0, 0])
-    assert pool[28:36] == bytes(8)
+    assert entry[28:36] == bytes([5, 5, 2, 2, 2, 1, 0, 0])
+    assert np.frombuffer(entry[36:48], "<u4").tolist() == [24 + 5 * 48, 375, 0]
+    pool = blob[72:120]
+    assert pool[:16] == bytes([2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 254, 0, 0])
+    assert pool[28:36] == bytes([2, 2, 2, 2, 0, 0, 0, 0])
+    assert pool[36:48] == bytes(12)
+
+
+def test_layout_of_an_affine_layer(host_elf: Elf) -> None:
+    """An add of the input and of layer 0, and its factors."""
+    conv = Layer("conv2d", (2, 3, 1), (2, 3, 1), (1, 2), (1, 1), (0, 1), False)
+    add = Layer("add", (2, 3, 1), (2, 3, 1), (1, 1), (1, 1), (0, 0), False, (-1, 0))
+    parts = [slow_affine.one_layer(conv), slow_affine.one_layer(add)]
+    numbers = replace(
+        parts[1].affine[0], zero_in=(-128, 3), zero_out=-4, low=-5, shift=np.int32([-1, -2, -31])
+    )
+    held = (parts[0].parameters[0], None)
+    network = Network("two", (2, 3, 1), (conv, add), held, (parts[0].affine[0], numbers))
+    blob = encode(network, host_elf)
+    assert len(blob) == blob_size(network, host_elf) == 24 + 2 * 48 + 4 + 12 + 3 * 12
+    assert blob[16:24] == bytes([2, 0, 6, 0, 1, 0, 0, 0])
+    entry = blob[72:120]
+    assert entry[:16] == bytes([7, 0, 0, 0, 0, 0, 0, 128, 3, 252, 251, 127, 255, 0, 3, 0])
+    assert entry[28:36] == bytes([1, 1, 1, 1, 0, 0, 0, 0])
+    assert np.frombuffer(entry[36:48], "<u4").tolist() == [0, 0, 24 + 2 * 48 + 4 + 12]
+    factors = np.frombuffer(blob[-36:], "<i4").reshape(3, 3)
+    assert factors.tolist() == [[0, 1 << 30, shift] for shift in (-1, -2, -31)]
 
 
 def test_padding_is_zero(host_elf: Elf) -> None:
     blob = encode(support.shipped("oddnet"), host_elf)
-    first = 24 + 5 * 36
+    first = 24 + 5 * 48
     assert blob[first + 375] == 0
     assert blob[first + 376 + 270 : first + 376 + 272] == bytes(2)
 

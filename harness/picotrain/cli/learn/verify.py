@@ -7,7 +7,7 @@ from dataclasses import asdict, replace
 from typing import get_args
 
 from picotrain import datasets
-from picotrain.cli.material import backbone, random_material
+from picotrain.cli.material import backbone, noise, random_material
 from picotrain.cli.options import (
     Verbs,
     add_device,
@@ -31,7 +31,7 @@ from picotrain_golden import Method, Network
 from picotrain_golden.generator import Select
 
 RANDOM = "random"
-"""Instead of a data set: an untrained network and noise."""
+"""Instead of a data set: noise, and an untrained network where no backbone is named."""
 
 
 def add_parser(verbs: Verbs) -> None:
@@ -62,13 +62,15 @@ def add_parser(verbs: Verbs) -> None:
 
 def run(options: argparse.Namespace) -> int:
     network, split, material = _verify_material(options)
-    prepared = _verified_methods(options)
+    prepared = _verified_methods(options, network)
     kernels = choose_kernels(options.target, options.kernels)
     room = arena(options) or arena_bytes(options.target, options.kernels)
     golden, device = open_device("golden", room), _device_to_verify(options)
+    exponent = None if network.affine else network.logits_exponent
+    form = "affine" if network.affine else f"logits exponent {exponent}"
     print(
         f"{network.name}, {material}: {options.target} ({kernels} kernels) against golden, "
-        f"plan {options.plan}, logits exponent {network.logits_exponent}, seed {options.seed}"
+        f"plan {options.plan}, {form}, seed {options.seed}"
     )
     results = []
     try:
@@ -96,7 +98,7 @@ def run(options: argparse.Namespace) -> int:
             "target": options.target,
             "kernels": kernels,
             "model": network.name,
-            "logits_exponent": network.logits_exponent,
+            "logits_exponent": exponent,
             "plan": options.plan,
             "plan_note": plans.note(options.plan),
             "seed": options.seed,
@@ -109,9 +111,18 @@ def run(options: argparse.Namespace) -> int:
 def _verify_material(options: argparse.Namespace) -> tuple[Network, Split, str]:
     count = min(options.steps, 32)
     name = models.resolve(options.model or models.DEFAULT).name
+    named = options.backbone if options.dataset is None else None
+    if named and models.load_backbone(named)[0].affine:
+        # Data sets are of pixels, which an affine network does not take.
+        options.dataset = RANDOM
     if options.dataset is None:
         shipped = models.backbone_path(name, datasets.DEFAULT).is_file()
         options.dataset = datasets.DEFAULT if shipped or options.backbone else RANDOM
+    if options.dataset == RANDOM and options.backbone:
+        network = backbone(options)
+        if options.logits_exponent is not None:
+            raise UserError("--logits-exponent needs a data set to calibrate on; name a --dataset")
+        return network, noise(network, options.seed, count), "on random images"
     if options.dataset == RANDOM:
         network, split = random_material(options.model, options.seed, count)
         if options.logits_exponent is not None:
@@ -131,10 +142,10 @@ def _verify_material(options: argparse.Namespace) -> tuple[Network, Split, str]:
     return network, split, f"on {options.dataset} {in_words(options.angle)}"
 
 
-def _verified_methods(options: argparse.Namespace) -> list[tuple[str, Method]]:
+def _verified_methods(options: argparse.Namespace, network: Network) -> list[tuple[str, Method]]:
     """Label and method of each run.
 
-    `all` takes what the plan allows, and PRIOT-S with both selections.
+    `all` takes what plan and network allow, and PRIOT-S with both selections.
     """
     if options.method != "all":
         names = options.method.split(",")
@@ -150,7 +161,11 @@ def _verified_methods(options: argparse.Namespace) -> list[tuple[str, Method]]:
                 runs.append((f"{name} ({select})", replace(method, select=select)))
         else:
             runs.append((name, method))
-    return [(label, method) for label, method in runs if plans.allows(options.plan, method)]
+    return [
+        (label, method)
+        for label, method in runs
+        if plans.allows(options.plan, method) and not (network.affine and method.trains)
+    ]
 
 
 def _device_to_verify(options: argparse.Namespace) -> Device:

@@ -129,7 +129,7 @@ class StackReport:
 
 _Value = tuple[Literal["constant", "table", "stack", "argument", "field"], frozenset[int]]
 """What a register holds: one of some numbers; a word of the table at an address; sp as it was at a
-depth; the argument in a register; what lay at an offset of a struct. The last four have one number.
+depth; the argument in a register; what lay at one of some offsets of a struct. The others have one.
 """
 
 _FIELD = 16  # Added to a field's offset among targets: what is less is a register
@@ -400,7 +400,7 @@ def _either(one: dict[int, _Value], other: dict[int, _Value]) -> dict[int, _Valu
         if there is None or there[0] != kind:
             continue
         together = numbers | there[1]
-        if len(together) <= (_MOST_CONSTANTS if kind == "constant" else 1):
+        if len(together) <= (_MOST_CONSTANTS if kind in ("constant", "field") else 1):
             known[register] = (kind, together)
     return known
 

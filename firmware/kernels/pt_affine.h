@@ -1,0 +1,62 @@
+/*
+ * Layers of the affine form, forward: int8 in [-128, 127], TensorFlow Lite Micro's arithmetic
+ * (docs/numerics.md, section 14).
+ *
+ *   input  int8 [in_h, in_w, in_c]    output int8 [out_h, out_w, out_c]
+ *   out = min(max(zero_out + scale(sum, multiplier, shift), low), high)
+ *
+ * Shapes, weights and factors are those of a model that was checked (section 14, Range), so nothing
+ * overflows. Padding is that above and left; what lies outside the input is left out of sums,
+ * maxima and means. Buffers must not overlap, but for the two inputs of an add. No scratch.
+ */
+#ifndef PT_AFFINE_H
+#define PT_AFFINE_H
+
+#include <stdint.h>
+
+#include "kernels/pt_shape.h"
+
+/* Of a row of weights; or of an input or the output of an add, of a mean: their bias is 0. */
+struct pt_factor {
+    int32_t bias;
+    int32_t multiplier; /* 0, or 2^30 to 2^31 - 1; of a mean from 2^29 */
+    int32_t shift;      /* -31..30 */
+};
+
+struct pt_affine {
+    const struct pt_factor *factor;
+    int32_t zero_in[2]; /* of each input */
+    int32_t zero_out;
+    int32_t low;
+    int32_t high;
+};
+
+/* weights int8 [out_c, kernel_h, kernel_w, in_c], a factor for each output channel. */
+void pt_affine_conv2d_s8(const struct pt_shape *shape, const struct pt_affine *affine,
+                         const int8_t *weights, const int8_t *input, int8_t *output);
+
+/* weights int8 [in_c, kernel_h, kernel_w], a factor for each channel. */
+void pt_affine_depthwise_s8(const struct pt_shape *shape, const struct pt_affine *affine,
+                            const int8_t *weights, const int8_t *input, int8_t *output);
+
+/* weights int8 [out_c, in_h * in_w * in_c], a factor for each output. */
+void pt_affine_linear_s8(const struct pt_shape *shape, const struct pt_affine *affine,
+                         const int8_t *weights, const int8_t *input, int8_t *output);
+
+/* The kernel is the window, 1..255 on each axis like the strides. No factor. */
+void pt_affine_maxpool_s8(const struct pt_shape *shape, const struct pt_affine *affine,
+                          const int8_t *input, int8_t *output);
+
+/* The mean of each window, rounded half away from zero. No factor. */
+void pt_affine_avgpool_s8(const struct pt_shape *shape, const struct pt_affine *affine,
+                          const int8_t *input, int8_t *output);
+
+/* The mean of the whole input, a sum times one factor; output int8 [1, 1, in_c]. */
+void pt_affine_mean_s8(const struct pt_shape *shape, const struct pt_affine *affine,
+                       const int8_t *input, int8_t *output);
+
+/* Factors of a, of b and of the output; all of one shape. */
+void pt_affine_add_s8(const struct pt_shape *shape, const struct pt_affine *affine,
+                      const int8_t *a, const int8_t *b, int8_t *output);
+
+#endif
