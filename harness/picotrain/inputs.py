@@ -41,6 +41,9 @@ def is_file(path: Path) -> bool:
 
 def read_bytes(path: Path, fix: str) -> bytes:
     """All of a file; UserError with the sentence's end, `fix`, where it cannot be read."""
+    if not is_file(path) and path.exists() and not path.is_dir():
+        # Nobody may ever write into a pipe, and a device never ends.
+        raise UserError(f"cannot read {path}: it is a pipe or a device; {fix}")
     try:
         return path.read_bytes()
     except (OSError, ValueError) as error:
@@ -62,9 +65,6 @@ def read_text(path: Path, fix: str) -> str:
 def read_toml(path: Path) -> dict[str, Any]:
     """What a TOML file says; UserError where it cannot be read, or is none."""
     fix = "give the path of a TOML file, saved as UTF-8"
-    if not is_file(path) and path.exists() and not path.is_dir():
-        # Nobody may ever write into a pipe, and a device never ends.
-        raise UserError(f"cannot read {path}: it is a pipe or a device; {fix}")
     try:
         return tomllib.loads(read_text(path, fix))
     except tomllib.TOMLDecodeError as error:

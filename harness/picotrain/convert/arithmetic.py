@@ -35,18 +35,19 @@ def mean_multiplier(factor: float, count: int) -> tuple[int, int]:
     return (m << j) // count, s - j
 
 
-def float32_product(a: float, b: float) -> float:
-    """Of two scales, as float32 has it."""
-    return float(np.float32(a) * np.float32(b))
-
-
 def bounds(activation: int, scale: float, zero: int) -> tuple[int, int]:
-    """`low` and `high` of an activation on a tensor of that scale and zero point."""
+    """`low` and `high` of an activation on a tensor of that scale and zero point.
+
+    OverflowError where 32 bits do not hold a bound: TFLite Micro then has none.
+    """
 
     def quantised(real: float | None, otherwise: int) -> int:
         if real is None:
             return otherwise
-        steps = float(np.float32(real) / np.float32(scale))
+        with np.errstate(over="ignore"):
+            steps = float(np.float32(real) / np.float32(scale))
+        if abs(steps) > (1 << 31) - 256:
+            raise OverflowError
         away = floor(abs(steps) + 0.5)
         return zero + (away if steps >= 0 else -away)
 

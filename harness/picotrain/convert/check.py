@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from math import prod
 
 import numpy as np
 
@@ -12,11 +13,14 @@ from picotrain.convert.importer import Imported
 from picotrain.convert.operators import quantised
 from picotrain.convert.tflm import Reference
 from picotrain.device.backends import open_device
+from picotrain.errors import UserError
 from picotrain_golden import Method, Network
 from picotrain_golden.numerics import Int8
 from picotrain_golden.passes import affine_pass
 
 GOLDEN = "golden"
+_MOST_BYTES = 1 << 30
+"""Of made-up images."""
 
 Run = Callable[[Int8], list[Int8]]
 """One image int8 [H, W, C] -> the output of each layer, flat."""
@@ -57,8 +61,13 @@ def random_inputs(imported: Imported, count: int, seed: int) -> Int8:
     """int8 [N, H, W, C]: three constant images that reach furthest, then noise of three kinds."""
     random = np.random.default_rng(seed)
     shape = imported.network.input_shape
+    if count * prod(shape) > _MOST_BYTES:
+        raise UserError(
+            f"{count:,} made-up images of {prod(shape):,} bytes are more than {_MOST_BYTES:,} "
+            "bytes; use a smaller --random"
+        )
     zero = quantised(imported.input)[1]
-    images = random.integers(-128, 128, (count, *shape))
+    images = random.integers(-128, 128, (count, *shape), np.int8)
     for number, image in enumerate(images):
         if number % 3 == 1:  # faint
             image[...] = np.clip(np.rint(random.normal(zero, 20, shape)), -128, 127)
@@ -66,7 +75,7 @@ def random_inputs(imported: Imported, count: int, seed: int) -> Int8:
             image[random.random(shape) < 0.8] = zero
     for number, value in enumerate((-128, 127, zero)[:count]):
         images[number] = value
-    return images.astype(np.int8)
+    return images
 
 
 def check(

@@ -255,6 +255,8 @@ class _Reader:
                 not 0 <= one < tensors for one in makes
             ):
                 raise self._error(f"operator {position} names a tensor that is not there")
+            if not reads or not makes:
+                raise self._error(f"operator {position} reads or makes nothing")
             yield Operator(position, kind, reads, makes, self._options(entry, kind))
 
     def _options(self, entry: Any, kind: str) -> dict[str, int]:

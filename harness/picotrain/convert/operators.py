@@ -89,7 +89,13 @@ def activation_bounds(operator: Operator, output: Tensor) -> tuple[int, int]:
     if activation not in arithmetic.ACTIVATIONS:
         raise NotTaken(f"it has activation {activation}, so use none, ReLU or ReLU6")
     scale, zero = quantised(output)
-    low, high = arithmetic.bounds(activation, scale, zero)
+    try:
+        low, high = arithmetic.bounds(activation, scale, zero)
+    except OverflowError as error:
+        raise NotTaken(
+            f"its activation's bound is more than 32 bits of its scale {scale:g}, so convert the "
+            "network again"
+        ) from error
     if low > high:
         raise NotTaken("its activation leaves no values, so convert the network again")
     return low, high
@@ -201,20 +207,17 @@ def _weighted(
     if not all(isfinite(one) and one > 0 for one in scales):
         raise NotTaken("its weights have scales of 0 or less, so convert the network again")
     if len(scales) not in (1, rows) or (len(scales) > 1 and held.axis != axis):
+        along = f" along axis {held.axis}" if len(scales) == rows else ""
         raise NotTaken(
-            f"it has {len(scales)} scales for {rows} outputs, so convert the network again"
+            f"it has {len(scales)} scales{along} for {rows} outputs, so convert the network again"
         )
     numbers: Int32 = np.zeros(rows, np.int32)
     if bias is not None:
         numbers = data_of(bias, np.int32).astype(np.int32)
         if numbers.size != rows:
             raise NotTaken(f"it has {numbers.size} biases for {rows} outputs, so convert it again")
-    whole = layer.kind == "linear" and len(scales) == 1
-    pairs = []
-    for one in scales if len(scales) > 1 else scales * rows:
-        # TFLite Micro multiplies these two as floats, where one scale is that of all weights.
-        product = arithmetic.float32_product(scale_in, one) if whole else scale_in * one
-        pairs.append(_factor(product / scale_out))
+    each = scales if len(scales) > 1 else scales * rows
+    pairs = [_factor(scale_in * one / scale_out) for one in each]
     low, high = activation_bounds(operator, output)
     m, s = _arrays(pairs)
     affine = Affine((zero_in,), zero_out, low, high, numbers, m, s)
@@ -311,8 +314,9 @@ def _mean(model: Model, operator: Operator) -> Made:
     source, axes = tensors(model, operator, 2, 2)
     assert source is not None and axes is not None
     rank = len(source.shape)
-    reduced = sorted(int(axis) % rank if rank else 0 for axis in data_of(axes, np.int32))
-    if rank != 4 or reduced != [1, 2]:
+    named = [int(axis) for axis in data_of(axes, np.int32)]
+    reduced = sorted(axis % rank for axis in named if -rank <= axis < rank)
+    if len(reduced) != len(named) or rank != 4 or reduced != [1, 2]:
         raise NotTaken("it is not over height and width, so use a global average there")
     (height, width, channels), output = shape_of(source), model.tensors[operator.outputs[0]]
     layer = _checked(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from picotrain.convert.check import check, random_inputs, running
 from picotrain.convert.importer import Imported, import_model
 from picotrain.convert.model import read
 from picotrain.datasets.files import roots
+from picotrain.errors import UserError
 
 pytest.importorskip("tflite", reason="tflite is not installed: pip install -e '.[convert]'")
 pytest.importorskip("tflite_micro", reason="tflite-micro is not installed (extra: convert)")
@@ -270,6 +272,71 @@ def test_wrong_inputs(
         np.save(given, array)
     assert main(["check", str(path), "--inputs", str(given)]) == 2
     assert told in capsys.readouterr().err
+
+
+def test_scales_of_a_linear_layer_are_multiplied_in_double(tmp_path: Path) -> None:
+    """A product in float32 rounds these three sums, near halves, up: 32, 95 and 97."""
+    scale_in, scale_w, scale_out = 0.054687656462192535, 0.14287430047988892, 8225.7734375
+    weights = np.zeros((3, 4096), np.int8)
+    for row, total in enumerate((130048, 390144, 398401)):
+        whole, rest = divmod(total, 127)
+        weights[row, :whole] = 127
+        weights[row, whole] = rest
+    b = Builder()
+    x = b.input((1, 4096), scale=scale_in, zero=-128)
+    held = b.constant(weights, scales=(scale_w,), zeros=(0,))
+    output = b.tensor((1, 3), scale_out)
+    b.op("FULLY_CONNECTED", [x, held], output, "FullyConnectedOptions", FusedActivationFunction=0)
+    one = imported(tmp_path, b.finish(output))
+    with running(one.network, "golden") as run:
+        (logits,) = run(np.full(one.network.input_shape, 127, np.int8))
+    assert logits.ravel().tolist() == [31, 94, 96]
+    equal(one)
+
+
+@pytest.mark.parametrize("axes", [(5, 6), (1, 6), (-6, 2)])
+def test_a_mean_over_axes_that_are_not_there_is_refused(
+    tmp_path: Path, axes: tuple[int, int]
+) -> None:
+    b = Builder()
+    x = image(b, 4, 4, 3)
+    output = b.tensor((1, 3), x.scales[0], x.zeros[0])
+    b.op("MEAN", [x, b.constant(np.array(axes, np.int32))], output, "ReducerOptions", KeepDims=0)
+    with pytest.raises(UserError, match="it is not over height and width"):
+        imported(tmp_path, b.finish(output))
+
+
+@pytest.mark.parametrize("scale", [1e-9, 1e-40])
+def test_bounds_beyond_32_bits_are_refused(tmp_path: Path, scale: float) -> None:
+    b = Builder()
+    x = b.input((1, 4, 4, 3), scale=scale, zero=0)
+    b.pool("MAX_POOL_2D", x, (2, 2), (2, 2), activation=RELU6)
+    with pytest.raises(UserError, match="bound is more than 32 bits of its scale"):
+        imported(tmp_path, b.finish(b.tensors[-1]))
+
+
+def test_operators_that_read_or_make_nothing_are_damage(tmp_path: Path) -> None:
+    for reads, makes in (([], [1]), ([0], [])):
+        b = Builder()
+        x = image(b, 4, 4, 3)
+        output = b.conv(x, 4, (3, 3), (1, 1), SAME)
+        b.operators.append(("QUANTIZE", reads, makes, "QuantizeOptions", {}))
+        with pytest.raises(UserError, match="operator 1 reads or makes nothing"):
+            imported(tmp_path, b.finish(output))
+
+
+def test_more_made_up_images_than_memory_is_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["check", str(model_file(tmp_path)), "--random", "2147483647"]) == 2
+    assert "made-up images of 192 bytes are more than" in capsys.readouterr().err
+
+
+def test_a_pipe_is_no_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "pipe.tflite"
+    os.mkfifo(path)
+    assert main(["import", str(path), "--out", str(tmp_path / "x.npz")]) == 2
+    assert "it is a pipe or a device" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
