@@ -112,7 +112,10 @@ SETS = {
 }
 """The folder of the sources, that of their objects, and what is built with them."""
 
-RUNS_A_JOB = ("app/pt_bench", "nn/pt_model", "nn/pt_crc32", "boards/cortex_m0/memory")
+RUNS_A_JOB = (
+    *("app/pt_bench", "nn/pt_model", "nn/pt_crc32"),
+    *("boards/cortex_m0/memory", "boards/cortex_m0/memset"),
+)
 
 
 def busiest(kernel: str) -> Case:
@@ -137,7 +140,9 @@ def kernels(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     require(built)
     found = [*KERNEL_SOURCES.glob("*.c"), *(KERNEL_SOURCES / sources).glob("*.[cS]")]
     names = [str(path.relative_to(ROOT / "firmware").with_suffix("")) for path in sorted(found)]
-    objects = [str(folder / f"{name}.o") for name in (*names, *RUNS_A_JOB)]
+    operators = (ROOT / "firmware").glob("nn/operators/*.c")
+    runs = [*RUNS_A_JOB, *(f"nn/operators/{path.stem}" for path in sorted(operators))]
+    objects = [str(folder / f"{name}.o") for name in (*names, *runs)]
     elf = tmp_path_factory.mktemp("rp2040js") / "kernels.elf"
     script = ["-T", str(DRIVER / "kernels.ld")]
     inputs = [str(SNIPPETS / "runtime.S"), str(DRIVER / "call.S"), *objects, "-lgcc"]

@@ -462,8 +462,8 @@ small_next:
 /*
  * output[\at], output[\at + 1] = max(RHU(the two sums in \lanes, r1), 0), with r0 the output and
  * r2 = 0; 24 cycles, 26 with what was spilled. ADCS adds the last bit that ASRS shifted out. Above
- * 127 the whole window is done again, slowly. 5 cycles where both are below half = 2^(r1 - 1), which
- * makes 0, as the output is: with r6 = 0x80008000 - half * 0x10001 added, neither bit of
+ * 127 the whole window is done again, slowly. 5 cycles where both are below half = 2^(r1 - 1): the
+ * output is 0 then, as it should be. With r6 = 0x80008000 - half * 0x10001 added neither bit of
  * r7 = 0x80008000 is set then, and one is where a borrow hides what the sums are.
  */
 .macro requantize_lanes lanes, at, spilled, saturated

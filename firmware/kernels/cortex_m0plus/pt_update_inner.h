@@ -42,7 +42,7 @@ void pt_step_scores(struct pt_steps_job *job);
 /* state[k] <- clamp(state[k] - clamp(PSTO(error * input))) over the list. */
 void pt_step_weights(struct pt_steps_job *job);
 
-/* state[k] <- clamp(state[k] - clamp(PSTO(gradient[k] * weights[k]))) from k = 0 to the list's end. */
+/* state[k] <- clamp(state[k] - clamp(PSTO(gradient[k] * weights[k]))) for all of the list. */
 void pt_step_gradient(struct pt_steps_job *job);
 
 #endif
