@@ -8,9 +8,10 @@ import numpy as np
 
 from picotrain import datasets
 from picotrain.datasets import SAMPLE_STREAM, Split
+from picotrain.device.given import check_form, check_trains
 from picotrain.errors import UserError
 from picotrain.learn import models
-from picotrain_golden import Histograms, Network, calibrated, observe
+from picotrain_golden import Histograms, Method, Network, calibrated, observe
 from picotrain_golden.generator import words
 
 _RANDOM_LOGITS_EXPONENT = -4
@@ -40,6 +41,18 @@ def noise(network: Network, seed: int, images: int) -> Split:
     pixels = (drawn[: images * size] >> 24).astype(np.uint8)
     labels = (drawn[images * size :] % min(network.classes, 256)).astype(np.uint8)
     return Split(pixels.reshape(images, *network.input_shape), labels)
+
+
+def check_backbone(options: argparse.Namespace, *asked: Method) -> None:
+    """Raise UserError for a `--backbone` that cannot do what is asked, whatever data and target
+    there are: run these methods, or adapt if there are none."""
+    if options.backbone is None:
+        return
+    network, _ = models.load_backbone(options.backbone)
+    if not asked:
+        check_trains(network)
+    for method in asked:
+        check_form(network, method)
 
 
 def random_material(model: str | None, seed: int, images: int) -> tuple[Network, Split]:

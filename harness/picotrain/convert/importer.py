@@ -35,6 +35,9 @@ _INSTEAD = {
     "BATCH_MATMUL": "FULLY_CONNECTED",
 }
 
+_RISING = ("LOGISTIC", "TANH")
+"""At the end they can be left out, as SOFTMAX: the largest output stays the largest."""
+
 
 @dataclass(frozen=True)
 class Imported:
@@ -71,11 +74,15 @@ def import_model(model: Model, name: str | None = None) -> Imported:
     for one in made:
         try:
             links.append(tuple(found.origin(source) for source in one.sources))
+        except _Follows:
+            continue
         except NotTaken as why:
             refused.append((one.operator, str(why)))
     end = -1
     try:
         end = found.end()
+    except _Follows:
+        pass
     except NotTaken as why:
         refused.append((model.operators[-1], str(why)))
     if refused:
@@ -120,13 +127,22 @@ def _layers(model: Model) -> tuple[list[Made], list[tuple[Operator, str]]]:
             elif operator.kind in RESHAPES:
                 _check_reshape(model, operator)
             elif operator.kind not in ENDS:
-                instead = _INSTEAD.get(operator.kind, "a network without it")
-                raise NotTaken(f"it is not known here, so use {instead}")
+                raise NotTaken(f"it is not known here, so {_instead(model, operator)}")
             elif len(operator.inputs) != 1 or len(operator.outputs) != 1:
                 raise NotTaken("it reads or makes several tensors, so convert the network again")
         except NotTaken as why:
             refused.append((operator, str(why)))
     return made, refused
+
+
+def _instead(model: Model, operator: Operator) -> str:
+    if operator.kind in _RISING and any(map(model.producer, operator.inputs)):
+        last = model.producer(model.output.index)
+        while last is not None and last.kind in (*RESHAPES, *ENDS) and last.inputs:
+            last = model.producer(last.inputs[0])
+        if last == operator:
+            return "end with the layer before it, whose outputs have the same order"
+    return f"use {_INSTEAD.get(operator.kind, 'a network without it')}"
 
 
 def _check_reshape(model: Model, operator: Operator) -> None:
@@ -137,6 +153,10 @@ def _check_reshape(model: Model, operator: Operator) -> None:
         raise NotTaken("it changes more than the shape, so convert the network again")
     if source.data is not None:
         raise NotTaken("it reads a constant, so convert the network again")
+
+
+class _Follows(NotTaken):
+    """Not taken only since an operator before it, which is listed already, is not."""
 
 
 class _Links:
@@ -163,7 +183,7 @@ class _Links:
             if operator.kind in ENDS and not self._same(operator):
                 raise NotTaken(f"it reads a {operator.kind}, so use that at the end only")
             if operator.kind not in (*RESHAPES, *ENDS):
-                raise NotTaken(f"it reads {operator.title}, so build the network without that")
+                raise _Follows
             tensor = operator.inputs[0] if operator.inputs else -1
         return tensor
 
@@ -174,7 +194,9 @@ class _Links:
             operator = self._model.producer(tensor)
             if operator is None or operator.kind in LAYERS or not operator.inputs:
                 break
-            if operator.kind not in (*RESHAPES, *ENDS):
+            if operator.kind not in (*RESHAPES, *ENDS, *PADS):
+                raise _Follows
+            if operator.kind in PADS:
                 raise NotTaken("the output does not come from a layer, so end with one")
             tensor = operator.inputs[0]
         return tensor

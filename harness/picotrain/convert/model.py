@@ -107,6 +107,8 @@ class Model:
 
 def read(path: Path) -> Model:
     """The model in a file; UserError where there is none, or one that nothing here can take."""
+    if path.suffix.lower() == ".npz":
+        raise UserError(f"{path} is a backbone already; give the {SUFFIX} file that it is from")
     if path.suffix.lower() != SUFFIX:
         raise UserError(
             f"{path} has not the ending {SUFFIX}; convert the network with TensorFlow Lite's "
@@ -123,7 +125,7 @@ def read(path: Path) -> Model:
         raise
     # The schema's classes follow any offset, and what they find there may be anything.
     except Exception as error:
-        raise _damaged(path, f"{type(error).__name__} while reading it") from error
+        raise damaged(path, "what it says of its own parts is wrong") from error
 
 
 def _schema() -> Any:
@@ -136,7 +138,7 @@ def _schema() -> Any:
     return tflite
 
 
-def _damaged(path: Path, why: str) -> UserError:
+def damaged(path: Path, why: str) -> UserError:
     return UserError(
         f"{path} is damaged or cut off ({why}); restore it, or convert the network again"
     )
@@ -149,7 +151,7 @@ class _Reader:
         self._types = _names(schema.TensorType)
 
     def _error(self, why: str) -> UserError:
-        return _damaged(self._path, why)
+        return damaged(self._path, why)
 
     def _refuse(self, what: str, fix: str) -> UserError:
         return UserError(f"{self._path} {what}; {fix}")

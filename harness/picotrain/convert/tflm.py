@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from picotrain.convert.importer import Imported
+from picotrain.convert.model import damaged
 from picotrain.convert.operators import quantised
 from picotrain.errors import UserError
 from picotrain.versions import to_install
@@ -31,14 +32,14 @@ class Reference:
                 arena_size=4 * made + 2 * len(model.content) + _MORE_BYTES,
                 intrepreter_config=runtime.InterpreterConfig.kPreserveAllTensors,
             )
-        except RuntimeError as error:
+        # The package parses the file itself, and what it finds there may be anything.
+        except Exception as error:
             raise self._refusal(error) from error
 
     def _refusal(self, error: Exception) -> UserError:
-        return UserError(
-            f"TFLite Micro does not run {self._imported.model.path} ({error}); see what it says "
-            "above, and convert the network again"
-        )
+        # Where it is TFLite Micro itself that refuses, it has printed why.
+        why = "; see what it says above" if isinstance(error, RuntimeError) else ""
+        return damaged(self._imported.model.path, f"TFLite Micro does not run it{why}")
 
     def run(self, image: Int8) -> list[Int8]:
         """int8 [H, W, C], as the network takes it -> that, and the tensor of each layer, flat."""
@@ -50,7 +51,7 @@ class Reference:
                 np.asarray(self._interpreter.GetTensor(tensor.index, 0)["tensor_data"]).reshape(-1)
                 for tensor in (imported.input, *imported.tensors)
             ]
-        except (RuntimeError, ValueError) as error:
+        except Exception as error:
             raise self._refusal(error) from error
 
     def _given(self, image: Int8) -> NDArray[Any]:

@@ -19,6 +19,15 @@ def check_method(method: Any) -> None:
     must_be("the method", method, Method, 'give a Method, such as Method("priot")')
 
 
+def check_trains(network: Network) -> None:
+    """Of what adapts, calibrates or moves the logits: an affine network does none of it yet."""
+    if network.affine:
+        raise UserError(
+            f"network {network.name} is affine: it infers and does not train yet; use a network "
+            "from `picotrain pretrain`"
+        )
+
+
 def check_form(network: Network, method: Method) -> None:
     """An affine network does not train yet."""
     if network.affine and method.trains:
@@ -31,12 +40,13 @@ def check_form(network: Network, method: Method) -> None:
 def checked_batch(network: Network | None, images: Any, labels: Any) -> tuple[UInt8, UInt8]:
     """Images uint8 [N, H, W, C] and labels uint8 [N] of the network; UserError for others.
 
-    Of one channel, [N, H, W] will do. Without a network nothing is checked: the device refuses.
+    Of one channel, [N, H, W] will do. Without a network nothing is checked: the device refuses. An
+    affine network takes int8 images too: the same bytes.
     """
     if network is None:
         return images, labels
     wanted = network.input_shape
-    _check_type("images", images)
+    images = _pixels("images", images, network)
     if images.ndim == 3 and wanted[2] == 1 and images.shape[1:] == wanted[:2]:
         images = images[..., np.newaxis]
     if images.ndim != 4 or images.shape[1:] != wanted:
@@ -63,7 +73,8 @@ def checked_batch(network: Network | None, images: Any, labels: Any) -> tuple[UI
 
 
 def checked_image(network: Network | None, image: Any, label: Any) -> tuple[UInt8, int]:
-    """One image uint8 [H, W, C] and its label; UserError for others."""
+    """One image uint8 [H, W, C], of an affine network int8 too, and its label; UserError for
+    others."""
     number = whole_number("the label", label)
     if network is None:
         return image, number
@@ -72,7 +83,7 @@ def checked_image(network: Network | None, image: Any, label: Any) -> tuple[UInt
             f"the label is {number}, but network {network.name} has {network.classes} classes; "
             f"give one from 0 to {network.classes - 1}"
         )
-    _check_type("the image", image)
+    image = _pixels("the image", image, network)
     wanted = network.input_shape
     if image.shape != wanted and not (wanted[2] == 1 and image.shape == wanted[:2]):
         raise UserError(
@@ -80,6 +91,20 @@ def checked_image(network: Network | None, image: Any, label: Any) -> tuple[UInt
             f"{list(wanted)}; give one image of that shape"
         )
     return image.reshape(wanted), number
+
+
+def _pixels(what: str, array: Any, network: Network) -> UInt8:
+    """The bytes of the pixels, as a device takes them."""
+    if not network.affine or not isinstance(array, np.ndarray) or array.dtype == np.uint8:
+        _check_type(what, array)
+        return array  # type: ignore[no-any-return]
+    if array.dtype != np.int8:
+        be = "is" if what.startswith("the ") else "are"
+        raise UserError(
+            f"{what} {be} {array.dtype}, affine network {network.name} takes int8; quantise with "
+            "the scale and zero point of its input, which `picotrain info` shows"
+        )
+    return np.ascontiguousarray(array).view(np.uint8)
 
 
 def _check_type(what: str, array: Any) -> None:

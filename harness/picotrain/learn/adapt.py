@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from picotrain.datasets import Dataset, Split, permutation, rotate, sample
 from picotrain.device import cycles
-from picotrain.device.given import check_method, check_network
+from picotrain.device.given import check_method, check_network, check_trains
 from picotrain.device.interface import BatchResult, Device, state_sha256
 from picotrain.device.mailbox import MailboxDevice
 from picotrain.device.versions import versions_of
@@ -377,6 +377,7 @@ def adapt(
     check_network(network)
     must_be("what to adapt to", data, (Dataset, Task), 'give what load_dataset("digits") returns')
     must_be("how to adapt", options, AdaptOptions, "give AdaptOptions(...)")
+    check_trains(network)
     start = time.monotonic()
     task = data if isinstance(data, Task) else prepare(data, options)
     if task.dataset is not None:

@@ -14,6 +14,7 @@ import numpy as np
 
 from picotrain.datasets import Dataset, Split, rotate, sample
 from picotrain.datasets.npz import read_arrays
+from picotrain.device.given import check_trains
 from picotrain.errors import UserError
 from picotrain.learn.turning import calibration_angle_of
 from picotrain.output import write_bytes
@@ -156,6 +157,7 @@ def calibrated_by(
     Histograms are kept in the folder `cache` (None: nowhere). Raises UserError for an unknown rule.
     """
     check(rule)
+    check_trains(network)
     if rule == SHIPPED:
         return network.copy()
     how = RULES[rule]

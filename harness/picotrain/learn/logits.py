@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from picotrain.device.given import check_trains
 from picotrain.errors import UserError
 from picotrain_golden import LEAST_LOGITS_EXPONENT, Network
 from picotrain_golden.network import MAX_EXPONENT, MIN_EXPONENT
@@ -27,6 +28,7 @@ def moved(network: Network, exponent: int) -> Network:
     Raises UserError where that would leave its range.
     """
     check(exponent)
+    check_trains(network)
     result = network.copy()
     last = result.of(len(result.layers) - 1)
     last.exponent += exponent - network.logits_exponent

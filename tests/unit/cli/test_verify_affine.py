@@ -41,4 +41,8 @@ def test_an_exponent_has_nothing_to_calibrate_on(
     backbone: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert cli.main(["verify", "--backbone", backbone, "--logits-exponent", "-4"]) == 2
+    assert "is affine: it infers and does not train yet" in capsys.readouterr().err
+    trains = str(models.backbone_path("tinycnn", "digits"))
+    words = ["verify", "--backbone", trains, "--dataset", "random", "--logits-exponent", "-4"]
+    assert cli.main(words) == 2
     assert "needs a data set" in capsys.readouterr().err

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import struct
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from picotrain.cli import main
 from picotrain.convert.check import check, random_inputs, running
 from picotrain.convert.importer import Imported, import_model
 from picotrain.convert.model import read
+from picotrain.convert.tflm import Reference
 from picotrain.datasets.files import roots
 from picotrain.errors import UserError
 
@@ -227,6 +229,15 @@ def test_a_difference_is_named(tmp_path: Path) -> None:
 # The verb
 
 
+def reference_model(name: str) -> Path:
+    """Of MLPerf Tiny."""
+    found = [root / "mlperf-tiny" / "models" / f"{name}.tflite" for root in roots()]
+    path = next((one for one in found if one.is_file()), None)
+    if path is None:
+        pytest.skip(f"{name}.tflite is not in PICOTRAIN_DATA/mlperf-tiny/models")
+    return path
+
+
 def model_file(tmp_path: Path) -> Path:
     builder = Builder(4)
     path = tmp_path / "small.tflite"
@@ -245,6 +256,59 @@ def test_the_verb(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert found["equal"] is True
     assert found["difference"] is None
     assert (found["inputs"], found["tensors"], found["elements"]) == (7, 8, elements)
+
+
+@pytest.mark.parametrize("where", ["from_bytes", "set_input", "invoke", "GetTensor"])
+@pytest.mark.parametrize(
+    ("error", "why"),
+    [
+        (struct.error("unpack_from requires a buffer"), ""),
+        (KeyError(17), ""),
+        (RuntimeError("no"), "; see what it says above"),
+    ],
+)
+def test_whatever_its_package_raises(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    where: str,
+    error: Exception,
+    why: str,
+) -> None:
+    def fails(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(f"tflite_micro.runtime.Interpreter.{where}", fails)
+    path = model_file(tmp_path)
+    assert main(["check", str(path), "--random", "1"]) == 2
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        f"picotrain: {path} is damaged or cut off (TFLite Micro does not run it{why}); restore it, "
+        "or convert the network again"
+    )
+
+
+@pytest.mark.parametrize("words", [["--ram-kib", "64"], ["--kernels", "dense"]])
+def test_what_golden_does_not_use(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str]
+) -> None:
+    assert main(["check", str(model_file(tmp_path)), *words]) == 2
+    assert capsys.readouterr().err == (
+        f"picotrain: {words[0]} is not used by target golden, which checks without a limit of "
+        "memory and without kernels; leave it out\n"
+    )
+
+
+def test_a_damaged_file_that_import_takes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """TFLite Micro's package parses the file itself, and stumbles over what we need not read."""
+    data = bytearray(reference_model("kws_ref_model").read_bytes())
+    assert data[267] == 0
+    data[267] = 0o40
+    path = tmp_path / "bad.tflite"
+    path.write_bytes(data)
+    assert main(["check", str(path), "--random", "1"]) == 2
+    assert f"picotrain: {path} is damaged or cut off (TFLite Micro" in capsys.readouterr().err
 
 
 def test_inputs_from_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -344,10 +408,23 @@ def test_a_pipe_is_no_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
 )
 def test_reference_models(name: str, layers: int, count: int) -> None:
     """Of MLPerf Tiny; `picotrain check` was run with 200 inputs and more of both."""
-    found = [root / "mlperf-tiny" / "models" / f"{name}.tflite" for root in roots()]
-    path = next((one for one in found if one.is_file()), None)
-    if path is None:
-        pytest.skip(f"{name}.tflite is not in PICOTRAIN_DATA/mlperf-tiny/models")
-    one = import_model(read(path))
+    one = import_model(read(reference_model(name)))
     assert len(one.network.layers) == layers
     equal(one, count)
+
+
+def test_the_example_of_the_page(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """docs/networks.md: with the numbers that `info` shows, and the largest output as it is."""
+    page = (Path(__file__).resolve().parents[3] / "docs" / "networks.md").read_text("utf-8")
+    program = page.partition("## Networks from TFLite")[2].split("```python\n")[1].split("```")[0]
+    model = reference_model("kws_ref_model")
+    monkeypatch.chdir(tmp_path)
+    assert main(["import", str(model), "--out", "kws.npz"]) == 0
+    assert main(["info", "kws.npz"]) == 0
+    assert "input      int8, scale 0.584702909, zero point 83\n" in capsys.readouterr().out
+    assert "sound / 0.584702909 + 83)" in program
+    exec(compile(program, "networks.md", "exec"), {})
+    last = Reference(import_model(read(model))).run(np.full((49, 10, 1), 83, np.int8))[-1]
+    assert capsys.readouterr().out == f"[{last.argmax()} {last.argmax()}]\n"

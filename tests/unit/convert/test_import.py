@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,7 +17,7 @@ from picotrain.convert import arithmetic
 from picotrain.convert.importer import Imported, import_model
 from picotrain.convert.model import read
 from picotrain.errors import UserError
-from picotrain.learn.models import load_backbone, network_sha256
+from picotrain.learn.models import load_backbone, load_network, network_sha256
 from picotrain_golden import Method, Trainer
 
 pytest.importorskip("tflite", reason="tflite is not installed: pip install -e '.[convert]'")
@@ -269,7 +270,7 @@ def pad_into_pool(b: Builder) -> Made:
         (altered(3, zeros=(500,)), "zero point 500"),
         (altered(1, zeros=(1, 0, 0)), "its weights have a zero point"),
         (altered(1, scales=(0.1, 0.1)), "it has 2 scales for 3 outputs"),
-        (altered(1, axis=1), "it has 3 scales for 3 outputs"),
+        (altered(1, axis=1), "it has 3 scales along axis 1 for 3 outputs"),
         (altered(1, data=b""), "tensor 1 is not constant"),
         (altered(1, data=b"12345"), "tensor 1 has not the bytes of its shape"),
         (altered(1, type="INT4"), "tensor 1 is INT4, so make it a constant of type INT8"),
@@ -300,6 +301,69 @@ def test_all_operators_that_are_not_taken_are_listed(tmp_path: Path) -> None:
     assert sentence.startswith(" has 4 operators that are not taken: operator 0, CONV_2D: it has ")
     for number, kind in enumerate(("CONV_2D", "TANH", "CONV_2D", "LOGISTIC")):
         assert f"operator {number}, {kind}: " in sentence
+
+
+def test_what_only_reads_a_refused_one_is_not_listed(tmp_path: Path) -> None:
+    def make(b: Builder) -> Made:
+        source = b.conv(image(b), 3, (3, 3))
+        source = b.op("TANH", [source], b.tensor(source.shape, 0.1, 0))
+        return b.softmax(b.linear(b.conv(source, 3, (3, 3)), 4))
+
+    assert refused(tmp_path, make) == (
+        " has 1 operator that is not taken: operator 1, TANH: it is not known here, so use ReLU or "
+        "ReLU6"
+    )
+
+
+@pytest.mark.parametrize("kind", ["LOGISTIC", "TANH"])
+def test_a_rising_function_at_the_end_is_left_out(tmp_path: Path, kind: str) -> None:
+    def make(b: Builder) -> Made:
+        source = b.linear(image(b), 4)
+        end = b.op(kind, [source], b.tensor(source.shape, 1 / 256, -128))
+        return b.reshape(end, (1, 4))
+
+    assert refused(tmp_path, make) == (
+        f" has 1 operator that is not taken: operator 1, {kind}: it is not known here, so end with "
+        "the layer before it, whose outputs have the same order"
+    )
+
+
+def test_a_pad_at_the_end(tmp_path: Path) -> None:
+    def make(b: Builder) -> Made:
+        return b.pad(b.conv(image(b), 2, (1, 1)), [[0, 0], [1, 1], [1, 1], [0, 0]])
+
+    assert refused(tmp_path, make) == (
+        " has 1 operator that is not taken: operator 1, PAD: the output does not come from a "
+        "layer, so end with one"
+    )
+
+
+@pytest.mark.parametrize("verb", ["import", "check"])
+def test_a_backbone_is_one_already(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], verb: str
+) -> None:
+    path = tmp_path / "net.npz"
+    words = ["--out", str(tmp_path / "x.npz")] if verb == "import" else []
+    assert main([verb, str(path), *words]) == 2
+    assert capsys.readouterr().err == (
+        f"picotrain: {path} is a backbone already; give the .tflite file that it is from\n"
+    )
+
+
+@pytest.mark.parametrize(
+    "words", [["info"], ["adapt", "--backbone"], ["adapt", "--model"], ["verify", "--backbone"]]
+)
+def test_a_model_where_a_backbone_is_wanted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str]
+) -> None:
+    builder, end = small()
+    path = written(tmp_path, builder.finish(end))
+    told = f"{path} is a TFLite model: make it a backbone with `picotrain import`"
+    assert main([*words, str(path)]) == 2
+    assert capsys.readouterr().err == f"picotrain: {told}\n"
+    with pytest.raises(UserError) as caught:
+        load_network(path)
+    assert str(caught.value) == told
 
 
 def test_several_inputs_and_outputs(tmp_path: Path) -> None:
@@ -365,6 +429,7 @@ def test_damaged_files_are_told_and_write_nothing(tmp_path: Path) -> None:
             sentence = str(refusal)
             assert "\n" not in sentence
             assert sentence.startswith(str(path))
+            assert not re.search(r"\w(Error|Exception)\b|struct\.", sentence)
             sentences.add(sentence)
         else:
             taken += 1

@@ -11,10 +11,20 @@ import numpy as np
 import pytest
 
 import slow_affine as slow
+from picotrain import (
+    AdaptOptions,
+    Method,
+    UserError,
+    adapt,
+    load_dataset,
+    load_network,
+    open_device,
+)
 from picotrain.cli import main
-from picotrain.errors import UserError
-from picotrain.learn import models
+from picotrain.learn import logits, models
+from picotrain.learn.calibration import calibrated_by
 from picotrain_golden import Network
+from picotrain_golden.passes import affine_pass
 
 
 def same(one: Network, other: Network) -> bool:
@@ -117,17 +127,132 @@ def test_info_shows_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert found["layers"][0]["bounds"] == [network.affine[0].low, network.affine[0].high]
 
 
-@pytest.mark.parametrize("method", ["priot", "niti-dynamic"])
-def test_adapting_one_is_refused(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], method: str
+def test_info_shows_how_its_numbers_are_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    layers = slow.Layer("linear", (28, 28, 1), (1, 1, 10), (1, 1), (1, 1), (0, 0), False)
     path = tmp_path / "net.npz"
-    models.save_backbone(path, slow.one_layer(layers), {})
-    words = ["adapt", "--target", "golden", "--dataset", "digits", "--backbone", str(path)]
-    assert main([*words, "--method", method, "--train-samples", "8"]) == 2
-    told = capsys.readouterr().err.strip().splitlines()
-    assert told[-1] == (
-        "picotrain: network one is affine: it infers and does not train yet; use method infer, "
-        f"or another network for {method}"
+    made = {"input": {"scale": 0.25, "zero": 83}, "output": {"scale": 0.5, "zero": -7}}
+    models.save_backbone(path, slow.random_network(3), made)
+    assert main(["info", str(path)]) == 0
+    shown = capsys.readouterr().out.splitlines()
+    assert shown[1:3] == [
+        "input      int8, scale 0.25, zero point 83",
+        "output     int8, scale 0.5, zero point -7",
+    ]
+
+
+REFUSED = "network one is affine: it infers and does not train yet; use "
+
+
+def backbone(tmp_path: Path, *shape: int) -> Path:
+    layer = slow.Layer("linear", shape, (1, 1, 10), (1, 1), (1, 1), (0, 0), False)  # type: ignore[arg-type]
+    path = tmp_path / "net.npz"
+    models.save_backbone(path, slow.one_layer(layer), {})
+    return path
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["adapt", "--dataset", "digits", "--target", "golden"],
+        ["adapt", "--dataset", "nothing", "--target", "nowhere"],
+        ["adapt", "--dataset", "digits", "--calibration", "fair"],
+        ["adapt", "--dataset", "digits", "--calibration", "naive", "--method", "niti-dynamic"],
+        ["adapt", "--dataset", "digits", "--logits-exponent", "-4"],
+        ["verify", "--dataset", "digits", "--method", "infer,priot"],
+        ["verify", "--dataset", "nothing", "--target", "nowhere", "--method", "priot"],
+        ["verify", "--dataset", "digits", "--logits-exponent", "-4"],
+        ["profile", "--dataset", "digits", "--target", "golden"],
+        ["profile", "--dataset", "nothing", "--target", "nowhere"],
+    ],
+)
+@pytest.mark.parametrize("shape", [(28, 28, 1), (3, 5, 2)])
+def test_what_trains_refuses_one_before_anything_else(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    words: list[str],
+    shape: tuple[int, int, int],
+) -> None:
+    path = backbone(tmp_path, *shape)
+    assert main([*words, "--backbone", str(path), "--json", str(tmp_path / "x.json")]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith(f"picotrain: {REFUSED}")
+    assert err.count("\n") == 1
+    assert [one.name for one in tmp_path.iterdir()] == ["net.npz"]
+
+
+@pytest.mark.parametrize(
+    "keys", ["", 'calibration = "naive"', "logits_exponent = -4", 'dataset = "nothing"']
+)
+def test_a_sweep_refuses_one_before_its_first_cell(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], keys: str
+) -> None:
+    path, grid = backbone(tmp_path, 3, 5, 2), tmp_path / "grid.toml"
+    grid.write_text(f'[[grid]]\nbackbone = "{path}"\n{keys}\n')
+    words = ["sweep", str(grid), "--out", str(tmp_path / "x.csv"), "--cells", str(tmp_path / "c")]
+    assert main(words) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith(f"picotrain: {grid}: [[grid]] 1: backbone '{path}': {REFUSED}")
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["grid.toml", "net.npz"]
+
+
+def test_nothing_calibrates_or_moves_one(tmp_path: Path) -> None:
+    network, digits = load_network(backbone(tmp_path, 28, 28, 1)), load_dataset("digits")
+    with open_device("golden") as device:
+        for attempt in (
+            lambda: calibrated_by(network, digits, "fair", cache=None),
+            lambda: logits.moved(network, -4),
+            lambda: adapt(device, network, digits, AdaptOptions(calibration="fair")),
+        ):
+            with pytest.raises(UserError, match=f"^{REFUSED}"):
+                attempt()
+
+
+def test_int8_images_are_its_own() -> None:
+    random = np.random.default_rng(1)
+    layer = slow.Layer("linear", (4, 3, 1), (1, 1, 10), (1, 1), (1, 1), (0, 0), False)
+    weights = random.integers(-3, 4, (10, 12)).astype(np.int8)
+    network = slow.one_layer(layer, weights, shift=np.full(10, -4, np.int32))
+    images = random.integers(-128, 128, (70, 4, 3, 1)).astype(np.int8)
+    labels = np.zeros(70, np.uint8)
+    outputs = affine_pass(network, images.view(np.uint8)).activations[-1].reshape(70, -1)
+    wanted = outputs.argmax(1).tolist()
+    assert len(set(wanted)) > 1
+    with open_device("golden") as device:
+        device.load_model(network)
+        device.set_method(Method("infer"))
+        for given in (images, images[..., 0], images.view(np.uint8), images[::-1][::-1]):
+            assert device.evaluate(given, labels).predictions.tolist() == wanted
+        traced = [one.values for one in device.trace(images[5], 0) if one.kind == "activation"]
+        assert traced[-1].tolist() == outputs[5].tolist()
+        with pytest.raises(UserError) as caught:
+            device.evaluate(images.astype(np.float32), labels)
+        assert str(caught.value) == (
+            "images are float32, affine network one takes int8; quantise with the scale and zero "
+            "point of its input, which `picotrain info` shows"
+        )
+        with pytest.raises(UserError, match=r"^the image is int16, affine network one takes int8;"):
+            device.trace(images[0].astype(np.int16), 0)
+
+
+def test_int8_images_of_another_network_are_refused() -> None:
+    with open_device("golden") as device:
+        device.load_model(load_network("tinycnn", "digits"))
+        device.set_method(Method("infer"))
+        with pytest.raises(UserError, match=r"^images are int8, a device takes uint8 0\.\.255; "):
+            device.evaluate(np.zeros((1, 28, 28, 1), np.int8), np.zeros(1, np.uint8))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("method", ["priot", "niti-dynamic"])
+def test_a_device_refuses_to_train_one(tmp_path: Path, method: Any) -> None:
+    network = load_network(backbone(tmp_path, 28, 28, 1))
+    with open_device("golden") as device:
+        device.load_model(network)
+        with pytest.raises(UserError) as caught:
+            device.set_method(Method(method))
+    assert str(caught.value) == (
+        "network one is affine: it infers and does not train yet; use method infer, or another "
+        f"network for {method}"
     )

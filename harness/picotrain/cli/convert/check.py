@@ -67,6 +67,7 @@ def add_parser(verbs: Verbs) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
+    _check_unused(options)
     imported = import_model(read(options.file))
     if options.inputs is not None:
         images = _images(options.inputs, imported)
@@ -99,6 +100,16 @@ def run(options: argparse.Namespace) -> int:
         },
     )
     return 0 if found is None else 1
+
+
+def _check_unused(options: argparse.Namespace) -> None:
+    """Raise UserError for what says nothing where golden runs the network as it stands."""
+    for option, value in (("--ram-kib", options.ram_kib), ("--kernels", options.kernels)):
+        if options.target == GOLDEN and value is not None:
+            raise UserError(
+                f"{option} is not used by target {GOLDEN}, which checks without a limit of memory "
+                "and without kernels; leave it out"
+            )
 
 
 def _images(path: Path, imported: Imported) -> Int8:

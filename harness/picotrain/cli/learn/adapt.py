@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from picotrain import datasets
-from picotrain.cli.material import backbone
+from picotrain.cli.material import backbone, check_backbone
 from picotrain.cli.options import (
     Verbs,
     add_device,
@@ -20,6 +20,7 @@ from picotrain.cli.options import (
     result_file,
 )
 from picotrain.device.backends import choose_kernels, open_device
+from picotrain.device.given import check_trains
 from picotrain.learn import calibration, methods, models
 from picotrain.learn.adapt import (
     SAMPLES,
@@ -130,9 +131,11 @@ def run(options: argparse.Namespace) -> int:
         logits_exponent=options.logits_exponent,
     )
     check_options(choice)
+    check_backbone(options)
     choose_kernels(options.target, options.kernels)  # refuses unknown ones before work starts
     dataset = datasets.load(options.dataset)
     network = backbone(options)
+    check_trains(network)
     models.check_fit(network, dataset)
     task = prepare(dataset, choice)
     replayed = f" (and {task.replayed} upright)" if task.replayed else ""

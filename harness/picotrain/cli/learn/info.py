@@ -99,6 +99,9 @@ def _affine(options: argparse.Namespace, network: Network, made: dict[str, Any])
                 "bounds": [affine.low, affine.high],
             }
         )
+    for end in ("input", "output"):
+        if isinstance(read := made.get(end), dict) and read.keys() >= {"scale", "zero"}:
+            print(f"{end:10} int8, scale {read['scale']:.9g}, zero point {read['zero']}")
     print(table(rows, ["layer", "what", "reads", "weights", "zero points", "bounds"]))
     print(f"made by    {made.get('command', 'a program that does not say so')}")
     finish(

@@ -7,7 +7,7 @@ from dataclasses import asdict, replace
 from typing import get_args
 
 from picotrain import datasets
-from picotrain.cli.material import backbone, noise, random_material
+from picotrain.cli.material import backbone, check_backbone, noise, random_material
 from picotrain.cli.options import (
     Verbs,
     add_device,
@@ -61,6 +61,11 @@ def add_parser(verbs: Verbs) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
+    if options.method != "all":
+        named = options.method.split(",")
+        check_backbone(options, *(methods.from_options(options, name) for name in named))
+    if options.logits_exponent is not None:
+        check_backbone(options)
     network, split, material = _verify_material(options)
     prepared = _verified_methods(options, network)
     kernels = choose_kernels(options.target, options.kernels)

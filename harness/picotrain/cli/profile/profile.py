@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from picotrain import datasets
+from picotrain.cli.material import check_backbone
 from picotrain.cli.options import (
     NamedFile,
     Verbs,
@@ -120,6 +121,7 @@ def run(options: argparse.Namespace) -> int:
     adaptation = settle(options)
     method = methods.from_options(options, options.method)
     plans.check(options.plan, method)
+    check_backbone(options, method)
     frozen = options.plan == "lean"
     dataset = datasets.load(options.dataset)
     network = network_of(options, dataset, adaptation, method)

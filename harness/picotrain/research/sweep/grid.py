@@ -19,6 +19,7 @@ from picotrain import datasets, inputs
 from picotrain.datasets import Dataset
 from picotrain.device import backends
 from picotrain.device.blob import blob_size
+from picotrain.device.given import check_trains
 from picotrain.errors import UserError
 from picotrain.image import firmware
 from picotrain.learn import calibration, logits, methods, models
@@ -276,6 +277,9 @@ def _cell(where: str, given: dict[str, Any]) -> Cell:
     defaults = methods.make(name)
     used = {key: value for key, value in given.items() if name in USED_BY.get(key, METHODS)}
     dataset_name = given.get("dataset", datasets.DEFAULT)
+    # Before the data set: what cannot train fits none.
+    if "backbone" in given:
+        _load(where, inputs.named(given["backbone"]).resolve())
     dataset = _found(where, "dataset", dataset_name, load_dataset)
     model, backbone, network = _backbone(where, given, dataset_name)
     _fit(where, network, dataset)
@@ -353,8 +357,15 @@ def load_dataset(name: str) -> Dataset:
 
 @lru_cache(maxsize=8)
 def load_network(path: Path) -> Network:
-    """The network in a backbone file, once per process; nobody changes it."""
-    return models.load_backbone(path)[0]
+    """The network in a backbone file, which can train, once per process; nobody changes it."""
+    network, _ = models.load_backbone(path)
+    check_trains(network)
+    return network
+
+
+def _load(where: str, path: Path) -> Network:
+    found: Network = _found(where, "backbone", str(path), lambda text: load_network(Path(text)))
+    return found
 
 
 def _backbone(where: str, given: dict[str, Any], dataset: str) -> tuple[str, Path, Network]:
@@ -369,7 +380,7 @@ def _backbone(where: str, given: dict[str, Any], dataset: str) -> tuple[str, Pat
         )
     else:
         path = models.backbone_path(architecture.name, dataset)
-    network = _found(where, "backbone", str(path), lambda text: load_network(Path(text)))
+    network = _load(where, path)
     if "model" in given or "backbone" not in given:
         try:
             models.check_same(architecture, network, path)
