@@ -118,7 +118,8 @@ def running(
         yield lambda image: _golden(network, image)
         return
     with open_device(target, arena_bytes, kernels) as device:
-        device.load_model(network)
+        # Nothing learns, so the weights stay where they would on a Pico: in flash.
+        device.load_model(network, frozen=True)
         device.set_method(Method("infer"))
 
         def traced(image: Int8) -> list[Int8]:
