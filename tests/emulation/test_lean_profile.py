@@ -13,7 +13,7 @@ from picotrain.image import firmware
 from picotrain.learn import plans
 from support import require
 
-BLOB = 52_280
+BLOB = 52_352
 
 
 def profile(folder: Path, plan: str) -> dict[str, Any]:
