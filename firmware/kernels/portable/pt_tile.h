@@ -125,6 +125,17 @@ static inline int32_t pt_tile_offset(const int8_t *input, uint32_t count)
     return 0;
 }
 
+/* Not inlined: a processor with few registers needs them all for this loop. */
+__attribute__((noinline)) static int32_t pt_tile_dot(const pt_patch_element *patch,
+                                                     const int8_t *row, uint32_t length)
+{
+    int32_t sum = 0;
+    for (uint32_t i = 0; i < length; ++i) {
+        sum += patch[i] * row[i];
+    }
+    return sum;
+}
+
 /* sums[patch][row]; what is beyond tile->patches or tile->rows means nothing. */
 static inline void pt_tile_sums(const struct pt_tile *tile, int32_t sums[PT_TILE][PT_TILE])
 {
@@ -132,11 +143,7 @@ static inline void pt_tile_sums(const struct pt_tile *tile, int32_t sums[PT_TILE
         const int8_t *row = tile->row + r * tile->row_size;
         const pt_patch_element *patch = tile->patch;
         for (uint32_t p = 0; p < tile->patches; ++p) {
-            int32_t sum = 0;
-            for (uint32_t i = 0; i < tile->length; ++i) {
-                sum += patch[i] * row[i];
-            }
-            sums[p][r] = sum;
+            sums[p][r] = pt_tile_dot(patch, row, tile->length);
             patch += tile->patch_size / sizeof *patch;
         }
     }
