@@ -94,9 +94,9 @@ static int check_shape(struct bench *b, struct pt_detail *detail)
     if (!pt_layer_shape_valid(&b->layer, PT_POWER_OF_TWO)) {
         return pt_refuse(detail, PT_ERR_LAYER_SHAPE, 0, 0, 0, 0);
     }
-    if (pt_layer_terms(&b->layer, PT_POWER_OF_TWO) > PT_MAX_TERMS) {
-        return pt_refuse(detail, PT_ERR_LAYER_TERMS, 0, pt_layer_terms(&b->layer, PT_POWER_OF_TWO), PT_MAX_TERMS,
-                         0);
+    const uint32_t terms = pt_layer_terms(&b->layer, PT_POWER_OF_TWO);
+    if (terms > PT_MAX_TERMS) {
+        return pt_refuse(detail, PT_ERR_LAYER_TERMS, 0, terms, PT_MAX_TERMS, 0);
     }
     b->rows = pt_layer_rows(&b->layer);
     b->row_length = pt_layer_row_length(&b->layer);

@@ -10,10 +10,11 @@
  * conv2d, depthwise: in [in_h, in_w, in_c] -> out [out_h, out_w, out_c].
  * maxpool, avgpool:  the same; kernel is the window.
  * maxpool2:          out = in / 2, rounded down; kernel 2x2, stride 2, no padding.
- * linear, add:       linear flattens its input, out is [1, 1, out_c]; kernel 1x1, stride 1, no padding.
+ * linear, add:       linear flattens its input, out is [1, 1, out_c]; kernel 1x1, stride 1, no
+ *                    padding.
  *
- * Padding is that above and left. Power-of-two form: as much below and right, and one stride for both
- * axes. Affine form: what out makes of it.
+ * Padding is that above and left. Power-of-two form: as much below and right, and one stride for
+ * both axes. Affine form: what out makes of it.
  */
 struct pt_shape {
     uint16_t in_h;

@@ -121,7 +121,8 @@ static int check_affine(const struct pt_model_layer *layer, uint32_t index,
         return pt_refuse(detail, PT_ERR_LAYER_BOUNDS, index, (uint32_t)layer->low,
                          (uint32_t)layer->high, 0);
     }
-    if (!op->factors_valid(&layer->shape, layer->factors)) {
+    if (op->factors_valid == NULL ? layer->factors != pt_layer_rows(layer)
+                                  : !op->factors_valid(&layer->shape, layer->factors)) {
         return pt_refuse(detail, PT_ERR_LAYER_FACTORS, index, layer->factors, 0, 0);
     }
     if ((layer->factors == 0u && layer->zero_in[0] != layer->zero_out) ||

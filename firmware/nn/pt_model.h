@@ -2,12 +2,12 @@
  * A network as data: the model blob and its validation.
  *
  * A blob is little-endian: pt_model_header, `layers` times pt_model_layer, then for each layer in
- * order its weights, [rows, row length] int8, padded to 4 bytes, and its factors (struct pt_factor).
+ * order its weights, [rows, row length] int8, padded to 4 bytes, and its factors (pt_factor).
  * The C structs are the format; the harness reads their layout from DWARF. Weights are used and
  * trained in place.
  *
- * All layers are of one form (docs/numerics.md, section 13). What belongs to the other form is 0. In
- * the power-of-two form every layer reads the one before it.
+ * All layers are of one form (docs/numerics.md, section 13). What belongs to the other form is 0.
+ * In the power-of-two form every layer reads the one before it.
  */
 #ifndef PT_MODEL_H
 #define PT_MODEL_H
@@ -87,13 +87,14 @@ struct pt_model {
     const struct pt_model_layer *layer;
     uint8_t *blob;
     uint32_t first_weighted; /* the lowest layer that has weights; backward stops there */
-    int32_t logits_exponent; /* with the static shifts; bound: PT_LEAST_LOGITS_EXPONENT; 0: affine */
+    int32_t logits_exponent; /* with the static shifts; affine: 0 */
 };
 
 /*
  * Validates blob[0..size) completely (magic, version, CRC, what reads what and of which shape,
- * overflow bounds, weights, factors, head) and fills `model`; on error nothing in `model` may be used and
- * `detail` says why. `blob` must be aligned to PT_MODEL_ALIGNMENT. Reads no byte outside the blob.
+ * overflow bounds, weights, factors, head) and fills `model`; on error nothing in `model` may be
+ * used and `detail` says why. `blob` must be aligned to PT_MODEL_ALIGNMENT. Reads no byte outside
+ * the blob.
  */
 int pt_model_open(struct pt_model *model, uint8_t *blob, uint32_t size, struct pt_detail *detail);
 
@@ -126,8 +127,8 @@ static inline uint32_t pt_layer_row_length(const struct pt_model_layer *layer)
 }
 
 /*
- * True where the kind, which must be one, has that form and the geometry is possible: in the limits,
- * and `out` what the kernel makes of `in`.
+ * True where the kind, which must be one, has that form and the geometry is possible: in the
+ * limits, and `out` what the kernel makes of `in`.
  */
 bool pt_layer_shape_valid(const struct pt_model_layer *layer, uint32_t form);
 

@@ -81,9 +81,9 @@ int pt_trainer_open(struct pt_trainer *trainer, uint8_t *blob, uint32_t size, bo
                     struct pt_detail *detail);
 
 /*
- * Plans and initialises `method`; an affine model takes PT_INFER alone. The weights stay as they are: what NITI has trained, stays
- * trained. Methods that train weights refuse a frozen blob. On error the model stays open, without
- * a method.
+ * Plans and initialises `method`; an affine model takes PT_INFER alone. The weights stay as they
+ * are: what NITI has trained, stays trained. Methods that train weights refuse a frozen blob. On
+ * error the model stays open, without a method.
  */
 int pt_trainer_method(struct pt_trainer *trainer, const struct pt_method *method,
                       struct pt_detail *detail);
@@ -92,8 +92,8 @@ int pt_trainer_method(struct pt_trainer *trainer, const struct pt_method *method
 int pt_trainer_set_mu(struct pt_trainer *trainer, int32_t mu, struct pt_detail *detail);
 
 /*
- * image uint8 [in_h, in_w, in_c], of an affine model int8 as it stands; label < classes. State must be
- * PT_STATE_READY.
+ * image uint8 [in_h, in_w, in_c], of an affine model int8 as it stands; label < classes. State must
+ * be PT_STATE_READY.
  */
 struct pt_result pt_trainer_train(struct pt_trainer *trainer, const uint8_t *image,
                                   uint32_t label);

@@ -65,7 +65,7 @@ static bool pll_start(uint32_t pll, uint32_t fbdiv, uint32_t postdiv1, uint32_t 
 
 void pt_clocks_start(void)
 {
-    /* A debugger resets core 0 alone: core 1 may still run another program. Off, then to the ROM. */
+    /* A debugger resets core 0 alone: core 1 may still run a program. Off, then to the ROM. */
     PT_REGISTER(PSM_FRCE_OFF + PT_ALIAS_SET) = PSM_FRCE_OFF_PROC1;
     (void)wait_for(PSM_FRCE_OFF, PSM_FRCE_OFF_PROC1);
     PT_REGISTER(PSM_FRCE_OFF + PT_ALIAS_CLEAR) = PSM_FRCE_OFF_PROC1;

@@ -164,8 +164,9 @@
 .endm
 
 /*
- * One row, four edges at a time: 18.5 cycles, with masks 28.5 to 33. Bytes w + 128 are u0 + u2 * 2^16
- * and u1 + u3 * 2^16; the middle of each product with its pair is a0 * u0 + a2 * u2 < 2^16.
+ * One row, four edges at a time: 18.5 cycles, with masks 28.5 to 33. Bytes w + 128 are
+ * u0 + u2 * 2^16 and u1 + u3 * 2^16; the middle of each product with its pair is
+ * a0 * u0 + a2 * u2 < 2^16.
  *   r0 pairs  r1 weights  r2 0x00ff00ff  r3-r6 scratch  r7 0x80808080
  *   r8 sum  r9 scores  r10 minus the threshold  r12 end
  */

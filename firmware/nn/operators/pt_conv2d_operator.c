@@ -16,11 +16,6 @@ static bool conv2d_affine_shape_valid(const struct pt_shape *shape)
     return pt_geometry_slides(shape, PT_MAX_KERNEL, PT_MAX_STRIDE);
 }
 
-static bool conv2d_factors_valid(const struct pt_shape *shape, uint32_t factors)
-{
-    return factors == shape->out_c;
-}
-
 static uint32_t conv2d_row_length(const struct pt_shape *shape)
 {
     return pt_shape_patch_size(shape);
@@ -122,7 +117,6 @@ const struct pt_operator pt_conv2d_operator = {
     .most_shift = 30,
     .shape_valid = conv2d_shape_valid,
     .affine_shape_valid = conv2d_affine_shape_valid,
-    .factors_valid = conv2d_factors_valid,
     .row_length = conv2d_row_length,
     .terms = conv2d_terms,
     .scratch = conv2d_scratch,

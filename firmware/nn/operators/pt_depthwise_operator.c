@@ -8,11 +8,6 @@ static bool depthwise_affine_shape_valid(const struct pt_shape *shape)
     return shape->out_c == shape->in_c && pt_geometry_slides(shape, PT_MAX_KERNEL, PT_MAX_STRIDE);
 }
 
-static bool depthwise_factors_valid(const struct pt_shape *shape, uint32_t factors)
-{
-    return factors == shape->out_c;
-}
-
 static uint32_t depthwise_row_length(const struct pt_shape *shape)
 {
     return (uint32_t)shape->kernel_h * shape->kernel_w;
@@ -29,7 +24,6 @@ const struct pt_operator pt_depthwise_operator = {
     .least_bits = 30,
     .most_shift = 30,
     .affine_shape_valid = depthwise_affine_shape_valid,
-    .factors_valid = depthwise_factors_valid,
     .row_length = depthwise_row_length,
     .forward_affine = depthwise_forward_affine,
 };

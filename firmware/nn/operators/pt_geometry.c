@@ -3,7 +3,8 @@
 bool pt_geometry_tiles(const struct pt_shape *shape, uint32_t kernel)
 {
     return shape->kernel_h == kernel && shape->kernel_w == kernel &&
-           shape->stride_h == kernel && shape->stride_w == kernel && shape->padding_h == 0u && shape->padding_w == 0u;
+           shape->stride_h == kernel && shape->stride_w == kernel && shape->padding_h == 0u &&
+           shape->padding_w == 0u;
 }
 
 static bool convolves(uint32_t in, uint32_t out, uint32_t kernel, uint32_t stride,

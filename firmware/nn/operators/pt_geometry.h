@@ -18,8 +18,8 @@ bool pt_geometry_tiles(const struct pt_shape *shape, uint32_t kernel);
 bool pt_geometry_convolves(const struct pt_shape *shape);
 
 /*
- * True where kernel and stride are within limits and every window of the affine form meets the input
- * (section 14), on both axes.
+ * True where kernel and stride are within limits and every window of the affine form meets the
+ * input (section 14), on both axes.
  */
 bool pt_geometry_slides(const struct pt_shape *shape, uint32_t most_kernel, uint32_t most_stride);
 

@@ -12,11 +12,6 @@ static bool linear_shape_valid(const struct pt_shape *shape)
     return pt_geometry_tiles(shape, 1) && shape->out_h == 1u && shape->out_w == 1u;
 }
 
-static bool linear_factors_valid(const struct pt_shape *shape, uint32_t factors)
-{
-    return factors == shape->out_c;
-}
-
 static uint32_t linear_row_length(const struct pt_shape *shape)
 {
     return pt_shape_in_size(shape);
@@ -105,7 +100,6 @@ const struct pt_operator pt_linear_operator = {
     .most_shift = 30,
     .shape_valid = linear_shape_valid,
     .affine_shape_valid = linear_shape_valid,
-    .factors_valid = linear_factors_valid,
     .row_length = linear_row_length,
     .terms = linear_terms,
     .scratch = linear_scratch,

@@ -8,12 +8,6 @@ static bool maxpool_affine_shape_valid(const struct pt_shape *shape)
     return shape->out_c == shape->in_c && pt_geometry_slides(shape, PT_MAX_WINDOW, PT_MAX_WINDOW);
 }
 
-static bool maxpool_factors_valid(const struct pt_shape *shape, uint32_t factors)
-{
-    (void)shape;
-    return factors == 0u;
-}
-
 static void maxpool_forward_affine(const struct pt_affine_pass *pass)
 {
     pt_affine_maxpool_s8(pass->shape, &pass->affine, pass->input[0], pass->output);
@@ -22,6 +16,5 @@ static void maxpool_forward_affine(const struct pt_affine_pass *pass)
 const struct pt_operator pt_maxpool_operator = {
     .inputs = 1,
     .affine_shape_valid = maxpool_affine_shape_valid,
-    .factors_valid = maxpool_factors_valid,
     .forward_affine = maxpool_forward_affine,
 };

@@ -87,7 +87,8 @@ struct pt_operator {
     bool (*shape_valid)(const struct pt_shape *shape);
     bool (*affine_shape_valid)(const struct pt_shape *shape);
 
-    /* Affine: true where a layer of that shape can have so many factors. */
+    /* Affine: true where a layer of that shape can have so many factors. NULL: one for each row of
+     * weights. */
     bool (*factors_valid)(const struct pt_shape *shape, uint32_t factors);
 
     /* Weights of one output channel. NULL: the kind has no weights, and no ReLU of its own. */

@@ -1,5 +1,6 @@
 #include "kernels/cortex_m0plus/pt_conv2d_inner.h"
 
+#include "kernels/cortex_m0plus/host/pt_halves.h"
 #include "kernels/pt_conv2d.h"
 #include "kernels/pt_requantize.h"
 #include "kernels/pt_skips.h"
@@ -38,16 +39,6 @@ void pt_list_columns(struct pt_columns_list *job)
     }
 }
 
-static int32_t low(int32_t word)
-{
-    return (int16_t)(uint16_t)word;
-}
-
-static int32_t high(int32_t word)
-{
-    return (word - low(word)) / 65536;
-}
-
 static void sum_window(const struct pt_lanes_job *job, uint32_t x, int32_t *sums)
 {
     for (uint32_t c = 0; c < PT_LANES; ++c) {
@@ -62,8 +53,8 @@ static void sum_window(const struct pt_lanes_job *job, uint32_t x, int32_t *sums
             const int32_t value = entry->value;
             const uint32_t *lanes = row->lanes + (entry->offset - x * job->lane_step) / 4u;
             for (uint32_t j = 0; j < PT_LANES / 2u; ++j) {
-                sums[2u * j] += value * low((int32_t)lanes[j]);
-                sums[2u * j + 1u] += value * high((int32_t)lanes[j]);
+                sums[2u * j] += value * pt_low_half((int32_t)lanes[j]);
+                sums[2u * j + 1u] += value * pt_high_half((int32_t)lanes[j]);
             }
         }
     }
@@ -90,86 +81,5 @@ void pt_lanes_row_relu_s8(struct pt_lanes_job *job)
         for (uint32_t c = 0; c < PT_LANES; ++c) {
             output[c] = pt_requantize_s32(sums[c], job->shift, true, &job->saturated);
         }
-    }
-}
-
-static void sum_pairs(const struct pt_error *list, const struct pt_error *end, const int32_t *pairs,
-                      uint32_t step, uint32_t count, int32_t *sums)
-{
-    for (uint32_t i = 0; i < 2u * count; ++i) {
-        sums[i] = 0;
-    }
-    for (; list != end; ++list) {
-        const int32_t error = list->value;
-        const int32_t *pair = pairs + list->pairs / 4u;
-        for (uint32_t i = 0; i < count; ++i, pair += step / 4u) {
-            sums[2u * i] += error * low(*pair);
-            sums[2u * i + 1u] += error * high(*pair);
-        }
-    }
-}
-
-void pt_pairs_6_step4(const struct pt_error *list, const struct pt_error *end, const int32_t *pairs,
-                      int32_t *sums)
-{
-    sum_pairs(list, end, pairs, 4, 6, sums);
-}
-
-void pt_pairs_6_step8(const struct pt_error *list, const struct pt_error *end, const int32_t *pairs,
-                      int32_t *sums)
-{
-    sum_pairs(list, end, pairs, 8, 6, sums);
-}
-
-void pt_pairs_2_step4(const struct pt_error *list, const struct pt_error *end, const int32_t *pairs,
-                      int32_t *sums)
-{
-    sum_pairs(list, end, pairs, 4, 2, sums);
-}
-
-void pt_pairs_2_step8(const struct pt_error *list, const struct pt_error *end, const int32_t *pairs,
-                      int32_t *sums)
-{
-    sum_pairs(list, end, pairs, 8, 2, sums);
-}
-
-void pt_pairs_3x2_step8(const struct pt_error *list, const struct pt_error *end, const int32_t *pairs,
-                        int32_t *sums, uint32_t row_bytes)
-{
-    for (uint32_t row = 0; row < 3u; ++row) {
-        sum_pairs(list, end, pairs + row * (row_bytes / 4u), 8, 2, sums + 4u * row);
-    }
-}
-
-void pt_list_positions(struct pt_positions_job *job)
-{
-    for (; job->at != job->end; job->at += job->channels, job->pairs += job->pair_step) {
-        int32_t bits = 0;
-        for (uint32_t c = 0; c < job->channels; ++c) {
-            bits |= *job->error++;
-        }
-        if (!PT_SKIP_ZEROS || bits != 0) {
-            job->position->error = job->at;
-            job->position->pairs = job->pairs;
-            ++job->position;
-        }
-    }
-}
-
-void pt_list_errors(struct pt_errors *errors)
-{
-    uint32_t magnitudes = 0;
-    for (; errors->position != errors->end; ++errors->position) {
-        const int32_t error = errors->error[errors->position->error];
-        if (PT_SKIP_ZEROS && error == 0) {
-            continue;
-        }
-        magnitudes += pt_abs_s32(error);
-        if (magnitudes > PT_ERROR_BUDGET) {
-            return;
-        }
-        errors->entry->value = error;
-        errors->entry->pairs = errors->position->pairs;
-        ++errors->entry;
     }
 }

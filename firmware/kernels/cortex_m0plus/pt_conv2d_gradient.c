@@ -1,0 +1,219 @@
+#include "kernels/pt_conv2d.h"
+
+#include <stdbool.h>
+
+#include "kernels/cortex_m0plus/pt_conv2d_gradient_inner.h"
+#include "kernels/pt_memory.h"
+#include "kernels/pt_skips.h"
+
+/* The scratch of a gradient, in this order. */
+struct gradient {
+    int32_t *pairs; /* the padded input: with even channels two elements a word, else one and its
+                       neighbour to the right, so that a window may begin anywhere */
+    struct pt_position *position;
+    uint32_t *count; /* of positions */
+    struct pt_error *list;
+    uint32_t pair_step; /* bytes from one pair of a window to the next */
+    uint32_t row_bytes; /* of a padded row */
+};
+
+static struct gradient gradient_of(const struct pt_shape *shape, void *scratch)
+{
+    const uint32_t row = (shape->in_w + 2u * shape->padding_w) * shape->in_c;
+    const uint32_t words = shape->in_c % 2u == 0u ? row / 2u : row;
+    const uint32_t rows = shape->in_h + 2u * shape->padding_h;
+    struct gradient g = {.pairs = (int32_t *)scratch + 1};
+    g.pair_step = shape->in_c % 2u == 0u ? 4u : 8u;
+    g.row_bytes = 4u * words;
+    g.position = (struct pt_position *)(g.pairs + words * rows + 7);
+    g.count = (uint32_t *)(g.position + pt_shape_positions(shape));
+    g.list = (struct pt_error *)(g.count + 1);
+    return g;
+}
+
+/* Where a row goes on behind `input`: a word where it has `words`, else its end. */
+static const int8_t *next_stretch(const int8_t *input, const int8_t *end, bool words)
+{
+    return words ? input + 4 : end;
+}
+
+static bool skipped(const int8_t *input, bool words)
+{
+    return PT_SKIP_ZEROS && words && pt_load_word(input) == 0u;
+}
+
+static void pair_even(int32_t *pair, const int8_t *input, uint32_t width, bool words)
+{
+    for (const int8_t *end = input + width; input != end;) {
+        const int8_t *next = next_stretch(input, end, words);
+        if (skipped(input, words)) {
+            pair += 2;
+            input = next;
+        }
+        for (; input != next; input += 2) {
+            *pair++ = input[0] + input[1] * 65536;
+        }
+    }
+}
+
+/* In front of the first pair is padding, or the end of the row above, which no window uses. */
+static void pair_odd(int32_t *pair, const int8_t *input, uint32_t width, bool words)
+{
+    for (const int8_t *end = input + width; input != end;) {
+        const int8_t *next = next_stretch(input, end, words);
+        if (skipped(input, words)) {
+            pair += 4;
+            input = next;
+        }
+        for (; input != next; ++pair) {
+            const int32_t value = *input++;
+            if (value != 0) {
+                pair[0] += value;
+                pair[-1] += value * 65536;
+            }
+        }
+    }
+}
+
+static void pair_input(const struct pt_shape *shape, const int8_t *input,
+                       const struct gradient *g)
+{
+    const uint32_t width = (uint32_t)shape->in_w * shape->in_c;
+    const bool even = shape->in_c % 2u == 0u;
+    const bool words = ((width | (uintptr_t)input) & 3u) == 0u;
+    memset(g->pairs - 1, 0, g->row_bytes * (shape->in_h + 2u * shape->padding_h) + 32u);
+    for (uint32_t y = 0; y < shape->in_h; ++y, input += width) {
+        int32_t *row = g->pairs + (y + shape->padding_h) * (g->row_bytes / 4u);
+        if (even) {
+            pair_even(row + shape->padding_w * shape->in_c / 2u, input, width, words);
+        } else {
+            pair_odd(row + shape->padding_w * shape->in_c, input, width, words);
+        }
+    }
+}
+
+static bool any_byte(const int8_t *values, const int8_t *end)
+{
+    while (values != end && *values == 0) {
+        ++values;
+    }
+    return values != end;
+}
+
+/* Notes the positions of one row that have an error. */
+static struct pt_position *list_positions(const struct pt_shape *shape, const int8_t *error,
+                                          uint32_t at, uint32_t pairs, uint32_t pair_step,
+                                          struct pt_position *position)
+{
+    const uint32_t channels = shape->out_c;
+    const uint32_t end = at + channels * shape->out_w;
+    error += at;
+    if ((channels & 7u) == 0u && ((uintptr_t)error & 3u) == 0u) {
+        struct pt_positions_job job = {error, at, end, pairs, pair_step, channels, position};
+        pt_list_positions(&job);
+        return job.position;
+    }
+    for (; at != end; at += channels, error += channels, pairs += pair_step) {
+        if (!PT_SKIP_ZEROS || any_byte(error, error + channels)) {
+            position->error = at;
+            position->pairs = pairs;
+            ++position;
+        }
+    }
+    return position;
+}
+
+void pt_conv2d_gradient_begin(const struct pt_shape *shape, const int8_t *input,
+                              const int8_t *error, void *scratch)
+{
+    const struct gradient g = gradient_of(shape, scratch);
+    const uint32_t element = shape->in_c % 2u == 0u ? 2u : 4u; /* bytes of pairs for each */
+    const uint32_t step = shape->stride_h * shape->in_c * element;
+    const uint32_t row = (uint32_t)shape->out_w * shape->out_c;
+    struct pt_position *position = g.position;
+    pair_input(shape, input, &g);
+    for (uint32_t y = 0; y < shape->out_h; ++y) {
+        position = list_positions(shape, error, y * row, y * shape->stride_h * g.row_bytes, step,
+                                  position);
+    }
+    *g.count = (uint32_t)(position - g.position);
+}
+
+static void add_sums(const int32_t *sums, uint32_t count, int32_t *to)
+{
+    for (uint32_t i = 0; i < count; ++i) {
+        to[i] += sums[i];
+    }
+}
+
+/* One kernel row of `values` elements, twelve or four at a time; the `first` to be added. */
+static void add_pairs(const struct gradient *g, const struct pt_error *end, const int32_t *pairs,
+                      uint32_t values, bool first, int32_t *to)
+{
+    int32_t sums[12];
+    while (values != 0u) {
+        const uint32_t most = values > 4u ? 12u : 4u;
+        const uint32_t count = values < most ? values : most;
+        int32_t *made = first && count == most ? to : sums;
+        if (most == 12u) {
+            (g->pair_step == 4u ? pt_pairs_6_step4 : pt_pairs_6_step8)(g->list, end, pairs, made);
+        } else {
+            (g->pair_step == 4u ? pt_pairs_2_step4 : pt_pairs_2_step8)(g->list, end, pairs, made);
+        }
+        if (made == sums) {
+            add_sums(sums, count, to);
+        }
+        to += count;
+        values -= count;
+        pairs += most / 2u * (g->pair_step / 4u);
+    }
+}
+
+/* Three kernel rows of three elements, as first layers on one channel have them. */
+static void add_3x3(const struct gradient *g, const struct pt_error *end, int32_t *gradient)
+{
+    int32_t sums[12];
+    pt_pairs_3x2_step8(g->list, end, g->pairs, sums, g->row_bytes);
+    for (uint32_t k = 0; k < 3u; ++k) {
+        add_sums(sums + 4u * k, 3, gradient + 3u * k);
+    }
+}
+
+/* Adds the listed errors' part to the gradient of their channel. */
+static void add_list(const struct pt_shape *shape, const struct gradient *g,
+                     const struct pt_error *end, bool first, int32_t *gradient)
+{
+    const uint32_t kernel_row = (uint32_t)shape->kernel_w * shape->in_c;
+    const int32_t *pairs = g->pairs;
+    if (shape->kernel_h == 3u && kernel_row == 3u) {
+        add_3x3(g, end, gradient);
+        return;
+    }
+    for (uint32_t k = 0; k < shape->kernel_h; ++k) {
+        add_pairs(g, end, pairs, kernel_row, first, gradient);
+        pairs += g->row_bytes / 4u;
+        gradient += kernel_row;
+    }
+}
+
+void pt_conv2d_gradient_row_s32(const struct pt_shape *shape, uint32_t row, const int8_t *input,
+                                const int8_t *error, void *scratch, int32_t *gradient)
+{
+    (void)input;
+    const struct gradient g = gradient_of(shape, scratch);
+    const struct pt_position *end = g.position + *g.count;
+    struct pt_errors errors = {g.position, end, error + row, g.list};
+    bool first = true;
+    memset(gradient, 0, pt_shape_patch_size(shape) * sizeof *gradient);
+    while (errors.position != end) {
+        /* Zeros that are not left out do not count against the budget, but fill the list. */
+        const uint32_t left = (uint32_t)(end - errors.position);
+        errors.end = left > PT_ERROR_BUDGET ? errors.position + PT_ERROR_BUDGET : end;
+        errors.entry = g.list;
+        pt_list_errors(&errors);
+        if (errors.entry != g.list) {
+            add_list(shape, &g, errors.entry, first, gradient);
+            first = false;
+        }
+    }
+}
