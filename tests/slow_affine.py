@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import product
 from math import prod
 from typing import Any
@@ -130,6 +131,20 @@ def one_layer(layer: Layer, weights: Tensor | None = None, **values: Any) -> Net
         weights = np.zeros((layer.rows, layer.row_length), np.int8)
     held = None if weights is None else Parameters(weights, 0)
     return Network("one", layer.in_shape, (layer,), (held,), (affine(layer, **values),))
+
+
+def drawn_layers(layers: Sequence[Layer], seed: int) -> list[Network]:
+    """Each as a network of its own, with random weights."""
+    random = np.random.default_rng(seed)
+    return [
+        one_layer(
+            one,
+            random.integers(-128, 128, (one.rows, one.row_length), dtype=np.int8)
+            if one.has_weights
+            else None,
+        )
+        for one in layers
+    ]
 
 
 def random_network(seed: int) -> Network:

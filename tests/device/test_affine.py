@@ -15,7 +15,7 @@ from picotrain.device.mailbox import MailboxDevice
 from picotrain.errors import UserError
 from picotrain.learn.verify import Comparison, verify
 from picotrain_golden import Layer, Method, Network, plan
-from slow_affine import affine, one_layer
+from slow_affine import affine, drawn_layers, one_layer
 from support import INFER, METHODS, begin
 
 RANDOM_NETWORKS = 240
@@ -95,16 +95,7 @@ def chain(layers: int, channels: int) -> Network:
         reads = (index - 1, 0) if add else (index - 1,)
         kind = "add" if add else "conv2d"
         made.append(Layer(kind, shape, shape, (1, 1), (1, 1), (0, 0), False, reads))
-    random = np.random.default_rng(layers)
-    networks = [
-        one_layer(
-            layer,
-            random.integers(-128, 128, (layer.rows, layer.row_length), dtype=np.int8)
-            if layer.has_weights
-            else None,
-        )
-        for layer in made
-    ]
+    networks = drawn_layers(made, layers)
     numbers = [
         replace(one.affine[0], shift=np.array([-1, -1, -19], np.int32))
         if one.layers[0].kind == "add"

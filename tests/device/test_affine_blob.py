@@ -14,7 +14,7 @@ import support
 from picotrain.device.blob import encode, seal
 from picotrain.image.elf import Elf
 from picotrain_golden import Layer, Network
-from slow_affine import one_layer
+from slow_affine import drawn_layers, one_layer
 from support import FACTOR, NETWORK_INPUT, NO_LAYER, layer_entry
 from test_blob_fuzz import (
     ABSURD_16,
@@ -58,16 +58,7 @@ def graph() -> Network:
         layer("avgpool", two, (1, 1, 2), 3, kernel=(2, 2)),
         layer("linear", (1, 1, 2), (1, 1, 3), 4),
     )
-    random = np.random.default_rng(8)
-    parts = [
-        one_layer(
-            one,
-            random.integers(-128, 128, (one.rows, one.row_length), dtype=np.int8)
-            if one.has_weights
-            else None,
-        )
-        for one in layers
-    ]
+    parts = drawn_layers(layers, 8)
     held = tuple(part.parameters[0] for part in parts)
     return Network("graph", (4, 4, 1), layers, held, tuple(part.affine[0] for part in parts))
 

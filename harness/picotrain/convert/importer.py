@@ -35,6 +35,8 @@ _INSTEAD = {
     "BATCH_MATMUL": "FULLY_CONNECTED",
 }
 
+_INPUTS = ("INT8", "UINT8", "FLOAT32")
+
 _RISING = ("LOGISTIC", "TANH")
 """At the end they can be left out, as SOFTMAX: the largest output stays the largest."""
 
@@ -87,6 +89,12 @@ def import_model(model: Model, name: str | None = None) -> Imported:
         refused.append((model.operators[-1], str(why)))
     if refused:
         raise _refusal(model, refused)
+    if not made:
+        kinds = ", ".join(dict.fromkeys(operator.kind for operator in model.operators))
+        raise UserError(
+            f"{model.path} has no layer, only {kinds}; give a network with one of "
+            f"{', '.join(LAYERS)}"
+        )
     by_tensor = {one.operator.outputs[0]: index for index, one in enumerate(made)}
     by_tensor[found.input.index] = -1
     if by_tensor.get(end) != len(made) - 1:
@@ -113,6 +121,11 @@ def _check_types(model: Model) -> None:
                     "picotrain with int8 only; convert it again with full int8 quantisation of "
                     "weights and activations"
                 )
+    if model.input.type not in _INPUTS:
+        raise UserError(
+            f"{model.path}: its input is {model.input.type}; convert the network with an input of "
+            f"{', '.join(_INPUTS)}"
+        )
 
 
 def _layers(model: Model) -> tuple[list[Made], list[tuple[Operator, str]]]:

@@ -227,6 +227,15 @@ def reshaped(b: Builder) -> Made:
     return b.conv(b.reshape(made, (1, 9, 4, 2)), 3, (1, 1))
 
 
+def behind_input_of(kind: str) -> Callable[[Builder], Made]:
+    def make(b: Builder) -> Made:
+        source = b.input((1, 6, 6, 2))
+        source.type = kind
+        return b.conv(b.quantize(source, scale=0.1, zero=0), 3, (3, 3))
+
+    return make
+
+
 def pad_into_pool(b: Builder) -> Made:
     padded = b.pad(image(b), [[0, 0], [1, 1], [1, 1], [0, 0]])
     return b.pool("MAX_POOL_2D", padded, (2, 2), (2, 2))
@@ -261,6 +270,9 @@ def pad_into_pool(b: Builder) -> Made:
         (other_type("FLOAT32"), " computes with FLOAT32 (tensor 0 of operator 0, CONV_2D)"),
         (other_type("INT16"), " computes with INT16"),
         (other_type("UINT8"), " computes with UINT8"),
+        (behind_input_of("INT16"), "its input is INT16; convert the network with an input of INT8"),
+        (behind_input_of("BOOL"), "its input is BOOL;"),
+        (lambda b: b.softmax(image(b)), " has no layer, only SOFTMAX; give a network with one of"),
         (altered(0, shape=(2, 6, 6, 2)), "is no single image"),
         (altered(0, shape=(1, 0, 6, 2)), " has a tensor of shape [1, 0, 6, 2], tensor 0, whose"),
         (altered(0, shape=(1, -1, 6, 2)), "whose size is not fixed"),

@@ -163,6 +163,7 @@ def backbone(tmp_path: Path, *shape: int) -> Path:
         ["verify", "--dataset", "nothing", "--target", "nowhere", "--method", "priot"],
         ["verify", "--dataset", "digits", "--logits-exponent", "-4"],
         ["profile", "--dataset", "digits", "--target", "golden"],
+        ["bench", "--dataset", "digits"],
         ["profile", "--dataset", "nothing", "--target", "nowhere"],
     ],
 )

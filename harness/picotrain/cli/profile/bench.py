@@ -6,7 +6,7 @@ import argparse
 from typing import Any
 
 from picotrain import datasets
-from picotrain.cli.material import backbone
+from picotrain.cli.material import backbone, check_backbone
 from picotrain.cli.options import (
     Verbs,
     add_angle,
@@ -67,6 +67,7 @@ def add_parser(verbs: Verbs) -> None:
 
 def run(options: argparse.Namespace) -> int:
     chosen = [choose_kernels(_TARGET, name) or "" for name in options.kernels.split(",")]
+    check_backbone(options)
     dataset = datasets.load(options.dataset)
     network = backbone(options)
     models.check_fit(network, dataset)
