@@ -1,11 +1,18 @@
-"""Results for people: aligned text."""
+"""Results for people: aligned text, names."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from typing import TypeGuard
 
 _NUMBER = re.compile(r"-?[\d,]+(\.\d+)?%?")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}")
+
+
+def is_name(value: object) -> TypeGuard[str]:
+    """Whether a network may be called so: 1 to 32 letters, digits, '-' and '_'."""
+    return isinstance(value, str) and _NAME.fullmatch(value) is not None
 
 
 def table(rows: Sequence[Sequence[str]], header: Sequence[str]) -> str:

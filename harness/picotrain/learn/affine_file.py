@@ -7,7 +7,6 @@ bias_<l>        int32 [rows], and multiplier_<l>, shift_<l>: section 14 of docs/
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from picotrain.text import is_name
 from picotrain_golden.network import (
     AFFINE,
     MAX_AFFINE_LAYERS,
@@ -67,7 +67,7 @@ def parse(content: dict[str, Any], read: Reader) -> Network:
     """The network of a document; `read` gives an array by name, type and shape. ValueError for
     what no document says."""
     name, tables = content.get("name"), content.get("layer")
-    if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}", name):
+    if not is_name(name):
         raise ValueError(f"its name is {name!r}")
     if not isinstance(tables, list) or not 1 <= len(tables) <= MAX_AFFINE_LAYERS:
         raise ValueError("its layers are no list of the allowed length")

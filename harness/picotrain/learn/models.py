@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import re
 import shlex
 import zipfile
 from collections.abc import Sequence
@@ -25,6 +24,7 @@ from picotrain.errors import UserError, must_be, whole_number
 from picotrain.learn import affine_file
 from picotrain.output import write_bytes
 from picotrain.places import IN_CHECKOUT, MADE_BACKBONES, SHIPPED
+from picotrain.text import is_name
 from picotrain_golden import generator
 from picotrain_golden.calibration import RANGE_NAMES, Histograms
 from picotrain_golden.network import (
@@ -155,7 +155,7 @@ def _parse(document: dict[str, Any], source: str) -> Architecture:
     top = _Table(source, document)
     top.allow({"name", "input", "layer"})
     name = top.get("name")
-    if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}", name):
+    if not is_name(name):
         raise top.error(f"name is {name!r}; use 1 to 32 letters, digits, '-' and '_'")
     shape = _input_shape(top)
     tables = top.get("layer")

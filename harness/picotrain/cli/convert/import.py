@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import re
 from pathlib import Path
 
 from picotrain import output
 from picotrain.cli.options import NamedFile, Verbs, add_output, add_verb, finish
-from picotrain.convert.importer import Imported, import_model
+from picotrain.convert.importer import import_model
 from picotrain.convert.model import read
 from picotrain.errors import UserError
 from picotrain.learn.models import save_backbone
+from picotrain.text import is_name
 from picotrain_golden import Method, plan
 
 
@@ -30,9 +30,7 @@ def add_parser(verbs: Verbs) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    if options.name is not None and not re.fullmatch(
-        r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}", options.name
-    ):
+    if options.name is not None and not is_name(options.name):
         raise UserError(f"--name is {options.name!r}; use 1 to 32 letters, digits, '-' and '_'")
     out: Path = options.out
     if out.suffix != ".npz" and not output.is_standard(out):
@@ -47,7 +45,7 @@ def run(options: argparse.Namespace) -> int:
         f"{network.classes} outputs, {planned.transient:,} bytes for its tensors"
     )
     if imported.absorbed:
-        print(f"absorbed   {', '.join(_kinds(imported))}")
+        print(f"absorbed   {', '.join(one.title for one in imported.absorbed)}")
     print(f"wrote      {out}")
     finish(
         options,
@@ -62,7 +60,3 @@ def run(options: argparse.Namespace) -> int:
         },
     )
     return 0
-
-
-def _kinds(imported: Imported) -> list[str]:
-    return [one.title for one in imported.absorbed]
