@@ -29,6 +29,7 @@ MAX_SCALE_SHIFT = 24
 MAX_BITS = 31
 MIN_EXPONENT, MAX_EXPONENT = -24, 8
 MIN_AFFINE_SHIFT, MAX_AFFINE_SHIFT = -31, 30
+MIN_LOGITS_E, MAX_LOGITS_E = -16, 8
 
 
 @dataclass(frozen=True)
@@ -146,7 +147,9 @@ class Network:
     """Layers in order; `parameters[l]` is None exactly where layer l has no weights.
 
     `affine` has one entry for each layer of an affine network, and none for the power-of-two form.
-    The weights of an affine network may be -128, and its other parameters are 0.
+    The weights of an affine network may be -128, and its parameters have no exponent and no
+    `forward_shift`. `logits_scale` is M and E of section 15: a logit of it is v * M * 2^(E-15)
+    nats.
     """
 
     name: str
@@ -154,6 +157,7 @@ class Network:
     layers: tuple[Layer, ...]
     parameters: tuple[Parameters | None, ...]
     affine: tuple[Affine, ...] = ()
+    logits_scale: Pair = (1 << 15, 0)
 
     @property
     def classes(self) -> int:

@@ -19,11 +19,13 @@ from picotrain_golden.network import (
     MAX_EXPONENT,
     MAX_KERNEL,
     MAX_LAYERS,
+    MAX_LOGITS_E,
     MAX_SCALE_SHIFT,
     MAX_TERMS,
     MAX_WEIGHTS,
     MIN_AFFINE_SHIFT,
     MIN_EXPONENT,
+    MIN_LOGITS_E,
     POWER_OF_TWO,
     Affine,
     Kind,
@@ -139,6 +141,15 @@ def _validate_numbers(index: int, held: Parameters) -> None:
     for name, value, low, high in (
         ("exponent", held.exponent, MIN_EXPONENT, MAX_EXPONENT),
         ("forward_shift", held.forward_shift, 0, MAX_SCALE_SHIFT),
+    ):
+        if not low <= value <= high:
+            raise ValueError(f"layer {index} has {name} {value}, outside {low}..{high}")
+    _validate_calibrated(index, held)
+
+
+def _validate_calibrated(index: int, held: Parameters) -> None:
+    """What an affine layer may have too."""
+    for name, value, low, high in (
         ("error_shift", held.error_shift, 0, MAX_SCALE_SHIFT),
         ("gradient_bits", held.gradient_bits, 0, MAX_BITS),
         ("score_bits", held.score_bits, 0, MAX_BITS),
@@ -174,6 +185,12 @@ def _validate_affine_network(network: Network) -> None:
     if not 2 <= network.classes <= MAX_AFFINE_OUTPUTS:
         raise ValueError(
             f"an affine network has 2 to {MAX_AFFINE_OUTPUTS} outputs, not {network.classes}"
+        )
+    mantissa, exponent = network.logits_scale
+    if not (1 << 15 <= mantissa < 1 << 16 and MIN_LOGITS_E <= exponent <= MAX_LOGITS_E):
+        raise ValueError(
+            f"the logits have scale M {mantissa}, E {exponent}; M is 2^15..2^16-1 and E "
+            f"{MIN_LOGITS_E}..{MAX_LOGITS_E}"
         )
 
 
@@ -231,10 +248,10 @@ def _validate_affine(index: int, layer: Layer, affine: Affine, held: Parameters 
     complaint = operator.affine_error(layer, affine)
     if complaint:
         raise ValueError(f"layer {index} {complaint}")
-    if held is not None and any(
-        number != 0 for name, number in vars(held).items() if name != "weights"
-    ):
-        raise ValueError(f"layer {index} is affine, but has an exponent or calibrated numbers")
+    if held is not None:
+        if held.exponent != 0 or held.forward_shift != 0:
+            raise ValueError(f"layer {index} is affine, but has an exponent or a forward shift")
+        _validate_calibrated(index, held)
     _validate_range(index, layer, affine, held)
 
 

@@ -279,8 +279,15 @@ def mean(**fields: Any) -> Network:
         (lambda: with_layer(0, stride=(2, 1)), "last windows miss"),
         (lambda: with_layer(2, kernel=(2, 1)), "kernel and stride are 1"),
         (lambda: held(1, weights=np.zeros((2, 8), np.int8)), r"shape \(2, 9\)"),
-        (lambda: held(0, exponent=-3), "exponent or calibrated numbers"),
-        (lambda: held(0, forward_shift=1), "exponent or calibrated numbers"),
+        (lambda: held(0, exponent=-3), "an exponent or a forward shift"),
+        (lambda: held(0, forward_shift=1), "an exponent or a forward shift"),
+        (lambda: held(0, error_shift=25), "error_shift 25, outside 0..24"),
+        (lambda: held(0, gradient_bits=32), "gradient_bits 32, outside 0..31"),
+        (lambda: held(0, score_bits=-1), "score_bits -1, outside 0..31"),
+        (lambda: replace(fork(), logits_scale=(1 << 16, 0)), "scale M 65536, E 0"),
+        (lambda: replace(fork(), logits_scale=((1 << 15) - 1, 0)), "scale M 32767, E 0"),
+        (lambda: replace(fork(), logits_scale=(1 << 15, -17)), "scale M 32768, E -17"),
+        (lambda: replace(fork(), logits_scale=(1 << 15, 9)), "scale M 32768, E 9"),
         (lambda: with_affine(0, zero_in=(0, 0)), "2 zero points"),
         (lambda: with_affine(0, zero_in=(128,)), "zero point 128"),
         (lambda: with_affine(0, zero_out=-129), "zero point -129"),
@@ -315,6 +322,9 @@ def test_limits_are_allowed() -> None:
     validate(with_affine(0, shift=int32(0, 21)))
     validate(with_affine(0, bias=int32(2**31 - 765 - 129, 0)))
     validate(with_affine(0, multiplier=int32(0, 2**31 - 1), shift=int32(-31, 0)))
+    validate(held(0, error_shift=24, gradient_bits=31, score_bits=31))
+    for logits in ((1 << 15, -16), ((1 << 16) - 1, 8)):
+        validate(replace(fork(), logits_scale=logits))
 
 
 def test_only_infer_runs() -> None:

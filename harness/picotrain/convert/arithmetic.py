@@ -6,6 +6,8 @@ from math import floor, frexp
 
 import numpy as np
 
+from picotrain_golden.network import MAX_LOGITS_E, MIN_LOGITS_E
+
 NONE, RELU, RELU_N1_TO_1, RELU6 = 0, 1, 2, 3
 """Activations, as the schema numbers them."""
 _BOUNDS: dict[int, tuple[float | None, float | None]] = {
@@ -33,6 +35,20 @@ def mean_multiplier(factor: float, count: int) -> tuple[int, int]:
     m, s = multiplier(factor)
     j = min(count.bit_length() - 1, 31 + s)
     return (m << j) // count, s - j
+
+
+def logits_scale(scale: float) -> tuple[tuple[int, int], str]:
+    """M and E of section 15 of the scale of the outputs, and a note where E had to be another."""
+    fraction, e = frexp(scale)
+    m, e = floor(fraction * (1 << 16) + 0.5), e - 1
+    if m == 1 << 16:
+        m, e = m // 2, e + 1
+    kept = min(max(e, MIN_LOGITS_E), MAX_LOGITS_E)
+    if kept == e:
+        return (m, e), ""
+    return (m, kept), (
+        f"the outputs have scale {scale:.6g}, which training takes for {m * 2.0 ** (kept - 15):.6g}"
+    )
 
 
 def bounds(activation: int, scale: float, zero: int) -> tuple[int, int]:

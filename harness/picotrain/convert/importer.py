@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import Any
 
+from picotrain.convert.arithmetic import logits_scale
 from picotrain.convert.model import Model, Operator, Tensor
 from picotrain.convert.operators import (
     LAYERS,
@@ -51,6 +52,11 @@ class Imported:
     input: Tensor
     tensors: tuple[Tensor, ...]
     absorbed: tuple[Operator, ...]
+
+    @property
+    def note(self) -> str:
+        """On what is not as in the file; empty if all is."""
+        return logits_scale(quantised(self.tensors[-1])[0])[1]
 
     def made(self) -> dict[str, Any]:
         """For the backbone file: where it is from, and how its numbers are read."""
@@ -266,8 +272,14 @@ def _network(
         layers.append(layer)
         shapes.append(layer.out_shape)
     parameters = tuple(None if one.weights is None else Parameters(one.weights, 0) for one in made)
+    scale, _ = quantised(model.tensors[made[-1].operator.outputs[0]])
     network = Network(
-        name, input_shape, tuple(layers), parameters, tuple(one.affine for one in made)
+        name,
+        input_shape,
+        tuple(layers),
+        parameters,
+        tuple(one.affine for one in made),
+        logits_scale(scale)[0],
     )
     try:
         validate(network)

@@ -1,6 +1,8 @@
 """Affine networks in a backbone file: what their layers are, in JSON and in arrays.
 
-architecture    JSON: form "affine", name, input, and for each layer the keys of _KEYS
+architecture    JSON: form "affine", name, input, logits (M and E of section 15; of older files
+                2^15 and 0), and for each layer the keys of _KEYS
+numbers         int64 [layers, 3], the columns of NUMBERS (of older files 0)
 weights_<l>     int8 [rows, K], for each layer l that has weights
 bias_<l>        int32 [rows], and multiplier_<l>, shift_<l>: section 14 of docs/numerics.md
 """
@@ -32,6 +34,9 @@ _KEYS |= dict.fromkeys(("kernel", "stride", "padding"), 2)
 _KEYS |= dict.fromkeys(("inputs", "zero_in"))
 """Lists of whole numbers, and how long they are."""
 _NUMBERS = ("zero_out", "low", "high")
+NUMBERS = ("error_shift", "gradient_bits", "score_bits")
+"""What calibration makes."""
+_NO_LOGITS = [1 << 15, 0]
 _ARRAYS = ("bias", "multiplier", "shift")
 
 Arrays = dict[str, NDArray[Any]]
@@ -50,22 +55,30 @@ def document(network: Network) -> dict[str, Any]:
         "form": FORM,
         "name": network.name,
         "input": list(network.input_shape),
+        "logits": [int(number) for number in network.logits_scale],
         "layer": tables,
     }
 
 
 def arrays(network: Network) -> Arrays:
-    """Its arrays, but for the weights."""
-    return {
+    """Its arrays, but for the weights; none of a network of the other form."""
+    result: Arrays = {
         f"{name}_{index}": getattr(affine, name)
         for index, affine in enumerate(network.affine)
         for name in _ARRAYS
     }
+    if network.affine:
+        numbers = [
+            [0 if held is None else int(getattr(held, name)) for name in NUMBERS]
+            for held in network.parameters
+        ]
+        result["numbers"] = np.array(numbers, np.int64)
+    return result
 
 
-def parse(content: dict[str, Any], read: Reader) -> Network:
-    """The network of a document; `read` gives an array by name, type and shape. ValueError for
-    what no document says."""
+def parse(content: dict[str, Any], read: Reader, calibrated: bool) -> Network:
+    """The network of a document; `read` gives an array by name, type and shape, and that of the
+    calibrated numbers where there is one. ValueError for what no document says."""
     name, tables = content.get("name"), content.get("layer")
     if not is_name(name):
         raise ValueError(f"its name is {name!r}")
@@ -74,14 +87,24 @@ def parse(content: dict[str, Any], read: Reader) -> Network:
     layers, affine = zip(
         *(_layer(index, table, read) for index, table in enumerate(tables)), strict=True
     )
+    numbers = np.zeros((len(layers), len(NUMBERS)), np.int64)
+    if calibrated:
+        numbers = read("numbers", np.int64, numbers.shape)
     parameters = tuple(
-        Parameters(read(f"weights_{index}", np.int8, (layer.rows, layer.row_length)), 0)
+        Parameters(
+            read(f"weights_{index}", np.int8, (layer.rows, layer.row_length)),
+            exponent=0,
+            **dict(zip(NUMBERS, map(int, numbers[index]), strict=True)),
+        )
         if layer.has_weights
         else None
         for index, layer in enumerate(layers)
     )
     height, width, channels = _whole("input", content.get("input"), 3)
-    return Network(name, (height, width, channels), layers, parameters, affine)
+    mantissa, exponent = _whole("logits", content.get("logits", _NO_LOGITS), 2, 1 << 16)
+    return Network(
+        name, (height, width, channels), layers, parameters, affine, (mantissa, exponent)
+    )
 
 
 def _layer(index: int, table: Any, read: Reader) -> tuple[Layer, Affine]:
@@ -100,12 +123,12 @@ def _layer(index: int, table: Any, read: Reader) -> tuple[Layer, Affine]:
     return layer, Affine(zero_in, zero_out, low, high, bias, multiplier, shift)
 
 
-def _whole(what: str, values: Any, length: int | None) -> list[int]:
+def _whole(what: str, values: Any, length: int | None, largest: int = MAX_DIMENSION) -> list[int]:
     """A list of whole numbers, none so large that it would be no size."""
     if (
         not isinstance(values, list)
         or (length is not None and len(values) != length)
-        or any(type(number) is not int or abs(number) > MAX_DIMENSION for number in values)
+        or any(type(number) is not int or abs(number) > largest for number in values)
     ):
         raise ValueError(f"its {what} is {values!r}")
     return values
@@ -120,4 +143,5 @@ def digest_parts(network: Network) -> tuple[dict[str, Any], bytes]:
     content = b"".join(
         getattr(one, name).astype("<i4").tobytes() for one in network.affine for name in _ARRAYS
     )
-    return {"affine": numbers}, content
+    logits = [int(number) for number in network.logits_scale]
+    return {"affine": numbers, "logits": logits}, content

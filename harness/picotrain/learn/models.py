@@ -509,7 +509,7 @@ def load_histograms(path: Path) -> Histograms | None:
     if not any(name in arrays for name in names):
         return None
     try:
-        layers = len(_array(arrays, "numbers", np.int64, (None, len(_NUMBERS))))
+        layers = len(_array(arrays, "numbers", np.int64, (None, None)))
         counts = [_array(arrays, name, np.int64, (layers, 32)) for name in names]
     except ValueError as error:
         raise _no_backbone(path, str(error)) from error
@@ -555,7 +555,7 @@ def _network(arrays: dict[str, NDArray[np.generic]], path: Path) -> Network:
     if not isinstance(document, dict):
         raise ValueError("its architecture is not a JSON object")
     if document.get("form") == affine_file.FORM:
-        return affine_file.parse(document, partial(_array, arrays))
+        return affine_file.parse(document, partial(_array, arrays), "numbers" in arrays)
     architecture = _parse(document, str(path))
     layers = architecture.layers
     numbers = _array(arrays, "numbers", np.int64, (len(layers), len(_NUMBERS)))

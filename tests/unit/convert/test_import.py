@@ -61,6 +61,30 @@ def test_a_mean_has_its_count_in_the_multiplier(factor: float, count: int, m: in
 
 
 @pytest.mark.parametrize(
+    ("scale", "mantissa", "exponent"),
+    [
+        (1.0, 1 << 15, 0),
+        (0.5, 1 << 15, -1),
+        (0.75, 3 << 14, -1),
+        (0.1, 52429, -4),  # 0.8 * 2^16 = 52428.8
+        (2.0 - 2.0**-20, 1 << 15, 1),  # rounds to a mantissa of 17 bits
+        (2.0**-16, 1 << 15, -16),
+        (511.99, 65535, 8),
+    ],
+)
+def test_the_scale_of_the_logits(scale: float, mantissa: int, exponent: int) -> None:
+    assert arithmetic.logits_scale(scale) == ((mantissa, exponent), "")
+
+
+@pytest.mark.parametrize(("scale", "kept"), [(2.0**-18, (1 << 15, -16)), (3 * 2.0**9, (49152, 8))])
+def test_a_scale_of_the_logits_that_is_bounded_is_told(scale: float, kept: tuple[int, int]) -> None:
+    found, note = arithmetic.logits_scale(scale)
+    assert found == kept
+    wanted = f"{kept[0] * 2.0 ** (kept[1] - 15):.6g}"
+    assert note == f"the outputs have scale {scale:.6g}, which training takes for {wanted}"
+
+
+@pytest.mark.parametrize(
     ("activation", "scale", "zero", "bounds"),
     [
         (0, 0.1, -3, (-128, 127)),
@@ -120,6 +144,10 @@ def test_the_layers(tmp_path: Path) -> None:
     assert network.affine[0].zero_in == (3,)
     assert network.of(0).weights[0, :2].tolist() == [-128, -128]
     assert network.classes == 4
+    scale = found.made()["output"]["scale"]
+    mantissa, exponent = network.logits_scale
+    assert mantissa * 2.0 ** (exponent - 15) == pytest.approx(scale, rel=2**-16)
+    assert found.note == ""
     trainer = Trainer(network, Method("infer"))
     assert trainer.predict(np.zeros((2, 6, 6, 2), np.uint8)).shape == (2,)
 

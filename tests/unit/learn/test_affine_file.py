@@ -23,7 +23,7 @@ from picotrain import (
 from picotrain.cli import main
 from picotrain.learn import logits, models
 from picotrain.learn.calibration import calibrated_by
-from picotrain_golden import Network
+from picotrain_golden import Histograms, Network
 from picotrain_golden.passes import affine_pass
 
 
@@ -46,6 +46,7 @@ def test_what_is_saved_is_loaded(tmp_path: Path, seed: int) -> None:
     loaded, made = models.load_backbone(path)
     assert same(network, loaded)
     assert made == {"command": "a test"}
+    assert loaded.logits_scale == network.logits_scale
     assert models.load_histograms(path) is None
     again = tmp_path / "again.npz"
     models.save_backbone(again, loaded, made)
@@ -61,6 +62,51 @@ def test_the_digest_is_of_everything_that_decides() -> None:
         if np.size(value):
             digests.add(models.network_sha256(replace(network, affine=numbers)))
     assert len(digests) == 8
+    for scale in ((1 << 15, -1), ((1 << 15) + 1, 0)):
+        digests.add(models.network_sha256(replace(network, logits_scale=scale)))
+    assert len(digests) == 10
+
+
+def test_logits_and_calibrated_numbers_are_kept(tmp_path: Path) -> None:
+    network, path = slow.random_network(3), tmp_path / "net.npz"
+    network.logits_scale = (40000, -3)
+    weighted = [index for index, layer in enumerate(network.layers) if layer.has_weights]
+    for index in weighted:
+        held = network.of(index)
+        held.error_shift, held.gradient_bits, held.score_bits = 5 + index, 20, 31
+    histograms = Histograms.empty(network)
+    histograms.layers[weighted[0]]["error"][12] = 7
+    models.save_backbone(path, network, {}, histograms)
+    loaded, _ = models.load_backbone(path)
+    assert same(network, loaded)
+    assert loaded.logits_scale == (40000, -3)
+    for index in weighted:
+        assert vars(loaded.of(index)) | {"weights": None} == {
+            "weights": None,
+            "exponent": 0,
+            "forward_shift": 0,
+            "error_shift": 5 + index,
+            "gradient_bits": 20,
+            "score_bits": 31,
+        }
+    kept = models.load_histograms(path)
+    assert kept is not None
+    assert kept.most(weighted[0], "error") == 12
+
+
+def test_a_file_that_knows_no_training_is_still_read(tmp_path: Path) -> None:
+    network, path = slow.random_network(3), tmp_path / "old.npz"
+    models.save_backbone(path, network, {})
+    with np.load(path) as held:
+        arrays = dict(held)
+    del arrays["numbers"]
+    document = json.loads(str(arrays["architecture"]))
+    del document["logits"]
+    arrays["architecture"] = np.array(json.dumps(document))
+    np.savez(path, **arrays)
+    loaded, _ = models.load_backbone(path)
+    assert same(network, loaded)
+    assert loaded.logits_scale == (1 << 15, 0)
 
 
 def altered(tmp_path: Path, **changes: Any) -> Path:
@@ -97,6 +143,10 @@ def altered(tmp_path: Path, **changes: Any) -> Path:
         ({"zero_out": None}, "zero_out of layer 0"),
         ({"zero_out": 128}, "zero point 128"),
         ({"inputs": [5]}, "layer 0 reads layer 5"),
+        ({"logits": [1, 2, 3]}, r"its logits is \[1, 2, 3\]"),
+        ({"logits": [1 << 16, 0]}, "the logits have scale M 65536, E 0"),
+        ({"logits": [1 << 15, 9]}, "the logits have scale M 32768, E 9"),
+        ({"numbers": np.zeros((99, 3), np.int64)}, "its array 'numbers'"),
         ({"bias_0": np.zeros(1, np.int64)}, "its array 'bias_0' is int64"),
         ({"shift_0": np.zeros(99, np.int32)}, "layer 0 needs shift"),
         ({"weights_0": np.zeros((1, 1), np.uint8)}, "its array 'weights_0'"),

@@ -46,6 +46,8 @@ def run(options: argparse.Namespace) -> int:
     )
     if imported.absorbed:
         print(f"absorbed   {', '.join(one.title for one in imported.absorbed)}")
+    if imported.note:
+        print(f"note       {imported.note}")
     print(f"wrote      {out}")
     finish(
         options,
@@ -56,6 +58,7 @@ def run(options: argparse.Namespace) -> int:
             "outputs": network.classes,
             "transient": planned.transient,
             "backbone": str(out),
+            "note": imported.note,
             **imported.made(),
         },
     )
