@@ -13,7 +13,7 @@ from picotrain_golden.network import Layer
 Number = TypeVar("Number", bound=np.generic)
 
 
-def windows(layer: Layer, inputs: NDArray[Number], fill: int) -> NDArray[Number]:
+def windows(layer: Layer, inputs: NDArray[Number], fill: float) -> NDArray[Number]:
     """A view [N, OH, OW, KH, KW, C] of `inputs` [N, H, W, C] amid `fill`."""
     ends = []
     for axis in (0, 1):

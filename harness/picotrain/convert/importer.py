@@ -7,7 +7,6 @@ import re
 from dataclasses import dataclass, replace
 from typing import Any
 
-from picotrain.convert.arithmetic import logits_scale
 from picotrain.convert.model import Model, Operator, Tensor
 from picotrain.convert.operators import (
     LAYERS,
@@ -19,6 +18,7 @@ from picotrain.convert.operators import (
     shape_of,
 )
 from picotrain.errors import UserError
+from picotrain.quantise.arithmetic import logits_scale
 from picotrain_golden import Network, Parameters, validate
 from picotrain_golden.network import Shape
 

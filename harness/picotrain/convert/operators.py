@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from picotrain.convert import arithmetic
 from picotrain.convert.model import Model, Operator, Tensor
+from picotrain.quantise.arithmetic import add_factors, mean_multiplier, multiplier
 from picotrain_golden.network import Affine, Kind, Layer, Pair, Shape
 from picotrain_golden.numerics import Int8, Int32
 from picotrain_golden.operators import OPERATORS
@@ -227,7 +228,7 @@ def _weighted(
 def _factor(factor: float) -> tuple[int, int]:
     if not isfinite(factor) or factor >= 1 << 30:
         raise NotTaken("its scales are too far apart, so convert the network again")
-    return arithmetic.multiplier(factor)
+    return multiplier(factor)
 
 
 def _arrays(pairs: list[tuple[int, int]]) -> tuple[Int32, Int32]:
@@ -333,7 +334,7 @@ def _mean(model: Model, operator: Operator) -> Made:
     )
     (scale_in, zero_in), (scale_out, zero_out) = quantised(source), quantised(output)
     _factor(scale_in / scale_out)
-    m, s = _arrays([arithmetic.mean_multiplier(scale_in / scale_out, height * width)])
+    m, s = _arrays([mean_multiplier(scale_in / scale_out, height * width)])
     affine = Affine((zero_in,), zero_out, -128, 127, np.zeros(0, np.int32), m, s)
     return Made(operator, layer, affine, None, (source.index,))
 
@@ -352,12 +353,11 @@ def _add(model: Model, operator: Operator) -> Made:
     layer = _checked(Layer("add", shape, shape, (1, 1), (1, 1), (0, 0), False), output)
     (scale_a, zero_a), (scale_b, zero_b) = quantised(one), quantised(other)
     scale_out, zero_out = quantised(output)
-    common = 2 * max(scale_a, scale_b)
-    factors = (scale_a / common, scale_b / common, common / ((1 << 20) * scale_out))
+    factors = add_factors(scale_a, scale_b, scale_out)
     if max(factors) >= 1:
         raise NotTaken("its scales are too far apart, so convert the network again")
     low, high = activation_bounds(operator, output)
-    m, s = _arrays([arithmetic.multiplier(factor) for factor in factors])
+    m, s = _arrays([multiplier(factor) for factor in factors])
     affine = Affine((zero_a, zero_b), zero_out, low, high, np.zeros(0, np.int32), m, s)
     return Made(operator, layer, affine, None, (one.index, other.index))
 

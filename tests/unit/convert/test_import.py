@@ -18,6 +18,7 @@ from picotrain.convert.importer import Imported, import_model
 from picotrain.convert.model import read
 from picotrain.errors import UserError
 from picotrain.learn.models import load_backbone, load_network, network_sha256
+from picotrain.quantise.arithmetic import logits_scale, mean_multiplier, multiplier
 from picotrain_golden import Method, Trainer
 
 pytest.importorskip("tflite", reason="tflite is not installed: pip install -e '.[convert]'")
@@ -43,7 +44,7 @@ MUTATIONS = 1000
     ],
 )
 def test_multipliers(factor: float, m: int, s: int) -> None:
-    assert arithmetic.multiplier(factor) == (m, s)
+    assert multiplier(factor) == (m, s)
 
 
 @pytest.mark.parametrize(
@@ -57,7 +58,7 @@ def test_multipliers(factor: float, m: int, s: int) -> None:
     ],
 )
 def test_a_mean_has_its_count_in_the_multiplier(factor: float, count: int, m: int, s: int) -> None:
-    assert arithmetic.mean_multiplier(factor, count) == (m, s)
+    assert mean_multiplier(factor, count) == (m, s)
 
 
 @pytest.mark.parametrize(
@@ -73,12 +74,12 @@ def test_a_mean_has_its_count_in_the_multiplier(factor: float, count: int, m: in
     ],
 )
 def test_the_scale_of_the_logits(scale: float, mantissa: int, exponent: int) -> None:
-    assert arithmetic.logits_scale(scale) == ((mantissa, exponent), "")
+    assert logits_scale(scale) == ((mantissa, exponent), "")
 
 
 @pytest.mark.parametrize(("scale", "kept"), [(2.0**-18, (1 << 15, -16)), (3 * 2.0**9, (49152, 8))])
 def test_a_scale_of_the_logits_that_is_bounded_is_told(scale: float, kept: tuple[int, int]) -> None:
-    found, note = arithmetic.logits_scale(scale)
+    found, note = logits_scale(scale)
     assert found == kept
     wanted = f"{kept[0] * 2.0 ** (kept[1] - 15):.6g}"
     assert note == f"the outputs have scale {scale:.6g}, which training takes for {wanted}"

@@ -132,14 +132,16 @@ MODULES = sorted(path for package in PACKAGES.values() for path in package.rglob
 ROOMS = {
     "image": set(),
     "datasets": set(),
+    "quantise": set(),
     "device": {"image"},
-    "learn": {"device", "image", "datasets"},
-    "convert": {"learn", "device"},
+    "learn": {"device", "image", "datasets", "quantise"},
+    "convert": {"learn", "device", "quantise"},
     "profile": {"learn", "device", "image", "datasets"},
     "research": {"profile", "learn", "device", "image", "datasets"},
     "hardware": {"profile", "learn", "device", "image", "datasets"},
     "cli": {
         *("hardware", "research", "profile", "convert", "learn", "device", "image", "datasets"),
+        "quantise",
     },
 }
 """Which room may know which; all know the ground floor, and that knows none."""
