@@ -17,6 +17,7 @@ from picotrain.device.mailbox import MailboxDevice
 from picotrain.errors import BuildFailure, CommandError
 from picotrain.image import firmware
 from picotrain.learn import models
+from picotrain.learn.architectures.architecture import Architecture
 from picotrain.learn.verify import Comparison
 from picotrain_golden import (
     LEAST_LOGITS_EXPONENT,
@@ -84,7 +85,7 @@ def shipped(name: str) -> Network:
 
 def build(name: str, input_shape: tuple[int, int, int], layers: Sequence[Layer]) -> Network:
     """An untrained network of these layers."""
-    return models.initial_network(models.Architecture(name, input_shape, tuple(layers)), seed=11)
+    return models.initial_network(Architecture(name, input_shape, tuple(layers)), seed=11)
 
 
 def images(network: Network, count: int, seed: int = 0) -> tuple[UInt8, UInt8]:
@@ -133,7 +134,7 @@ def random_network(seed: int) -> Network:
         shape = layers[-1].out_shape
     layers.append(linear(shape, pick(2, 12), False))
     network = models.initial_network(
-        models.Architecture(f"random-{seed}", input_shape, tuple(layers)), seed
+        Architecture(f"random-{seed}", input_shape, tuple(layers)), seed
     )
     if seed % 2:
         return _with_loss(_random_numbers(network, random), _random_exponent(seed))

@@ -13,6 +13,7 @@ from picotrain.device.link.throughput import measure_throughput
 from picotrain.hardware.rig import DeviceRig, Wire
 from picotrain.hardware.suite import CheckFailed, Finding
 from picotrain.learn import models
+from picotrain.learn.architectures.architecture import Architecture
 from picotrain_golden import Network, linear
 
 ANSWER_SECONDS = 3.0
@@ -214,7 +215,7 @@ def duplicates(rig: DeviceRig) -> Finding:
 
 def _tiny_network() -> Network:
     layer = linear((1, 1, 4), 2, False)
-    return models.initial_network(models.Architecture("tiny", (1, 1, 4), (layer,)), 1)
+    return models.initial_network(Architecture("tiny", (1, 1, 4), (layer,)), 1)
 
 
 def _acknowledged(wire: Wire, frame: Frame) -> None:

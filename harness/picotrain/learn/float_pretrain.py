@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from picotrain.datasets import Dataset, Split
 from picotrain.errors import UserError
-from picotrain.learn.models import Architecture
+from picotrain.learn.architectures.architecture import Architecture
 from picotrain.progress import progress_bar
 from picotrain.versions import to_install
 from picotrain_golden import Network

@@ -7,8 +7,7 @@ import io
 import json
 import shlex
 import zipfile
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from types import NoneType
@@ -22,49 +21,20 @@ from picotrain.datasets import NAMES, Dataset
 from picotrain.datasets.npz import read_arrays
 from picotrain.errors import UserError, must_be, whole_number
 from picotrain.learn import affine_file
+from picotrain.learn.architectures import chain
+from picotrain.learn.architectures.architecture import Architecture, in_words
+from picotrain.learn.architectures.reader import difference, parse
 from picotrain.output import write_bytes
 from picotrain.places import IN_CHECKOUT, MADE_BACKBONES, SHIPPED
-from picotrain.text import is_name
 from picotrain_golden import generator
 from picotrain_golden.calibration import RANGE_NAMES, Histograms
-from picotrain_golden.network import (
-    MAX_CLASSES,
-    MAX_DIMENSION,
-    MAX_KERNEL,
-    MAX_LAYERS,
-    MAX_TERMS,
-    MAX_WEIGHTS,
-    Layer,
-    Network,
-    Parameters,
-    Shape,
-    conv2d,
-    linear,
-    maxpool2,
-)
+from picotrain_golden.network import Network, Parameters
 from picotrain_golden.validation import validate
 
 MODELS = SHIPPED / "models"
 DEFAULT = "tinycnn"
 """The network where none is named."""
 BACKBONES = MODELS / "backbones"
-
-
-@dataclass(frozen=True)
-class Architecture:
-    """A network without its weights."""
-
-    name: str
-    input_shape: Shape
-    layers: tuple[Layer, ...]
-
-    @property
-    def classes(self) -> int:
-        return self.layers[-1].out_shape[2]
-
-    @property
-    def weight_count(self) -> int:
-        return sum(layer.weight_count for layer in self.layers)
 
 
 # Architectures: TOML
@@ -96,186 +66,7 @@ def _refuse_tflite(path: Path) -> None:
 
 def load(path: Path) -> Architecture:
     """The architecture in a TOML file, checked against docs/numerics.md section 12."""
-    return _parse(inputs.read_toml(path), str(path))
-
-
-_KEYS = {
-    "conv2d": {"kind", "channels", "kernel", "stride", "padding", "relu"},
-    "maxpool2": {"kind"},
-    "linear": {"kind", "outputs", "relu"},
-}
-
-
-@dataclass(frozen=True)
-class _Table:
-    """A table of the file; `where` begins every error message."""
-
-    where: str
-    values: dict[str, Any]
-
-    def error(self, text: str) -> UserError:
-        return UserError(f"{self.where}: {text}")
-
-    def allow(self, keys: set[str]) -> None:
-        for key in self.values:
-            if key not in keys:
-                raise self.error(f"unknown key {key!r}; use {', '.join(sorted(keys))}")
-
-    def get(self, key: str, default: object = None) -> Any:
-        value = self.values.get(key, default)
-        if value is None:
-            raise self.error(f"{key} is missing; add it")
-        return value
-
-    def size(self, key: str, low: int, high: int, default: int | None = None) -> int:
-        value = self.get(key, default)
-        if type(value) is not int or not low <= value <= high:
-            raise self.error(f"{key} is {value!r}; use a whole number from {low} to {high}")
-        return value
-
-    def pair(self, key: str, low: int, high: int, default: int | None = None) -> tuple[int, int]:
-        """[down, across], or one number for both."""
-        value = self.get(key, default)
-        pair = value if isinstance(value, list) else [value, value]
-        if len(pair) != 2 or any(type(n) is not int or not low <= n <= high for n in pair):
-            raise self.error(
-                f"{key} is {value!r}; use a whole number from {low} to {high}, or two: "
-                "[down, across]"
-            )
-        return pair[0], pair[1]
-
-    def flag(self, key: str, default: bool) -> bool:
-        value = self.get(key, default)
-        if not isinstance(value, bool):
-            raise self.error(f"{key} is {value!r}; use true or false")
-        return value
-
-
-def _parse(document: dict[str, Any], source: str) -> Architecture:
-    top = _Table(source, document)
-    top.allow({"name", "input", "layer"})
-    name = top.get("name")
-    if not is_name(name):
-        raise top.error(f"name is {name!r}; use 1 to 32 letters, digits, '-' and '_'")
-    shape = _input_shape(top)
-    tables = top.get("layer")
-    if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
-        raise top.error("layer is not a list of tables; begin each layer with [[layer]]")
-    if not 1 <= len(tables) <= MAX_LAYERS:
-        raise top.error(f"there are {len(tables)} layers; use 1 to {MAX_LAYERS}")
-    layers = []
-    for index, values in enumerate(tables):
-        layer = _layer(_Table(f"{source}: layer {index}", values), shape)
-        layers.append(layer)
-        shape = layer.out_shape
-    last = layers[-1]
-    if last.kind != "linear" or last.relu:
-        what = f"{last.kind} with ReLU" if last.relu else last.kind
-        raise UserError(
-            f"{source}: layer {len(layers) - 1}, the last one, is {what}; "
-            "end the network with a linear layer with relu = false, whose outputs are the classes"
-        )
-    if not 2 <= last.rows <= MAX_CLASSES:
-        raise UserError(
-            f"{source}: layer {len(layers) - 1}: outputs is {last.rows}, but these are the "
-            f"classes; use 2 to {MAX_CLASSES}"
-        )
-    return Architecture(name, layers[0].in_shape, tuple(layers))
-
-
-def _input_shape(top: _Table) -> Shape:
-    shape = top.get("input")
-    if (
-        not isinstance(shape, list)
-        or len(shape) != 3
-        or any(type(n) is not int or not 1 <= n <= MAX_DIMENSION for n in shape)
-    ):
-        raise top.error(
-            f"input is {shape!r}; use [height, width, channels], each from 1 to {MAX_DIMENSION}"
-        )
-    return shape[0], shape[1], shape[2]
-
-
-def _layer(table: _Table, shape: Shape) -> Layer:
-    kind = table.get("kind")
-    if not isinstance(kind, str) or kind not in _KEYS:
-        raise table.error(f"unknown kind {kind!r}; use one of {', '.join(_KEYS)}")
-    table = _Table(f"{table.where} ({kind})", table.values)
-    table.allow(_KEYS[kind])
-    if kind == "maxpool2":
-        if min(shape[:2]) < 2:
-            raise table.error(f"its input is {_text(shape)}, too small to halve; remove this layer")
-        return maxpool2(shape)
-    if kind == "linear":
-        layer = linear(shape, table.size("outputs", 1, MAX_DIMENSION), table.flag("relu", False))
-    else:
-        layer = _convolution(table, shape)
-    if layer.weight_count > MAX_WEIGHTS:
-        raise table.error(
-            f"it has {layer.weight_count:,} weights; use fewer outputs, or make its input "
-            f"{_text(shape)} smaller, for at most {MAX_WEIGHTS:,}"
-        )
-    if layer.most_terms > MAX_TERMS:
-        raise table.error(
-            f"it adds up {layer.most_terms:,} products, which may overflow 32 bits; make its "
-            f"input {_text(shape)} smaller, for at most {MAX_TERMS:,}"
-        )
-    return layer
-
-
-def _convolution(table: _Table, shape: Shape) -> Layer:
-    kernel = table.pair("kernel", 1, MAX_KERNEL)
-    padding = table.pair("padding", 0, MAX_KERNEL - 1, default=0)
-    for axis, side in enumerate(("height", "width")):
-        if padding[axis] >= kernel[axis]:
-            raise table.error(
-                f"padding {padding[axis]} is not less than the kernel {kernel[axis]} ({side}); "
-                f"use at most {kernel[axis] - 1}"
-            )
-        if kernel[axis] > shape[axis] + 2 * padding[axis]:
-            raise table.error(
-                f"kernel {kernel[axis]} is larger than its input {_text(shape)} with padding "
-                f"{padding[axis]} ({side}); use at most {shape[axis] + 2 * padding[axis]}"
-            )
-    layer = conv2d(
-        shape,
-        table.size("channels", 1, MAX_DIMENSION),
-        kernel,
-        table.size("stride", 1, 2, default=1),
-        padding,
-        table.flag("relu", False),
-    )
-    if max(layer.out_shape) > MAX_DIMENSION:
-        raise table.error(
-            f"its output {_text(layer.out_shape)} is larger than {MAX_DIMENSION}; use less padding"
-        )
-    return layer
-
-
-def _text(shape: Sequence[int]) -> str:
-    return "x".join(map(str, shape))
-
-
-def _document(network: Network | Architecture) -> dict[str, Any]:
-    """What `_parse` reads, of a network; of an affine one what `affine_file` does."""
-    if isinstance(network, Network) and network.affine:
-        return affine_file.document(network)
-    tables: list[dict[str, Any]] = []
-    for layer in network.layers:
-        table: dict[str, Any] = {"kind": layer.kind}
-        if layer.kind == "conv2d":
-            table |= {
-                "channels": layer.rows,
-                "kernel": list(layer.kernel),
-                "stride": layer.stride[0],
-                "padding": list(layer.padding),
-            }
-        elif layer.kind == "linear":
-            table["outputs"] = layer.rows
-        if layer.has_weights:
-            table["relu"] = layer.relu
-        tables.append(table)
-    return {"name": network.name, "input": list(network.input_shape), "layer": tables}
+    return parse(inputs.read_toml(path), str(path))
 
 
 # Weights
@@ -387,8 +178,8 @@ def check_fit(network: Network | Architecture, dataset: Dataset) -> None:
     takes, has = tuple(network.input_shape), tuple(dataset.image_shape)
     if takes != has:
         raise UserError(
-            f"network {network.name} takes images of {_text(takes)}, data set {dataset.name} has "
-            f"{_text(has)}; use another network or data set"
+            f"network {network.name} takes images of {in_words(takes)}, data set {dataset.name} "
+            f"has {in_words(has)}; use another network or data set"
         )
     if dataset.classes > network.classes:
         raise UserError(
@@ -405,9 +196,10 @@ def save_backbone(
     The same arguments give the same bytes, as long as zlib compresses the same way.
     """
     validate(network, dynamic=True)
+    document = affine_file.document(network) if network.affine else chain.document(network)
     arrays: dict[str, NDArray[Any]] = {
         "version": np.array(_AFFINE_VERSION if network.affine else _VERSION, np.int64),
-        "architecture": np.array(json.dumps(_document(network))),
+        "architecture": np.array(json.dumps(document)),
         "info": np.array(json.dumps(info, sort_keys=True)),
     }
     if not network.affine:
@@ -460,27 +252,12 @@ def load_backbone(path: Path) -> tuple[Network, dict[str, Any]]:
 def check_same(named: Architecture, network: Network, path: Path) -> None:
     """Raise UserError, with the first difference, unless the network in the backbone at `path` is
     the one that was named."""
-    difference = _difference(_document(named), _document(network))
-    if difference:
+    found = difference(named, network)
+    if found:
         raise UserError(
-            f"the backbone {path} is not of network {named.name}: {difference}; name the network "
+            f"the backbone {path} is not of network {named.name}: {found}; name the network "
             "that it is of, or none, or another backbone"
         )
-
-
-def _difference(named: dict[str, Any], found: dict[str, Any]) -> str:
-    """The first one between two documents, the name last, in words; empty where there is none."""
-    if named["input"] != found["input"]:
-        return f"it takes images of {_text(found['input'])}, not {_text(named['input'])}"
-    for index, (want, have) in enumerate(zip(named["layer"], found["layer"], strict=False)):
-        for key in want | have:
-            if want.get(key) != have.get(key):
-                return f"{key} of its layer {index} is {have.get(key)}, not {want.get(key)}"
-    if len(named["layer"]) != len(found["layer"]):
-        return f"it has {len(found['layer'])} layers, not {len(named['layer'])}"
-    if named["name"] != found["name"]:
-        return f"it has the same layers, but is named {found['name']}"
-    return ""
 
 
 def network_sha256(network: Network) -> str:
@@ -556,7 +333,7 @@ def _network(arrays: dict[str, NDArray[np.generic]], path: Path) -> Network:
         raise ValueError("its architecture is not a JSON object")
     if document.get("form") == affine_file.FORM:
         return affine_file.parse(document, partial(_array, arrays), "numbers" in arrays)
-    architecture = _parse(document, str(path))
+    architecture = parse(document, str(path))
     layers = architecture.layers
     numbers = _array(arrays, "numbers", np.int64, (len(layers), len(_NUMBERS)))
     parameters: list[Parameters | None] = []

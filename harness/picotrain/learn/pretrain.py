@@ -10,7 +10,8 @@ from picotrain.datasets import Dataset
 from picotrain.device.interface import Device
 from picotrain.learn import calibration, health
 from picotrain.learn.adapt import epoch_order, mu_at
-from picotrain.learn.models import Architecture, initial_network
+from picotrain.learn.architectures.architecture import Architecture
+from picotrain.learn.models import initial_network
 from picotrain.progress import progress_bar
 from picotrain_golden import Histograms, Method, Network, calibrated
 

@@ -12,6 +12,7 @@ import pytest
 
 from picotrain.errors import UserError
 from picotrain.learn import models
+from picotrain.learn.architectures.architecture import Architecture
 from picotrain_golden import Network, validate
 from picotrain_golden.calibration import RANGE_NAMES, Histograms, calibrated, observe
 from picotrain_golden.generator import normal_scores
@@ -36,7 +37,7 @@ outputs = 5
 """
 
 
-def parse(path: Path, text: str) -> models.Architecture:
+def parse(path: Path, text: str) -> Architecture:
     file = path / "net.toml"
     file.write_text(text)
     return models.load(file)

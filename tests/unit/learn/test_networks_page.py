@@ -9,6 +9,8 @@ import pytest
 
 from picotrain.errors import UserError
 from picotrain.learn import models
+from picotrain.learn.architectures import chain
+from picotrain.learn.architectures.architecture import Architecture
 from picotrain_golden.network import (
     MAX_CLASSES,
     MAX_DIMENSION,
@@ -58,7 +60,7 @@ def rows() -> dict[tuple[str, str], tuple[str, str]]:
     return found
 
 
-def load(folder: Path, kind: str, keys: dict[str, str]) -> models.Architecture:
+def load(folder: Path, kind: str, keys: dict[str, str]) -> Architecture:
     file = folder / "net.toml"
     lines = "\n".join(f"{key} = {value}" for key, value in keys.items())
     file.write_text(SMALL.format(kind=kind, keys=lines))
@@ -78,7 +80,7 @@ def test_the_shipped_networks_are_named() -> None:
 
 
 def test_every_key_is_listed() -> None:
-    keys = {(kind, key) for kind, keys in models._KEYS.items() for key in keys if key != "kind"}
+    keys = {(kind, key) for kind, keys in chain.KEYS.items() for key in keys if key != "kind"}
     assert set(rows()) == keys == set(WORKS)
 
 

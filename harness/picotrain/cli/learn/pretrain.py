@@ -28,9 +28,9 @@ from picotrain.device.backends import open_device
 from picotrain.device.interface import Device, state_sha256
 from picotrain.errors import UserError
 from picotrain.learn import logits, methods, models
+from picotrain.learn.architectures.architecture import Architecture
 from picotrain.learn.calibration import SAMPLES, calibrate
 from picotrain.learn.float_pretrain import FloatOptions, pretrain_float
-from picotrain.learn.models import Architecture
 from picotrain.learn.pretrain import (
     PretrainOptions,
     pretrain,

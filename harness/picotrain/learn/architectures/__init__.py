@@ -1,0 +1,1 @@
+"""Networks without their weights: what the TOML files of docs/networks.md say, checked."""
