@@ -7,13 +7,17 @@
  *
  * Shapes, weights and factors are those of a model that was checked (section 14, Range), so nothing
  * overflows. Padding is that above and left; what lies outside the input is left out of sums,
- * maxima and means. Buffers must not overlap, but for the two inputs of an add. No scratch.
+ * maxima and means. Buffers must not overlap, but for the two inputs of an add.
+ *
+ * Weights are edges; a pruned one counts as 0. Zero points come off the activations, so that a mask
+ * moves none. Scratch is aligned to 4; it needs no initial value and holds nothing afterwards.
  */
 #ifndef PT_AFFINE_H
 #define PT_AFFINE_H
 
 #include <stdint.h>
 
+#include "kernels/pt_edges.h"
 #include "kernels/pt_shape.h"
 
 /* Of a row of weights; or of an input or the output of an add, of a mean: their bias is 0. */
@@ -31,17 +35,36 @@ struct pt_affine {
     int32_t high;
 };
 
-/* weights int8 [out_c, kernel_h, kernel_w, in_c], a factor for each output channel. */
+/* Bytes of scratch of each layer with weights: one effective row. */
+static inline uint32_t pt_affine_conv2d_scratch(const struct pt_shape *shape)
+{
+    return pt_round4(pt_shape_patch_size(shape));
+}
+
+static inline uint32_t pt_affine_depthwise_scratch(const struct pt_shape *shape)
+{
+    return pt_round4((uint32_t)shape->kernel_h * shape->kernel_w);
+}
+
+static inline uint32_t pt_affine_linear_scratch(const struct pt_shape *shape)
+{
+    return pt_round4(pt_shape_in_size(shape));
+}
+
+/* edges of [out_c, kernel_h, kernel_w, in_c], a factor for each output channel. */
 void pt_affine_conv2d_s8(const struct pt_shape *shape, const struct pt_affine *affine,
-                         const int8_t *weights, const int8_t *input, int8_t *output);
+                         const struct pt_edges *edges, const int8_t *input, void *scratch,
+                         int8_t *output);
 
-/* weights int8 [in_c, kernel_h, kernel_w], a factor for each channel. */
+/* edges of [in_c, kernel_h, kernel_w], a factor for each channel. */
 void pt_affine_depthwise_s8(const struct pt_shape *shape, const struct pt_affine *affine,
-                            const int8_t *weights, const int8_t *input, int8_t *output);
+                            const struct pt_edges *edges, const int8_t *input, void *scratch,
+                            int8_t *output);
 
-/* weights int8 [out_c, in_h * in_w * in_c], a factor for each output. */
+/* edges of [out_c, in_h * in_w * in_c], a factor for each output. */
 void pt_affine_linear_s8(const struct pt_shape *shape, const struct pt_affine *affine,
-                         const int8_t *weights, const int8_t *input, int8_t *output);
+                         const struct pt_edges *edges, const int8_t *input, void *scratch,
+                         int8_t *output);
 
 /* The kernel is the window, 1..255 on each axis like the strides. No factor. */
 void pt_affine_maxpool_s8(const struct pt_shape *shape, const struct pt_affine *affine,

@@ -71,7 +71,7 @@ uint32_t pt_layer_scores_size(const struct pt_model_layer *layer, const struct p
 }
 
 _Static_assert((int)PT_MAX_LAYERS + 1 <= (int)PT_MAX_OPERATIONS &&
-                   (int)PT_MAX_LAYERS + 1 <= (int)PT_MAX_BUFFERS,
+                   2 * (int)PT_MAX_LAYERS + 1 <= (int)PT_MAX_BUFFERS,
                "an affine network fits the lists");
 
 static void add_operation(struct pt_plan *plan, enum pt_operation_kind kind, uint32_t layer)
@@ -137,10 +137,16 @@ static uint32_t scratch_size(const struct pt_model *model, const struct pt_opera
 {
     const struct pt_model_layer *layer = &model->layer[operation->layer];
     const struct pt_operator *op = pt_operators[layer->kind];
-    if (operation->kind == PT_LOSS || op->scratch == NULL || pt_model_affine(model)) {
+    if (operation->kind == PT_LOSS) {
         return 0u;
     }
-    return op->scratch(&layer->shape, operation->kind, method->kind == PT_NITI_DYNAMIC);
+    if (pt_model_affine(model)) {
+        return op->affine_scratch == NULL ? 0u
+                                          : op->affine_scratch(&layer->shape, operation->kind);
+    }
+    return op->scratch == NULL
+               ? 0u
+               : op->scratch(&layer->shape, operation->kind, method->kind == PT_NITI_DYNAMIC);
 }
 
 /* A tensor lives until the last operation of the last layer that reads it. */

@@ -18,7 +18,7 @@
 
 enum pt_plan_limit {
     /* Forward, error and update each, and the loss; L + 1 activations, L errors, 3 L - 1 scratches.
-     * An affine network has L forwards and the prediction, and activations alone. */
+     * An affine network has L forwards and the prediction; L + 1 activations, L scratches. */
     PT_MAX_OPERATIONS = 3 * PT_MAX_TRAINED_LAYERS,
     PT_MAX_BUFFERS = 5 * PT_MAX_TRAINED_LAYERS,
     PT_NO_BUFFER = 0xff,

@@ -73,8 +73,9 @@ static uint32_t forward_dynamic(struct pt_trainer *t, const struct pt_operator *
     return pt_requantize_s8(accumulator, count, shift, pass->relu, pass->output);
 }
 
-static void forward_affine(struct pt_trainer *t, uint32_t l)
+static void forward_affine(struct pt_trainer *t, const struct pt_operation *operation)
 {
+    const uint32_t l = operation->layer;
     const struct pt_model_layer *layer = &t->model.layer[l];
     const struct pt_operator *op = operator_of(t, l);
     const struct pt_affine_pass pass = {
@@ -82,19 +83,19 @@ static void forward_affine(struct pt_trainer *t, uint32_t l)
         .affine = {pt_model_factors(&t->model, l), {layer->zero_in[0], layer->zero_in[1]},
                    layer->zero_out, layer->low, layer->high},
         .factors = layer->factors,
-        .weights = pt_model_weights(&t->model, l),
+        .edges = edges_of(t, l),
         .input = {activation(t, layer->input[0]),
                   op->inputs < 2u ? NULL : activation(t, layer->input[1])},
         .output = activation(t, l),
     };
-    op->forward_affine(&pass);
+    op->forward_affine(&pass, scratch_of(t, operation));
 }
 
 static void forward(struct pt_trainer *t, const struct pt_operation *operation)
 {
     const uint32_t l = operation->layer;
     if (pt_model_affine(&t->model)) {
-        forward_affine(t, l);
+        forward_affine(t, operation);
         return;
     }
     const struct pt_model_layer *layer = &t->model.layer[l];

@@ -142,7 +142,8 @@ def _rest(network: Network, method: Method) -> list[Buffer]:
         if method.trains and kind in ("loss", "error"):
             size = _round(prod(network.layers[made].out_shape))
             errors.append(Buffer(f"error[{made}]", "error", made, size, number, uses[made]))
-        parts = [] if network.affine else _scratch(kind, network.layers[index], method)
+        layer = network.layers[index]
+        parts = _affine_scratch(kind, layer) if network.affine else _scratch(kind, layer, method)
         size = sum(_round(part) for part in parts)
         if size:
             name = f"scratch {kind}({index})"
@@ -176,6 +177,11 @@ def _scratch(operation: OperationKind, layer: Layer, method: Method) -> list[int
     pairs = padded if channels % 2 else padded // 2
     gradient = 4 * (layer.weight_count if method.dynamic else row)
     return [gradient, row, 4 * pairs, 32, 8 * layer.positions, 8 * ERROR_BUDGET + 4]
+
+
+def _affine_scratch(operation: OperationKind, layer: Layer) -> list[int]:
+    """The same of an affine layer."""
+    return [layer.row_length] if operation == "forward" and layer.has_weights else []
 
 
 def _conv2d_lists(

@@ -16,8 +16,9 @@ static bool add_factors_valid(const struct pt_shape *shape, uint32_t factors)
     return factors == 3u;
 }
 
-static void add_forward_affine(const struct pt_affine_pass *pass)
+static void add_forward_affine(const struct pt_affine_pass *pass, void *scratch)
 {
+    (void)scratch;
     pt_affine_add_s8(pass->shape, &pass->affine, pass->input[0], pass->input[1], pass->output);
 }
 

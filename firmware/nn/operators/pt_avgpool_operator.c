@@ -18,8 +18,9 @@ static bool avgpool_factors_valid(const struct pt_shape *shape, uint32_t factors
     return factors == 0u || (factors == 1u && whole);
 }
 
-static void avgpool_forward_affine(const struct pt_affine_pass *pass)
+static void avgpool_forward_affine(const struct pt_affine_pass *pass, void *scratch)
 {
+    (void)scratch;
     if (pass->factors != 0u) {
         pt_affine_mean_s8(pass->shape, &pass->affine, pass->input[0], pass->output);
     } else {

@@ -56,9 +56,15 @@ static void conv2d_error_s32(const struct pt_pass *pass, void *scratch, int32_t 
     pt_conv2d_error_s32(pass->shape, pass->error, &pass->edges, scratch, accumulator);
 }
 
-static void conv2d_forward_affine(const struct pt_affine_pass *pass)
+static uint32_t conv2d_affine_scratch(const struct pt_shape *shape, uint32_t operation)
 {
-    pt_affine_conv2d_s8(pass->shape, &pass->affine, pass->weights, pass->input[0], pass->output);
+    return operation == PT_FORWARD ? pt_affine_conv2d_scratch(shape) : 0u;
+}
+
+static void conv2d_forward_affine(const struct pt_affine_pass *pass, void *scratch)
+{
+    pt_affine_conv2d_s8(pass->shape, &pass->affine, &pass->edges, pass->input[0], scratch,
+                           pass->output);
 }
 
 /* gradient | steps | what the kernel needs */
@@ -123,6 +129,7 @@ const struct pt_operator pt_conv2d_operator = {
     .forward_s8 = conv2d_forward_s8,
     .forward_s32 = conv2d_forward_s32,
     .error_s32 = conv2d_error_s32,
+    .affine_scratch = conv2d_affine_scratch,
     .forward_affine = conv2d_forward_affine,
     .update_layout = conv2d_update_layout,
     .update_begin = conv2d_update_begin,

@@ -13,10 +13,15 @@ static uint32_t depthwise_row_length(const struct pt_shape *shape)
     return (uint32_t)shape->kernel_h * shape->kernel_w;
 }
 
-static void depthwise_forward_affine(const struct pt_affine_pass *pass)
+static uint32_t depthwise_affine_scratch(const struct pt_shape *shape, uint32_t operation)
 {
-    pt_affine_depthwise_s8(pass->shape, &pass->affine, pass->weights, pass->input[0],
-                           pass->output);
+    return operation == PT_FORWARD ? pt_affine_depthwise_scratch(shape) : 0u;
+}
+
+static void depthwise_forward_affine(const struct pt_affine_pass *pass, void *scratch)
+{
+    pt_affine_depthwise_s8(pass->shape, &pass->affine, &pass->edges, pass->input[0], scratch,
+                              pass->output);
 }
 
 const struct pt_operator pt_depthwise_operator = {
@@ -25,5 +30,6 @@ const struct pt_operator pt_depthwise_operator = {
     .most_shift = 30,
     .affine_shape_valid = depthwise_affine_shape_valid,
     .row_length = depthwise_row_length,
+    .affine_scratch = depthwise_affine_scratch,
     .forward_affine = depthwise_forward_affine,
 };

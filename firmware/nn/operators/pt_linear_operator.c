@@ -51,9 +51,15 @@ static void linear_error_s32(const struct pt_pass *pass, void *scratch, int32_t 
     pt_linear_error_s32(pass->error, &pass->edges, pass->shape->out_c, scratch, accumulator);
 }
 
-static void linear_forward_affine(const struct pt_affine_pass *pass)
+static uint32_t linear_affine_scratch(const struct pt_shape *shape, uint32_t operation)
 {
-    pt_affine_linear_s8(pass->shape, &pass->affine, pass->weights, pass->input[0], pass->output);
+    return operation == PT_FORWARD ? pt_affine_linear_scratch(shape) : 0u;
+}
+
+static void linear_forward_affine(const struct pt_affine_pass *pass, void *scratch)
+{
+    pt_affine_linear_s8(pass->shape, &pass->affine, &pass->edges, pass->input[0], scratch,
+                           pass->output);
 }
 
 /* steps | what the kernel needs; the gradient has rank one and is never stored. */
@@ -106,6 +112,7 @@ const struct pt_operator pt_linear_operator = {
     .forward_s8 = linear_forward_s8,
     .forward_s32 = linear_forward_s32,
     .error_s32 = linear_error_s32,
+    .affine_scratch = linear_affine_scratch,
     .forward_affine = linear_forward_affine,
     .update_layout = linear_update_layout,
     .update_begin = linear_update_begin,

@@ -8,8 +8,9 @@ static bool maxpool_affine_shape_valid(const struct pt_shape *shape)
     return shape->out_c == shape->in_c && pt_geometry_slides(shape, PT_MAX_WINDOW, PT_MAX_WINDOW);
 }
 
-static void maxpool_forward_affine(const struct pt_affine_pass *pass)
+static void maxpool_forward_affine(const struct pt_affine_pass *pass, void *scratch)
 {
+    (void)scratch;
     pt_affine_maxpool_s8(pass->shape, &pass->affine, pass->input[0], pass->output);
 }
 

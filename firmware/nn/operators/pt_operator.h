@@ -70,7 +70,7 @@ struct pt_affine_pass {
     const struct pt_shape *shape;
     struct pt_affine affine;
     uint32_t factors;
-    const int8_t *weights;
+    struct pt_edges edges; /* of a layer without weights: nothing to read */
     const int8_t *input[PT_MAX_INPUTS];
     int8_t *output;
 };
@@ -97,8 +97,10 @@ struct pt_operator {
     /* The most terms that any of its sums (forward, error, gradient) can have. */
     uint32_t (*terms)(const struct pt_shape *shape);
 
-    /* Bytes of scratch of an operation (docs/numerics.md, section 11). */
+    /* Bytes of scratch of an operation (docs/numerics.md, section 11), in each form that the kind
+     * has. NULL: none. */
     uint32_t (*scratch)(const struct pt_shape *shape, uint32_t operation, bool dynamic);
+    uint32_t (*affine_scratch)(const struct pt_shape *shape, uint32_t operation);
 
     /* Output int8. Returns how many elements saturated. */
     uint32_t (*forward_s8)(const struct pt_pass *pass, void *scratch);
@@ -112,7 +114,7 @@ struct pt_operator {
     void (*error_s8)(const struct pt_pass *pass);
 
     /* Affine. */
-    void (*forward_affine)(const struct pt_affine_pass *pass);
+    void (*forward_affine)(const struct pt_affine_pass *pass, void *scratch);
 
     /* Divides the scratch among the parts that struct pt_update names. */
     void (*update_layout)(struct pt_update *update, uint8_t *scratch);
