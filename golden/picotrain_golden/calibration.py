@@ -7,10 +7,14 @@ from typing import Literal
 
 import numpy as np
 
-from picotrain_golden.loss import loss_error
 from picotrain_golden.network import Network
 from picotrain_golden.numerics import Int32, Int64, UInt8, peak
-from picotrain_golden.passes import backward_pass, forward_pass, score_gradient
+from picotrain_golden.passes import (
+    backward_pass,
+    forward_pass,
+    output_error,
+    score_gradient,
+)
 
 RangeName = Literal["forward", "error", "gradient", "score", "score_peak"]
 RANGE_NAMES: tuple[RangeName, ...] = ("forward", "error", "gradient", "score")
@@ -73,18 +77,17 @@ def observe(network: Network, image: UInt8, label: int) -> list[Ranges]:
     ranges = [
         Ranges(forward=None if peaks is None else _bits(int(peaks[0]))) for peaks in done.peaks
     ]
-    error = loss_error(done.logits[0], int(done.exponents[0]), label)
+    error, _ = output_error(network, done, label)
     # An all-zero error makes every tensor of the backward pass all zero.
     if not error.any():
         return ranges
-    error = error.reshape(network.layers[-1].out_shape)
     for step in backward_pass(network, weights, done, error, dynamic=True):
         seen = ranges[step.layer]
         seen.error = _bits(step.error_peak)
         if step.gradient is not None:
             layer, held = network.layers[step.layer], network.of(step.layer)
             seen.gradient = _tensor_bits(step.gradient)
-            products = score_gradient(layer, step.gradient, held.weights)
+            products = score_gradient(layer, step.gradient, held.weights, bool(network.affine))
             seen.score, seen.score_peak = _mean_bits(products), _tensor_bits(products)
     return ranges
 

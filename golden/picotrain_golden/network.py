@@ -29,6 +29,9 @@ MAX_SCALE_SHIFT = 24
 MAX_BITS = 31
 MIN_EXPONENT, MAX_EXPONENT = -24, 8
 MIN_AFFINE_SHIFT, MAX_AFFINE_SHIFT = -31, 30
+MAX_POSITIONS = 1 << 16
+MAX_TRAINED_LAYERS, MAX_TRAINED_OUTPUTS = 32, 256
+"""Of affine networks that train."""
 MIN_LOGITS_E, MAX_LOGITS_E = -16, 8
 
 
@@ -170,6 +173,21 @@ class Network:
     def shape_of(self, index: int) -> Shape:
         """The shape of a layer's output; -1 is the network's input."""
         return self.input_shape if index == -1 else self.layers[index].out_shape
+
+    @property
+    def learning(self) -> tuple[bool, ...]:
+        """Of each layer, if it learns: it has weights, or reads a layer that learns."""
+        result: list[bool] = []
+        for index, layer in enumerate(self.layers):
+            below = any(result[number] for number in self.reads(index) if number >= 0)
+            result.append(layer.has_weights or below)
+        return tuple(result)
+
+    def learning_inputs(self, index: int) -> tuple[int, ...]:
+        """The layers that layer `index` reads and that learn, each once, in their order."""
+        learning = self.learning
+        found = (number for number in self.reads(index) if number >= 0 and learning[number])
+        return tuple(dict.fromkeys(found))
 
     @property
     def first_weighted(self) -> int:

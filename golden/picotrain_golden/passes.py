@@ -1,23 +1,26 @@
 """One forward pass over a batch and one backward pass over an image, shared by all methods.
 
-docs/numerics.md sections 3 and 5. The caller gives the effective weights, and applies the updates.
+docs/numerics.md sections 3 and 5, of affine networks 14 and 15. The caller gives the effective
+weights, and applies the updates.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from picotrain_golden import layers
 from picotrain_golden.layers import Float
+from picotrain_golden.loss import affine_loss_error, loss_error
 from picotrain_golden.network import INPUT_EXPONENT, Layer, Network
 from picotrain_golden.numerics import (
     Int8,
     Int32,
     Int64,
     UInt8,
+    clamp,
     image_peaks,
     peak,
     peak_bits,
@@ -25,11 +28,14 @@ from picotrain_golden.numerics import (
     rhu,
 )
 from picotrain_golden.operators import OPERATORS
+from picotrain_golden.operators.base import Given, Weighted
+from picotrain_golden.operators.scales import ONE, merge, row_weights
 
 Weights = Sequence[Int8 | Float | None]
 
-# Up to so many output positions int32 holds G * w; above, G is made smaller first.
-POSITIONS_LIMIT = 1048
+# Up to so many output positions int32 holds G * w; above, G is made smaller first. The inputs of an
+# affine layer reach 255 from their zero point.
+POSITIONS_LIMIT, AFFINE_POSITIONS_LIMIT = 1048, 518
 
 
 @dataclass
@@ -56,15 +62,15 @@ class ForwardPass:
 class BackwardStep:
     """The backward operations of one layer.
 
-    `error` is that of the layer's input, int8 [H, W, C]; `error_peak` is max|acc| before it was
-    requantised; `gradient` is G, int32 [rows, K]. None where there is none.
+    `errors` are those of its inputs, by their layers, int8 [H, W, C]; `error_peak` is max|acc|
+    before it was requantised, `gradient` G, int32 [rows, K]: None where there is none.
     """
 
     layer: int
-    error: Int8 | None
-    error_peak: int | None
-    error_saturated: int
-    gradient: Int32 | None
+    errors: dict[int, Int8] = field(default_factory=dict)
+    error_peak: int | None = None
+    error_saturated: int = 0
+    gradient: Int32 | None = None
 
 
 def dynamic_shifts(peaks: Int64) -> Int32:
@@ -72,7 +78,11 @@ def dynamic_shifts(peaks: Int64) -> Int32:
 
 
 def forward_pass(network: Network, weights: Weights, images: UInt8, dynamic: bool) -> ForwardPass:
-    """Images uint8 [N, H, W, C]; every image has its own scales if `dynamic`."""
+    """Images uint8 [N, H, W, C]; every image has its own scales if `dynamic`. Those of an affine
+    network are int8 as they stand, and its scales its own.
+    """
+    if network.affine:
+        return _affine_pass(network, weights, images)
     n = len(images)
     activation: Int8 = (images >> 1).view(np.int8)
     exponents = np.full(n, INPUT_EXPONENT, np.int64)
@@ -104,16 +114,13 @@ def forward_pass(network: Network, weights: Weights, images: UInt8, dynamic: boo
     return done
 
 
-def affine_pass(network: Network, images: UInt8) -> ForwardPass:
-    """Of an affine network; images uint8 [N, H, W, C], which are int8 as they stand."""
+def _affine_pass(network: Network, weights: Weights, images: UInt8) -> ForwardPass:
     count = len(network.layers)
     tensors: list[Int8] = [images.view(np.int8)]
     for index, layer in enumerate(network.layers):
-        held = network.parameters[index]
         # `tensors` begins with the input, whose number is -1.
         inputs = [tensors[number + 1] for number in network.reads(index)]
-        weights = None if held is None else held.weights
-        made = OPERATORS[layer.kind].forward(layer, network.affine[index], weights, inputs)
+        made = OPERATORS[layer.kind].forward(layer, network.affine[index], weights[index], inputs)
         tensors.append(made)
     exponents = np.zeros(len(images), np.int64)
     return ForwardPass(tensors, [None] * count, [None] * count, [0] * count, exponents)
@@ -122,39 +129,125 @@ def affine_pass(network: Network, images: UInt8) -> ForwardPass:
 def backward_pass(
     network: Network, weights: Weights, done: ForwardPass, error: Int8, dynamic: bool
 ) -> Iterator[BackwardStep]:
-    """From the last layer down to F, for the one image of `done`; `error` is that of the logits.
+    """From the last layer down, for the one image of `done`; `error` is that of the logits.
 
     A layer's weights may be changed when its step has been yielded: it is not read again.
     """
+    if network.affine:
+        yield from _affine_backward_pass(network, weights, done, error, dynamic)
+        return
     first = network.first_weighted
     for index in range(len(network.layers) - 1, first - 1, -1):
         layer = network.layers[index]
         inputs = done.activations[index][0]
         matrix, columns = weights[index], done.columns[index]
-        step = BackwardStep(index, None, None, 0, None)
+        step = BackwardStep(index)
+        made: Int8 | None = None
         if index > first:
             if matrix is None:
-                step.error = layers.maxpool2_backward(inputs, done.activations[index + 1][0], error)
+                made = layers.maxpool2_backward(inputs, done.activations[index + 1][0], error)
             else:
                 acc = layers.backward(layer, matrix, error)
                 k = network.of(index).error_shift
                 if dynamic:
                     step.error_peak = peak(acc)
                     k = int(dynamic_shifts(np.array(step.error_peak)))
-                step.error, step.error_saturated = requantise(acc, k, relu=False)
+                made, step.error_saturated = requantise(acc, k, relu=False)
             if network.layers[index - 1].relu:
-                step.error *= inputs > 0
+                made *= inputs > 0
+            step.errors[index - 1] = made
         if columns is not None:
             step.gradient = layers.gradient(layer, error, columns[0])
         yield step
-        if step.error is not None:
-            error = step.error
+        if made is not None:
+            error = made
 
 
-def score_gradient(layer: Layer, gradient: Int32, weights: Int8) -> Int32:
+def output_error(network: Network, done: ForwardPass, label: int) -> tuple[Int8, int]:
+    """The error of the logits, int8 [OH, OW, OC], of the one image of `done`, and its norm.
+
+    That of an affine network is finished, and its norm what it was before.
+    """
+    logits = done.logits[0]
+    if network.affine:
+        v = logits.astype(np.int32) - np.int32(network.affine[-1].zero_out)
+        error = affine_loss_error(v, network.logits_scale, label)
+    else:
+        error = loss_error(logits, int(done.exponents[0]), label)
+    norm = int(np.abs(error.astype(np.int64)).sum())
+    last = len(network.layers) - 1
+    error = error.reshape(network.layers[last].out_shape)
+    if network.affine:
+        error = _finished(network, last, done.activations[-1][0], error)
+    return error, norm
+
+
+def _finished(network: Network, index: int, output: Int8, error: Int8) -> Int8:
+    """The error of an affine layer once all of it is there; `output` is what the layer made."""
+    affine = network.affine[index]
+    if index < len(network.layers) - 1:
+        stopped = np.zeros(output.shape, np.bool_)
+        if affine.low > -128 or affine.low == affine.zero_out:
+            stopped |= output == affine.low
+        if affine.high < 127:
+            stopped |= output == affine.high
+        error = np.where(stopped, np.int8(0), error)
+    if network.layers[index].has_weights:
+        error = clamp(rhu(error.astype(np.int32) * row_weights(affine), 7))
+    return error
+
+
+def _affine_backward_pass(
+    network: Network, weights: Weights, done: ForwardPass, error: Int8, dynamic: bool
+) -> Iterator[BackwardStep]:
+    tensors = [tensor[0] for tensor in done.activations]
+    last = len(network.layers) - 1
+    learning = network.learning
+    errors = {last: (error, ONE)}
+    readers: dict[int, int] = {}
+    for reader in range(last + 1):
+        for number in network.reads(reader):
+            readers.setdefault(number, reader)
+    for index in range(last, -1, -1):
+        if not learning[index]:
+            continue
+        layer, affine, held = (
+            network.layers[index],
+            network.affine[index],
+            network.parameters[index],
+        )
+        operator = OPERATORS[layer.kind]
+        inputs = [tensors[number + 1] for number in network.reads(index)]
+        own, scale = errors.pop(index)
+        shift = None if dynamic or held is None else held.error_shift
+        given = Given(weights[index], inputs, own, scale, shift)
+        step = BackwardStep(index)
+        for place, number in enumerate(network.reads(index)):
+            if number < 0 or not learning[number]:
+                continue
+            made = operator.contribution(layer, affine, given, place)
+            step.error_peak, step.error_saturated = made.peak, made.saturated
+            there = errors.get(number)
+            errors[number] = (
+                (made.values, made.scale)
+                if there is None
+                else merge(*there, made.values, made.scale)
+            )
+        for number in network.learning_inputs(index):
+            if readers[number] == index:
+                merged, scale = errors[number]
+                errors[number] = _finished(network, number, tensors[number + 1], merged), scale
+            step.errors[number] = errors[number][0]
+        if isinstance(operator, Weighted):
+            step.gradient = operator.gradient(layer, affine.zero_in[0], own, inputs[0])
+        yield step
+
+
+def score_gradient(layer: Layer, gradient: Int32, weights: Int8, affine: bool = False) -> Int32:
     """`G' * w` of section 6, elementwise; G is rounded first where int32 would not hold it."""
+    limit = AFFINE_POSITIONS_LIMIT if affine else POSITIONS_LIMIT
     g = 0
-    while POSITIONS_LIMIT << g < layer.positions:
+    while limit << g < layer.positions:
         g += 1
     reduced = rhu(gradient, g) if g else gradient
     return reduced * weights.astype(np.int32)

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from picotrain_golden.generator import SCORES, normal_scores, scored_counts, select_edges, stream
 from picotrain_golden.layers import Float, product_dtype
-from picotrain_golden.loss import loss_error
 from picotrain_golden.method import Method, check_mu
 from picotrain_golden.network import Layer, Network, Parameters
 from picotrain_golden.numerics import (
@@ -28,12 +27,12 @@ from picotrain_golden.numerics import (
 )
 from picotrain_golden.passes import (
     ForwardPass,
-    affine_pass,
     backward_pass,
     forward_pass,
+    output_error,
     score_gradient,
 )
-from picotrain_golden.validation import validate
+from picotrain_golden.validation import validate, validate_training
 
 Trace = Callable[[str, int, NDArray[Any]], None]
 
@@ -58,16 +57,13 @@ class StepResult:
 class Trainer:
     """A network being trained by a method. The network given is copied, not changed.
 
-    An affine one takes images whose bytes are int8 as they stand, and `infer` only.
+    An affine one takes images whose bytes are int8 as they stand.
     """
 
     def __init__(self, network: Network, method: Method) -> None:
         validate(network, dynamic=method.dynamic)
-        if network.affine and method.trains:
-            raise ValueError(
-                f"network {network.name} is affine: it infers and does not train yet, so its "
-                f"method is infer, not {method.name}"
-            )
+        if method.trains:
+            validate_training(network, method)
         self.method = method
         self.network = network.copy()
         self._mu = method.mu
@@ -103,7 +99,10 @@ class Trainer:
         """Remake the effective weights of a layer after its weights or scores changed."""
         weights = self.network.of(index).weights
         if weights_changed:
-            self._floats[index] = weights.astype(product_dtype(self.network.layers[index]))
+            # Each product of an affine layer picks its own type; float32 holds the weights.
+            layer = self.network.layers[index]
+            dtype = np.float32 if self.network.affine else product_dtype(layer)
+            self._floats[index] = weights.astype(dtype)
         floats, scores, edges = self._floats[index], self._scores[index], self._edges[index]
         assert floats is not None
         if scores is None:
@@ -191,12 +190,10 @@ class Trainer:
         before = int(self._saturation.sum())
         done = self._forward(image[np.newaxis])
         logits = done.logits[0]
-        error = loss_error(logits, int(done.exponents[0]), label)
-        loss_norm = int(np.abs(error.astype(np.int64)).sum())
+        error, loss_norm = output_error(self.network, done, label)
         if loss_norm <= self.method.easy:
             error = np.zeros_like(error)
         last = len(self.network.layers) - 1
-        error = error.reshape(self.network.layers[last].out_shape)
         if trace is not None:
             _trace_activations(done, trace)
             trace("error", last, error)
@@ -221,8 +218,6 @@ class Trainer:
                 f"images must be uint8 of shape {self.network.input_shape}, "
                 f"not {images.dtype} of {images.shape[1:]}"
             )
-        if self.network.affine:
-            return affine_pass(self.network, images)
         done = forward_pass(self.network, self._effective, images, self.method.dynamic)
         self._saturation[:, FORWARD] += done.saturated
         return done
@@ -231,8 +226,9 @@ class Trainer:
         steps = backward_pass(self.network, self._effective, done, error, self.method.dynamic)
         for step in steps:
             self._saturation[step.layer, ERROR] += step.error_saturated
-            if trace is not None and step.error is not None:
-                trace("error", step.layer - 1, step.error)
+            if trace is not None:
+                for number, made in step.errors.items():
+                    trace("error", number, made)
             if step.gradient is not None:
                 self._update(step.layer, step.gradient, trace)
 
@@ -247,7 +243,8 @@ class Trainer:
             weights = held.weights
             if edges is not None:
                 gradient, weights = gradient.reshape(-1)[edges], weights.reshape(-1)[edges]
-            gradient = score_gradient(self.network.layers[index], gradient, weights)
+            layer, affine = self.network.layers[index], bool(self.network.affine)
+            gradient = score_gradient(layer, gradient, weights, affine)
         rounded = psto(gradient, shift(bits, self._mu))
         update = clamp(rounded)
         wanted = state.astype(np.int16) - update

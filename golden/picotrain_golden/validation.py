@@ -1,4 +1,4 @@
-"""What a network may be: the limits of docs/numerics.md sections 3, 4, 12, 13 and 14."""
+"""What a network may be: the limits of docs/numerics.md sections 3, 4 and 12 to 15."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from math import prod
 import numpy as np
 
 from picotrain_golden.loss import LEAST_LOGITS_EXPONENT
+from picotrain_golden.method import Method
 from picotrain_golden.network import (
     AFFINE,
     MAX_AFFINE_LAYERS,
@@ -22,6 +23,8 @@ from picotrain_golden.network import (
     MAX_LOGITS_E,
     MAX_SCALE_SHIFT,
     MAX_TERMS,
+    MAX_TRAINED_LAYERS,
+    MAX_TRAINED_OUTPUTS,
     MAX_WEIGHTS,
     MIN_AFFINE_SHIFT,
     MIN_EXPONENT,
@@ -36,6 +39,7 @@ from picotrain_golden.network import (
     linear,
     maxpool2,
 )
+from picotrain_golden.numerics import LIMIT, Int8
 from picotrain_golden.operators import OPERATORS
 
 
@@ -252,10 +256,38 @@ def _validate_affine(index: int, layer: Layer, affine: Affine, held: Parameters 
         if held.exponent != 0 or held.forward_shift != 0:
             raise ValueError(f"layer {index} is affine, but has an exponent or a forward shift")
         _validate_calibrated(index, held)
-    _validate_range(index, layer, affine, held)
+    _validate_range(index, layer, affine, None if held is None else held.weights)
 
 
-def _validate_range(index: int, layer: Layer, affine: Affine, held: Parameters | None) -> None:
+def validate_training(network: Network, method: Method) -> None:
+    """The same for what section 15 forbids an affine network that a method trains."""
+    if not network.affine:
+        return
+    layers = network.layers
+    if len(layers) > MAX_TRAINED_LAYERS:
+        raise ValueError(
+            f"an affine network of {len(layers)} layers does not train, {MAX_TRAINED_LAYERS} are "
+            "the most"
+        )
+    if network.classes > MAX_TRAINED_OUTPUTS:
+        raise ValueError(
+            f"an affine network of {network.classes} outputs does not train, "
+            f"{MAX_TRAINED_OUTPUTS} are the most"
+        )
+    if not any(layer.has_weights for layer in layers):
+        raise ValueError(f"network {network.name} has no weights, so nothing in it trains")
+    for index, layer in enumerate(layers):
+        held, affine = network.parameters[index], network.affine[index]
+        weights = None if held is None else held.weights
+        complaint = OPERATORS[layer.kind].training_error(layer, affine, weights)
+        if complaint:
+            raise ValueError(f"layer {index} {complaint}, so it does not train")
+        if weights is not None and not method.scored:
+            # Whatever the weights become, no sum may overflow.
+            _validate_range(index, layer, affine, np.full_like(weights, LIMIT))
+
+
+def _validate_range(index: int, layer: Layer, affine: Affine, weights: Int8 | None) -> None:
     operator = OPERATORS[layer.kind]
     for m, s in zip(affine.multiplier.tolist(), affine.shift.tolist(), strict=True):
         if m != 0 and not operator.least_multiplier <= m < 1 << 31:
@@ -266,7 +298,7 @@ def _validate_range(index: int, layer: Layer, affine: Affine, held: Parameters |
             raise ValueError(
                 f"layer {index} has shift {s}, outside {MIN_AFFINE_SHIFT}..{MAX_AFFINE_SHIFT}"
             )
-    sums = operator.largest_sums(layer, affine, None if held is None else held.weights).tolist()
+    sums = operator.largest_sums(layer, affine, weights).tolist()
     for row, (total, s) in enumerate(zip(sums, affine.shift.tolist(), strict=True)):
         if (total << max(s, 0)) + 128 >= 1 << 31:
             raise ValueError(

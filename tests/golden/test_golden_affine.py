@@ -327,9 +327,116 @@ def test_limits_are_allowed() -> None:
         validate(replace(fork(), logits_scale=logits))
 
 
-def test_only_infer_runs() -> None:
-    with pytest.raises(ValueError, match="affine: it infers and does not train yet"):
-        Trainer(fork(), Method("priot"))
+# What does not train, and infers all the same
+
+
+def long_chain(count: int) -> Network:
+    layers = [Layer("linear", (1, 1, 2), (1, 1, 2), (1, 1), (1, 1), (0, 0), False)] * count
+    parameters = tuple(Parameters(np.ones((2, 2), np.int8), 0) for _ in layers)
+    return Network("chain", (1, 1, 2), tuple(layers), parameters, tuple(map(slow.affine, layers)))
+
+
+def wide(outputs: int) -> Network:
+    return slow.one_layer(
+        Layer("linear", (1, 1, 1), (1, 1, outputs), (1, 1), (1, 1), (0, 0), False)
+    )
+
+
+def tall(height: int) -> Network:
+    conv = Layer("conv2d", (height, 256, 1), (height, 256, 1), (1, 1), (1, 1), (0, 0), False)
+    pool = Layer("avgpool", conv.out_shape, (1, 2, 1), (1, 1), (255, 255), (0, 0), False)
+    layers = (conv, replace(pool, out_shape=(-(-height // 255), 2, 1)))
+    parameters = (Parameters(np.ones((1, 1), np.int8), 0), None)
+    return Network("tall", conv.in_shape, layers, parameters, tuple(map(slow.affine, layers)))
+
+
+def deep(rows: int) -> Network:
+    conv = Layer("conv2d", (1, 1, 1), (1, 1, rows), (15, 15), (1, 1), (7, 7), False)
+    head = Layer("linear", conv.out_shape, (1, 1, 2), (1, 1), (1, 1), (0, 0), False)
+    layers = (conv, head)
+    parameters = tuple(
+        Parameters(np.ones((one.rows, one.row_length), np.int8), 0) for one in layers
+    )
+    return Network("deep", (1, 1, 1), layers, parameters, tuple(map(slow.affine, layers)))
+
+
+def light_fork(**fields: Any) -> Network:
+    """`fork` without the weight of -128; `fields` replace the numbers of its depthwise."""
+    network = fork()
+    held = replace(network.of(1), weights=np.full((2, 9), -127, np.int8))
+    numbers = (network.affine[0], replace(network.affine[1], **fields), network.affine[2])
+    return replace(network, parameters=(network.parameters[0], held, None), affine=numbers)
+
+
+TRAINING = ["niti-dynamic", "niti-static", "priot", "priot-s"]
+
+
+@pytest.mark.parametrize("method", TRAINING)
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: long_chain(33), "an affine network of 33 layers does not train, 32 are the most"),
+        (lambda: wide(257), "an affine network of 257 outputs does not train, 256 are the most"),
+        (
+            lambda: slow.one_layer(window("maxpool", (2, 4), (1, 2))),
+            "network one has no weights, so nothing in it trains",
+        ),
+        (fork, "layer 1 has a weight of -128, so it does not train"),
+        (lambda: tall(257), "layer 0 has 65792 output positions, more than 65536, so it does not"),
+        (lambda: deep(583), "layer 0 sums 131175 terms for the error of its input, more than 131"),
+        (
+            lambda: light_fork(multiplier=int32(0, 0)),
+            "layer 1 has multipliers that are all 0, so it does not train",
+        ),
+        (
+            lambda: with_affine(2, multiplier=int32(2**30, 2**30, 0)),
+            "layer 2 has a multiplier of 0, so it does not train",
+        ),
+        (
+            lambda: slow.one_layer(
+                Layer("avgpool", (2, 2, 2), (1, 1, 2), (2, 2), (1, 1), (0, 0), False),
+                multiplier=int32(0),
+                shift=int32(0),
+            ),
+            "network one has no weights",
+        ),
+    ],
+)
+def test_what_does_not_train(make: Callable[[], Network], message: str, method: Any) -> None:
+    network = make()
+    if "layer 2" in message:
+        network = replace(network, parameters=light_fork().parameters)
+    validate(network)
+    Trainer(network, Method("infer"))
+    with pytest.raises(ValueError, match=f"^{message}") as caught:
+        Trainer(network, Method(method))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("method", TRAINING)
+def test_limits_train(method: Any) -> None:
+    for network in (long_chain(32), wide(256), tall(256), deep(582), light_fork()):
+        Trainer(network, Method(method))
+    # One row without a multiplier stays as it is.
+    Trainer(light_fork(multiplier=int32(0, 2**30)), Method(method))
+
+
+@pytest.mark.parametrize("method", TRAINING)
+def test_weights_that_may_grow_need_room_for_all_that_they_may_become(method: Any) -> None:
+    # 9 * 127 * 255 = 291465: with shift 12 and 127 of 128 it fits 32 bits, with 13 it does not.
+    small = light_fork(shift=int32(0, 13))
+    weights = np.full((2, 9), 3, np.int8)
+    small.parameters[1].weights = weights  # type: ignore[union-attr]
+    validate(small)
+    if method.startswith("priot"):
+        Trainer(small, Method(method))
+    else:
+        with pytest.raises(ValueError, match="layer 1, row 1: a sum of up to 291465 with shift 13"):
+            Trainer(small, Method(method))
+    Trainer(light_fork(shift=int32(0, 12)), Method(method))
+
+
+def test_what_infers_keeps_its_weights() -> None:
     trainer = Trainer(fork(), Method("infer"))
     assert trainer.effective_weights(1).tolist() == [[-128] * 9] * 2
     with pytest.raises(ValueError, match="does not train"):

@@ -7,9 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from picotrain_golden.fixedpoint import bound, scale
+from picotrain_golden.layers import Float
 from picotrain_golden.network import Affine, Layer
 from picotrain_golden.numerics import Int8, Int64
-from picotrain_golden.operators.base import Operator
+from picotrain_golden.operators.base import Contribution, Given, Operator
+from picotrain_golden.operators.scales import times_factor, times_power
 
 HEADROOM = 20
 """Bits that both inputs gain before they are brought to a common scale."""
@@ -36,7 +38,7 @@ class Add(Operator):
         return np.array([one, one, 2 * one], np.int64)
 
     def forward(
-        self, layer: Layer, affine: Affine, weights: Int8 | None, inputs: Sequence[Int8]
+        self, layer: Layer, affine: Affine, weights: Int8 | Float | None, inputs: Sequence[Int8]
     ) -> Int8:
         total: Int64 = np.zeros(inputs[0].shape, np.int64)
         for number, (values, zero) in enumerate(zip(inputs, affine.zero_in, strict=True)):
@@ -44,3 +46,10 @@ class Add(Operator):
             total += scale(lifted, affine.multiplier[number], affine.shift[number])
         scaled = affine.zero_out + scale(total, affine.multiplier[2], affine.shift[2])
         return bound(scaled, affine.low, affine.high)
+
+    def contribution(self, layer: Layer, affine: Affine, given: Given, place: int) -> Contribution:
+        scale_ = given.scale
+        for number in (place, 2):
+            multiplier, shift = affine.multiplier[number], affine.shift[number]
+            scale_ = times_factor(scale_, int(multiplier), int(shift))
+        return Contribution(given.error, times_power(scale_, HEADROOM))

@@ -8,10 +8,12 @@ from math import prod
 import numpy as np
 
 from picotrain_golden.fixedpoint import bound, halves_away, scale
+from picotrain_golden.layers import Float
 from picotrain_golden.network import MAX_WINDOW, Affine, Layer
-from picotrain_golden.numerics import Int8, Int64
-from picotrain_golden.operators.base import Operator
-from picotrain_golden.operators.windows import window_error, windows
+from picotrain_golden.numerics import Int8, Int64, clamp, rhu
+from picotrain_golden.operators.base import Contribution, Given, Operator
+from picotrain_golden.operators.scales import over_count, times_factor, times_power
+from picotrain_golden.operators.windows import gathered, overlap, window_error, windows
 
 _UNEQUAL = "has zero points that differ, where a pool keeps them"
 
@@ -34,10 +36,21 @@ class MaximumPool(_Pool):
         return np.zeros(0, np.int64)
 
     def forward(
-        self, layer: Layer, affine: Affine, weights: Int8 | None, inputs: Sequence[Int8]
+        self, layer: Layer, affine: Affine, weights: Int8 | Float | None, inputs: Sequence[Int8]
     ) -> Int8:
         highest = windows(layer, inputs[0], -128).max(axis=(3, 4))
         return bound(highest.astype(np.int64), affine.low, affine.high)
+
+    def contribution(self, layer: Layer, affine: Affine, given: Given, place: int) -> Contribution:
+        # -129 is less than anything in the input, and so never the maximum.
+        seen = windows(layer, given.inputs[0][np.newaxis].astype(np.int16), -129)[0]
+        rows, pixels, height, width, channels = seen.shape
+        first = seen.reshape(rows, pixels, height * width, channels).argmax(axis=2)
+        tap = np.arange(height * width)[:, np.newaxis]
+        taps = np.where(first[:, :, np.newaxis] == tap, given.error[:, :, np.newaxis], 0)
+        j = overlap(layer)
+        sums = gathered(layer, taps.reshape(seen.shape).astype(np.int32))
+        return Contribution(clamp(rhu(sums, j)), times_power(given.scale, j))
 
 
 class AveragePool(_Pool):
@@ -60,7 +73,7 @@ class AveragePool(_Pool):
         return np.full(affine.multiplier.size, 255 * prod(layer.kernel), np.int64)
 
     def forward(
-        self, layer: Layer, affine: Affine, weights: Int8 | None, inputs: Sequence[Int8]
+        self, layer: Layer, affine: Affine, weights: Int8 | Float | None, inputs: Sequence[Int8]
     ) -> Int8:
         if affine.multiplier.size:
             centred = inputs[0].astype(np.int64) - affine.zero_in[0]
@@ -71,3 +84,14 @@ class AveragePool(_Pool):
         inside = np.ones((1, *layer.in_shape), np.int64)
         count = windows(layer, inside, 0).sum(axis=(3, 4))
         return bound(halves_away(total, count), affine.low, affine.high)
+
+    def contribution(self, layer: Layer, affine: Affine, given: Given, place: int) -> Contribution:
+        j = overlap(layer)
+        shape = (*layer.out_shape[:2], *layer.kernel, layer.out_shape[2])
+        taps = np.broadcast_to(given.error[:, :, np.newaxis, np.newaxis, :], shape)
+        values = clamp(rhu(gathered(layer, taps.astype(np.int32)), j))
+        if affine.multiplier.size:
+            return Contribution(
+                values, times_factor(given.scale, int(affine.multiplier[0]), int(affine.shift[0]))
+            )
+        return Contribution(values, over_count(times_power(given.scale, j), prod(layer.kernel)))

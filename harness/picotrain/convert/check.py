@@ -16,7 +16,7 @@ from picotrain.device.backends import open_device
 from picotrain.errors import UserError
 from picotrain_golden import Method, Network
 from picotrain_golden.numerics import Int8
-from picotrain_golden.passes import affine_pass
+from picotrain_golden.passes import forward_pass
 
 GOLDEN = "golden"
 _MOST_BYTES = 1 << 30
@@ -130,5 +130,7 @@ def running(
 
 
 def _golden(network: Network, image: Int8) -> list[Int8]:
-    done = affine_pass(network, np.ascontiguousarray(image).view(np.uint8)[np.newaxis])
+    weights = [None if held is None else held.weights for held in network.parameters]
+    pixels = np.ascontiguousarray(image).view(np.uint8)[np.newaxis]
+    done = forward_pass(network, weights, pixels, dynamic=False)
     return [tensor.reshape(-1) for tensor in done.activations[1:]]

@@ -1,0 +1,340 @@
+"""Section 15 of docs/numerics.md a second time, in Python integers, fractions and loops."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from itertools import product
+from math import ceil, floor
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import slow_affine
+from golden_slow import Event, Pixels, Rows, clamp, flat, joined, pixels, psto, range_bits, rhu
+from picotrain_golden import Affine, Layer, Method, Network
+
+Scale = tuple[int, int]
+Shape = tuple[int, int, int]
+Link = tuple[tuple[int, int, int], int, tuple[int, int, int]]
+
+
+# Scales
+
+
+def cut(p: int, x: int) -> Scale:
+    """M and E of p * 2^x: p shifted until it has 16 bits, what falls out is lost."""
+    while p >= 2**16:
+        p, x = p >> 1, x + 1
+    while p < 2**15:
+        p, x = p << 1, x - 1
+    return p, x + 15
+
+
+def value(g: Scale) -> Fraction:
+    return g[0] * Fraction(2) ** (g[1] - 15)
+
+
+def times(g: Scale, m: int, s: int) -> Scale:
+    if m < 2**30:
+        m, s = 2 * m, s - 1
+    # m without its last 15 bits, times 2^(s - 31).
+    return cut(g[0] * (m >> 15), g[1] - 15 + s - 31 + 15)
+
+
+def over(g: Scale, n: int) -> Scale:
+    return cut((g[0] << 16) // n, g[1] - 15 - 16)
+
+
+def merge(d: int, g: Scale, c: int, h: Scale) -> int:
+    if value(h) > value(g):
+        d, g, c, h = c, h, d, g
+    t = floor(Fraction(h[0] * 2**15, g[0]))
+    return clamp(d + rhu(c * t, min(15 + g[1] - h[1], 30)))
+
+
+def largest(affine: Affine) -> tuple[int, int]:
+    """As (m, s)."""
+    pairs = [(s, m) for m, s in zip(affine.multiplier.tolist(), affine.shift.tolist(), strict=True)]
+    s, m = max(pair for pair in pairs if pair[1] != 0)
+    return m, s
+
+
+def row_weight(affine: Affine, row: int) -> int:
+    m, s = largest(affine)
+    own, shift = int(affine.multiplier[row]), int(affine.shift[row])
+    if own == 0:
+        return 0
+    return rhu(2**16 * (own // 2**16) // (m // 2**16), 9 + min(s - shift, 21))
+
+
+# Where things are
+
+
+def everywhere(shape: Shape) -> Pixels:
+    return dict.fromkeys(product(*map(range, shape)), 0)
+
+
+def window(layer: Layer, y: int, x: int) -> list[tuple[int, int, int]]:
+    """tap, y and x of the positions in a window that lie in the input, row-major."""
+    found = []
+    for ky, kx in product(*map(range, layer.kernel)):
+        sy = y * layer.stride[0] + ky - layer.padding[0]
+        sx = x * layer.stride[1] + kx - layer.padding[1]
+        if 0 <= sy < layer.in_shape[0] and 0 <= sx < layer.in_shape[1]:
+            found.append((ky * layer.kernel[1] + kx, sy, sx))
+    return found
+
+
+def links(layer: Layer) -> list[Link]:
+    """Every product of a layer with weights: output, weight k of the output's row, input."""
+    found: list[Link] = []
+    channels = layer.in_shape[2]
+    for y, x, o in product(*map(range, layer.out_shape)):
+        if layer.kind == "linear":
+            found += [((y, x, o), k, at) for k, at in enumerate(everywhere(layer.in_shape))]
+            continue
+        for tap, sy, sx in window(layer, y, x):
+            if layer.kind == "depthwise":
+                found.append(((y, x, o), tap, (sy, sx, o)))
+            else:
+                for i in range(channels):
+                    found.append(((y, x, o), tap * channels + i, (sy, sx, i)))
+    return found
+
+
+def overlap(layer: Layer) -> int:
+    """The least j with 2^j at least the most windows of a position."""
+    n = 1
+    for axis in (0, 1):
+        in_one = ceil(Fraction(layer.kernel[axis], layer.stride[axis]))
+        n *= min(in_one, layer.out_shape[axis])
+    j = 0
+    while 2**j < n:
+        j += 1
+    return j
+
+
+def loss(v: list[int], scale: Scale, target: int) -> list[int]:
+    m, e = scale
+    if e >= -7:
+        factor = floor(Fraction(m * 47274, 2**15) + Fraction(1, 2))
+        z = [floor(Fraction(one * factor, 2 ** (15 - e))) for one in v]
+        z = [max(one - max(z) + 10, 0) for one in z]
+        p = [2**one - 1 for one in z]
+    else:
+        c = floor(Fraction(max(v) + min(v), 2))
+        u = [floor(Fraction((one - c) * m, 2 ** (7 - e))) for one in v]
+        assert all(abs(one) <= 256 for one in u)
+        p = [(one + 256) ** 2 + 2**16 for one in u]
+    p = [one * 2**11 // sum(p) for one in p]
+    p[target] -= sum(p)
+    return [clamp(rhu(one, 4)) for one in p]
+
+
+class SlowTrainer:
+    """As golden_slow's: one training step at a time of any method, and what it notes."""
+
+    def __init__(
+        self,
+        network: Network,
+        method: Method,
+        scores: list[NDArray[np.int8] | None],
+        edges: list[NDArray[np.int64] | None],
+    ) -> None:
+        """`scores` and `edges` are the start of each layer's scores and its scored edges."""
+        self.network, self.method = network, method
+        self.weights = [None if p is None else p.weights.tolist() for p in network.parameters]
+        self.saturation = [[0, 0, 0] for _ in network.layers]
+        self.loss_norm = 0
+        self.bits: list[dict[str, int]] = [{} for _ in network.layers]
+        self.scores: list[dict[int, int]] = [{} for _ in network.layers]
+        for index, (known, listed) in enumerate(zip(scores, edges, strict=True)):
+            if known is not None and listed is not None:
+                pairs = zip(listed.tolist(), known.reshape(-1).tolist(), strict=True)
+                self.scores[index] = dict(pairs)
+
+    def learns(self, index: int) -> bool:
+        if index < 0:
+            return False
+        below = any(self.learns(number) for number in self.network.reads(index))
+        return self.network.layers[index].has_weights or below
+
+    def effective(self, index: int) -> Rows | None:
+        weights = self.weights[index]
+        if weights is None:
+            return None
+        k = self.network.layers[index].row_length
+        rows = [list(row) for row in weights]
+        for edge, score in self.scores[index].items():
+            if score < self.method.theta:
+                rows[edge // k][edge % k] = 0
+        return rows
+
+    def forward(self, image: NDArray[np.uint8]) -> list[NDArray[np.int8]]:
+        tensors = [image.view(np.int8)]
+        for index, layer in enumerate(self.network.layers):
+            rows = self.effective(index)
+            weights = None if rows is None else np.array(rows, np.int8)
+            inputs = [tensors[number + 1] for number in self.network.reads(index)]
+            affine = self.network.affine[index]
+            tensors.append(slow_affine.layer_forward(layer, affine, weights, inputs))
+        return tensors
+
+    def step(self, image: NDArray[np.uint8], label: int) -> list[Event]:
+        network, layers = self.network, self.network.layers
+        self.bits = [{} for _ in layers]
+        tensors = self.forward(image)
+        events: list[Event] = [
+            ("activation", index - 1, one.reshape(-1).tolist()) for index, one in enumerate(tensors)
+        ]
+        last = len(layers) - 1
+        zero = network.affine[last].zero_out
+        v = [q - zero for q in tensors[-1].reshape(-1).tolist()]
+        errors = loss(v, network.logits_scale, label)
+        self.loss_norm = sum(abs(d) for d in errors)
+        if self.loss_norm <= self.method.easy:
+            errors = [0 for _ in errors]
+        start = dict(zip(everywhere(layers[last].out_shape), errors, strict=True))
+        held: dict[int, tuple[Pixels, Scale]] = {
+            last: (self.finish(last, tensors[-1], start), (2**15, 0))
+        }
+        events.append(("error", last, flat(held[last][0])))
+        for index in range(last, -1, -1):
+            if not self.learns(index):
+                continue
+            error, g = held[index]
+            inputs = [tensors[number + 1] for number in network.reads(index)]
+            for place, number in enumerate(network.reads(index)):
+                if self.learns(number):
+                    c, h = self.contribution(index, place, inputs, error, g)
+                    if number in held:
+                        d, old = held[number]
+                        c = {at: merge(d[at], old, c[at], h) for at in c}
+                        h = max(old, h, key=value)
+                    held[number] = c, h
+            told = []
+            for number in network.reads(index):
+                if not self.learns(number) or number in told:
+                    continue
+                told.append(number)
+                if all(number not in network.reads(other) for other in range(index)):
+                    done = self.finish(number, tensors[number + 1], held[number][0])
+                    held[number] = done, held[number][1]
+                events.append(("error", number, flat(held[number][0])))
+            if layers[index].has_weights:
+                events += self.update(index, self.gradient(index, inputs[0], error))
+        return events
+
+    def finish(self, index: int, output: NDArray[np.int8], error: Pixels) -> Pixels:
+        affine, result = self.network.affine[index], dict(error)
+        if index != len(self.network.layers) - 1:
+            for at in result:
+                q = int(output[at])
+                active = affine.low > -128 or affine.low == affine.zero_out
+                if (q == affine.low and active) or (q == affine.high and affine.high < 127):
+                    result[at] = 0
+        if self.network.layers[index].has_weights:
+            weights = [row_weight(affine, row) for row in range(affine.multiplier.size)]
+            assert max(weights) == 128
+            assert min(weights) >= 0
+            result = {at: rhu(d * weights[at[2]], 7) for at, d in result.items()}
+        return result
+
+    def contribution(
+        self, index: int, place: int, inputs: list[NDArray[np.int8]], error: Pixels, g: Scale
+    ) -> tuple[Pixels, Scale]:
+        layer, affine = self.network.layers[index], self.network.affine[index]
+        m, s = affine.multiplier.tolist(), affine.shift.tolist()
+        if layer.kind == "add":
+            h = times(times(g, m[place], s[place]), m[2], s[2])
+            return error, (h[0], h[1] + 20)
+        sums = everywhere(layer.in_shape)
+        if layer.has_weights:
+            return self.spread(index, sums, error, g)
+        for (y, x, c), d in error.items():
+            seen = [(sy, sx, c) for _, sy, sx in window(layer, y, x)]
+            if layer.kind == "maxpool":
+                highest = max(int(inputs[0][at]) for at in seen)
+                seen = [next(at for at in seen if inputs[0][at] == highest)]
+            for at in seen:
+                sums[at] += d
+        j = overlap(layer)
+        values = {at: rhu(total, j) for at, total in sums.items()}
+        assert all(abs(one) <= 127 for one in values.values())
+        if layer.kind == "avgpool" and m:
+            return values, times(g, m[0], s[0])
+        h = (g[0], g[1] + j)
+        return values, h if layer.kind == "maxpool" else over(h, layer.kernel[0] * layer.kernel[1])
+
+    def spread(self, index: int, sums: Pixels, error: Pixels, g: Scale) -> tuple[Pixels, Scale]:
+        layer, held = self.network.layers[index], self.network.parameters[index]
+        rows = self.effective(index)
+        assert held is not None
+        assert rows is not None
+        for out, k, source in links(layer):
+            sums[source] += rows[out[2]][k] * error[out]
+        assert all(abs(total) + 2**23 < 2**31 for total in sums.values())
+        self.note(index, "error", flat(sums))
+        k = held.error_shift
+        if self.method.name == "niti-dynamic":
+            k = max(range_bits(flat(sums)) - 7, 0)
+        rounded = {at: rhu(total, k) for at, total in sums.items()}
+        self.saturation[index][1] += sum(abs(one) > 127 for one in rounded.values())
+        h = times(g, *largest(self.network.affine[index]))
+        return {at: clamp(one) for at, one in rounded.items()}, (h[0], h[1] + k)
+
+    def gradient(self, index: int, inputs: NDArray[np.int8], error: Pixels) -> Rows:
+        layer = self.network.layers[index]
+        zero = self.network.affine[index].zero_in[0]
+        values = pixels(inputs)
+        result = [[0] * layer.row_length for _ in range(layer.rows)]
+        for out, k, source in links(layer):
+            result[out[2]][k] += error[out] * (values[source] - zero)
+        return result
+
+    def note(self, index: int, name: str, values: list[int]) -> None:
+        if any(values):
+            self.bits[index][name] = range_bits(values)
+
+    def update(self, index: int, rows: Rows) -> list[Event]:
+        layer, held, weights = (
+            self.network.layers[index],
+            self.network.parameters[index],
+            self.weights[index],
+        )
+        assert held is not None
+        assert weights is not None
+        self.note(index, "gradient", joined(rows))
+        g = 0
+        while 518 * 2**g < layer.positions:
+            g += 1
+        products = [
+            rhu(one, g) * weight for one, weight in zip(joined(rows), joined(weights), strict=True)
+        ]
+        assert all(abs(one) < 2**31 for one in products)
+        if any(products):
+            mean = 16 * sum(map(abs, products)) // len(products)
+            self.bits[index]["score"] = min(range_bits([mean]), 31)
+            self.bits[index]["score_peak"] = range_bits(products)
+        scored = self.method.name.startswith("priot")
+        edges: Any = sorted(self.scores[index])
+        if scored:
+            old = [self.scores[index][edge] for edge in edges]
+            wanted, bits = [products[edge] for edge in edges], held.score_bits
+        else:
+            old, wanted, bits = joined(weights), joined(rows), held.gradient_bits
+            if self.method.name == "niti-dynamic":
+                bits = range_bits(wanted)
+        s = min(max(bits - self.method.mu, 0), 31)
+        rounded = [psto(one, s) for one in wanted]
+        moves = [clamp(one) for one in rounded]
+        new = [clamp(a - b) for a, b in zip(old, moves, strict=True)]
+        for r, a, b in zip(rounded, old, moves, strict=True):
+            self.saturation[index][2] += abs(r) > 127 or abs(a - b) > 127
+        if scored:
+            self.scores[index] = dict(zip(edges, new, strict=True))
+        else:
+            k = layer.row_length
+            self.weights[index] = [new[i : i + k] for i in range(0, len(new), k)]
+        return [("update", index, moves), ("scores" if scored else "weights", index, new)]
