@@ -24,6 +24,7 @@ VERBS = {
     "reproduce": ("research", "the papers' experiments, and the page of their results"),
     "verify": ("learn", "a device and golden side by side, tensor by tensor"),
     "import": ("convert", "make a backbone of an int8 .tflite file"),
+    "export": ("convert", "a backbone as a blob, a C header or a .tflite file"),
     "check": ("convert", "such a file here and in TFLite Micro, tensor by tensor"),
     "profile": ("profile", "cycles by layer, function or line, and a report to look at"),
     "bench": ("profile", "cycles of every kernel alone"),

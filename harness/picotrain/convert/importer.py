@@ -18,6 +18,7 @@ from picotrain.convert.operators import (
     shape_of,
 )
 from picotrain.errors import UserError
+from picotrain.learn.affine_file import Scales
 from picotrain.quantise.arithmetic import logits_scale
 from picotrain_golden import Network, Parameters, validate
 from picotrain_golden.network import Shape
@@ -57,6 +58,18 @@ class Imported:
     def note(self) -> str:
         """On what is not as in the file; empty if all is."""
         return logits_scale(quantised(self.tensors[-1])[0])[1]
+
+    @property
+    def scales(self) -> Scales:
+        """Of the input, of the layers' outputs and of their weights."""
+        weights = []
+        for tensor, layer in zip(self.tensors, self.network.layers, strict=True):
+            operator = self.model.producer(tensor.index)
+            assert operator is not None
+            held = layer.has_weights
+            weights.append(self.model.tensors[operator.inputs[1]].scales if held else ())
+        tensors = (quantised(one)[0] for one in (self.input, *self.tensors))
+        return Scales(tuple(tensors), tuple(weights))
 
     def made(self) -> dict[str, Any]:
         """For the backbone file: where it is from, and how its numbers are read."""

@@ -16,7 +16,7 @@ SUFFIX = ".tflite"
 _IDENTIFIER = b"TFL3"
 _VERSION = 3
 
-_OPTIONS: dict[str, tuple[str, tuple[str, ...]]] = {
+OPTIONS: dict[str, tuple[str, tuple[str, ...]]] = {
     "CONV_2D": (
         "Conv2DOptions",
         (
@@ -118,9 +118,14 @@ def read(path: Path) -> Model:
     if content[4:8] != _IDENTIFIER:
         what = "empty" if not content else "no TFLite model: its bytes 4 to 7 are not TFL3"
         raise UserError(f"{path} is {what}; give the file that TensorFlow Lite's converter wrote")
-    schema = _schema()
+    return parsed(path, content)
+
+
+def parsed(path: Path, content: bytes) -> Model:
+    """The model of a file's bytes; `path` is what errors name."""
+    names = schema()
     try:
-        return _Reader(path, content, schema).model()
+        return _Reader(path, content, names).model()
     except UserError:
         raise
     # The schema's classes follow any offset, and what they find there may be anything.
@@ -128,7 +133,7 @@ def read(path: Path) -> Model:
         raise damaged(path, "what it says of its own parts is wrong") from error
 
 
-def _schema() -> Any:
+def schema() -> Any:
     try:
         import tflite
     except ImportError:
@@ -262,9 +267,9 @@ class _Reader:
             yield Operator(position, kind, reads, makes, self._options(entry, kind))
 
     def _options(self, entry: Any, kind: str) -> dict[str, int]:
-        if kind not in _OPTIONS:
+        if kind not in OPTIONS:
             return {}
-        table, names = _OPTIONS[kind]
+        table, names = OPTIONS[kind]
         union = entry.BuiltinOptions()
         if union is None or entry.BuiltinOptionsType() != getattr(
             self._schema.BuiltinOptions, table

@@ -5,17 +5,21 @@ architecture    JSON: form "affine", name, input, logits (M and E of section 15;
 numbers         int64 [layers, 3], the columns of NUMBERS (of older files 0)
 weights_<l>     int8 [rows, K], for each layer l that has weights
 bias_<l>        int32 [rows], and multiplier_<l>, shift_<l>: section 14 of docs/numerics.md
+scales          float32 [1 + layers], of the input and each output; only where they are known
+scales_<l>      float32 [1 or rows], those of the weights, with them
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
+from math import isfinite
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from picotrain.quantise.quantise import Quantised
 from picotrain.text import is_name
 from picotrain_golden.network import (
     AFFINE,
@@ -41,6 +45,44 @@ _ARRAYS = ("bias", "multiplier", "shift")
 
 Arrays = dict[str, NDArray[Any]]
 Reader = Callable[[str, type[np.generic], tuple[int | None, ...]], NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Scales:
+    """The real scales that the integers of a network were made of, each a float32: of its input
+    and of each layer's output, and of each layer's weights: one, or one for each row. Nothing is
+    computed with them; other formats want them."""
+
+    tensors: tuple[float, ...]
+    weights: tuple[tuple[float, ...], ...]
+
+    @classmethod
+    def of(cls, made: Quantised) -> Scales:
+        """Those that were chosen for a float network."""
+        tensors = tuple(one.scale for one in (made.input, *made.tensors))
+        weights = (() if each is None else tuple(each.tolist()) for each in made.weight_scales)
+        return cls(tensors, tuple(weights))
+
+
+def scale_arrays(scales: Scales) -> Arrays:
+    tables = {"scales": scales.tensors}
+    tables |= {f"scales_{index}": each for index, each in enumerate(scales.weights) if each}
+    return {name: np.array(values, np.float32) for name, values in tables.items()}
+
+
+def scales_of(network: Network, read: Reader) -> Scales:
+    """Those of a file that has them; `read` as for `parse`."""
+    tensors = read("scales", np.float32, (1 + len(network.layers),))
+    weights = []
+    for index, layer in enumerate(network.layers):
+        each = read(f"scales_{index}", np.float32, (None,)) if layer.has_weights else np.zeros(0)
+        if layer.has_weights and each.size not in (1, layer.rows):
+            raise ValueError(f"its array 'scales_{index}' has {each.size} numbers")
+        weights.append(tuple(map(float, each)))
+    scales = Scales(tuple(map(float, tensors)), tuple(weights))
+    if not all(isfinite(one) and one > 0 for row in (scales.tensors, *weights) for one in row):
+        raise ValueError("its scales are not all above 0")
+    return scales
 
 
 def document(network: Network) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from picotrain.datasets import NAMES, Dataset
 from picotrain.datasets.npz import read_arrays
 from picotrain.errors import UserError, must_be, whole_number
 from picotrain.learn import affine_file
+from picotrain.learn.affine_file import Scales
 from picotrain.learn.architectures import chain
 from picotrain.learn.architectures.architecture import Architecture, in_words
 from picotrain.learn.architectures.reader import difference, parse
@@ -189,9 +190,14 @@ def check_fit(network: Network | Architecture, dataset: Dataset) -> None:
 
 
 def save_backbone(
-    path: Path, network: Network, info: dict[str, Any], histograms: Histograms | None = None
+    path: Path,
+    network: Network,
+    info: dict[str, Any],
+    histograms: Histograms | None = None,
+    scales: Scales | None = None,
 ) -> None:
-    """Write a network, how it was made (`info`, JSON values), and its calibration histograms.
+    """Write a network, how it was made (`info`, JSON values), its calibration histograms, and the
+    scales of an affine one.
 
     The same arguments give the same bytes, as long as zlib compresses the same way.
     """
@@ -212,6 +218,8 @@ def save_backbone(
         if held is not None:
             arrays[f"weights_{index}"] = held.weights
     arrays |= affine_file.arrays(network)
+    if scales is not None:
+        arrays |= affine_file.scale_arrays(scales)
     if histograms is not None:
         for name in RANGE_NAMES:
             arrays[f"histogram_{name}"] = np.stack([layer[name] for layer in histograms.layers])
@@ -296,6 +304,17 @@ def load_histograms(path: Path) -> Histograms | None:
             for index in range(layers)
         ]
     )
+
+
+def load_scales(path: Path) -> Scales | None:
+    """The scales in a backbone file of an affine network; None if it does not have them."""
+    arrays = _backbone_arrays(path)
+    if "scales" not in arrays:
+        return None
+    try:
+        return affine_file.scales_of(_network(arrays, path), partial(_array, arrays))
+    except ValueError as error:
+        raise _no_backbone(path, str(error)) from error
 
 
 def _backbone_arrays(path: Path) -> dict[str, NDArray[np.generic]]:

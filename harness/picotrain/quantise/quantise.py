@@ -160,6 +160,8 @@ def _weights(
         # A bias is counted in steps of both scales, and must not be too many of them.
         needed = np.abs(bias) / source.scale / _LARGEST_BIAS
         each = np.maximum(np.abs(weights).max(axis=1, initial=0) / 127, needed)
+        # As files have them, so that one with these scales says the same integers.
+        each = each.astype(np.float32).astype(np.float64)
         each[each < np.finfo(np.float64).tiny * 1e30] = 1.0
         least = -127
     while True:

@@ -36,7 +36,8 @@ def run(options: argparse.Namespace) -> int:
     if out.suffix != ".npz" and not output.is_standard(out):
         raise UserError(f"--out {out} is no backbone by its name; let it end in .npz")
     imported = import_model(read(options.file), options.name)
-    save_backbone(out, imported.network, {"command": options.command, **imported.made()})
+    info = {"command": options.command, **imported.made()}
+    save_backbone(out, imported.network, info, scales=imported.scales)
     network = imported.network
     planned = plan(network, Method("infer"), 0)
     weights = sum(layer.weight_count for layer in network.layers)

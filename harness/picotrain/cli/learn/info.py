@@ -8,9 +8,10 @@ from typing import Any
 
 from picotrain.cli.options import Verbs, add_verb, finish
 from picotrain.learn import models
+from picotrain.learn.architectures.words import layer_in_words
 from picotrain.learn.pretrain import static_numbers
 from picotrain.text import table
-from picotrain_golden import Layer, Network
+from picotrain_golden import Network
 
 
 def add_parser(verbs: Verbs) -> None:
@@ -38,7 +39,7 @@ def run(options: argparse.Namespace) -> int:
     rows = [
         [
             str(index),
-            _what(layer),
+            layer_in_words(layer),
             f"{layer.weight_count:,}" if layer.has_weights else "",
             *("" if column[index] is None else str(column[index]) for column in numbers.values()),
         ]
@@ -81,7 +82,11 @@ def _affine(options: argparse.Namespace, network: Network, made: dict[str, Any])
         zeros = [*affine.zero_in, affine.zero_out]
         rows.append(
             [
-                *(str(index), _what(layer), ", ".join("input" if n < 0 else str(n) for n in reads)),
+                *(
+                    str(index),
+                    layer_in_words(layer),
+                    ", ".join("input" if n < 0 else str(n) for n in reads),
+                ),
                 *(weights, ", ".join(map(str, zeros)), f"{affine.low}..{affine.high}"),
             ]
         )
@@ -120,17 +125,6 @@ def _affine(options: argparse.Namespace, network: Network, made: dict[str, Any])
 
 def _text(shape: tuple[int, ...]) -> str:
     return "x".join(map(str, shape))
-
-
-def _what(layer: Layer) -> str:
-    windowed = layer.kind not in ("linear", "maxpool2", "add")
-    kernel = f" {_text(layer.kernel)}" if windowed else ""
-    down, across = layer.stride
-    stride = ""
-    if windowed and layer.stride != (1, 1):
-        stride = f" stride {down}" if down == across else f" stride {down}x{across}"
-    relu = ", ReLU" if layer.relu else ""
-    return f"{layer.kind}{kernel}{stride} to {_text(layer.out_shape)}{relu}"
 
 
 def _layers(network: Network) -> list[dict[str, Any]]:

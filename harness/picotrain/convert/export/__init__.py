@@ -1,0 +1,1 @@
+"""Backbones for elsewhere: the blob itself, a C header that holds it, an int8 .tflite file."""
