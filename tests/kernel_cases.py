@@ -35,7 +35,7 @@ class Case:
 # Tensors
 
 
-def _pick(random: Random, *choices: Any) -> Any:
+def pick(random: Random, *choices: Any) -> Any:
     return choices[int(random.integers(len(choices)))]
 
 
@@ -44,13 +44,13 @@ def _any(random: Random, shape: tuple[int, ...]) -> Int8:
 
 
 def _some(random: Random, shape: tuple[int, ...]) -> Int8:
-    keep = random.random(shape) < _pick(random, 0.02, 0.2, 0.5)
+    keep = random.random(shape) < pick(random, 0.02, 0.2, 0.5)
     return _any(random, shape) * keep.astype(np.int8)
 
 
 def _single(random: Random, shape: tuple[int, ...]) -> Int8:
     values = np.zeros(shape, np.int8)
-    values.flat[random.integers(values.size)] = _pick(random, 1, -1, 127, -127)
+    values.flat[random.integers(values.size)] = pick(random, 1, -1, 127, -127)
     return values
 
 
@@ -60,7 +60,7 @@ def _signs(random: Random, shape: tuple[int, ...]) -> Int8:
 
 def _runs(random: Random, shape: tuple[int, ...]) -> Int8:
     """Constant along the first axis: rows of +127 and rows of -127, or so along the last."""
-    axis = _pick(random, 0, -1)
+    axis = pick(random, 0, -1)
     lined = [1] * len(shape)
     lined[axis] = shape[axis]
     return np.broadcast_to(_signs(random, tuple(lined)), shape).copy()
@@ -93,7 +93,7 @@ def sums(random: Random, count: int, most: int = MOST_SUM) -> Int32:
     if kind == 0:
         values = random.integers(-most, most + 1, count)
     elif kind == 1:
-        values = np.full(count, _pick(random, most, -most, 0))
+        values = np.full(count, pick(random, most, -most, 0))
     elif kind == 2:
         values = random.integers(-300, 301, count)
     elif kind == 3:
@@ -107,7 +107,7 @@ def sums(random: Random, count: int, most: int = MOST_SUM) -> Int32:
 
 
 def shift(random: Random, most: int) -> int:
-    return int(_pick(random, 0, 1, most, *random.integers(0, most + 1, 5), *range(5, 13)))
+    return int(pick(random, 0, 1, most, *random.integers(0, most + 1, 5), *range(5, 13)))
 
 
 # Edges
@@ -125,16 +125,18 @@ class Edges:
     effective: Int8
 
 
-def edges(random: Random, rows: int, length: int, masks: str | None = None) -> Edges:
-    masks = masks or _pick(random, "ALL_EDGES", "SCORED", "SPARSE")
-    weights = tensor(random, rows, length)
-    threshold = int(_pick(random, -127, -64, -16, 0, 1, 127, random.integers(-127, 128)))
+def edges(
+    random: Random, rows: int, length: int, masks: str | None = None, weights: Int8 | None = None
+) -> Edges:
+    masks = masks or pick(random, "ALL_EDGES", "SCORED", "SPARSE")
+    weights = tensor(random, rows, length) if weights is None else weights
+    threshold = int(pick(random, -127, -64, -16, 0, 1, 127, random.integers(-127, 128)))
     near = np.clip(threshold + random.integers(-1, 2, (rows, length)), -127, 127)
-    scores = _pick(random, tensor(random, rows, length), near.astype(np.int8))
+    scores = pick(random, tensor(random, rows, length), near.astype(np.int8))
     inputs: dict[str, NDArray[Any]] = {"WEIGHTS": weights}
     scored = np.full((rows, length), masks == "SCORED")
     if masks == "SPARSE":
-        scored = random.random((rows, length)) < _pick(random, 0.0, 0.05, 0.1, 0.5, 1.0)
+        scored = random.random((rows, length)) < pick(random, 0.0, 0.05, 0.1, 0.5, 1.0)
         inputs["BITMAP"] = np.packbits(scored, axis=1, bitorder="little")
     listed = scores[scored]
     if listed.size:
@@ -156,13 +158,13 @@ def _extents(random: Random, most: int) -> tuple[int, int, int, int]:
 
 
 def convolution(random: Random) -> Layer:
-    most = int(_pick(random, 9, 9, 9, 9, 14))
+    most = int(pick(random, 9, 9, 9, 9, 14))
     height, kernel_h, padding_h, stride = _extents(random, most)
     width, kernel_w, padding_w, _ = _extents(random, most)
     if random.random() < 0.5:  # what networks have
         kernel_h = kernel_w = 3
         padding_h = padding_w = stride = 1
-    in_c, out_c = (int(random.integers(1, _pick(random, 5, 9, 20))) for _ in range(2))
+    in_c, out_c = (int(random.integers(1, pick(random, 5, 9, 20))) for _ in range(2))
     shape = (height, width, in_c)
     return conv2d(shape, out_c, (kernel_h, kernel_w), stride, (padding_h, padding_w), False)
 
@@ -180,7 +182,7 @@ def pool(random: Random) -> Layer:
 
 
 def layout(random: Random) -> Layout:
-    skew = _pick(random, (0,), (1, 2, 3), tuple(random.integers(0, 4, 5).tolist()))
+    skew = pick(random, (0,), (1, 2, 3), tuple(random.integers(0, 4, 5).tolist()))
     return Layout(int(random.integers(1, 20)), skew, tuple(random.permutation(8).tolist()))
 
 
@@ -269,9 +271,9 @@ def linear_update(random: Random) -> Case:
 
 
 def update(random: Random) -> Case:
-    count = int(_pick(random, *range(1, 20), 27, 72, 171))
+    count = int(pick(random, *range(1, 20), 27, 72, 171))
     found, by = edges(random, 1, count), shift(random, 31)
-    halvings = int(_pick(random, 0, 0, 1, 2, 5))
+    halvings = int(pick(random, 0, 0, 1, 2, 5))
     # So that the halved gradient times a weight fits int32.
     most = MOST_SUM if found.masks == "ALL_EDGES" else (127**2 * 1048 - 1) << halvings
     gradient = sums(random, count, min(most, MOST_SUM))
@@ -344,7 +346,7 @@ def max_abs_s32(random: Random) -> Case:
 
 def mask(random: Random) -> Case:
     count = int(random.integers(1, 90))
-    found = edges(random, 1, count, _pick(random, "SCORED", "SPARSE"))
+    found = edges(random, 1, count, pick(random, "SCORED", "SPARSE"))
     job = Job(
         "MASK",
         found.inputs,

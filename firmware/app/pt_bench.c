@@ -2,6 +2,7 @@
 
 #include <stddef.h>
 
+#include "app/pt_bench_affine.h"
 #include "kernels/pt_conv2d.h"
 #include "kernels/pt_edges.h"
 #include "kernels/pt_linear.h"
@@ -40,7 +41,7 @@ static uint32_t layer_kind(uint32_t kernel)
     case PT_BENCH_MAXPOOL2_ERROR:
         return PT_MAXPOOL2;
     default:
-        return 0;
+        return pt_bench_affine_kind(kernel);
     }
 }
 
@@ -78,6 +79,9 @@ static int check_numbers(const struct pt_bench_job *job, struct pt_detail *detai
         err = pt_refuse(detail, PT_ERR_ARGUMENT, 6, (uint32_t)job->threshold,
                         (uint32_t)-PT_S8_MAX, PT_S8_MAX);
     }
+    if (!err && pt_bench_affine_kind(job->kernel) != 0u) {
+        err = pt_bench_affine_check_numbers(job, detail);
+    }
     return err;
 }
 
@@ -91,10 +95,13 @@ static int check_shape(struct bench *b, struct pt_detail *detail)
     }
     b->layer.kind = (uint8_t)kind;
     b->layer.shape = b->job->shape;
-    if (!pt_layer_shape_valid(&b->layer, PT_POWER_OF_TWO)) {
+    const bool affine = pt_bench_affine_kind(b->job->kernel) != 0u;
+    const uint32_t form = affine ? PT_AFFINE : PT_POWER_OF_TWO;
+    if (!pt_layer_shape_valid(&b->layer, form) ||
+        (affine && !pt_bench_affine_factors_valid(b->job))) {
         return pt_refuse(detail, PT_ERR_LAYER_SHAPE, 0, 0, 0, 0);
     }
-    const uint32_t terms = pt_layer_terms(&b->layer, PT_POWER_OF_TWO);
+    const uint32_t terms = pt_layer_terms(&b->layer, form);
     if (terms > PT_MAX_TERMS) {
         return pt_refuse(detail, PT_ERR_LAYER_TERMS, 0, terms, PT_MAX_TERMS, 0);
     }
@@ -192,8 +199,18 @@ static void need_operands(struct bench *b)
         need_edges(b);
         needed[PT_BENCH_OUTPUT] = count;
         break;
-    default:
+    case PT_BENCH_BITMAP_COUNT:
         needed[PT_BENCH_BITMAP] = pt_bitmap_size(count);
+        break;
+    default:
+        needed[PT_BENCH_INPUT] = in;
+        if (b->rows != 0u) {
+            need_edges(b);
+        }
+        needed[PT_BENCH_INPUT_B] = b->job->kernel == PT_BENCH_AFFINE_ADD ? in : 0u;
+        need_words(b, PT_BENCH_FACTORS, 3u * pt_bench_affine_factors(b->job));
+        needed[PT_BENCH_OUTPUT] = out;
+        need_scratch(b, pt_bench_affine_scratch(b->job));
         break;
     }
     switch (b->job->kernel) {
@@ -302,6 +319,9 @@ static int check(struct bench *b, struct pt_detail *detail)
         if (err) {
             return err;
         }
+    }
+    if (pt_bench_affine_kind(b->job->kernel) != 0u) {
+        return pt_bench_affine_check_factors(b->job, b->window, b->row_length, detail);
     }
     return PT_OK;
 }
@@ -471,8 +491,14 @@ static uint32_t run(const struct bench *b)
     case PT_BENCH_BITMAP_COUNT:
         return pt_bitmap_count(operand_of(b, PT_BENCH_BITMAP), job->count);
     default:
-        return run_layer(b);
+        break;
     }
+    if (pt_bench_affine_kind(job->kernel) != 0u) {
+        const struct pt_edges edges = edges_of(b);
+        pt_bench_affine_run(job, b->window, &edges);
+        return 0;
+    }
+    return run_layer(b);
 }
 
 int pt_bench_run(uint8_t *window, uint32_t size, bool dry, uint32_t *value,

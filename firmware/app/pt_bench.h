@@ -20,14 +20,19 @@
  *   MAX_ABS_S32         ACCUMULATOR                                                maximum
  *   MASK                edges -> OUTPUT                          scores used, where sparse
  *   BITMAP_COUNT        BITMAP                                                     set bits
+ *   AFFINE_CONV2D, AFFINE_DEPTHWISE, AFFINE_LINEAR   INPUT, edges, SCRATCH, FACTORS -> OUTPUT
+ *   AFFINE_MAXPOOL, AFFINE_AVGPOOL                   INPUT -> OUTPUT
+ *   AFFINE_MEAN                                      INPUT, FACTORS -> OUTPUT
+ *   AFFINE_ADD                                       INPUT, INPUT_B, FACTORS -> OUTPUT
  *
  * Edges are WEIGHTS with `masks`: ALL_EDGES nothing else, SCORED with SCORES, SPARSE with SCORES
  * and BITMAP. The state that an update changes in place is WEIGHTS (ALL_EDGES) or SCORES. CONV2D_,
- * LINEAR_ and MAXPOOL2_ take `shape`, the others `count` elements, which is one row of edges.
+ * LINEAR_, MAXPOOL2_ and AFFINE_ take `shape`, the others `count` elements, which is one row of
+ * edges. FACTORS are struct pt_factor, as many as a model has for the layer.
  *
  * All of it is checked but the values of tensors, which must hold what the kernels' headers ask
- * for: -127..127, no bit of a bitmap behind the last edge of a row (this is checked), sums and
- * products that fit. Operands that a kernel does not take are ignored.
+ * for: -127..127 (affine: -128 too), no bit of a bitmap behind the last edge of a row (this is
+ * checked), sums and products that fit. Operands that a kernel does not take are ignored.
  */
 #ifndef PT_BENCH_H
 #define PT_BENCH_H
@@ -56,6 +61,13 @@ enum pt_bench_kernel {
     PT_BENCH_MAX_ABS_S32 = 14,
     PT_BENCH_MASK = 15,
     PT_BENCH_BITMAP_COUNT = 16,
+    PT_BENCH_AFFINE_CONV2D = 17,
+    PT_BENCH_AFFINE_DEPTHWISE = 18,
+    PT_BENCH_AFFINE_LINEAR = 19,
+    PT_BENCH_AFFINE_MAXPOOL = 20,
+    PT_BENCH_AFFINE_AVGPOOL = 21,
+    PT_BENCH_AFFINE_MEAN = 22,
+    PT_BENCH_AFFINE_ADD = 23,
     PT_BENCH_KERNELS
 };
 
@@ -71,10 +83,12 @@ enum pt_bench_operand_name {
     PT_BENCH_OUTPUT = 6,
     PT_BENCH_STEPS = 7,       /* the step of each edge that learns; size 0: not wanted */
     PT_BENCH_SCRATCH = 8,     /* of the size that the kernel's header gives */
+    PT_BENCH_FACTORS = 9,     /* struct pt_factor */
+    PT_BENCH_INPUT_B = 10,
     PT_BENCH_OPERANDS
 };
 
-/* In bytes, from the start of the window. int32 operands and SCRATCH are aligned to 4. */
+/* In bytes, from the start of the window. int32 operands, FACTORS and SCRATCH are aligned to 4. */
 struct pt_bench_operand {
     uint32_t offset;
     uint32_t size; /* exact; the activation of REQUANTIZE_ERROR may have size 0: no ReLU */
@@ -89,6 +103,10 @@ struct pt_bench_job {
     uint32_t gradient_shift; /* of UPDATE with scores */
     uint32_t relu;           /* 0 or 1 */
     int32_t threshold;       /* -127..127 */
+    int32_t zero_in[2];      /* affine, like the next three: -128..127 */
+    int32_t zero_out;
+    int32_t low;
+    int32_t high;
     struct pt_shape shape;   /* linear: as a layer of a model */
     struct pt_bench_operand operand[PT_BENCH_OPERANDS];
 };

@@ -204,15 +204,14 @@ static int check_weights(const struct pt_model *model, uint32_t index, uint32_t 
  * The largest magnitude of the sum that a factor is given, at most 2^31: of a row of weights its
  * bias and 255 for each unit of a weight, of a mean 255 for each element.
  */
-static uint32_t largest_sum(const struct pt_model *model, uint32_t index, uint32_t row)
+static uint32_t largest_sum(const struct pt_operator *op, const struct pt_factor *factor,
+                            const struct pt_shape *shape, const int8_t *weights)
 {
-    const struct pt_model_layer *layer = &model->layer[index];
-    const uint32_t length = pt_layer_row_length(layer);
-    if (length == 0u) {
-        return 255u * layer->shape.kernel_h * layer->shape.kernel_w;
+    if (op->row_length == NULL) {
+        return 255u * shape->kernel_h * shape->kernel_w;
     }
-    const int8_t *weights = pt_model_weights(model, index) + row * length;
-    uint32_t sum = pt_abs_s32(pt_model_factors(model, index)[row].bias);
+    const uint32_t length = op->row_length(shape);
+    uint32_t sum = pt_abs_s32(factor->bias);
     /* A term is less than 2^15, so nothing wraps before the bound is seen. */
     for (uint32_t i = 0; i < length && sum < 1u << 31; ++i) {
         sum += 255u * pt_abs_s32(weights[i]);
@@ -220,11 +219,10 @@ static uint32_t largest_sum(const struct pt_model *model, uint32_t index, uint32
     return sum < 1u << 31 ? sum : 1u << 31;
 }
 
-static int check_factor(const struct pt_model *model, uint32_t index, uint32_t row,
-                        struct pt_detail *detail)
+int pt_factor_check(const struct pt_operator *op, const struct pt_factor *factor,
+                    const struct pt_shape *shape, const int8_t *weights, uint32_t index,
+                    uint32_t row, struct pt_detail *detail)
 {
-    const struct pt_operator *op = pt_operators[model->layer[index].kind];
-    const struct pt_factor *factor = &pt_model_factors(model, index)[row];
     const int32_t least = (int32_t)(1u << op->least_bits);
     if ((factor->multiplier != 0 && factor->multiplier < least) || factor->shift < PT_MIN_FACTOR ||
         factor->shift > op->most_shift || (op->row_length == NULL && factor->bias != 0)) {
@@ -233,7 +231,7 @@ static int check_factor(const struct pt_model *model, uint32_t index, uint32_t r
     }
     /* Section 14: sum * 2^shift + 128 < 2^31. */
     const uint32_t left = factor->shift > 0 ? (uint32_t)factor->shift : 0u;
-    const uint32_t sum = largest_sum(model, index, row);
+    const uint32_t sum = largest_sum(op, factor, shape, weights);
     if (sum > (0x7fffffffu - 128u) >> left) {
         return pt_refuse(detail, PT_ERR_LAYER_RANGE, index, row, sum, (uint32_t)factor->shift);
     }
@@ -253,8 +251,12 @@ static int check_factors(const struct pt_model *model, uint32_t index, uint32_t 
         return pt_refuse(detail, PT_ERR_BLOB_SIZE, model->header->size, *offset + size, 0, 0);
     }
     *offset += size;
+    const struct pt_operator *op = pt_operators[layer->kind];
+    const uint32_t length = pt_layer_row_length(layer);
     for (uint32_t row = 0; row < layer->factors; ++row) {
-        const int err = check_factor(model, index, row, detail);
+        const int err = pt_factor_check(op, &pt_model_factors(model, index)[row], &layer->shape,
+                                        pt_model_weights(model, index) + row * length, index, row,
+                                        detail);
         if (err) {
             return err;
         }

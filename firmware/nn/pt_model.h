@@ -132,6 +132,14 @@ static inline uint32_t pt_layer_row_length(const struct pt_model_layer *layer)
  */
 bool pt_layer_shape_valid(const struct pt_model_layer *layer, uint32_t form);
 
+/*
+ * The factor of one row (weights of `index`, which say how large its sum can be), of an operator
+ * and a shape that are valid: PT_ERR_FACTOR, PT_ERR_LAYER_RANGE.
+ */
+int pt_factor_check(const struct pt_operator *op, const struct pt_factor *factor,
+                    const struct pt_shape *shape, const int8_t *weights, uint32_t index,
+                    uint32_t row, struct pt_detail *detail);
+
 /* The most terms that any of the layer's sums (forward, and error and gradient of the power-of-two
  * form) can have; 0: no sums. */
 uint32_t pt_layer_terms(const struct pt_model_layer *layer, uint32_t form);

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import affine_kernel_cases
 import support
 from kernel_cases import KERNELS, case
 from picotrain.device.mailbox import MailboxDevice
@@ -98,7 +99,7 @@ def test_a_dry_run_changes_nothing(raw: Raw) -> None:
 @pytest.mark.parametrize(
     ("name", "word", "values", "least", "most"),
     [
-        ("kernel", 0, (17, 0xFFFFFFFF), 0, 16),
+        ("kernel", 0, (24, 0xFFFFFFFF), 0, 23),
         ("masks", 1, (3, 0x80000000), 0, 2),
         ("count", 2, ((1 << 22) + 1, 0xFFFFFFFF), 0, 1 << 22),
         ("shift", 3, (25, 0xFFFFFFFF), 0, 24),
@@ -126,6 +127,28 @@ def test_numbers_that_depend_on_the_kernel(mailbox: MailboxDevice) -> None:
     record = raw.record()
     record["kernel"] = mailbox.elf.enum("pt_bench_kernel")["PT_BENCH_MASK"]
     assert raw.refused(record) == ("PT_ERR_ARGUMENT", (1, 0, 1, 2))
+    raw.goes_on()
+
+
+def test_numbers_of_affine_layers(mailbox: MailboxDevice) -> None:
+    raw = Raw(mailbox, affine_kernel_cases.case("AFFINE_ADD", 0).job)
+    for word, (name, index) in enumerate(
+        [("zero_in", 0), ("zero_in", 1), ("zero_out", None), ("low", None), ("high", None)], 7
+    ):
+        for value in (-129, 128):
+            record = raw.record()
+            if index is None:
+                record[name] = value
+            else:
+                record[name][index] = value
+            expected = (word, value & 0xFFFFFFFF, -128 & 0xFFFFFFFF, 127)
+            assert raw.refused(record) == ("PT_ERR_ARGUMENT", expected)
+    offset = raw.places["FACTORS"][0]
+    spoiled = bytearray(raw.good)
+    spoiled[offset + 8 : offset + 12] = (1).to_bytes(4, "little")
+    multiplier = int.from_bytes(raw.good[offset + 4 : offset + 8], "little")
+    raw.device.write_window("MODEL", bytes(spoiled))
+    assert refusal(raw.device, "BENCH") == ("PT_ERR_FACTOR", (0, 0, multiplier, 1))
     raw.goes_on()
 
 
@@ -260,9 +283,11 @@ def test_spoiled_jobs(mailbox: MailboxDevice, seed: int) -> None:
     """Whatever stands in a job: it runs or is refused, inside the window."""
     random = np.random.default_rng([seed, 77])
     ran = refused = 0
-    for number in range(60):
-        kernel = list(KERNELS)[(seed + number) % len(KERNELS)]
-        raw = Raw(mailbox, case(kernel, 500 + number).job)
+    kernels = [*KERNELS, *affine_kernel_cases.KERNELS]
+    for number in range(80):
+        kernel = kernels[(seed + number) % len(kernels)]
+        make = case if kernel in KERNELS else affine_kernel_cases.case
+        raw = Raw(mailbox, make(kernel, 500 + number).job)
         words = np.frombuffer(raw.good[: raw.type.itemsize], np.uint32).copy()
         for _ in range(int(random.integers(1, 3))):
             word = int(random.integers(len(words)))

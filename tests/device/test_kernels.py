@@ -1,6 +1,6 @@
 """Every kernel alone, on thousands of small operands: what it writes, what it returns, no more.
 
-`kernel_cases.py` makes the operands, and says what must come of them.
+`kernel_cases.py` and `affine_kernel_cases.py` make the operands, and say what must come of them.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+import affine_kernel_cases
 from kernel_cases import KERNELS, STYLES, Case, case
 from picotrain.device.mailbox import MailboxDevice
 from picotrain.profile.bench import Bench, Result
@@ -43,10 +44,11 @@ def differences(wanted: Case, result: Result) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("kernel", [*KERNELS, *affine_kernel_cases.KERNELS])
 def test_kernel(bench: Bench, target_name: str, kernel: str) -> None:
+    make = case if kernel in KERNELS else affine_kernel_cases.case
     for number in range(CASES.get(target_name.split("-")[0], FEW)):
-        wanted = case(kernel, number)
+        wanted = make(kernel, number)
         found = differences(wanted, bench.run(wanted.job, wanted.layout))
         if found:
             job = {key: value for key, value in vars(wanted.job).items() if key != "inputs"}
@@ -81,3 +83,30 @@ def test_cases_cover_what_they_should() -> None:
     assert sum(np.count_nonzero(values) == 1 for values in inputs) > 5
     assert len(STYLES) == 11
     assert {c.layout.skew == (0,) for c in cases["UPDATE"]} == {False, True}
+
+
+def test_affine_cases_cover_what_they_should() -> None:
+    cases = {
+        kernel: [affine_kernel_cases.case(kernel, number) for number in range(250)]
+        for kernel in affine_kernel_cases.KERNELS
+    }
+    for kernel in ("AFFINE_CONV2D", "AFFINE_DEPTHWISE"):
+        drawn = [c.job.layer for c in cases[kernel] if c.job.layer]
+        assert {layer.kernel[0] for layer in drawn} >= {1, 2, 3, 4, 5}
+        assert max(layer.kernel[1] for layer in drawn) > 8
+        assert {layer.stride for layer in drawn} == {(1, 1), (1, 2), (2, 1), (2, 2)}
+        assert {layer.padding[1] for layer in drawn} >= {0, 1, 2, 3, 4}
+        assert {layer.rows for layer in drawn} >= set(range(1, 10))
+        assert {layer.row_length % 4 for layer in drawn} == {0, 1, 2, 3}
+    for kernel in ("AFFINE_CONV2D", "AFFINE_DEPTHWISE", "AFFINE_LINEAR"):
+        jobs = [c.job for c in cases[kernel]]
+        assert {job.masks for job in jobs} == {"ALL_EDGES", "SCORED", "SPARSE"}
+        assert sum(bool((job.inputs["WEIGHTS"] == -128).all()) for job in jobs) > 10
+        numbers = [job.affine for job in jobs if job.affine]
+        assert {-128, 127} <= {one.zero_in[0] for one in numbers}
+        shifts = np.concatenate([one.shift for one in numbers])
+        assert {-31, -8, -1, 0, 1} <= set(shifts.tolist())
+        assert max(abs(int(one.bias.min())) for one in numbers) > 2**30
+        values = np.concatenate([c.changed["OUTPUT"].reshape(-1) for c in cases[kernel]])
+        assert len(np.unique(values)) == 256
+        assert np.isin(values, (-128, 127)).mean() < 0.6

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from picotrain.device import cycles
 from picotrain.device.mailbox import MailboxDevice
 from picotrain.errors import CommandError, LinkFailure, UserError
-from picotrain_golden import Layer
+from picotrain_golden import Affine, Layer
 
 Operand = NDArray[Any]
 
@@ -30,7 +30,8 @@ class Job:
     """A kernel and its operands, by the names of `firmware/app/pt_bench.h` without PT_BENCH_.
 
     `inputs` are what it reads or changes in place, `outputs` the shapes and types of what it
-    writes; scratch is not named, the device says how much it needs.
+    writes; scratch is not named, the device says how much it needs. Of an affine layer the
+    factors, bias, multiplier and shift of each row, are the operand that `factors` makes.
     """
 
     kernel: str
@@ -43,6 +44,14 @@ class Job:
     gradient_shift: int = 0
     relu: bool = False
     threshold: int = 0
+    affine: Affine | None = None
+
+
+def factors(affine: Affine) -> Operand:
+    """The operand FACTORS: int32 [n, 3]."""
+    count = affine.multiplier.size
+    bias = affine.bias if affine.bias.size else np.zeros(count, np.int32)
+    return np.stack([bias, affine.multiplier, affine.shift], axis=1).astype(np.int32)
 
 
 @dataclass(frozen=True)
@@ -186,6 +195,11 @@ class Bench:
         record["masks"] = self._masks[f"PT_BENCH_{job.masks}"]
         for name in ("count", "shift", "gradient_shift", "relu", "threshold"):
             record[name] = getattr(job, name)
+        if job.affine is not None:
+            zeros = job.affine.zero_in
+            record["zero_in"][: len(zeros)] = zeros
+            for name in ("zero_out", "low", "high"):
+                record[name] = getattr(job.affine, name)
         if job.layer is not None:
             shape, layer = record["shape"], job.layer
             shape["in_h"], shape["in_w"], shape["in_c"] = layer.in_shape

@@ -128,6 +128,7 @@ def test_nothing_is_left_to_link(image: ELFFile, symbols: list[Symbol]) -> None:
 
 COLD = {
     *("pt_crc32", "pt_generator", "pt_method", "pt_model", "pt_plan", "pt_scores", "pt_bench"),
+    "pt_bench_affine",
     "pt_geometry",
 }
 """The sources whose code runs between steps and stays in flash (link.ld)."""
