@@ -259,13 +259,14 @@ class SlowTrainer:
                 seen = [next(at for at in seen if inputs[0][at] == highest)]
             for at in seen:
                 sums[at] += d
+        if layer.kind == "maxpool":
+            return {at: clamp(total) for at, total in sums.items()}, g
         j = overlap(layer)
         values = {at: rhu(total, j) for at, total in sums.items()}
         assert all(abs(one) <= 127 for one in values.values())
-        if layer.kind == "avgpool" and m:
+        if m:
             return values, times(g, m[0], s[0])
-        h = (g[0], g[1] + j)
-        return values, h if layer.kind == "maxpool" else over(h, layer.kernel[0] * layer.kernel[1])
+        return values, over((g[0], g[1] + j), layer.kernel[0] * layer.kernel[1])
 
     def spread(self, index: int, sums: Pixels, error: Pixels, g: Scale) -> tuple[Pixels, Scale]:
         layer, held = self.network.layers[index], self.network.parameters[index]

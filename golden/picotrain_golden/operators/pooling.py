@@ -48,9 +48,8 @@ class MaximumPool(_Pool):
         first = seen.reshape(rows, pixels, height * width, channels).argmax(axis=2)
         tap = np.arange(height * width)[:, np.newaxis]
         taps = np.where(first[:, :, np.newaxis] == tap, given.error[:, :, np.newaxis], 0)
-        j = overlap(layer)
         sums = gathered(layer, taps.reshape(seen.shape).astype(np.int32))
-        return Contribution(clamp(rhu(sums, j)), times_power(given.scale, j))
+        return Contribution(clamp(sums), given.scale)
 
 
 class AveragePool(_Pool):
