@@ -92,9 +92,8 @@ def operations(network: Network, method: Method) -> list[tuple[OperationKind, in
     listed: list[tuple[OperationKind, int]] = [("forward", index) for index in range(count)]
     listed.append(("loss", count - 1))
     if method.trains:
-        first = network.first_weighted
-        for index in range(count - 1, first - 1, -1):
-            if index > first:
+        for index in range(count - 1, -1, -1):
+            if network.learning_inputs(index):
                 listed.append(("error", index))
             if network.layers[index].has_weights:
                 listed.append(("update", index))
@@ -134,20 +133,33 @@ def _activations(network: Network, method: Method) -> list[Buffer]:
 def _rest(network: Network, method: Method) -> list[Buffer]:
     uses = _last_uses(network, method)
     steps = operations(network, method)
-    errors = []
     scratches = []
+    # The loss makes the error of the last layer, the last layer that reads a tensor that of others.
+    starts: dict[int, int] = {}
     for number, (kind, index) in enumerate(steps):
-        # The loss makes the error of the last layer, error(l) that of layer l-1.
-        made = index if kind == "loss" else index - 1
-        if method.trains and kind in ("loss", "error"):
-            size = _round(prod(network.layers[made].out_shape))
-            errors.append(Buffer(f"error[{made}]", "error", made, size, number, uses[made]))
         layer = network.layers[index]
-        parts = _affine_scratch(kind, layer) if network.affine else _scratch(kind, layer, method)
+        if kind == "loss" and method.trains:
+            starts[index] = number
+        elif kind == "error":
+            for made in network.learning_inputs(index):
+                starts.setdefault(made, number)
+        scratch = _affine_scratch if network.affine else _scratch
+        parts = scratch(kind, layer, method)
         size = sum(_round(part) for part in parts)
         if size:
             name = f"scratch {kind}({index})"
             scratches.append(Buffer(name, "scratch", index, size, number, number))
+    errors = [
+        Buffer(
+            f"error[{index}]",
+            "error",
+            index,
+            _round(prod(network.layers[index].out_shape)),
+            starts[index],
+            uses[index],
+        )
+        for index in sorted(starts, reverse=True)
+    ]
     return errors + scratches
 
 
@@ -179,9 +191,16 @@ def _scratch(operation: OperationKind, layer: Layer, method: Method) -> list[int
     return [gradient, row, 4 * pairs, 32, 8 * layer.positions, 8 * ERROR_BUDGET + 4]
 
 
-def _affine_scratch(operation: OperationKind, layer: Layer) -> list[int]:
-    """The same of an affine layer."""
-    return [layer.row_length] if operation == "forward" and layer.has_weights else []
+def _affine_scratch(operation: OperationKind, layer: Layer, method: Method) -> list[int]:
+    """The same of an affine layer (section 15)."""
+    if operation == "loss" or not layer.has_weights:
+        return []
+    row = layer.row_length
+    if operation == "forward":
+        return [row]
+    if operation == "error":
+        return [4 * prod(layer.in_shape), row]
+    return [4 * (layer.weight_count if method.dynamic else row), row]
 
 
 def _conv2d_lists(

@@ -7,6 +7,7 @@ import pytest
 
 import golden_slow as slow
 from picotrain_golden import (
+    Layer,
     Method,
     MethodName,
     Network,
@@ -15,8 +16,12 @@ from picotrain_golden import (
     conv2d,
     linear,
     maxpool2,
+    operations,
     plan,
+    validate,
 )
+from slow_affine import affine
+from trainable_affine import trainable_network
 
 NAMES: tuple[MethodName, ...] = ("infer", "niti-dynamic", "niti-static", "priot", "priot-s")
 
@@ -109,9 +114,73 @@ def test_first_layer_without_weights() -> None:
     assert "error[0]" not in found and "scratch error(1)" not in found
 
 
+def fork() -> Network:
+    """Input 4x4x2 to pool to conv to depthwise; conv and depthwise are added, and a head."""
+    shape = (4, 4, 2)
+    same = {"padding": (1, 1), "relu": False, "stride": (1, 1)}
+    layers = (
+        Layer("maxpool", shape, shape, (3, 3), **same),  # type: ignore[arg-type]
+        Layer("conv2d", shape, (4, 4, 3), (3, 3), **same),  # type: ignore[arg-type]
+        Layer("depthwise", (4, 4, 3), (4, 4, 3), (3, 3), **same),  # type: ignore[arg-type]
+        Layer("add", (4, 4, 3), (4, 4, 3), (1, 1), (1, 1), (0, 0), False, (1, 2)),
+        Layer("linear", (4, 4, 3), (1, 1, 2), (1, 1), (1, 1), (0, 0), False),
+    )
+    parameters = tuple(
+        Parameters(np.ones((one.rows, one.row_length), np.int8), 0) if one.has_weights else None
+        for one in layers
+    )
+    return Network("fork", shape, layers, parameters, tuple(map(affine, layers)))
+
+
+def test_an_affine_fork_by_hand() -> None:
+    """Operations: forward 0 to 4, loss 5, error(4) 6, update(4) 7, error(3) 8, error(2) 9,
+    update(2) 10, update(1) 11: the pool does not learn, and conv has nothing to hand down."""
+    network = fork()
+    validate(network)
+    assert operations(network, Method("priot"))[5:] == [
+        *(("loss", 4), ("error", 4), ("update", 4), ("error", 3), ("error", 2)),
+        *(("update", 2), ("update", 1)),
+    ]
+    expected = {
+        "activation[-1]": (32, 0, 0),
+        "activation[0]": (32, 0, 11),
+        "activation[1]": (48, 1, 10),
+        "activation[2]": (48, 2, 8),
+        "activation[3]": (48, 3, 7),
+        "activation[4]": (4, 4, 5),
+        # Conv's error begins where the addition hands it down, and ends in its update.
+        "error[4]": (4, 5, 7),
+        "error[3]": (48, 6, 8),
+        "error[2]": (48, 8, 10),
+        "error[1]": (48, 8, 11),
+        "scratch forward(1)": (20, 1, 1),
+        "scratch forward(2)": (12, 2, 2),
+        "scratch forward(4)": (48, 4, 4),
+        "scratch error(4)": (192 + 48, 6, 6),
+        "scratch update(4)": (192 + 48, 7, 7),
+        "scratch error(2)": (192 + 12, 9, 9),
+        "scratch update(2)": (36 + 12, 10, 10),
+        "scratch update(1)": (72 + 20, 11, 11),
+    }
+    for name in ("priot", "niti-static"):
+        assert list(listed(plan(network, Method(name), 0)).items()) == list(expected.items())  # type: ignore[arg-type]
+    dynamic = listed(plan(network, Method("niti-dynamic"), 0))
+    # The gradients of all rows at once.
+    changed = {
+        "scratch update(4)": (384 + 48, 7, 7),
+        "scratch update(2)": (108 + 12, 10, 10),
+        "scratch update(1)": (216 + 20, 11, 11),
+    }
+    assert dynamic == expected | changed
+    infer = listed(plan(network, Method("infer"), 0))
+    assert infer["activation[1]"] == (48, 1, 3)
+    assert not any(name.startswith("error") for name in infer)
+
+
 def random_networks() -> list[Network]:
     rng = np.random.default_rng(12)
     networks = [slow.odd_network(rng), slow.wide_network(rng), small()]
+    networks += [fork(), *(trainable_network(seed) for seed in (3, 9, 12))]
     for _ in range(6):
         shape = (int(rng.integers(6, 20)), int(rng.integers(6, 20)), int(rng.integers(1, 4)))
         layers = [
