@@ -86,6 +86,14 @@ class FloatGraph:
     def reads(self, index: int) -> tuple[int, ...]:
         return self.layers[index].layer.inputs or (index - 1,)
 
+    def needed(self) -> list[TensorScale | None]:
+        """The given scale of the input and of each layer's output; of a pool, that of its input."""
+        found = [self.input_scale]
+        for index, held in enumerate(self.layers):
+            inherited = found[self.reads(index)[0] + 1] if held.keeps_scale else None
+            found.append(held.scale or inherited)
+        return found
+
     def tensors(self, images: Real) -> list[Float]:
         """All tensors of a batch float [N, H, W, C], the images first."""
         tensors = [np.asarray(images, np.float32).reshape(len(images), *self.input_shape)]

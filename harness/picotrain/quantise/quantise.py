@@ -154,7 +154,7 @@ def _weights(
         return None, None, np.zeros(0, np.int32)
     weights, bias = held.weights.astype(np.float64), held.bias.astype(np.float64)
     if held.weight_scales is not None:
-        each = held.weight_scales.astype(np.float64)
+        each = held.weight_scales.astype(np.float32).astype(np.float64)
         least = -128
     else:
         # A bias is counted in steps of both scales, and must not be too many of them.

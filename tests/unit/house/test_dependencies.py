@@ -135,7 +135,7 @@ ROOMS = {
     "quantise": set(),
     "device": {"image"},
     "learn": {"device", "image", "datasets", "quantise"},
-    "convert": {"learn", "device", "image", "quantise"},
+    "convert": {"learn", "device", "image", "datasets", "quantise"},
     "profile": {"learn", "device", "image", "datasets"},
     "research": {"profile", "learn", "device", "image", "datasets"},
     "hardware": {"profile", "learn", "device", "image", "datasets"},
@@ -179,7 +179,7 @@ def test_extras_are_imported_in_functions_only() -> None:
         top = {name.split(".")[0] for name in imports(ast.unparse(_without_functions(tree)))}
         assert top & EXTRAS == set(), path.name
         seen |= {name.split(".")[0] for name in imports(path.read_text())} & EXTRAS
-    assert {"distributed", "flatbuffers", "tflite", "tflite_micro", "torch"} <= seen
+    assert {"distributed", "flatbuffers", "onnx", "tflite", "tflite_micro", "torch"} <= seen
 
 
 def _without_functions(tree: ast.Module) -> ast.Module:
@@ -272,6 +272,7 @@ def test_the_checks_of_python_see_what_they_should() -> None:
         "dask",
         "distributed",
         "flatbuffers",
+        "onnx",
         "pyarrow",
         "tflite",
         "tflite_micro",

@@ -15,7 +15,7 @@ from picotrain.quantise.quantise import Quantised, quantise
 from picotrain.quantise.ranges import METHODS, Range, choose, scale_between
 from picotrain_golden import validate
 from picotrain_golden.numerics import Int8
-from picotrain_golden.passes import affine_pass
+from picotrain_golden.passes import forward_pass
 
 
 def images_for(graph: FloatGraph, count: int, seed: int = 1) -> np.ndarray:
@@ -24,7 +24,8 @@ def images_for(graph: FloatGraph, count: int, seed: int = 1) -> np.ndarray:
 
 def run(found: Quantised, images: np.ndarray) -> list[Int8]:
     given = found.input.quantised(images)
-    return affine_pass(found.network, given.view(np.uint8)).activations
+    weights = [None if one is None else one.weights for one in found.network.parameters]
+    return forward_pass(found.network, weights, given.view(np.uint8), dynamic=False).activations
 
 
 def slow(graph: FloatGraph, image: np.ndarray) -> list[np.ndarray]:

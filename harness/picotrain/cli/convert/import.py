@@ -1,31 +1,54 @@
-"""`picotrain import`: an int8 .tflite file becomes a backbone."""
+"""`picotrain import`: an int8 .tflite file, or an .onnx file, becomes a backbone."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 from picotrain import output
 from picotrain.cli.options import NamedFile, Verbs, add_output, add_verb, finish
 from picotrain.convert.importer import import_model
 from picotrain.convert.model import read
+from picotrain.convert.onnx import file as onnx_file
+from picotrain.convert.onnx.images import Images, accuracies, read_images, with_scale
+from picotrain.convert.onnx.importer import import_floats
 from picotrain.errors import UserError
+from picotrain.learn.affine_file import Scales
 from picotrain.learn.models import save_backbone
+from picotrain.progress import progress_bar
+from picotrain.quantise.graph import FloatGraph
+from picotrain.quantise.quantise import DEFAULT, Quantised, quantise
+from picotrain.quantise.ranges import METHODS
 from picotrain.text import is_name
-from picotrain_golden import Method, plan
+from picotrain_golden import Method, Network, plan
 
 
 def add_parser(verbs: Verbs) -> None:
     parser = add_verb(
         verbs,
         "import",
-        "Make a backbone of an int8 .tflite file as it is: the network then computes every tensor "
-        "with the bits of TensorFlow Lite for Microcontrollers.",
-        "picotrain import model.tflite --out model.npz",
+        "Make a backbone of an int8 .tflite file as it is, with the bits of TensorFlow Lite for "
+        "Microcontrollers; or of an .onnx file, as PyTorch exports it, which is quantised to int8.",
+        "picotrain import model.onnx --calibration images.npz --out model.npz",
     )
-    parser.add_argument("file", action=NamedFile, metavar="FILE", help="an int8 model (.tflite)")
+    parser.add_argument(
+        "file", action=NamedFile, metavar="FILE", help="an int8 .tflite model, or an .onnx model"
+    )
     add_output(parser, "--out", "the backbone to write (.npz)", required=True)
     parser.add_argument("--name", help="of the network (default: the file's, as far as it may)")
+    parser.add_argument(
+        "--calibration",
+        action=NamedFile,
+        metavar="FILE",
+        help="of an .onnx model: a .npz file with some hundred images x, uint8 pixels or float as "
+        "the network takes them, and, to see the accuracy, labels y, or x_test and y_test",
+    )
+    parser.add_argument(
+        "--ranges",
+        choices=METHODS,
+        help=f"of an .onnx model: how scales follow from what tensors hold (default: {DEFAULT})",
+    )
     parser.set_defaults(run=run)
 
 
@@ -35,20 +58,19 @@ def run(options: argparse.Namespace) -> int:
     out: Path = options.out
     if out.suffix != ".npz" and not output.is_standard(out):
         raise UserError(f"--out {out} is no backbone by its name; let it end in .npz")
-    imported = import_model(read(options.file), options.name)
-    info = {"command": options.command, **imported.made()}
-    save_backbone(out, imported.network, info, scales=imported.scales)
-    network = imported.network
+    of_onnx = options.file.suffix.lower() == onnx_file.SUFFIX
+    network, scales, lines, note, made = (_onnx if of_onnx else _tflite)(options)
+    save_backbone(out, network, {"command": options.command, **made}, scales=scales)
     planned = plan(network, Method("infer"), 0)
     weights = sum(layer.weight_count for layer in network.layers)
     print(
         f"{network.name}: {len(network.layers)} layers, {weights:,} weights, "
         f"{network.classes} outputs, {planned.transient:,} bytes for its tensors"
     )
-    if imported.absorbed:
-        print(f"absorbed   {', '.join(one.title for one in imported.absorbed)}")
-    if imported.note:
-        print(f"note       {imported.note}")
+    for line in lines:
+        print(line)
+    if note:
+        print(f"note       {note}")
     print(f"wrote      {out}")
     finish(
         options,
@@ -59,8 +81,67 @@ def run(options: argparse.Namespace) -> int:
             "outputs": network.classes,
             "transient": planned.transient,
             "backbone": str(out),
-            "note": imported.note,
-            **imported.made(),
+            "note": note,
+            **made,
         },
     )
     return 0
+
+
+Made = tuple[Network, Scales, list[str], str, dict[str, Any]]
+"""The network, its scales, what is said of it, a note, and what the backbone keeps."""
+
+
+def _tflite(options: argparse.Namespace) -> Made:
+    for option, value in (("--calibration", options.calibration), ("--ranges", options.ranges)):
+        if value is not None:
+            raise UserError(
+                f"{option} is for .onnx files; a .tflite file has its scales: leave it out"
+            )
+    imported = import_model(read(options.file), options.name)
+    lines = []
+    if imported.absorbed:
+        lines.append(f"absorbed   {', '.join(one.title for one in imported.absorbed)}")
+    return imported.network, imported.scales, lines, imported.note, imported.made()
+
+
+def _onnx(options: argparse.Namespace) -> Made:
+    floats = import_floats(onnx_file.read(options.file), options.name)
+    graph, images = floats.graph, None
+    if options.calibration is not None:
+        images = read_images(options.calibration, floats)
+        graph = with_scale(graph, images)
+    elif any(scale is None for scale in graph.needed()):
+        raise UserError(
+            f"{options.file} has no scales for all of its tensors: give representative images "
+            "with --calibration FILE.npz"
+        )
+    method = options.ranges or DEFAULT
+    calibrating = None if images is None else images.calibrating
+    count = 0 if calibrating is None else 2 * len(calibrating)
+    with progress_bar(f"calibrate {graph.name}", count, "image") as advance:
+        found = quantise(graph, calibrating, method, advance)
+    made = {**floats.made(), **found.made()}
+    lines = []
+    if floats.absorbed:
+        listed = (f"{count} {kind}" for kind, count in floats.absorbed.items())
+        lines.append(f"absorbed   {', '.join(listed)}")
+    lines.append(f"input      real = {found.input.scale:.9g} * (int8 - {found.input.zero})")
+    if images is not None:
+        made["calibration"] = {
+            "file": options.calibration.name,
+            "images": len(images.calibrating),
+            "ranges": method,
+        }
+        if images.labels is not None:
+            before, after = _tried(graph, found, images)
+            made["accuracy"] = {"float": before, "int8": after, "images": len(images.trying)}
+            lines.append(
+                f"accuracy   float {before:.4f}  int8 {after:.4f}  of {len(images.trying):,} images"
+            )
+    return found.network, Scales.of(found), lines, found.note, made
+
+
+def _tried(graph: FloatGraph, found: Quantised, images: Images) -> tuple[float, float]:
+    with progress_bar(f"try {graph.name}", len(images.trying), "image") as advance:
+        return accuracies(graph, found, images, advance)

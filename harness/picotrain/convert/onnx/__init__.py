@@ -1,0 +1,1 @@
+"""ONNX files: read as plain data, walked node by node into a float graph, and quantised."""
