@@ -59,6 +59,8 @@ def random_material(model: str | None, seed: int, images: int) -> tuple[Network,
     """An untrained network, calibrated on noise, and noise to feed it."""
     network = models.initial_network(models.resolve(model or models.DEFAULT), seed)
     split = noise(network, seed, images)
+    if network.affine:
+        return network, split  # not calibrated: devices only infer with it
     histograms = Histograms.empty(network)
     for image, label in zip(split.images, split.labels, strict=True):
         histograms.add(observe(network, image, int(label)))

@@ -25,6 +25,7 @@ from picotrain.learn.affine_file import Scales
 from picotrain.learn.architectures import chain
 from picotrain.learn.architectures.architecture import Architecture, in_words
 from picotrain.learn.architectures.reader import difference, parse
+from picotrain.learn.architectures.untrained import untrained
 from picotrain.output import write_bytes
 from picotrain.places import IN_CHECKOUT, MADE_BACKBONES, SHIPPED
 from picotrain_golden import generator
@@ -75,10 +76,13 @@ def load(path: Path) -> Architecture:
 
 def initial_network(architecture: Architecture, seed: int) -> Network:
     """An untrained network: normal weights with He's standard deviation, no static numbers yet.
+    An affine one is quantised for noise.
 
     int8 weights have a standard deviation of 32, so the exponent is log2(sqrt(2 / K) / 32),
     rounded half up.
     """
+    if architecture.affine:
+        return untrained(architecture, seed).network
     parameters: list[Parameters | None] = []
     for index, layer in enumerate(architecture.layers):
         if not layer.has_weights:

@@ -104,7 +104,7 @@ def test_two_seeds_give_two_results(tmp_path: Path) -> None:
         (["adapt", "--target", "foo"], "use one of golden, host, qemu"),
         (["adapt", "--method", "foo"], "use one of infer, niti-dynamic"),
         (["adapt", "--method", "infer"], "trains nothing"),
-        (["adapt", "--model", "foo"], "neither a file nor one of oddnet, tinycnn, vgg11"),
+        (["adapt", "--model", "foo"], "neither a file nor one of ds-cnn, mobilenet-"),
         (["adapt", "--mu", "9"], "mu is 9, outside -8..7"),
         (["adapt", "--mu", "1,x"], "no list of whole numbers"),
         (["adapt", "--scored", "2"], "use 0.001 to 1"),

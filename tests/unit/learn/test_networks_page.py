@@ -9,9 +9,11 @@ import pytest
 
 from picotrain.errors import UserError
 from picotrain.learn import models
-from picotrain.learn.architectures import chain
+from picotrain.learn.architectures import chain, graph
 from picotrain.learn.architectures.architecture import Architecture
 from picotrain_golden.network import (
+    MAX_AFFINE_LAYERS,
+    MAX_AFFINE_OUTPUTS,
     MAX_CLASSES,
     MAX_DIMENSION,
     MAX_KERNEL,
@@ -48,10 +50,10 @@ def block() -> str:
     return found[1]
 
 
-def rows() -> dict[tuple[str, str], tuple[str, str]]:
+def rows(title: str = "| `kind` |") -> dict[tuple[str, str], tuple[str, str]]:
     """Meaning and default by kind and key, as the page has them."""
     found, kind = {}, ""
-    table = PAGE[PAGE.index("| `kind` |") :].partition("\n\n")[0]
+    table = PAGE[PAGE.index(title) :].partition("\n\n")[0]
     for line in table.splitlines()[2:]:
         named, key, meaning, default = (cell.strip(" `") for cell in line.strip("|").split("|"))
         kind = named or kind
@@ -75,8 +77,8 @@ def test_the_example_is_the_shipped_network(tmp_path: Path) -> None:
 
 
 def test_the_shipped_networks_are_named() -> None:
-    assert ", ".join(f"`{name}`" for name in ("tinycnn", "oddnet", "vgg11")) in PAGE
-    assert models.shipped() == ["oddnet", "tinycnn", "vgg11"]
+    said = PAGE[PAGE.index("name of a shipped one") : PAGE.index("This one, whole")]
+    assert sorted(re.findall(r"`([^`]+)`", said)) == models.shipped()
 
 
 def test_every_key_is_listed() -> None:
@@ -113,3 +115,73 @@ def test_the_bounds_are_those_of_the_code() -> None:
         f"more than {MAX_TERMS:,} terms",
     ):
         assert text in PAGE
+
+
+# Graphs
+
+GRAPH = """form = "affine"
+name = "small"
+input = [9, 9, 1]
+[[layer]]
+name = "first"
+kind = "conv2d"
+channels = 1
+kernel = 1
+[[layer]]
+kind = "{kind}"
+{keys}
+[[layer]]
+kind = "linear"
+outputs = 2
+"""
+GRAPH_WORKS = {
+    **WORKS,
+    **{(kind, "bias"): "false" for kind in ("conv2d", "depthwise", "linear")},
+    **{(kind, "kernel"): "3" for kind in ("depthwise", "maxpool", "avgpool")},
+    **{(kind, "stride"): "2" for kind in ("depthwise", "maxpool", "avgpool")},
+    **{(kind, "padding"): "1" for kind in ("depthwise", "maxpool", "avgpool")},
+    ("avgpool", "global"): "true",
+}
+for _kind in ("conv2d", "linear"):
+    del GRAPH_WORKS[_kind, "relu"]
+
+
+def load_graph(folder: Path, kind: str, keys: dict[str, str]) -> Architecture:
+    file = folder / "net.toml"
+    lines = "\n".join(f"{key} = {value}" for key, value in keys.items())
+    file.write_text(GRAPH.format(kind=kind, keys=lines))
+    return models.load(file)
+
+
+def test_every_key_of_a_graph_is_listed() -> None:
+    keys = {(kind, key) for kind, row in graph.KINDS.items() for key in row.keys}
+    assert set(rows("| `kind` of a graph |")) == keys == set(GRAPH_WORKS)
+    table = PAGE[PAGE.index("| key of every layer |") :].partition("\n\n")[0]
+    assert set(re.findall(r"^\| `(\w+)`", table, re.MULTILINE)) == set(graph.ALL_KINDS)
+    assert ", ".join(f'`"{one}"`' for one in graph.ACTIVATIONS[:2]) in PAGE
+    assert f"1 to {MAX_AFFINE_LAYERS} layers" in PAGE
+    assert f"the classes, 2 to {MAX_AFFINE_OUTPUTS}." in PAGE
+
+
+@pytest.mark.parametrize(("kind", "key"), sorted(GRAPH_WORKS))
+def test_a_key_of_a_graph_is_required_or_has_its_default(
+    tmp_path: Path, kind: str, key: str
+) -> None:
+    default = rows("| `kind` of a graph |")[kind, key][1]
+    full = {name: value for (of, name), value in GRAPH_WORKS.items() if of == kind}
+    full.pop("global", None)
+    rest = {name: value for name, value in full.items() if name != key}
+    if default == "required":
+        with pytest.raises(UserError, match=f"{key} is missing"):
+            load_graph(tmp_path, kind, rest)
+        return
+    given = {"the kernel": full.get("kernel", "")}.get(default, default)
+    left_out = load_graph(tmp_path, kind, rest)
+    assert left_out == load_graph(tmp_path, kind, rest | {key: given})
+    other = {key: GRAPH_WORKS[kind, key]} if key == "global" else full
+    assert left_out != load_graph(tmp_path, kind, other)
+
+
+def test_the_graph_of_the_page_is_the_shipped_one() -> None:
+    shown = re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL)[1]
+    assert shown in (models.MODELS / "resnet8.toml").read_text(encoding="utf-8")
