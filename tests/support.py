@@ -217,7 +217,7 @@ def refusal(
 
 # A second reading of the blob format, from the comments in firmware/nn/pt_model.h alone.
 
-HEADER = struct.Struct("<IIIIHHI")
+HEADER = struct.Struct("<IIIIHHBbH")
 ENTRY = struct.Struct("<BBbBBBB 5b 2B H 6H 6B H III")
 FACTOR = struct.Struct("<iii")
 KINDS: dict[int, Kind] = {
@@ -229,6 +229,7 @@ KINDS: dict[int, Kind] = {
     6: "avgpool",
     7: "add",
 }
+WEIGHTED = ("conv2d", "linear", "depthwise")
 NETWORK_INPUT, NO_LAYER = 255, 254
 
 
@@ -246,13 +247,14 @@ def decode(blob: bytes) -> Network:
             raise ValueError(what)
 
     demand(len(blob) >= HEADER.size, "shorter than its header")
-    magic, version, size, crc, count, classes, form = HEADER.unpack_from(blob)
+    magic, version, size, crc, count, classes, form, e, m = HEADER.unpack_from(blob)
     demand(magic.to_bytes(4, "little") == b"PTM1", "magic")
-    demand(version == 2, "version")
+    demand(version == 3, "version")
     demand(size == len(blob), "size")
     demand(crc == zlib.crc32(blob[16:]), "crc")
     demand(form <= 1, "form")
     affine = form == 1
+    demand(affine or (m, e) == (0, 0), "scale of the logits of the other form")
     demand(1 <= count <= (48 if affine else 24), "layers")
     demand(2 <= classes <= (4096 if affine else 256), "classes")
     at = HEADER.size + count * ENTRY.size
@@ -271,16 +273,17 @@ def decode(blob: bytes) -> Network:
         demand(all(number == NO_LAYER for number in read[inputs:]), f"inputs of layer {index}")
         reads = [-1 if number == NETWORK_INPUT else number for number in read[:inputs]]
         if affine:
-            demand(not any((relu, exponent, *numbers)), f"other form in layer {index}")
+            demand(not any((relu, exponent, numbers[0])), f"other form in layer {index}")
+            demand(KINDS[kind] in WEIGHTED or not any(numbers), f"numbers of layer {index}")
             demand(inputs == 2 or zero_b == 0, f"zero points of layer {index}")
             demand(reads[0] < index and reads[-1] < index, f"inputs of layer {index}")
         else:
             others = (zero_a, zero_b, zero_out, low, high, factors)
             demand(not any(others), f"other form in layer {index}")
             demand(reads == [index - 1], f"inputs of layer {index}")
-            demand(all(number <= 24 for number in numbers[:2]), f"shifts of layer {index}")
-            demand(all(number <= 31 for number in numbers[2:]), f"bits of layer {index}")
             demand(-24 <= exponent <= 8, f"exponent of layer {index}")
+        demand(all(number <= 24 for number in numbers[:2]), f"shifts of layer {index}")
+        demand(all(number <= 31 for number in numbers[2:]), f"bits of layer {index}")
         layer = Layer(
             KINDS[kind],
             (shape[0], shape[1], shape[2]),
@@ -319,6 +322,8 @@ def decode(blob: bytes) -> Network:
     network = Network(
         "decoded", layers[0].in_shape, tuple(layers), tuple(parameters), tuple(affines)
     )
+    if affine:
+        network.logits_scale = m, e
     demand(network.classes == classes, "classes")
     validate(network, dynamic=True)
     return network

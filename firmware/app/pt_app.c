@@ -172,11 +172,15 @@ static int find_tensor(const struct pt_app *app, uint8_t **data, uint32_t *count
     return PT_OK;
 }
 
-/* Frozen weights can be read and used, not changed; nor those that the range of sums rests on. */
+/*
+ * Frozen weights can be read and used, not changed; nor affine ones that the range of sums rests
+ * on, which it does not under a method that trains them.
+ */
 static int need_writable(const struct pt_app *app, bool weights, struct pt_detail *detail)
 {
     const struct pt_trainer *t = &app->trainer;
-    if (weights && pt_model_affine(&t->model)) {
+    const bool trained = pt_method_trains(&t->method) && !pt_method_scores(&t->method);
+    if (weights && !trained && pt_model_affine(&t->model)) {
         return pt_refuse(detail, PT_ERR_AFFINE, t->method.kind, 0, 0, 0);
     }
     return weights && t->frozen ? pt_refuse(detail, PT_ERR_FROZEN, t->method.kind, 0, 0, 0)

@@ -27,6 +27,9 @@ struct pt_factor {
     int32_t shift;      /* -31..30 */
 };
 
+/* Bits that both inputs of an add gain before they are brought to a common scale. */
+enum { PT_ADD_HEADROOM = 20 };
+
 struct pt_affine {
     const struct pt_factor *factor;
     int32_t zero_in[2]; /* of each input */

@@ -1,11 +1,8 @@
 #include "kernels/pt_affine_inner.h"
 
-/* Bits that both inputs gain before they are brought to a common scale. */
-#define HEADROOM 20
-
 static int32_t lifted(int32_t x, int32_t zero, const struct pt_factor *factor)
 {
-    return pt_scale_s32((x - zero) * (1 << HEADROOM), factor->multiplier, factor->shift);
+    return pt_scale_s32((x - zero) * (1 << PT_ADD_HEADROOM), factor->multiplier, factor->shift);
 }
 
 void pt_affine_add_s8(const struct pt_shape *shape, const struct pt_affine *affine,

@@ -51,7 +51,18 @@ enum pt_error {
                                   shift, as uint32} */
     PT_ERR_LAYER_RANGE = -35,  /* a sum times 2^shift could overflow int32: {layer, row, magnitude
                                   of the sum or 2^31, shift} */
-    PT_ERR_AFFINE = -36,       /* an affine network infers and is not changed: {method kind} */
+    PT_ERR_AFFINE = -36,       /* affine weights under a method that does not train them: {method
+                                  kind} */
+    PT_ERR_BLOB_LOGITS = -37,  /* scale of the logits out of range: {multiplier, exponent, as
+                                  uint32} */
+    /* Of affine networks that a method cannot train: */
+    PT_ERR_TRAIN_SIZE = -38,    /* too many: {layers, most, outputs, most} */
+    PT_ERR_TRAIN_NOTHING = -39, /* no layer has weights */
+    PT_ERR_TRAIN_WEIGHT = -40,  /* a weight of -128: {layer, index} */
+    PT_ERR_TRAIN_TERMS = -41,   /* a sum could overflow int32: {layer, terms, most} */
+    PT_ERR_TRAIN_FACTOR = -42,  /* multipliers of 0 end the error: {layer, of so many, so many} */
+    PT_ERR_TRAIN_RANGE = -43,   /* a sum of trained weights could overflow int32: {layer, row,
+                                   magnitude of the sum or 2^31, shift, as uint32} */
 };
 
 struct pt_detail {

@@ -7,21 +7,27 @@
 
 /* From here up the softmax is one of powers of two, below it one of the second order. */
 #define LEAST_OF_POWERS (-6)
+#define LEAST_OF_AFFINE_POWERS (-7)
 
-static int32_t to_base_2(int32_t logit, int32_t exponent)
+/* What a class has before it becomes a power: ((v - zero) * multiplier >> right) << left. */
+struct scale {
+    int32_t zero;
+    int32_t multiplier;
+    uint32_t right;
+    uint32_t left;
+};
+
+static int32_t scaled(int8_t logit, const struct scale *scale)
 {
-    const int32_t z = (logit * 47274) >> 15; /* log2(e) in Q15 */
-    if (exponent >= 0) {
-        return z * (int32_t)(1u << (exponent < 15 ? exponent : 15));
-    }
-    return z >> -exponent;
+    return (((logit - scale->zero) * scale->multiplier) >> scale->right) *
+           (int32_t)(1u << scale->left);
 }
 
 /*
- * How much of the softmax a class has, before it is normalised: 2^x - 1 of an octave x in 0..10,
- * or, with an order of 7..9, (x + 2^order)^2 + 4^order of a logit x: 16385..670465.
+ * How much of the softmax a class has, before it is normalised: 2^x - 1 of an octave x in 0..10;
+ * or, with an order of 7..9, (x + 2^order)^2 + 4^order of a scaled logit x: at most 670465.
  */
-static uint32_t power(int8_t x, uint32_t order)
+static uint32_t power(int32_t x, uint32_t order)
 {
     if (order == 0u) {
         return (1u << x) - 1u;
@@ -41,44 +47,20 @@ uint32_t pt_argmax_s8(const int8_t *logits, uint32_t classes)
     return first;
 }
 
-/* Octaves, of which the largest logit has OCTAVES. Returns the sum of their powers. */
-static uint32_t to_octaves(const int8_t *logits, int32_t exponent, uint32_t classes,
-                           int8_t *octave)
-{
-    const int32_t largest = to_base_2(logits[pt_argmax_s8(logits, classes)], exponent);
-    uint32_t sum = 0;
-    for (uint32_t i = 0; i < classes; ++i) {
-        const int32_t z = to_base_2(logits[i], exponent) - largest + OCTAVES;
-        octave[i] = z > 0 ? (int8_t)z : 0;
-        sum += power(octave[i], 0);
-    }
-    return sum;
-}
-
-/* Logits shifted right. Returns the sum of their powers: at most 256 * 670465 < 2^28. */
-static uint32_t to_least(const int8_t *logits, uint32_t shift, uint32_t order, uint32_t classes,
-                         int8_t *shifted)
-{
-    uint32_t sum = 0;
-    for (uint32_t i = 0; i < classes; ++i) {
-        shifted[i] = (int8_t)(logits[i] >> shift);
-        sum += power(shifted[i], order);
-    }
-    return sum;
-}
-
 /*
- * `error` holds what power() takes, whose sum is `sum`. Inlined, so that each order has a loop of
- * its own. A power << 11 is at most 670465 * 2048 < 2^31.
+ * From the shares of all classes, each << 11, to errors. Inlined, so that each order has a loop of
+ * its own. `error` holds octaves where the order is 0; else they are made of the logits again. A
+ * power << 11 is at most 670465 * 2048 < 2^31.
  */
-static inline uint32_t normalise(int8_t *error, uint32_t order, uint32_t sum, uint32_t classes,
-                                 uint32_t target)
+static inline uint32_t normalise(const int8_t *logits, const struct scale *scale, uint32_t order,
+                                 uint32_t sum, uint32_t classes, uint32_t target, int8_t *error)
 {
     uint32_t total = 0;
     uint32_t target_share = 0;
     uint32_t norm = 0;
     for (uint32_t i = 0; i < classes; ++i) {
-        const uint32_t share = (power(error[i], order) << 11) / sum;
+        const int32_t x = order == 0u ? error[i] : scaled(logits[i], scale);
+        const uint32_t share = (power(x, order) << 11) / sum;
         total += share;
         if (i == target) {
             target_share = share;
@@ -94,16 +76,68 @@ static inline uint32_t normalise(int8_t *error, uint32_t order, uint32_t sum, ui
     return norm + pt_abs_s32(error[target]);
 }
 
+/* Octaves, of which the largest logit has OCTAVES. */
+static uint32_t of_powers(const int8_t *logits, const struct scale *scale, uint32_t classes,
+                          uint32_t target, int8_t *error)
+{
+    const int32_t largest = scaled(logits[pt_argmax_s8(logits, classes)], scale);
+    uint32_t sum = 0;
+    for (uint32_t i = 0; i < classes; ++i) {
+        const int32_t z = scaled(logits[i], scale) - largest + OCTAVES;
+        error[i] = z > 0 ? (int8_t)z : 0;
+        sum += power(error[i], 0);
+    }
+    return normalise(logits, scale, 0, sum, classes, target, error);
+}
+
+/* The sum of all powers is at most 256 * 670465 < 2^28. */
+static uint32_t of_second_order(const int8_t *logits, const struct scale *scale, uint32_t order,
+                                uint32_t classes, uint32_t target, int8_t *error)
+{
+    uint32_t sum = 0;
+    for (uint32_t i = 0; i < classes; ++i) {
+        sum += power(scaled(logits[i], scale), order);
+    }
+    return normalise(logits, scale, order, sum, classes, target, error);
+}
+
 uint32_t pt_loss_error_s8(const int8_t *logits, int32_t exponent, uint32_t classes,
                           uint32_t target, int8_t *error)
 {
+    struct scale scale = {0, 1, 0, 0};
     if (exponent >= LEAST_OF_POWERS) {
-        const uint32_t sum = to_octaves(logits, exponent, classes, error);
-        return normalise(error, 0, sum, classes, target);
+        scale.multiplier = 47274; /* log2(e) in Q15 */
+        scale.right = exponent < 0 ? (uint32_t)(15 - exponent) : 15u;
+        scale.left = exponent < 0 ? 0u : exponent < 15 ? (uint32_t)exponent : 15u;
+        return of_powers(logits, &scale, classes, target, error);
     }
     const int32_t least = PT_LEAST_LOGITS_EXPONENT;
     const uint32_t order = (uint32_t)-(exponent > least ? exponent : least);
     const uint32_t below = exponent < least ? (uint32_t)(least - exponent) : 0u;
-    const uint32_t sum = to_least(logits, below < 31u ? below : 31u, order, classes, error);
-    return normalise(error, order, sum, classes, target);
+    scale.right = below < 31u ? below : 31u;
+    return of_second_order(logits, &scale, order, classes, target, error);
+}
+
+/* Halfway between the largest and the smallest logit, so that no scaled one exceeds 256. */
+static int32_t centre(const int8_t *logits, int32_t zero, uint32_t classes)
+{
+    int32_t smallest = logits[0];
+    for (uint32_t i = 1; i < classes; ++i) {
+        smallest = logits[i] < smallest ? logits[i] : smallest;
+    }
+    return (logits[pt_argmax_s8(logits, classes)] - zero + smallest - zero) >> 1;
+}
+
+uint32_t pt_loss_affine_error_s8(const int8_t *logits, const struct pt_logits *of,
+                                 uint32_t classes, uint32_t target, int8_t *error)
+{
+    struct scale scale = {of->zero, (int32_t)of->multiplier, 0, 0};
+    if (of->exponent >= LEAST_OF_AFFINE_POWERS) {
+        scale.multiplier = (int32_t)((of->multiplier * 47274u + (1u << 14)) >> 15);
+        scale.right = (uint32_t)(15 - of->exponent);
+        return of_powers(logits, &scale, classes, target, error);
+    }
+    scale.zero += centre(logits, of->zero, classes);
+    scale.right = (uint32_t)(7 - of->exponent);
+    return of_second_order(logits, &scale, 8, classes, target, error);
 }

@@ -1,6 +1,6 @@
 /*
  * Integer cross-entropy (NITI; docs/numerics.md, section 4): powers of two where the exponent of
- * the logits is -6 or more, the second order of the exponential below that.
+ * the logits is large enough, the second order of the exponential below that.
  */
 #ifndef PT_LOSS_H
 #define PT_LOSS_H
@@ -19,6 +19,17 @@
  */
 uint32_t pt_loss_error_s8(const int8_t *logits, int32_t exponent, uint32_t classes,
                           uint32_t target, int8_t *error);
+
+/* What a logit of an affine network is: (v - zero) * multiplier * 2^(exponent - 15) nats. */
+struct pt_logits {
+    int32_t zero;
+    uint32_t multiplier; /* 2^15..2^16 - 1 */
+    int32_t exponent;    /* -16..8 */
+};
+
+/* The same of an affine network (docs/numerics.md, section 15). */
+uint32_t pt_loss_affine_error_s8(const int8_t *logits, const struct pt_logits *of,
+                                 uint32_t classes, uint32_t target, int8_t *error);
 
 /* The first maximum. */
 uint32_t pt_argmax_s8(const int8_t *logits, uint32_t classes);

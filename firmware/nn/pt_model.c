@@ -43,7 +43,7 @@ uint32_t pt_layer_terms(const struct pt_model_layer *layer, uint32_t form)
     return op->terms == NULL ? 0u : op->terms(&layer->shape);
 }
 
-/* Numbers of the power-of-two form. */
+/* Shifts, ranges and the exponent; what the other form alone has is 0. */
 static int check_scales(const struct pt_model_layer *layer, uint32_t index,
                         struct pt_detail *detail)
 {
@@ -70,8 +70,10 @@ static int check_scales(const struct pt_model_layer *layer, uint32_t index,
 static bool other_form_empty(const struct pt_model_layer *layer, uint32_t form)
 {
     if (form == PT_AFFINE) {
+        const bool learns = pt_operators[layer->kind]->row_length != NULL;
         return layer->relu == 0u && layer->weight_exponent == 0 && layer->forward_shift == 0u &&
-               layer->error_shift == 0u && layer->gradient_bits == 0u && layer->score_bits == 0u;
+               (learns || (layer->error_shift == 0u && layer->gradient_bits == 0u &&
+                           layer->score_bits == 0u));
     }
     return layer->zero_in[0] == 0 && layer->zero_in[1] == 0 && layer->zero_out == 0 &&
            layer->low == 0 && layer->high == 0 && layer->factors == 0u;
@@ -155,8 +157,9 @@ static int check_layer(const struct pt_model *model, uint32_t index, struct pt_d
     if (terms > PT_MAX_TERMS) {
         return pt_refuse(detail, PT_ERR_LAYER_TERMS, index, terms, PT_MAX_TERMS, 0);
     }
-    return form == PT_AFFINE ? check_affine(layer, index, detail)
-                             : check_scales(layer, index, detail);
+    const int out_of_range = check_scales(layer, index, detail);
+    return out_of_range || form == PT_POWER_OF_TWO ? out_of_range
+                                                   : check_affine(layer, index, detail);
 }
 
 /* Where the layer table ends and the weights begin. */
@@ -202,7 +205,8 @@ static int check_weights(const struct pt_model *model, uint32_t index, uint32_t 
 
 /*
  * The largest magnitude of the sum that a factor is given, at most 2^31: of a row of weights its
- * bias and 255 for each unit of a weight, of a mean 255 for each element.
+ * bias and 255 for each unit of a weight, of a mean 255 for each element. Without
+ * weights, of whatever weights training may come to.
  */
 static uint32_t largest_sum(const struct pt_operator *op, const struct pt_factor *factor,
                             const struct pt_shape *shape, const int8_t *weights)
@@ -214,9 +218,15 @@ static uint32_t largest_sum(const struct pt_operator *op, const struct pt_factor
     uint32_t sum = pt_abs_s32(factor->bias);
     /* A term is less than 2^15, so nothing wraps before the bound is seen. */
     for (uint32_t i = 0; i < length && sum < 1u << 31; ++i) {
-        sum += 255u * pt_abs_s32(weights[i]);
+        sum += 255u * (weights == NULL ? PT_S8_MAX : pt_abs_s32(weights[i]));
     }
     return sum < 1u << 31 ? sum : 1u << 31;
+}
+
+/* Section 14: sum * 2^shift + 128 < 2^31. */
+static bool overflows(uint32_t sum, int32_t shift)
+{
+    return sum > (0x7fffffffu - 128u) >> (shift > 0 ? shift : 0);
 }
 
 int pt_factor_check(const struct pt_operator *op, const struct pt_factor *factor,
@@ -229,10 +239,8 @@ int pt_factor_check(const struct pt_operator *op, const struct pt_factor *factor
         return pt_refuse(detail, PT_ERR_FACTOR, index, row, (uint32_t)factor->multiplier,
                          (uint32_t)factor->shift);
     }
-    /* Section 14: sum * 2^shift + 128 < 2^31. */
-    const uint32_t left = factor->shift > 0 ? (uint32_t)factor->shift : 0u;
     const uint32_t sum = largest_sum(op, factor, shape, weights);
-    if (sum > (0x7fffffffu - 128u) >> left) {
+    if (overflows(sum, factor->shift)) {
         return pt_refuse(detail, PT_ERR_LAYER_RANGE, index, row, sum, (uint32_t)factor->shift);
     }
     return PT_OK;
@@ -318,7 +326,14 @@ static int check_header(const struct pt_model_header *header, uint32_t size,
         return pt_refuse(detail, PT_ERR_BLOB_FORM, header->form, PT_FORMS, 0, 0);
     }
     const bool affine = header->form == PT_AFFINE;
-    const uint32_t most_layers = affine ? PT_MAX_LAYERS : PT_MAX_TRAINED_LAYERS;
+    if (affine ? header->logits_multiplier < PT_MIN_LOGITS_MULTIPLIER ||
+                     header->logits_exponent < PT_MIN_LOGITS_EXPONENT ||
+                     header->logits_exponent > PT_MAX_LOGITS_EXPONENT
+               : header->logits_multiplier != 0u || header->logits_exponent != 0) {
+        return pt_refuse(detail, PT_ERR_BLOB_LOGITS, header->logits_multiplier,
+                         (uint32_t)header->logits_exponent, 0, 0);
+    }
+    const uint32_t most_layers = affine ? PT_MAX_LAYERS : PT_MAX_CHAIN_LAYERS;
     const uint32_t most_classes = affine ? PT_MAX_OUTPUTS : PT_MAX_CLASSES;
     if (header->layers < 1u || header->layers > most_layers || header->classes < 2u ||
         header->classes > most_classes) {
@@ -342,7 +357,6 @@ int pt_model_open(struct pt_model *model, uint8_t *blob, uint32_t size, struct p
     }
     const uint32_t layers = model->header->layers;
     uint32_t offset = table_end(layers);
-    model->first_weighted = layers;
     model->logits_exponent = pt_model_affine(model) ? 0 : PT_INPUT_EXPONENT;
     for (uint32_t i = 0; i < layers; ++i) {
         err = check_layer(model, i, detail);
@@ -359,9 +373,6 @@ int pt_model_open(struct pt_model *model, uint8_t *blob, uint32_t size, struct p
         const struct pt_model_layer *layer = &model->layer[i];
         if (layer->weights_size != 0u) {
             model->logits_exponent += layer->weight_exponent + layer->forward_shift;
-            if (model->first_weighted == layers) {
-                model->first_weighted = i;
-            }
         }
     }
     if (offset != size) {
@@ -369,4 +380,84 @@ int pt_model_open(struct pt_model *model, uint8_t *blob, uint32_t size, struct p
     }
     err = check_readers(model, detail);
     return err ? err : check_head(model, detail);
+}
+
+/* A weight that no training makes, and sums with weights that it could make. */
+static int check_trained_weights(const struct pt_model *model, uint32_t index, bool weights,
+                                 struct pt_detail *detail)
+{
+    const struct pt_model_layer *layer = &model->layer[index];
+    const int8_t *weight = pt_model_weights(model, index);
+    for (uint32_t i = 0; i < layer->weights_size; ++i) {
+        if (weight[i] == INT8_MIN) {
+            return pt_refuse(detail, PT_ERR_TRAIN_WEIGHT, index, i, 0, 0);
+        }
+    }
+    for (uint32_t row = 0; row < pt_layer_rows(layer) && weights; ++row) {
+        const struct pt_factor *factor = &pt_model_factors(model, index)[row];
+        const uint32_t sum = largest_sum(pt_operators[layer->kind], factor, &layer->shape, NULL);
+        if (overflows(sum, factor->shift)) {
+            return pt_refuse(detail, PT_ERR_TRAIN_RANGE, index, row, sum, (uint32_t)factor->shift);
+        }
+    }
+    return PT_OK;
+}
+
+/* A factor of 0 ends every error: of a row it may, of all of a layer's it may not. */
+static int check_trained_factors(const struct pt_model *model, uint32_t index,
+                                 struct pt_detail *detail)
+{
+    const struct pt_model_layer *layer = &model->layer[index];
+    const struct pt_factor *factor = pt_model_factors(model, index);
+    uint32_t zeros = 0;
+    for (uint32_t row = 0; row < layer->factors; ++row) {
+        zeros += factor[row].multiplier == 0 ? 1u : 0u;
+    }
+    const bool all = pt_layer_rows(layer) != 0u;
+    if (all ? zeros == layer->factors : zeros != 0u) {
+        return pt_refuse(detail, PT_ERR_TRAIN_FACTOR, index, zeros, layer->factors, 0);
+    }
+    return PT_OK;
+}
+
+static int check_trained_terms(const struct pt_model_layer *layer, uint32_t index,
+                               struct pt_detail *detail)
+{
+    const struct pt_operator *op = pt_operators[layer->kind];
+    const uint32_t positions = pt_shape_positions(&layer->shape);
+    if (op->row_length != NULL && positions > PT_MAX_POSITIONS) {
+        return pt_refuse(detail, PT_ERR_TRAIN_TERMS, index, positions, PT_MAX_POSITIONS, 0);
+    }
+    const uint32_t terms = op->terms == NULL ? 0u : op->terms(&layer->shape);
+    if (terms > PT_MAX_TERMS) {
+        return pt_refuse(detail, PT_ERR_TRAIN_TERMS, index, terms, PT_MAX_TERMS, 0);
+    }
+    return PT_OK;
+}
+
+int pt_model_trains(const struct pt_model *model, bool weights, struct pt_detail *detail)
+{
+    const struct pt_model_header *header = model->header;
+    uint32_t weighted = 0;
+    if (!pt_model_affine(model)) {
+        return PT_OK;
+    }
+    if (header->layers > PT_MAX_TRAINED_LAYERS || header->classes > PT_MAX_CLASSES) {
+        return pt_refuse(detail, PT_ERR_TRAIN_SIZE, header->layers, PT_MAX_TRAINED_LAYERS,
+                         header->classes, PT_MAX_CLASSES);
+    }
+    for (uint32_t l = 0; l < header->layers; ++l) {
+        int err = check_trained_terms(&model->layer[l], l, detail);
+        if (!err) {
+            err = check_trained_factors(model, l, detail);
+        }
+        if (!err) {
+            err = check_trained_weights(model, l, weights, detail);
+        }
+        if (err) {
+            return err;
+        }
+        weighted += pt_layer_rows(&model->layer[l]) != 0u ? 1u : 0u;
+    }
+    return weighted == 0u ? pt_refuse(detail, PT_ERR_TRAIN_NOTHING, 0, 0, 0, 0) : PT_OK;
 }

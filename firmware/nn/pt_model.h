@@ -22,7 +22,7 @@
 
 enum pt_model_format {
     PT_MODEL_MAGIC = 0x314d5450, /* "PTM1" */
-    PT_MODEL_VERSION = 2,
+    PT_MODEL_VERSION = 3,
     PT_MODEL_ALIGNMENT = 8,      /* of the blob in memory */
     PT_INPUT_EXPONENT = -7,
 };
@@ -34,8 +34,9 @@ enum pt_special_layer { PT_INPUT_LAYER = 0xff, PT_NO_LAYER = 0xfe };
 
 enum pt_limit {
     PT_MAX_LAYERS = 48,
-    PT_MAX_TRAINED_LAYERS = 24,  /* of the power-of-two form */
-    PT_MAX_CLASSES = 256,        /* of the power-of-two form */
+    PT_MAX_CHAIN_LAYERS = 24,    /* of the power-of-two form */
+    PT_MAX_TRAINED_LAYERS = 32,  /* of the affine form, which infers with more */
+    PT_MAX_CLASSES = 256,        /* of the power-of-two form, or to train */
     PT_MAX_OUTPUTS = 4096,       /* of the affine form */
     PT_MAX_DIMENSION = 4096,
     PT_MAX_TERMS = 1 << 17,      /* of a sum: 127 * 127 * 2^17 + 2^23 < 2^31 */
@@ -45,6 +46,10 @@ enum pt_limit {
     PT_MIN_EXPONENT = -24,
     PT_MAX_EXPONENT = 8,
     PT_MIN_FACTOR = -31,         /* shift of a factor; the largest is the operator's */
+    PT_MAX_POSITIONS = 1 << 16,  /* of a sum that trains affine weights: 127 * 255 * 2^16 < 2^31 */
+    PT_MIN_LOGITS_MULTIPLIER = 1 << 15,
+    PT_MIN_LOGITS_EXPONENT = -16, /* of the affine form */
+    PT_MAX_LOGITS_EXPONENT = 8,
 };
 
 struct pt_model_header {
@@ -54,7 +59,10 @@ struct pt_model_header {
     uint32_t crc32; /* of everything after this field */
     uint16_t layers;
     uint16_t classes;
-    uint32_t form; /* enum pt_model_form */
+    uint8_t form; /* enum pt_model_form */
+    /* Affine form: a unit of a logit is multiplier * 2^(exponent - 15) nats. */
+    int8_t logits_exponent;
+    uint16_t logits_multiplier;
 };
 
 struct pt_model_layer {
@@ -63,6 +71,7 @@ struct pt_model_layer {
     uint8_t relu; /* 0 or 1; 0 for a layer without weights */
     int8_t weight_exponent;
     uint8_t forward_shift;
+    /* Both; affine: 0 for a layer without weights. */
     uint8_t error_shift;
     uint8_t gradient_bits;
     uint8_t score_bits;
@@ -86,7 +95,6 @@ struct pt_model {
     const struct pt_model_header *header;
     const struct pt_model_layer *layer;
     uint8_t *blob;
-    uint32_t first_weighted; /* the lowest layer that has weights; backward stops there */
     int32_t logits_exponent; /* with the static shifts; affine: 0 */
 };
 
@@ -97,6 +105,12 @@ struct pt_model {
  * the blob.
  */
 int pt_model_open(struct pt_model *model, uint8_t *blob, uint32_t size, struct pt_detail *detail);
+
+/*
+ * Whether an affine model may train (section 15), its weights themselves if `weights`; `detail`
+ * says why not. Others always may.
+ */
+int pt_model_trains(const struct pt_model *model, bool weights, struct pt_detail *detail);
 
 static inline int8_t *pt_model_weights(const struct pt_model *model, uint32_t layer)
 {

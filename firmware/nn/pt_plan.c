@@ -70,9 +70,11 @@ uint32_t pt_layer_scores_size(const struct pt_model_layer *layer, const struct p
     }
 }
 
-_Static_assert((int)PT_MAX_LAYERS + 1 <= (int)PT_MAX_OPERATIONS &&
-                   2 * (int)PT_MAX_LAYERS + 1 <= (int)PT_MAX_BUFFERS,
-               "an affine network fits the lists");
+_Static_assert((int)PT_MAX_CHAIN_LAYERS <= (int)PT_MAX_TRAINED_LAYERS &&
+                   (int)PT_MAX_LAYERS + 1 <= (int)PT_MAX_OPERATIONS &&
+                   2 * (int)PT_MAX_LAYERS + 1 <= (int)PT_MAX_BUFFERS &&
+                   (int)PT_MAX_BUFFERS < (int)PT_NO_BUFFER,
+               "all networks fit the lists");
 
 static void add_operation(struct pt_plan *plan, enum pt_operation_kind kind, uint32_t layer)
 {
@@ -82,6 +84,19 @@ static void add_operation(struct pt_plan *plan, enum pt_operation_kind kind, uin
     operation->scratch = PT_NO_BUFFER;
 }
 
+/* True where the layer reads one of those that learn. */
+static bool reads(const struct pt_model *model, uint32_t layer, const bool *learns)
+{
+    const struct pt_model_layer *entry = &model->layer[layer];
+    for (uint32_t i = 0; i < pt_operators[entry->kind]->inputs; ++i) {
+        if (entry->input[i] != PT_INPUT_LAYER && learns[entry->input[i]]) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* A layer learns if it has weights or reads a layer that learns. */
 static void list_operations(struct pt_plan *plan, const struct pt_model *model, bool trains)
 {
     const uint32_t layers = model->header->layers;
@@ -92,11 +107,15 @@ static void list_operations(struct pt_plan *plan, const struct pt_model *model, 
     if (!trains) {
         return;
     }
-    for (uint32_t l = layers; l-- > model->first_weighted;) {
-        if (l > model->first_weighted) {
+    bool learns[PT_MAX_LAYERS];
+    for (uint32_t l = 0; l < layers; ++l) {
+        learns[l] = pt_layer_rows(&model->layer[l]) != 0u || reads(model, l, learns);
+    }
+    for (uint32_t l = layers; l-- > 0u;) {
+        if (reads(model, l, learns)) {
             add_operation(plan, PT_ERROR, l);
         }
-        if (model->layer[l].weights_size != 0u) {
+        if (pt_layer_rows(&model->layer[l]) != 0u) {
             add_operation(plan, PT_UPDATE, l);
         }
     }
@@ -137,16 +156,27 @@ static uint32_t scratch_size(const struct pt_model *model, const struct pt_opera
 {
     const struct pt_model_layer *layer = &model->layer[operation->layer];
     const struct pt_operator *op = pt_operators[layer->kind];
-    if (operation->kind == PT_LOSS) {
+    uint32_t (*scratch)(const struct pt_shape *shape, uint32_t operation, bool dynamic) =
+        pt_model_affine(model) ? op->affine_scratch : op->scratch;
+    if (operation->kind == PT_LOSS || scratch == NULL) {
         return 0u;
     }
-    if (pt_model_affine(model)) {
-        return op->affine_scratch == NULL ? 0u
-                                          : op->affine_scratch(&layer->shape, operation->kind);
+    return scratch(&layer->shape, operation->kind, method->kind == PT_NITI_DYNAMIC);
+}
+
+/* The error of the last layer comes with the loss, others with the error of their last reader. */
+static uint8_t first_error(const struct pt_plan *plan, const struct pt_model *model,
+                           uint32_t layer, uint8_t loss)
+{
+    for (uint32_t l = model->header->layers; l-- > layer + 1u;) {
+        const struct pt_model_layer *reader = &model->layer[l];
+        for (uint32_t i = 0; i < pt_operators[reader->kind]->inputs; ++i) {
+            if (reader->input[i] == layer) {
+                return find(plan, PT_ERROR, l, loss);
+            }
+        }
     }
-    return op->scratch == NULL
-               ? 0u
-               : op->scratch(&layer->shape, operation->kind, method->kind == PT_NITI_DYNAMIC);
+    return loss;
 }
 
 /* A tensor lives until the last operation of the last layer that reads it. */
@@ -176,11 +206,11 @@ static void list_buffers(struct pt_plan *plan, const struct pt_model *model,
     for (uint32_t i = 0; i < plan->buffers; ++i) {
         plan->activations_size += plan->buffer[i].size;
     }
-    if (pt_method_trains(method)) {
-        for (uint32_t l = layers; l-- > model->first_weighted;) {
+    for (uint32_t l = layers; l-- > 0u;) {
+        const uint8_t last = last_backward(plan, l, PT_NO_OPERATION);
+        if (last != PT_NO_OPERATION) { /* it learns */
             add_buffer(plan, PT_MEMORY_ERROR, l, pt_shape_out_size(&model->layer[l].shape),
-                       l + 1u < layers ? find(plan, PT_ERROR, l + 1u, loss) : loss,
-                       last_backward(plan, l, loss));
+                       first_error(plan, model, l, loss), last);
         }
     }
     for (uint32_t i = 0; i < plan->operations; ++i) {

@@ -10,6 +10,7 @@
 #define PT_PLAN_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "nn/pt_error.h"
@@ -18,10 +19,11 @@
 
 enum pt_plan_limit {
     /* Forward, error and update each, and the loss; L + 1 activations, L errors, 3 L - 1 scratches.
-     * An affine network has L forwards and the prediction; L + 1 activations, L scratches. */
+     * An affine network that only infers has L forwards and scratches, and the prediction. */
     PT_MAX_OPERATIONS = 3 * PT_MAX_TRAINED_LAYERS,
     PT_MAX_BUFFERS = 5 * PT_MAX_TRAINED_LAYERS,
     PT_NO_BUFFER = 0xff,
+    PT_NO_OPERATION = 0xff,
 };
 
 struct pt_operation {
@@ -98,11 +100,20 @@ static inline const struct pt_buffer *pt_plan_activation(const struct pt_plan *p
     return &plan->buffer[(uint8_t)(layer + 1u)];
 }
 
-/* The error of the output of `layer`; only for layers from the first weighted one up. */
+/*
+ * The error of the output of `layer`, or NULL where it does not learn. Errors lie from the last
+ * layer's down, where all layers learn just so.
+ */
 static inline const struct pt_buffer *pt_plan_error(const struct pt_plan *plan,
                                                     uint32_t layers, uint32_t layer)
 {
-    return &plan->buffer[2u * layers - layer];
+    for (uint32_t i = 2u * layers - layer; i > layers; --i) {
+        const struct pt_buffer *buffer = &plan->buffer[i];
+        if (i < plan->buffers && buffer->kind == PT_MEMORY_ERROR && buffer->layer == layer) {
+            return buffer;
+        }
+    }
+    return NULL;
 }
 
 #endif

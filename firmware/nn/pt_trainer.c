@@ -6,60 +6,11 @@
 #include "kernels/pt_requantize.h"
 #include "kernels/pt_skips.h"
 #include "nn/operators/pt_operator.h"
+#include "nn/operators/pt_row_update.h"
+#include "nn/pt_affine_step.h"
 #include "nn/pt_loss.h"
 #include "nn/pt_scores.h"
-
-static uint8_t *transient(const struct pt_trainer *t, const struct pt_buffer *buffer)
-{
-    return t->arena + t->plan.blob_size + t->plan.scores_size + buffer->offset;
-}
-
-static int8_t *activation(const struct pt_trainer *t, uint32_t layer)
-{
-    return (int8_t *)transient(t, pt_plan_activation(&t->plan, layer));
-}
-
-static int8_t *error_of(const struct pt_trainer *t, uint32_t layer)
-{
-    return (int8_t *)transient(t, pt_plan_error(&t->plan, t->model.header->layers, layer));
-}
-
-static uint8_t *scratch_of(const struct pt_trainer *t, const struct pt_operation *operation)
-{
-    return operation->scratch == PT_NO_BUFFER
-               ? NULL
-               : transient(t, &t->plan.buffer[operation->scratch]);
-}
-
-static bool dynamic(const struct pt_trainer *t)
-{
-    return t->method.kind == PT_NITI_DYNAMIC;
-}
-
-static uint32_t dynamic_shift(uint32_t magnitude)
-{
-    const uint32_t bits = pt_range_bits(magnitude);
-    return bits > 7u ? bits - 7u : 0u;
-}
-
-static const struct pt_operator *operator_of(const struct pt_trainer *t, uint32_t layer)
-{
-    return pt_operators[t->model.layer[layer].kind];
-}
-
-/* Of a layer without weights there are none: no scores, and a row has no length. */
-static struct pt_edges edges_of(const struct pt_trainer *t, uint32_t layer)
-{
-    const struct pt_scores *scores = &t->scores[layer];
-    const struct pt_edges edges = {
-        pt_model_weights(&t->model, layer),
-        scores->score,
-        scores->bitmap,
-        t->method.threshold,
-        pt_layer_row_length(&t->model.layer[layer]),
-    };
-    return edges;
-}
+#include "nn/pt_trainer_parts.h"
 
 /* Accumulators first, requantised with their own range; they begin the scratch. */
 static uint32_t forward_dynamic(struct pt_trainer *t, const struct pt_operator *op,
@@ -73,29 +24,11 @@ static uint32_t forward_dynamic(struct pt_trainer *t, const struct pt_operator *
     return pt_requantize_s8(accumulator, count, shift, pass->relu, pass->output);
 }
 
-static void forward_affine(struct pt_trainer *t, const struct pt_operation *operation)
-{
-    const uint32_t l = operation->layer;
-    const struct pt_model_layer *layer = &t->model.layer[l];
-    const struct pt_operator *op = operator_of(t, l);
-    const struct pt_affine_pass pass = {
-        .shape = &layer->shape,
-        .affine = {pt_model_factors(&t->model, l), {layer->zero_in[0], layer->zero_in[1]},
-                   layer->zero_out, layer->low, layer->high},
-        .factors = layer->factors,
-        .edges = edges_of(t, l),
-        .input = {activation(t, layer->input[0]),
-                  op->inputs < 2u ? NULL : activation(t, layer->input[1])},
-        .output = activation(t, l),
-    };
-    op->forward_affine(&pass, scratch_of(t, operation));
-}
-
 static void forward(struct pt_trainer *t, const struct pt_operation *operation)
 {
     const uint32_t l = operation->layer;
     if (pt_model_affine(&t->model)) {
-        forward_affine(t, operation);
+        pt_affine_step_forward(t, operation);
         return;
     }
     const struct pt_model_layer *layer = &t->model.layer[l];
@@ -140,19 +73,29 @@ static bool easy(const struct pt_trainer *t)
 static void loss(struct pt_trainer *t)
 {
     const uint32_t last = t->model.header->layers - 1u;
+    const uint32_t classes = t->model.header->classes;
     int8_t *output_error = error_of(t, last);
     predict(t);
-    t->result.loss_norm = (uint16_t)pt_loss_error_s8(activation(t, last), t->exponent,
-                                                     t->model.header->classes, t->target,
-                                                     output_error);
+    t->result.loss_norm = (uint16_t)(
+        pt_model_affine(&t->model)
+            ? pt_affine_step_loss(t)
+            : pt_loss_error_s8(activation(t, last), t->exponent, classes, t->target,
+                               output_error));
     if (easy(t) && t->result.loss_norm != 0u) {
-        memset(output_error, 0, t->model.header->classes);
+        memset(output_error, 0, classes);
+    }
+    if (pt_model_affine(&t->model)) {
+        pt_affine_step_begin_errors(t);
     }
 }
 
 static void error(struct pt_trainer *t, const struct pt_operation *operation)
 {
     const uint32_t l = operation->layer;
+    if (pt_model_affine(&t->model)) {
+        pt_affine_step_error(t, operation);
+        return;
+    }
     const struct pt_operator *op = operator_of(t, l);
     const struct pt_pass pass = {
         .shape = &t->model.layer[l].shape,
@@ -185,11 +128,12 @@ static uint32_t update_shift(uint32_t bits, int32_t mu)
     return shift < 0 ? 0u : shift > 31 ? 31u : (uint32_t)shift;
 }
 
-/* Halvings of G that keep G * w in int32: up to 1048 output positions need none. */
-static uint32_t gradient_shift(const struct pt_shape *shape)
+/* Halvings of G that keep G * w in int32: up to 1048 output positions need none; affine: 518. */
+static uint32_t gradient_shift(const struct pt_shape *shape, bool affine)
 {
+    const uint32_t most = affine ? 518 : 1048;
     uint32_t shift = 0;
-    while (1048u << shift < pt_shape_positions(shape)) {
+    while (most << shift < pt_shape_positions(shape)) {
         ++shift;
     }
     return shift;
@@ -206,8 +150,9 @@ static struct pt_update update_of(const struct pt_trainer *t, const struct pt_op
         .shape = &layer->shape,
         .input = activation(t, t->model.layer[l].input[0]),
         .error = error_of(t, l),
+        .zero = layer->zero_in[0],
         .row_length = row_length,
-        .halvings = gradient_shift(&layer->shape),
+        .halvings = gradient_shift(&layer->shape, pt_model_affine(&t->model)),
         .shift = t->row_shift,
         .dynamic = dynamic(t),
         .row = t->row,
@@ -219,7 +164,11 @@ static struct pt_update update_of(const struct pt_trainer *t, const struct pt_op
     if (scores->bitmap != NULL) {
         update.bitmap = scores->bitmap + t->row * pt_bitmap_size(row_length);
     }
-    operator_of(t, l)->update_layout(&update, scratch_of(t, operation));
+    if (pt_model_affine(&t->model)) {
+        pt_affine_update_layout(&update, scratch_of(t, operation));
+    } else {
+        operator_of(t, l)->update_layout(&update, scratch_of(t, operation));
+    }
     return update;
 }
 
@@ -228,7 +177,9 @@ static void start_update(struct pt_trainer *t, uint32_t l, struct pt_update *upd
 {
     const struct pt_model_layer *layer = &t->model.layer[l];
     const uint32_t bits = pt_method_scores(&t->method) ? layer->score_bits : layer->gradient_bits;
-    const uint32_t range = operator_of(t, l)->update_begin(update);
+    const struct pt_operator *op = operator_of(t, l);
+    const uint32_t range = pt_model_affine(&t->model) ? pt_affine_update_begin(op, update)
+                                                      : op->update_begin(update);
     t->row_shift = update_shift(update->dynamic ? range : bits, t->method.mu);
     update->shift = t->row_shift;
 }
@@ -240,6 +191,7 @@ static void update(struct pt_trainer *t, const struct pt_operation *operation, i
     const uint32_t l = operation->layer;
     const struct pt_operator *op = operator_of(t, l);
     const uint32_t rows = t->model.layer[l].shape.out_c;
+    const bool affine = pt_model_affine(&t->model);
     uint32_t saturated = 0;
     if (!event->unfinished) {
         t->row = 0;
@@ -260,7 +212,7 @@ static void update(struct pt_trainer *t, const struct pt_operation *operation, i
         if (u.bitmap != NULL) {
             learns = pt_bitmap_count(u.bitmap, u.row_length);
         }
-        saturated += op->update_row(&u);
+        saturated += affine ? pt_affine_update_row(op, &u) : op->update_row(&u);
         if (sink != NULL) {
             memcpy(sink + event->updates, u.steps, learns);
             event->updates += learns;
@@ -403,10 +355,11 @@ int pt_trainer_method(struct pt_trainer *t, const struct pt_method *method,
 {
     t->state = PT_STATE_MODEL;
     int err = pt_method_check(method, detail);
-    if (!err && pt_model_affine(&t->model) && pt_method_trains(method)) {
-        err = pt_refuse(detail, PT_ERR_AFFINE, method->kind, 0, 0, 0);
+    const bool weights = pt_method_trains(method) && !pt_method_scores(method);
+    if (!err && pt_method_trains(method)) {
+        err = pt_model_trains(&t->model, weights, detail);
     }
-    if (!err && t->frozen && pt_method_trains(method) && !pt_method_scores(method)) {
+    if (!err && t->frozen && weights) {
         err = pt_refuse(detail, PT_ERR_FROZEN, method->kind, 0, 0, 0);
     }
     if (!err) {
@@ -469,10 +422,8 @@ int pt_trainer_tensor(const struct pt_trainer *t, uint32_t kind, uint32_t layer,
             *size = pt_shape_out_size(&entry->shape);
             break;
         case PT_TENSOR_ERROR:
-            if (pt_method_trains(&t->method) && layer >= t->model.first_weighted) {
-                buffer = pt_plan_error(&t->plan, layers, layer);
-                *size = pt_shape_out_size(&entry->shape);
-            }
+            buffer = pt_plan_error(&t->plan, layers, layer);
+            *size = pt_shape_out_size(&entry->shape);
             break;
         case PT_TENSOR_WEIGHTS:
             *data = (uint8_t *)pt_model_weights(&t->model, layer);

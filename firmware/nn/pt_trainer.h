@@ -20,6 +20,7 @@
 #include <stdint.h>
 
 #include "nn/pt_error.h"
+#include "nn/pt_error_scale.h"
 #include "nn/pt_method.h"
 #include "nn/pt_model.h"
 #include "nn/pt_plan.h"
@@ -59,6 +60,7 @@ struct pt_trainer {
     struct pt_plan plan;
     struct pt_scores scores[PT_MAX_LAYERS]; /* where each layer's lie */
     struct pt_saturation saturation[PT_MAX_LAYERS];
+    struct pt_error_scale scale[PT_MAX_TRAINED_LAYERS]; /* affine: of each layer's error so far */
 
     uint32_t target;      /* label of the image in work */
     int32_t exponent;     /* of the activation computed last */
@@ -81,9 +83,9 @@ int pt_trainer_open(struct pt_trainer *trainer, uint8_t *blob, uint32_t size, bo
                     struct pt_detail *detail);
 
 /*
- * Plans and initialises `method`; an affine model takes PT_INFER alone. The weights stay as they
- * are: what NITI has trained, stays trained. Methods that train weights refuse a frozen blob. On
- * error the model stays open, without a method.
+ * Plans and initialises `method`; not every affine model can train (pt_model_trains). The weights
+ * stay as they are: what NITI has trained, stays trained. Methods that train weights refuse a
+ * frozen blob. On error the model stays open, without a method.
  */
 int pt_trainer_method(struct pt_trainer *trainer, const struct pt_method *method,
                       struct pt_detail *detail);

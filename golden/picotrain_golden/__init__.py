@@ -25,7 +25,7 @@ from picotrain_golden.network import (
 from picotrain_golden.numerics import clamp, dynamic_shift, psto, range_bits, rhu, shift
 from picotrain_golden.plan import Buffer, Plan, operations, plan
 from picotrain_golden.trainer import StepResult, Trainer
-from picotrain_golden.validation import validate
+from picotrain_golden.validation import validate, validate_training
 
 __all__ = [
     "ALL_RANGE_NAMES",
@@ -65,5 +65,6 @@ __all__ = [
     "select_edges",
     "shift",
     "validate",
+    "validate_training",
     "words",
 ]

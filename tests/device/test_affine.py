@@ -9,12 +9,12 @@ import pytest
 
 import slow_affine
 import support
+import trainable_affine
 from picotrain.device.golden_device import GoldenDevice
 from picotrain.device.interface import Device
 from picotrain.device.mailbox import MailboxDevice
-from picotrain.errors import UserError
 from picotrain.learn.verify import Comparison, verify
-from picotrain_golden import Layer, Method, Network, plan
+from picotrain_golden import Layer, Network, plan
 from slow_affine import affine, drawn_layers, one_layer
 from support import INFER, METHODS, begin
 
@@ -163,31 +163,25 @@ def test_the_largest_sums(device: Device, reference: GoldenDevice, value: int) -
             comparison.traced_step(0, np.full((1, 1, 1), pixel, np.uint8), 0)
 
 
-@pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
-def test_nothing_trains(device: Device, method: Method) -> None:
-    device.load_model(slow_affine.random_network(1))
-    with pytest.raises(UserError, match="infers and does not train yet"):
-        device.set_method(method)
-    device.set_method(INFER)
-
-
-def test_the_device_itself_refuses_to_train(mailbox: MailboxDevice) -> None:
-    mailbox.load_model(slow_affine.random_network(1))
-    for kind in range(1, 5):
-        arguments = [kind, 0, 0, 1000, 0, 0, 0, 0]
-        refused = support.refusal(mailbox, "SET_METHOD", arguments)
-        assert refused == ("PT_ERR_AFFINE", (kind, 0, 0, 0))
-    mailbox.set_method(INFER)
-
-
 def test_weights_stay(mailbox: MailboxDevice) -> None:
-    """The range of sums rests on them."""
-    network = next(one for one in map(slow_affine.random_network, range(9)) if one.parameters[0])
+    """The range of sums rests on them, but where a method trains them."""
+    network = trainable_affine.trainable_network(0)
     mailbox.load_model(network)
-    mailbox.set_method(INFER)
+    layer = next(index for index, held in enumerate(network.parameters) if held is not None)
     weights = int(mailbox.elf.enum("pt_tensor_kind")["PT_TENSOR_WEIGHTS"])
-    for command, arguments in (("WRITE_TENSOR", [weights, 0, 0, 1]), ("RESTORE", [20])):
-        assert support.refusal(mailbox, command, arguments)[0] == "PT_ERR_AFFINE"
+    for method, number in ((INFER, 0), (METHODS["priot"], 3)):
+        mailbox.set_method(method)
+        refused = support.refusal(mailbox, "WRITE_TENSOR", [weights, layer, 0, 1])
+        assert refused == ("PT_ERR_AFFINE", (number, 0, 0, 0))
+    mailbox.set_method(INFER)
+    assert support.refusal(mailbox, "RESTORE", [20]) == ("PT_ERR_AFFINE", (0, 0, 0, 0))
+    mailbox.set_method(METHODS["niti-static"])
+    mailbox.write_tensor("WEIGHTS", layer, 0, np.array([-127], np.int8))
+    assert mailbox.weights(layer)[0] == -127
+    saved = mailbox.checkpoint()
+    mailbox.write_tensor("WEIGHTS", layer, 0, np.array([5], np.int8))
+    mailbox.restore(saved)
+    assert mailbox.weights(layer)[0] == -127
 
 
 def test_weights_may_lie_in_flash(device: Device, reference: GoldenDevice) -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 import slow_affine
 import support
+import trainable_affine
 from picotrain.device.blob import encode, seal
 from picotrain.image.elf import Elf
 from picotrain_golden import Layer, Network
@@ -22,6 +24,7 @@ from test_blob_fuzz import (
     CLASSES,
     FORM,
     INPUTS,
+    LOGITS_EXPONENT,
     OFFSET,
     SHAPE,
     Fuzzer,
@@ -59,8 +62,13 @@ def graph() -> Network:
         layer("linear", (1, 1, 2), (1, 1, 3), 4),
     )
     parts = drawn_layers(layers, 8)
-    held = tuple(part.parameters[0] for part in parts)
-    return Network("graph", (4, 4, 1), layers, held, tuple(part.affine[0] for part in parts))
+    # No weight of -128, so that it trains.
+    held = tuple(
+        one and replace(one, weights=np.maximum(one.weights, -127), error_shift=5, score_bits=14)
+        for one in (part.parameters[0] for part in parts)
+    )
+    affine = tuple(part.affine[0] for part in parts)
+    return Network("graph", (4, 4, 1), layers, held, affine, (40000, -4))
 
 
 @pytest.fixture
@@ -215,10 +223,32 @@ def test_bounds_and_zero_points(fuzzer: Fuzzer, network: Network, good: bytes) -
         if layer.kind != "add":
             blob = put(good, entry + ZERO_IN + 1, b"\x01")
             assert refused(fuzzer, blob)[0] == "PT_ERR_LAYER_ZERO"
-        for at in (1, 2, 3, 4, 5, 6, 34):
+        for at in (1, 2, 3, 34):
             name = refused(fuzzer, put(good, entry + at, b"\x01"))[0]
             assert name == "PT_ERR_LAYER_KIND"
-    assert refused(fuzzer, put(good, FORM, u32(0)))[0] == "PT_ERR_LAYER_KIND"
+        for at, most in ((4, 24), (5, 31), (6, 31)):
+            for value in (1, most, most + 1, 255):
+                blob = put(good, entry + at, bytes([value]))
+                if not layer.has_weights:
+                    assert refused(fuzzer, blob)[0] == "PT_ERR_LAYER_KIND"
+                elif value > most:
+                    detail = (index, value, 0, 0)
+                    assert refused(fuzzer, blob) == ("PT_ERR_LAYER_SCALE", detail)
+                else:
+                    assert fuzzer.offer(seal(blob, fuzzer.elf)) is None
+    blob = put(good, FORM, bytes(4))  # and no scale of logits
+    assert refused(fuzzer, blob)[0] == "PT_ERR_LAYER_KIND"
+
+
+def test_scale_of_the_logits(fuzzer: Fuzzer, good: bytes) -> None:
+    for multiplier in (0, 1, 32767, 32768, 65535):
+        for exponent in (-128, -17, -16, 8, 9, 127):
+            blob = put(good, LOGITS_EXPONENT, bytes([exponent & 255]) + u16(multiplier))
+            if multiplier >= 32768 and -16 <= exponent <= 8:
+                assert fuzzer.offer(seal(blob, fuzzer.elf)) is None
+            else:
+                detail = (multiplier, exponent & 0xFFFFFFFF, 0, 0)
+                assert refused(fuzzer, blob) == ("PT_ERR_BLOB_LOGITS", detail)
 
 
 @anywhere
@@ -284,11 +314,19 @@ def test_flipped_bits(fuzzer: Fuzzer, good: bytes) -> None:
     for bit in range(8 * 16, 8 * len(good)):
         fuzzer.offer(seal(flip(good, bit), fuzzer.elf))
     assert fuzzer.outcomes["accepted"] > 300
-    assert len(fuzzer.outcomes) >= 9
+    assert fuzzer.trained > 60
+    assert len(fuzzer.outcomes) >= 10
 
 
 @anywhere
-@pytest.mark.parametrize("make", [graph, lambda: slow_affine.random_network(3)])
+@pytest.mark.parametrize(
+    "make",
+    [
+        graph,
+        lambda: slow_affine.random_network(3),
+        lambda: trainable_affine.trainable_network(5),
+    ],
+)
 def test_random_bytes(fuzzer: Fuzzer, make: Callable[[], Network]) -> None:
     draw = random.Random(13)
     good = encode(make(), fuzzer.elf)

@@ -20,7 +20,7 @@ from picotrain.device.blob import encode, seal
 from picotrain.device.golden_device import GoldenDevice
 from picotrain.device.mailbox import MailboxDevice
 from picotrain.device.targets.host import HostTarget
-from picotrain.errors import CommandError, DeviceFailure
+from picotrain.errors import CommandError, DeviceFailure, UserError
 from picotrain.image import firmware
 from picotrain.image.elf import Elf
 from picotrain.learn.verify import Comparison
@@ -31,6 +31,7 @@ ARENA = 48 * 1024
 CONTROL_EVERY = 100
 
 MAGIC, VERSION, SIZE, CRC, LAYERS, CLASSES, FORM = 0, 4, 8, 12, 16, 18, 20
+LOGITS_EXPONENT, LOGITS_MULTIPLIER = 21, 22
 INPUTS, SHAPE, OFFSET, WEIGHTS_SIZE = 12, 16, 36, 40
 ABSURD_16 = (0, 1, 2, 3, 5, 15, 16, 127, 128, 255, 256, 4095, 4096, 4097, 32767, 32768, 65535)
 ABSURD_32 = (0, 1, 3, 4, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFC, 0xFFFFFFFF)
@@ -54,6 +55,7 @@ class Fuzzer:
     elf: Elf
     frozen: bool = False  # the blobs lie in flash
     outcomes: Counter[str] = field(default_factory=Counter)
+    trained: int = 0  # affine networks
     control: Network = field(default_factory=lambda: support.shipped("oddnet"))
 
     @property
@@ -83,16 +85,22 @@ class Fuzzer:
 
     def train(self, network: Network) -> None:
         """An accepted network trains exactly, or is refused for the same reason as by golden."""
-        methods = [INFER] if network.affine else list(METHODS.values())
+        methods = [*METHODS.values(), *([INFER] * 3 if network.affine else [])]
         method = methods[self.offered % len(methods)]
         self.reference.load_model(network, self.frozen)
-        refusals = []
+        refusals: list[object] = []
         for one in (self.reference, self.device):
             try:
                 one.set_method(method)
                 refusals.append(None)
             except CommandError as refusal:
-                refusals.append((refusal.name, refusal.detail))
+                untrainable = refusal.name.startswith("PT_ERR_TRAIN_")
+                answer = (refusal.name, refusal.detail)
+                refusals.append("untrainable" if untrainable else answer)
+            except UserError:
+                assert network.affine and method.trains
+                refusals.append("untrainable")
+        self.trained += refusals == [None, None] and bool(network.affine) and method.trains
         assert refusals[0] == refusals[1]
         if refusals[0] is None:
             self.device._network = network
@@ -300,7 +308,7 @@ def test_absurd_shapes_that_agree_with_each_other(fuzzer: Fuzzer, host_elf: Elf)
             *(HEADER.size + ENTRY.size, layer.weight_count & 0xFFFFFFFF, 0),
         )
         size = HEADER.size + ENTRY.size + 64
-        header = HEADER.pack(0x314D5450, 2, size, 0, 1, min(outputs, 256), 0)
+        header = HEADER.pack(0x314D5450, 3, size, 0, 1, min(outputs, 256), 0, 0, 0)
         fuzzer.offer(seal(header + entry + bytes(64), host_elf))
     assert {"PT_ERR_LAYER_SHAPE", "PT_ERR_LAYER_TERMS", "PT_ERR_BLOB_SIZE"} <= set(fuzzer.outcomes)
 
@@ -400,12 +408,20 @@ def test_header_fields(fuzzer: Fuzzer, network: Network, good: bytes) -> None:
             if not least <= value <= most:
                 assert refusal.name == "PT_ERR_BLOB_LAYERS"
                 assert refusal.detail[0 if at == LAYERS else 2] == value
-    for value in (2, 0x80000000):
-        refusal = fuzzer.offer(seal(put(good, FORM, u32(value)), fuzzer.elf))
+    for value in (2, 0x80, 0xFF):
+        refusal = fuzzer.offer(seal(put(good, FORM, bytes([value])), fuzzer.elf))
         assert refusal is not None
         assert (refusal.name, refusal.detail) == ("PT_ERR_BLOB_FORM", (value, 2, 0, 0))
+    for at, field_, detail in (
+        (LOGITS_EXPONENT, b"\xff", (0, 0xFFFFFFFF)),
+        (LOGITS_MULTIPLIER, u16(32768), (32768, 0)),
+    ):
+        refusal = fuzzer.offer(seal(put(good, at, field_), fuzzer.elf))
+        assert refusal is not None
+        assert (refusal.name, refusal.detail) == ("PT_ERR_BLOB_LOGITS", (*detail, 0, 0))
     # What it says of its layers belongs to the other form.
-    refusal = fuzzer.offer(seal(put(good, FORM, u32(1)), fuzzer.elf))
+    other = put(put(good, FORM, bytes([1])), LOGITS_MULTIPLIER, u16(32768))
+    refusal = fuzzer.offer(seal(other, fuzzer.elf))
     assert refusal is not None and refusal.name == "PT_ERR_LAYER_KIND"
     for at, name in ((MAGIC, "PT_ERR_BLOB_MAGIC"), (VERSION, "PT_ERR_BLOB_VERSION")):
         for value in ABSURD_32:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import support
+import trainable_affine
 from kernel_cases import KERNELS, case
 from picotrain.device.blob import blob_size
 from picotrain.device.golden_device import GoldenDevice
@@ -41,6 +42,16 @@ def sanitized(program: Path) -> Iterator[MailboxDevice]:
     device = MailboxDevice(target)
     yield device
     device.close()
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_affine_graphs(sanitized: MailboxDevice, reference: GoldenDevice, seed: int) -> None:
+    network = trainable_affine.trainable_network(seed)
+    numbers = {"error_shift": 4, "gradient_bits": 12, "score_bits": 17}
+    network = support.with_numbers(network, **numbers)
+    comparison = begin(sanitized, reference, network, list(METHODS.values())[seed % len(METHODS)])
+    pixels, labels = images(network, 4)
+    verify(comparison, pixels, labels, 4, train=True)
 
 
 @pytest.mark.parametrize("method", [*METHODS.values(), INFER], ids=[*METHODS, "infer"])

@@ -1,6 +1,7 @@
 #include "nn/operators/pt_operator.h"
 
 #include "kernels/pt_affine.h"
+#include "kernels/pt_affine_backward.h"
 #include "nn/operators/pt_geometry.h"
 
 static bool add_affine_shape_valid(const struct pt_shape *shape)
@@ -22,6 +23,18 @@ static void add_forward_affine(const struct pt_affine_pass *pass, void *scratch)
     pt_affine_add_s8(pass->shape, &pass->affine, pass->input[0], pass->input[1], pass->output);
 }
 
+/* The output's factor takes back what the inputs are lifted by. */
+static struct pt_error_scale add_error_scale(const struct pt_affine_error *pass, uint32_t input)
+{
+    const struct pt_error_scale scale = pt_error_scale_times(pass->scale, &pass->factor[input]);
+    return pt_error_scale_lifted(pt_error_scale_times(scale, &pass->factor[2]), PT_ADD_HEADROOM);
+}
+
+static void add_error_affine_s8(const struct pt_affine_error *pass, const struct pt_merge *merge)
+{
+    pt_affine_merge_s8(pass->error, pt_shape_out_size(pass->shape), merge);
+}
+
 const struct pt_operator pt_add_operator = {
     .inputs = 2,
     .least_bits = 30,
@@ -29,4 +42,6 @@ const struct pt_operator pt_add_operator = {
     .affine_shape_valid = add_affine_shape_valid,
     .factors_valid = add_factors_valid,
     .forward_affine = add_forward_affine,
+    .error_scale = add_error_scale,
+    .error_affine_s8 = add_error_affine_s8,
 };

@@ -1,10 +1,11 @@
 #include "nn/operators/pt_operator.h"
 
 #include "kernels/pt_affine.h"
+#include "kernels/pt_affine_backward.h"
 #include "kernels/pt_conv2d.h"
 #include "kernels/pt_requantize.h"
-#include "kernels/pt_update.h"
 #include "nn/operators/pt_geometry.h"
+#include "nn/operators/pt_row_update.h"
 
 static bool conv2d_shape_valid(const struct pt_shape *shape)
 {
@@ -56,11 +57,6 @@ static void conv2d_error_s32(const struct pt_pass *pass, void *scratch, int32_t 
     pt_conv2d_error_s32(pass->shape, pass->error, &pass->edges, scratch, accumulator);
 }
 
-static uint32_t conv2d_affine_scratch(const struct pt_shape *shape, uint32_t operation)
-{
-    return operation == PT_FORWARD ? pt_affine_conv2d_scratch(shape) : 0u;
-}
-
 static void conv2d_forward_affine(const struct pt_affine_pass *pass, void *scratch)
 {
     pt_affine_conv2d_s8(pass->shape, &pass->affine, &pass->edges, pass->input[0], scratch,
@@ -105,16 +101,28 @@ static uint32_t conv2d_update_row(const struct pt_update *update)
     } else {
         gradient_row(update, update->row, gradient);
     }
-    if (update->scores == NULL) {
-        return pt_update_weights_s8(update->weights, gradient, count, update->shift,
-                                    update->update);
-    }
-    if (update->bitmap == NULL) {
-        return pt_update_scores_s8(update->scores, update->weights, gradient, count,
-                                   update->halvings, update->shift, update->update);
-    }
-    return pt_update_sparse_scores_s8(update->scores, update->bitmap, update->weights, gradient,
-                                      count, update->halvings, update->shift, update->update);
+    return pt_row_update(update, gradient);
+}
+
+static uint32_t conv2d_affine_scratch(const struct pt_shape *shape, uint32_t operation,
+                                      bool dynamic)
+{
+    return operation == PT_FORWARD
+               ? pt_affine_conv2d_scratch(shape)
+               : pt_geometry_backward_bytes(shape, pt_shape_patch_size(shape), operation, dynamic);
+}
+
+static void conv2d_error_affine_s32(const struct pt_affine_error *pass, void *scratch,
+                                    int32_t *accumulator)
+{
+    pt_affine_conv2d_error_s32(pass->shape, pass->error, &pass->edges, scratch, accumulator);
+}
+
+static bool conv2d_gradient_affine(const struct pt_update *update, uint32_t row,
+                                   int32_t *gradient)
+{
+    return pt_affine_conv2d_gradient_s32(update->shape, row, update->zero, update->input,
+                                         update->error, gradient);
 }
 
 const struct pt_operator pt_conv2d_operator = {
@@ -131,6 +139,9 @@ const struct pt_operator pt_conv2d_operator = {
     .error_s32 = conv2d_error_s32,
     .affine_scratch = conv2d_affine_scratch,
     .forward_affine = conv2d_forward_affine,
+    .error_scale = pt_affine_rows_scale,
+    .error_affine_s32 = conv2d_error_affine_s32,
+    .gradient_affine = conv2d_gradient_affine,
     .update_layout = conv2d_update_layout,
     .update_begin = conv2d_update_begin,
     .update_row = conv2d_update_row,

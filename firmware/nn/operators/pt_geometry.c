@@ -1,5 +1,7 @@
 #include "nn/operators/pt_geometry.h"
 
+#include "nn/operators/pt_operator.h"
+
 bool pt_geometry_tiles(const struct pt_shape *shape, uint32_t kernel)
 {
     return shape->kernel_h == kernel && shape->kernel_w == kernel &&
@@ -44,6 +46,15 @@ bool pt_geometry_slides(const struct pt_shape *s, uint32_t most_kernel, uint32_t
 static uint32_t larger(uint32_t a, uint32_t b)
 {
     return a > b ? a : b;
+}
+
+uint32_t pt_geometry_backward_bytes(const struct pt_shape *shape, uint32_t row_length,
+                                    uint32_t operation, bool dynamic)
+{
+    if (operation == PT_ERROR) {
+        return 4u * pt_shape_in_size(shape) + pt_round4(row_length);
+    }
+    return 4u * (dynamic ? shape->out_c * row_length : row_length) + pt_round4(row_length);
 }
 
 uint32_t pt_geometry_terms(const struct pt_shape *shape, uint32_t row_length)

@@ -23,6 +23,13 @@ bool pt_geometry_convolves(const struct pt_shape *shape);
  */
 bool pt_geometry_slides(const struct pt_shape *shape, uint32_t most_kernel, uint32_t most_stride);
 
+/*
+ * Bytes of scratch of a backward operation of the affine form, of a layer whose rows have that
+ * length: accumulators or gradients, and a row of effective weights or of steps.
+ */
+uint32_t pt_geometry_backward_bytes(const struct pt_shape *shape, uint32_t row_length,
+                                    uint32_t operation, bool dynamic);
+
 /* Terms of the longest of a layer's sums: a row, an input's errors, an edge's positions. */
 uint32_t pt_geometry_terms(const struct pt_shape *shape, uint32_t row_length);
 

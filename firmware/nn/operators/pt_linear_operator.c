@@ -1,11 +1,13 @@
 #include "nn/operators/pt_operator.h"
 
 #include "kernels/pt_affine.h"
+#include "kernels/pt_affine_backward.h"
 #include "kernels/pt_linear.h"
 #include "kernels/pt_requantize.h"
 #include "kernels/pt_skips.h"
 #include "kernels/pt_update.h"
 #include "nn/operators/pt_geometry.h"
+#include "nn/operators/pt_row_update.h"
 
 static bool linear_shape_valid(const struct pt_shape *shape)
 {
@@ -51,11 +53,6 @@ static void linear_error_s32(const struct pt_pass *pass, void *scratch, int32_t 
     pt_linear_error_s32(pass->error, &pass->edges, pass->shape->out_c, scratch, accumulator);
 }
 
-static uint32_t linear_affine_scratch(const struct pt_shape *shape, uint32_t operation)
-{
-    return operation == PT_FORWARD ? pt_affine_linear_scratch(shape) : 0u;
-}
-
 static void linear_forward_affine(const struct pt_affine_pass *pass, void *scratch)
 {
     pt_affine_linear_s8(pass->shape, &pass->affine, &pass->edges, pass->input[0], scratch,
@@ -99,6 +96,27 @@ static uint32_t linear_update_row(const struct pt_update *update)
                                              update->update);
 }
 
+static uint32_t linear_affine_scratch(const struct pt_shape *shape, uint32_t operation,
+                                      bool dynamic)
+{
+    return operation == PT_FORWARD
+               ? pt_affine_linear_scratch(shape)
+               : pt_geometry_backward_bytes(shape, pt_shape_in_size(shape), operation, dynamic);
+}
+
+static void linear_error_affine_s32(const struct pt_affine_error *pass, void *scratch,
+                                    int32_t *accumulator)
+{
+    pt_linear_error_s32(pass->error, &pass->edges, pass->shape->out_c, scratch, accumulator);
+}
+
+static bool linear_gradient_affine(const struct pt_update *update, uint32_t row,
+                                   int32_t *gradient)
+{
+    return pt_affine_linear_gradient_s32(update->shape, row, update->zero, update->input,
+                                         update->error, gradient);
+}
+
 const struct pt_operator pt_linear_operator = {
     .head = true,
     .inputs = 1,
@@ -114,6 +132,9 @@ const struct pt_operator pt_linear_operator = {
     .error_s32 = linear_error_s32,
     .affine_scratch = linear_affine_scratch,
     .forward_affine = linear_forward_affine,
+    .error_scale = pt_affine_rows_scale,
+    .error_affine_s32 = linear_error_affine_s32,
+    .gradient_affine = linear_gradient_affine,
     .update_layout = linear_update_layout,
     .update_begin = linear_update_begin,
     .update_row = linear_update_row,

@@ -15,7 +15,9 @@
 
 #include "kernels/pt_affine.h"
 #include "kernels/pt_edges.h"
+#include "kernels/pt_merge.h"
 #include "kernels/pt_shape.h"
+#include "nn/pt_error_scale.h"
 
 enum pt_layer_kind {
     PT_CONV2D = 1,
@@ -49,6 +51,7 @@ struct pt_update {
     const struct pt_shape *shape;
     const int8_t *input;
     const int8_t *error; /* of the output */
+    int32_t zero;        /* of the input; power-of-two form: 0 */
     uint32_t row_length;
     uint32_t halvings;   /* of the gradient, before it is multiplied with a weight */
     uint32_t shift;
@@ -73,6 +76,17 @@ struct pt_affine_pass {
     struct pt_edges edges; /* of a layer without weights: nothing to read */
     const int8_t *input[PT_MAX_INPUTS];
     int8_t *output;
+};
+
+/* One layer's error operation in the affine form. */
+struct pt_affine_error {
+    const struct pt_shape *shape;
+    const struct pt_factor *factor;
+    uint32_t factors;
+    struct pt_edges edges; /* of a layer without weights: nothing to read */
+    const int8_t *input;   /* the first */
+    const int8_t *error;   /* of the output, */
+    struct pt_error_scale scale; /* with this scale */
 };
 
 /* Functions that a kind has no use for are NULL. */
@@ -100,7 +114,7 @@ struct pt_operator {
     /* Bytes of scratch of an operation (docs/numerics.md, section 11), in each form that the kind
      * has. NULL: none. */
     uint32_t (*scratch)(const struct pt_shape *shape, uint32_t operation, bool dynamic);
-    uint32_t (*affine_scratch)(const struct pt_shape *shape, uint32_t operation);
+    uint32_t (*affine_scratch)(const struct pt_shape *shape, uint32_t operation, bool dynamic);
 
     /* Output int8. Returns how many elements saturated. */
     uint32_t (*forward_s8)(const struct pt_pass *pass, void *scratch);
@@ -115,6 +129,19 @@ struct pt_operator {
 
     /* Affine. */
     void (*forward_affine)(const struct pt_affine_pass *pass, void *scratch);
+
+    /* Affine: the scale of what the error operation gives to an input. Of accumulators before they
+     * are shifted. */
+    struct pt_error_scale (*error_scale)(const struct pt_affine_error *pass, uint32_t input);
+
+    /* Affine: accumulators of the input's error; or, without those, what each input gets. */
+    void (*error_affine_s32)(const struct pt_affine_error *pass, void *scratch,
+                             int32_t *accumulator);
+    void (*error_affine_s8)(const struct pt_affine_error *pass, const struct pt_merge *merge);
+
+    /* Affine: the gradient of a row. Returns false where it is all 0 because the row has no
+     * error. */
+    bool (*gradient_affine)(const struct pt_update *update, uint32_t row, int32_t *gradient);
 
     /* Divides the scratch among the parts that struct pt_update names. */
     void (*update_layout)(struct pt_update *update, uint8_t *scratch);

@@ -75,6 +75,8 @@ def encode(network: Network, elf: Elf) -> bytes:
     # Too many for the field are too many for the device, which says so.
     header["classes"] = min(network.classes, 0xFFFF)
     header["form"] = forms["PT_AFFINE" if network.affine else "PT_POWER_OF_TWO"]
+    if network.affine:
+        header["logits_multiplier"], header["logits_exponent"] = network.logits_scale
     return seal(header.tobytes() + table.tobytes() + data, elf)
 
 

@@ -34,8 +34,24 @@ _LAYER_FAULTS = {
     "PT_ERR_LAYER_FACTORS": "layer {0} cannot have {1} factors",
     "PT_ERR_FACTOR": "row {1} of layer {0} has multiplier {2} and shift {3}, out of range",
     "PT_ERR_LAYER_RANGE": "row {1} of layer {0} could overflow 32 bits with shift {3}",
+    "PT_ERR_BLOB_LOGITS": "the scale of the logits, {0} * 2^({1} - 15), is out of range",
 }
 """Of a network that is not what its importer should have made."""
+
+_UNTRAINABLE = {
+    "PT_ERR_TRAIN_SIZE": (
+        "an affine network of {0} layers and {2} outputs does not train, {1} and {3} are the most"
+    ),
+    "PT_ERR_TRAIN_NOTHING": "no layer of the affine network has weights, so nothing could train",
+    "PT_ERR_TRAIN_WEIGHT": "weight {1} of layer {0} is -128, which no training can make",
+    "PT_ERR_TRAIN_TERMS": "layer {0} would add up {1} terms to train, {2} are the most",
+    "PT_ERR_TRAIN_FACTOR": "{1} of {2} multipliers of layer {0} are 0, and no error passes it",
+    "PT_ERR_TRAIN_RANGE": (
+        "row {1} of layer {0} could overflow 32 bits with other weights; priot and priot-s train "
+        "it, which keep the weights"
+    ),
+}
+"""Of an affine network that infers and does not train."""
 
 
 def refuse_blob(
@@ -97,9 +113,11 @@ def explain(command: str, name: str, detail: tuple[int, ...], elf: Elf) -> str:
         )
     if name == "PT_ERR_AFFINE":
         return (
-            "the network is affine (TFLite's arithmetic): it infers, and nothing trains or writes "
-            "its weights; use method infer"
+            "the sums of an affine network were checked with the weights that it has, so only a "
+            "method that trains weights takes others; set niti-dynamic or niti-static first"
         )
+    if name in _UNTRAINABLE:
+        return _UNTRAINABLE[name].format(a, b, c, d) + "; use method infer, or another network"
     if name in _LAYER_FAULTS:
         return _LAYER_FAULTS[name].format(a, _signed(b), _signed(c), _signed(d))
     if name == "PT_ERR_LABEL":

@@ -8,7 +8,7 @@ import numpy as np
 
 from picotrain.device.interface import UInt8
 from picotrain.errors import UserError, must_be, whole_number
-from picotrain_golden import Method, Network
+from picotrain_golden import Method, Network, validate_training
 
 
 def check_network(network: Any) -> None:
@@ -29,12 +29,15 @@ def check_trains(network: Network) -> None:
 
 
 def check_form(network: Network, method: Method) -> None:
-    """An affine network does not train yet."""
-    if network.affine and method.trains:
+    """Not every affine network can train (docs/numerics.md, section 15)."""
+    if not method.trains:
+        return
+    try:
+        validate_training(network, method)
+    except ValueError as error:
         raise UserError(
-            f"network {network.name} is affine: it infers and does not train yet; use method "
-            f"infer, or another network for {method.name}"
-        )
+            f"{error}; use method infer, or another network for {method.name}"
+        ) from None
 
 
 def checked_batch(network: Network | None, images: Any, labels: Any) -> tuple[UInt8, UInt8]:

@@ -262,7 +262,9 @@ class MailboxDevice:
                 if self._method.trains:
                     yield TraceTensor("error", layer, self.tensor("ERROR", layer))
             elif kind == "PT_ERROR":
-                yield TraceTensor("error", layer - 1, self.tensor("ERROR", layer - 1))
+                known = self._network
+                for below in (layer - 1,) if known is None else known.learning_inputs(layer):
+                    yield TraceTensor("error", below, self.tensor("ERROR", below))
             else:
                 address, _ = self.window("IO")
                 data = self._target.read(address, int(event["updates"]))

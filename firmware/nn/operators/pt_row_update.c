@@ -1,0 +1,59 @@
+#include "nn/operators/pt_row_update.h"
+
+#include "kernels/pt_affine_backward.h"
+#include "kernels/pt_requantize.h"
+#include "kernels/pt_skips.h"
+#include "kernels/pt_update.h"
+
+uint32_t pt_row_update(const struct pt_update *update, const int32_t *gradient)
+{
+    const uint32_t count = update->row_length;
+    if (update->scores == NULL) {
+        return pt_update_weights_s8(update->weights, gradient, count, update->shift,
+                                    update->update);
+    }
+    if (update->bitmap == NULL) {
+        return pt_update_scores_s8(update->scores, update->weights, gradient, count,
+                                   update->halvings, update->shift, update->update);
+    }
+    return pt_update_sparse_scores_s8(update->scores, update->bitmap, update->weights, gradient,
+                                      count, update->halvings, update->shift, update->update);
+}
+
+void pt_affine_update_layout(struct pt_update *update, uint8_t *scratch)
+{
+    const uint32_t rows = update->dynamic ? update->shape->out_c : 1u;
+    update->gradient = (int32_t *)scratch;
+    update->steps = (int8_t *)(scratch + 4u * rows * update->row_length);
+}
+
+uint32_t pt_affine_update_begin(const struct pt_operator *op, const struct pt_update *update)
+{
+    const uint32_t rows = update->shape->out_c;
+    if (!update->dynamic) {
+        return 0;
+    }
+    for (uint32_t row = 0; row < rows; ++row) {
+        op->gradient_affine(update, row, update->gradient + row * update->row_length);
+    }
+    return pt_range_bits(pt_max_abs_s32(update->gradient, rows * update->row_length));
+}
+
+uint32_t pt_affine_update_row(const struct pt_operator *op, const struct pt_update *update)
+{
+    if (update->dynamic) {
+        return pt_row_update(update, update->gradient + update->row * update->row_length);
+    }
+    const bool any = op->gradient_affine(update, update->row, update->gradient);
+    if (PT_SKIP_ZEROS && !any && update->update == NULL) {
+        return 0; /* no gradient (docs/numerics.md, section 10) */
+    }
+    return pt_row_update(update, update->gradient);
+}
+
+struct pt_error_scale pt_affine_rows_scale(const struct pt_affine_error *pass, uint32_t input)
+{
+    (void)input;
+    return pt_error_scale_times(pass->scale,
+                                pt_affine_largest_factor(pass->factor, pass->factors));
+}
