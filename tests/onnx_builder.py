@@ -95,3 +95,24 @@ class Builder:
     def finish(self, *ends: str, opset: int = 17) -> bytes:
         made: bytes = self.proto(*ends, opset=opset).SerializeToString()
         return made
+
+
+def residual(seed: int = 0, dtype: Any = np.int8) -> tuple[Builder, str]:
+    """As quantisers write it: an activation's scale behind it, int8 weights, int32 biases."""
+    zero = 128 if dtype is np.uint8 else 0
+    b = Builder((1, 3, 8, 8), seed)
+    x = b.quantised("image", 0.03, 5 + zero, dtype)
+    w, scales = b.weights(6, 3, 3, 3)
+    x = b.op("Conv", x, w, b.whole_bias(scales, 0.03), pads=[1, 1, 1, 1])
+    first = b.quantised(b.op("Relu", x), 0.02, -128 + zero, dtype)
+    w, scales = b.weights(6, 1, 3, 3)
+    x = b.op("Conv", first, w, b.whole_bias(scales, 0.02), pads=[1, 1, 1, 1], group=6)
+    x = b.quantised(x, 0.025, -7 + zero, dtype)
+    x = b.quantised(b.op("Add", x, first), 0.04, -20 + zero, dtype)
+    x = b.quantised(
+        b.op("MaxPool", x, kernel_shape=[2, 2], strides=[2, 2]), 0.04, -20 + zero, dtype
+    )
+    x = b.quantised(b.op("GlobalAveragePool", x), 0.015, -40 + zero, dtype)
+    w, scales = b.weights(5, 6)
+    x = b.op("Gemm", b.flat(x), w, b.whole_bias(scales, 0.015), transB=1)
+    return b, b.quantised(x, 0.03, 3 + zero, dtype)

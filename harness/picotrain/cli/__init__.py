@@ -23,7 +23,7 @@ VERBS = {
     "sweep": ("research", "a grid of adaptations; one that was stopped goes on"),
     "reproduce": ("research", "the papers' experiments, and the page of their results"),
     "verify": ("learn", "a device and golden side by side, tensor by tensor"),
-    "import": ("convert", "make a backbone of an int8 .tflite file"),
+    "import": ("convert", "make a backbone of a .tflite or .onnx file"),
     "export": ("convert", "a backbone as a blob, a C header or a .tflite file"),
     "check": ("convert", "such a file here and in TFLite Micro, tensor by tensor"),
     "profile": ("profile", "cycles by layer, function or line, and a report to look at"),

@@ -109,6 +109,10 @@ def read(path: Path) -> Model:
     """The model in a file; UserError where there is none, or one that nothing here can take."""
     if path.suffix.lower() == ".npz":
         raise UserError(f"{path} is a backbone already; give the {SUFFIX} file that it is from")
+    if path.suffix.lower() == ".onnx":
+        raise UserError(
+            f"{path} is an ONNX model, which TFLite Micro does not run; give a {SUFFIX} file"
+        )
     if path.suffix.lower() != SUFFIX:
         raise UserError(
             f"{path} has not the ending {SUFFIX}; convert the network with TensorFlow Lite's "

@@ -53,7 +53,7 @@ def resolve(name_or_path: str) -> Architecture:
         return load(MODELS / f"{name_or_path}.toml")
     path = inputs.named(name_or_path)
     if inputs.is_file(path):
-        _refuse_tflite(path)
+        _refuse_model(path)
         return load(path)
     raise UserError(
         f"unknown network {name_or_path!r}: it is neither a file nor one of "
@@ -61,9 +61,10 @@ def resolve(name_or_path: str) -> Architecture:
     )
 
 
-def _refuse_tflite(path: Path) -> None:
-    if path.suffix.lower() == ".tflite":
-        raise UserError(f"{path} is a TFLite model: make it a backbone with `picotrain import`")
+def _refuse_model(path: Path) -> None:
+    kind = {".tflite": "a TFLite", ".onnx": "an ONNX"}.get(path.suffix.lower())
+    if kind is not None:
+        raise UserError(f"{path} is {kind} model: make it a backbone with `picotrain import`")
 
 
 def load(path: Path) -> Architecture:
@@ -329,7 +330,7 @@ def _backbone_arrays(path: Path) -> dict[str, NDArray[np.generic]]:
             f"there is no backbone at {path}; make it with `{_to_make(path)}`, "
             f"or use one of those that are here: {', '.join(there) or 'none'}"
         )
-    _refuse_tflite(path)
+    _refuse_model(path)
     inputs.read_bytes(path, "make it readable, or name another backbone")
     try:
         arrays = read_arrays(path)

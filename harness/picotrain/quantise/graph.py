@@ -99,7 +99,8 @@ class FloatGraph:
         tensors = [np.asarray(images, np.float32).reshape(len(images), *self.input_shape)]
         for index, held in enumerate(self.layers):
             inputs = [tensors[number + 1] for number in self.reads(index)]
-            tensors.append(_forward(held, inputs))
+            with np.errstate(over="ignore", invalid="ignore"):  # Who asks looks for infinities.
+                tensors.append(_forward(held, inputs))
         return tensors
 
     def batches(self, images: Real) -> Iterator[list[Float]]:

@@ -25,7 +25,7 @@ from picotrain_golden.network import MAX_AFFINE_SHIFT, Affine
 from picotrain_golden.numerics import Int8, Int32
 from picotrain_golden.operators import OPERATORS
 
-DEFAULT: Method = "minmax"
+DEFAULT: Method = "mse"
 _LARGEST_BIAS = 1 << 30
 _WIDER = 64
 """How often a scale that asks for too large a multiplier is doubled."""

@@ -15,6 +15,7 @@ Method = Literal["minmax", "percentile", "mse"]
 METHODS: tuple[Method, ...] = ("minmax", "percentile", "mse")
 
 _BINS = 2048
+_LARGEST = 1e30
 _PERCENTILE = 99.99
 _LEAST_SHARE, _STEPS = 0.25, 60
 """Of the whole range, what the search by `mse` goes down to, and in how many steps."""
@@ -47,9 +48,9 @@ def observe(
         for number, tensor in enumerate(tensors):
             ends[number, 0] = min(ends[number, 0], float(tensor.min()))
             ends[number, 1] = max(ends[number, 1], float(tensor.max()))
-            if not np.isfinite(ends[number]).all() or np.isnan(tensor).any():
+            if np.abs(ends[number]).max() > _LARGEST or np.isnan(tensor).any():
                 what = "the images" if number == 0 else f"the outputs of layer {number - 1}"
-                raise ValueError(f"{what} are not all finite numbers")
+                raise ValueError(f"{what} are not all numbers up to {_LARGEST:g}")
         if progress is not None:
             progress(len(tensors[0]))
     ranges = [Range(low, high, np.zeros(_BINS, np.int64)) for low, high in ends.tolist()]

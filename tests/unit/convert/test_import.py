@@ -399,7 +399,15 @@ def test_a_model_where_a_backbone_is_wanted(
 ) -> None:
     builder, end = small()
     path = written(tmp_path, builder.finish(end))
-    told = f"{path} is a TFLite model: make it a backbone with `picotrain import`"
+    _is_no_backbone(path, f"{path} is a TFLite model: make it", words, capsys)
+    other = written(tmp_path, b"x", "model.onnx")
+    _is_no_backbone(other, f"{other} is an ONNX model: make it", words, capsys)
+
+
+def _is_no_backbone(
+    path: Path, begins: str, words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    told = f"{begins} a backbone with `picotrain import`"
     assert main([*words, str(path)]) == 2
     assert capsys.readouterr().err == f"picotrain: {told}\n"
     with pytest.raises(UserError) as caught:
@@ -428,7 +436,8 @@ def test_an_output_that_leaves_a_layer_unread(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "sentence"),
     [
-        ("model.onnx", b"x", " has not the ending .tflite; convert the network"),
+        ("model.onnx", b"x", " is an ONNX model, which TFLite Micro does not run; give a .tflite"),
+        ("model.pt", b"x", " has not the ending .tflite; convert the network"),
         ("model", b"x", " has not the ending .tflite"),
         ("model.tflite", b"", " is empty; give the file"),
         ("model.tflite", b"PK\3\4 and more", " is no TFLite model: its bytes 4 to 7"),

@@ -9,6 +9,7 @@ from typing import Any
 from picotrain import output
 from picotrain.cli.options import NamedFile, Verbs, add_output, add_verb, finish
 from picotrain.convert.importer import import_model
+from picotrain.convert.model import SUFFIX as TFLITE
 from picotrain.convert.model import read
 from picotrain.convert.onnx import file as onnx_file
 from picotrain.convert.onnx.images import Images, accuracies, read_images, with_scale
@@ -58,7 +59,13 @@ def run(options: argparse.Namespace) -> int:
     out: Path = options.out
     if out.suffix != ".npz" and not output.is_standard(out):
         raise UserError(f"--out {out} is no backbone by its name; let it end in .npz")
-    of_onnx = options.file.suffix.lower() == onnx_file.SUFFIX
+    ending = options.file.suffix.lower()
+    if ending not in (TFLITE, onnx_file.SUFFIX, ".npz"):
+        raise UserError(
+            f"{options.file} has not the ending {TFLITE} or {onnx_file.SUFFIX}; give an int8 "
+            "TFLite file, or one that torch.onnx.export wrote"
+        )
+    of_onnx = ending == onnx_file.SUFFIX
     network, scales, lines, note, made = (_onnx if of_onnx else _tflite)(options)
     save_backbone(out, network, {"command": options.command, **made}, scales=scales)
     planned = plan(network, Method("infer"), 0)

@@ -185,7 +185,7 @@ class Builder:
         flat = np.full(prod(shape), np.nan)
         flat[index.reshape(-1)] = spread.reshape(-1)
         table = flat.reshape(-1, shape[2])
-        if np.isnan(flat).any() or (table != table[0]).any():
+        if not np.isfinite(flat).all() or (table != table[0]).any():
             raise NotTaken(
                 f"it {what} a constant that differs within a channel, or is not finite, so use one "
                 "number for each channel"

@@ -202,6 +202,11 @@ class _Reader:
             data = self._external(tensor, name, prod(tensor.dims) * kind.itemsize)
             return np.frombuffer(data, kind.newbyteorder("<")).astype(kind).reshape(tensor.dims)
         array: Array = self._onnx.numpy_helper.to_array(tensor)
+        if array.dtype.kind not in "fiub":
+            raise self._refuse(
+                f"has constant '{name}' of type {self._type(tensor.data_type)}",
+                "export the network with weights of FLOAT, or INT8 if it is quantised",
+            )
         return array
 
     def _external(self, tensor: Any, name: str, size: int) -> bytes:

@@ -18,7 +18,7 @@ _CONV_STRIDE = 2
 def _pair(values: list[int] | None, rank: int, what: str) -> Pair:
     """One number for each axis of the image, whose second one a sequence has not."""
     found = [1] * rank if values is None else values
-    if len(found) != rank or min(found) < 1:
+    if rank not in (1, 2) or len(found) != rank or min(found) < 1:
         raise NotTaken(f"its {what} is {found}, so export the network again")
     return found[0], (found[1] if rank == 2 else 1)
 
@@ -264,7 +264,12 @@ def normalised(builder: Builder, request: Request) -> View:
     view = request.plain()
     if request.whole("training_mode", 0):
         raise NotTaken("it normalises by the batch, so export the network with model.eval()")
-    gain, offset, mean, variance = (request.constant(number).real for number in range(1, 5))
+    held = [request.constant(number) for number in range(1, 5)]
+    channels = view.index.shape[0] if view.index.ndim else 0
+    if any(one.array.size != channels for one in held):
+        sizes = [one.array.size for one in held]
+        raise NotTaken(f"it has {sizes} numbers for {channels} channels, so export it again")
+    gain, offset, mean, variance = (one.real.reshape(-1) for one in held)
     shape = (1, -1, *(1,) * (view.index.ndim - 1))
     with np.errstate(all="ignore"):
         factor = gain / np.sqrt(variance + request.real("epsilon", 1e-5))

@@ -59,7 +59,8 @@ class Constant:
     def real(self) -> NDArray[np.float64]:
         if self.array.dtype.kind not in "fiu":
             raise NotTaken(f"a constant of it is {self.array.dtype}, so export the network again")
-        return self.array.astype(np.float64)
+        with np.errstate(invalid="ignore"):  # Bits of a damaged file may be no number.
+            return self.array.astype(np.float64)
 
     def each(self, rows: int, axis: int) -> NDArray[np.float64] | None:
         """The scale of each of `rows`, which lie along `axis`; None where it has none such."""

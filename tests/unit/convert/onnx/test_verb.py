@@ -1,0 +1,142 @@
+"""`picotrain import` of .onnx files: what it prints, writes and refuses."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("onnx", reason="onnx is not installed: pip install -e '.[convert]'")
+
+from onnx_builder import Builder, residual
+from picotrain.cli import main
+from picotrain.learn.models import load_backbone, load_scales
+
+SHAPE = (2, 5, 6)
+
+
+def model(tmp_path: Path) -> Path:
+    b = Builder((1, *SHAPE))
+    one = b.op("Relu", b.norm(b.conv("image", 2, 4, 3, 3), 4))
+    path = tmp_path / "net.onnx"
+    path.write_bytes(b.finish(b.op("Softmax", b.gemm(b.flat(one), 48, 3))))
+    return path
+
+
+def images(tmp_path: Path, **arrays: Any) -> Path:
+    path = tmp_path / "images.npz"
+    np.savez(path, **arrays)
+    return path
+
+
+def pixels(count: int = 40, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (count, 5, 6, 2), np.uint8)
+
+
+def test_a_backbone_is_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path, out, result = model(tmp_path), tmp_path / "net.npz", tmp_path / "result.json"
+    x, labels = pixels(), np.arange(40) % 3
+    held = images(tmp_path, x=x, y=labels, x_test=pixels(30, 1), y_test=np.arange(30) % 3)
+    words = ["import", str(path), "--calibration", str(held), "--out", str(out)]
+    assert main([*words, "--json", str(result)]) == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith("net: 2 layers, 216 weights, 3 outputs, ")
+    assert "absorbed   1 BatchNormalization, 1 Relu, 1 Flatten, 1 Softmax\n" in shown
+    assert "input      real = 0.00392156886 * (int8 - -128)\n" in shown
+    assert "accuracy   float 0." in shown
+    made = load_backbone(out)[1]
+    assert made["imported"]["file"] == "net.onnx"
+    assert made["input"] == {"scale": float(np.float32(1 / 255)), "zero": -128}
+    assert made["calibration"] == {"file": "images.npz", "images": 40, "ranges": "mse"}
+    assert made["accuracy"]["images"] == 30
+    assert abs(made["accuracy"]["float"] - made["accuracy"]["int8"]) <= 0.1
+    assert load_scales(out) is not None
+    assert json.loads(result.read_text())["accuracy"] == made["accuracy"]
+
+
+@pytest.mark.parametrize("method", ["minmax", "percentile", "mse"])
+def test_layouts_and_types_mean_the_same(tmp_path: Path, method: str) -> None:
+    path, out = model(tmp_path), tmp_path / "net.npz"
+    made = []
+    for x in (pixels(), pixels().transpose(0, 3, 1, 2)):
+        held = images(tmp_path, x=x)
+        words = ["import", str(path), "--calibration", str(held), "--out", str(out)]
+        assert main([*words, "--ranges", method, "--name", "other"]) == 0
+        network = load_backbone(out)[0]
+        assert network.name == "other"
+        made.append([one.multiplier.tolist() for one in network.affine])
+    assert made[0] == made[1]
+
+
+def test_a_network_with_scales_needs_no_images(tmp_path: Path) -> None:
+    builder, end = residual()
+    path, out = tmp_path / "qdq.onnx", tmp_path / "qdq.npz"
+    path.write_bytes(builder.finish(end, opset=19))
+    assert main(["import", str(path), "--out", str(out)]) == 0
+    assert load_backbone(out)[1]["input"] == {"scale": float(np.float32(0.03)), "zero": 5}
+
+
+@pytest.mark.parametrize(
+    ("arrays", "sentence"),
+    [
+        (None, "has no scales for all of its tensors: give representative images with"),
+        ({"images": pixels()}, "has no array x; put the images that calibrate there"),
+        ({"x": pixels()[:0]}, "x is [0, 5, 6, 2], but the network takes [N, 2, 5, 6]; give images"),
+        ({"x": pixels()[:, :4]}, "x is [40, 4, 6, 2], but the network takes [N, 2, 5, 6]; give"),
+        ({"x": pixels().reshape(40, 6, 5, 2)}, "x is [40, 6, 5, 2], but the network takes"),
+        ({"x": pixels().astype(np.int64)}, "x is int64; give uint8 pixels, or float as the"),
+        ({"x": pixels() * np.nan}, "x holds numbers that are not finite; mend them"),
+        ({"x": pixels(), "y": np.zeros(3, int)}, "y is int64 [3]; give 40 whole numbers"),
+        ({"x": pixels(), "y": np.full(40, 9)}, "y has labels 9..9, but the network has 3 outputs"),
+    ],
+)
+def test_images_that_do_not_fit(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    arrays: dict[str, Any] | None,
+    sentence: str,
+) -> None:
+    path, out = model(tmp_path), tmp_path / "net.npz"
+    words = [] if arrays is None else ["--calibration", str(images(tmp_path, **arrays))]
+    out.write_bytes(b"before")
+    assert main(["import", str(path), "--out", str(out), *words]) == 2
+    told = capsys.readouterr().err
+    assert told.startswith("picotrain: ") and told.count("\n") == 1
+    assert sentence in told
+    assert out.read_bytes() == b"before"
+
+
+def test_files_that_are_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = ["--out", str(tmp_path / "net.npz")]
+    for name, sentence in (
+        ("net.pt", "has not the ending .tflite or .onnx; give an int8 TFLite file, or one that"),
+        ("net.npz", "is a backbone already; give the"),
+        ("none.onnx", "cannot read"),
+    ):
+        path = tmp_path / name
+        if name != "none.onnx":
+            path.write_bytes(b"x")
+        assert main(["import", str(path), "--out", str(tmp_path / "other.npz")]) == 2
+        assert sentence in capsys.readouterr().err
+    held = tmp_path / "images.npz"
+    held.write_bytes(b"PK nothing")
+    assert main(["import", str(model(tmp_path)), "--calibration", str(held), *out]) == 2
+    assert "cannot be read as a .npz file of plain arrays" in capsys.readouterr().err
+    other = tmp_path / "net.tflite"
+    assert main(["import", str(other), "--calibration", str(held), *out]) == 2
+    assert (
+        "--calibration is for .onnx files; a .tflite file has its scales" in capsys.readouterr().err
+    )
+
+
+def test_without_the_package(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "onnx", None)
+    path = tmp_path / "net.onnx"
+    path.write_bytes(b"x")
+    assert main(["import", str(path), "--out", str(tmp_path / "net.npz")]) == 2
+    assert "reading .onnx files needs the package onnx: `" in capsys.readouterr().err
