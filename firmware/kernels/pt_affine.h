@@ -38,20 +38,36 @@ struct pt_affine {
     int32_t high;
 };
 
-/* Bytes of scratch of each layer with weights: one effective row. */
+/* Patches that are worked on together, an even number: as many as 9 KiB hold, 4 to 64. */
+static inline uint32_t pt_affine_rows_tile(uint32_t length, uint32_t positions)
+{
+    const uint32_t fit = 2304u / pt_round4(length) * 2u;
+    const uint32_t most = fit < 4u ? 4u : fit > 64u ? 64u : fit;
+    const uint32_t all = (positions + 1u) & ~1u;
+    return all < most ? all : most;
+}
+
+/* Bytes: an effective row, two patches, the row as words, sums and patches of a tile as words. */
+static inline uint32_t pt_affine_rows_scratch(uint32_t length, uint32_t positions)
+{
+    const uint32_t tile = pt_affine_rows_tile(length, positions);
+    return 5u * pt_round4(length) + (4u + 2u * pt_round4(length)) * tile;
+}
+
 static inline uint32_t pt_affine_conv2d_scratch(const struct pt_shape *shape)
 {
-    return pt_round4(pt_shape_patch_size(shape));
+    return pt_affine_rows_scratch(pt_shape_patch_size(shape), pt_shape_positions(shape));
 }
 
 static inline uint32_t pt_affine_depthwise_scratch(const struct pt_shape *shape)
 {
-    return pt_round4((uint32_t)shape->kernel_h * shape->kernel_w);
+    return pt_affine_rows_scratch((uint32_t)shape->kernel_h * shape->kernel_w,
+                                  pt_shape_positions(shape));
 }
 
 static inline uint32_t pt_affine_linear_scratch(const struct pt_shape *shape)
 {
-    return pt_round4(pt_shape_in_size(shape));
+    return pt_affine_rows_scratch(pt_shape_in_size(shape), 1);
 }
 
 /* edges of [out_c, kernel_h, kernel_w, in_c], a factor for each output channel. */

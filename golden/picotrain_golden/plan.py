@@ -14,6 +14,9 @@ from picotrain_golden.network import Layer, Network
 LANES = 8
 ERROR_BUDGET = 258
 
+TILE_WORDS = 2304
+"""Of an affine layer: half the elements that the patches of a tile may have."""
+
 BufferKind = Literal["activation", "error", "scratch"]
 OperationKind = Literal["forward", "loss", "error", "update"]
 
@@ -192,15 +195,22 @@ def _scratch(operation: OperationKind, layer: Layer, method: Method) -> list[int
 
 
 def _affine_scratch(operation: OperationKind, layer: Layer, method: Method) -> list[int]:
-    """The same of an affine layer (section 15)."""
+    """The same of an affine layer (sections 11 and 15)."""
     if operation == "loss" or not layer.has_weights:
         return []
     row = layer.row_length
     if operation == "forward":
-        return [row]
+        return _affine_forward_scratch(layer)
     if operation == "error":
         return [4 * prod(layer.in_shape), row]
     return [4 * (layer.weight_count if method.dynamic else row), row]
+
+
+def _affine_forward_scratch(layer: Layer) -> list[int]:
+    row = _round(layer.row_length)
+    positions = _round(layer.positions, 2)
+    tile = min(positions, max(4, min(64, TILE_WORDS // row * 2)))
+    return [row, 2 * row, 2 * row, 4 * tile, 2 * row * tile]
 
 
 def _conv2d_lists(

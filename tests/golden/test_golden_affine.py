@@ -452,8 +452,12 @@ def test_a_tensor_lives_until_its_last_reader() -> None:
     }
     assert lives == {-1: (0, 0, 4), 0: (0, 2, 8), 1: (1, 2, 8), 2: (2, 3, 8)}
     scratches = [(b.name, b.size) for b in planned.buffers if b.kind == "scratch"]
-    assert scratches == [("scratch forward(0)", 4), ("scratch forward(1)", 12)]
-    assert (planned.blob, planned.scores, planned.transient) == (104, 0, 28)
+    # Rows of 4 and 12 bytes, tiles of 4.
+    assert scratches == [
+        ("scratch forward(0)", 5 * 4 + 12 * 4),
+        ("scratch forward(1)", 60 + 28 * 4),
+    ]
+    assert (planned.blob, planned.scores, planned.transient) == (104, 0, 172 + 16)
 
 
 def test_a_network_without_weights_is_planned() -> None:

@@ -1,0 +1,128 @@
+#include "kernels/cortex_m0plus/pt_affine_rows.h"
+
+#include <stdbool.h>
+
+#include "kernels/cortex_m0plus/pt_affine_rows_inner.h"
+#include "kernels/pt_affine_inner.h"
+#include "kernels/pt_memory.h"
+#include "kernels/pt_skips.h"
+
+struct pt_affine_rows pt_affine_rows_at(const struct pt_affine *affine, uint32_t length,
+                                        uint32_t positions, void *scratch)
+{
+    struct pt_affine_rows rows = {
+        .affine = affine,
+        .length = length,
+        .rounded = pt_round4(length),
+        .tile = pt_affine_rows_tile(length, positions),
+    };
+    rows.row = scratch;
+    rows.patch[0] = rows.row + rows.rounded;
+    rows.patch[1] = rows.patch[0] + rows.rounded;
+    rows.words = (uint32_t *)(rows.patch[1] + rows.rounded);
+    rows.sums = (int32_t *)(rows.words + rows.rounded / 2u);
+    rows.pairs = (uint32_t *)(rows.sums + rows.tile);
+    return rows;
+}
+
+void pt_affine_rows_put(const struct pt_affine_rows *rows, uint32_t number,
+                        const int8_t *patch, const int8_t *next)
+{
+    const struct pt_pairs_job job = {
+        {patch, next}, patch + rows->rounded, rows->pairs + number / 2u * rows->rounded,
+    };
+    pt_affine_pairs(&job);
+}
+
+/* Packs a row; the sum of its weights, and whether any is not 0. */
+static bool pack(const struct pt_affine_rows *rows, const int8_t *weights, int32_t *sum)
+{
+    const bool aligned = (((uintptr_t)weights | rows->length) & 3u) == 0u;
+    uint32_t left = rows->rounded;
+    uint32_t bits = 0;
+    struct pt_pack_job job = {weights, NULL, rows->words, 0, 0};
+    if (!aligned) {
+        if (weights != rows->row) {
+            memcpy(rows->row, weights, rows->length);
+        }
+        memset(rows->row + rows->length, 0, rows->rounded - rows->length);
+        job.weights = rows->row;
+    }
+    *sum = 0;
+    for (uint32_t count; left != 0u; left -= count) {
+        count = left < PT_PACK_MOST ? left : PT_PACK_MOST;
+        job.end = job.weights + count;
+        pt_affine_pack(&job);
+        /* The halves: weights 2 and 3 of every four, minus weights 0 and 1. */
+        const int32_t low = (int16_t)job.sum;
+        *sum += ((int32_t)(job.sum - (uint32_t)low) >> 16) - low;
+        bits |= job.bits;
+        job.weights += count;
+        job.words += count / 2u;
+    }
+    return bits != 0u;
+}
+
+void pt_affine_fill(const struct pt_affine *affine, const struct pt_factor *factor,
+                         uint32_t count, int8_t *output, uint32_t step)
+{
+    const int8_t value = pt_affine_output(factor->bias, factor, affine);
+    for (; count != 0u; --count, output += step) {
+        *output = value;
+    }
+}
+
+void pt_affine_scale_sums(const struct pt_affine *affine, const struct pt_factor *factor,
+                          const int32_t *sums, uint32_t count, int32_t bias, int8_t *output,
+                          uint32_t step)
+{
+    const uint32_t m = (uint32_t)factor->multiplier;
+    const uint32_t shift = 9u + (uint32_t)-factor->shift;
+    if (factor->shift > -1 || factor->shift < -PT_SCALE_MOST_SHIFT) {
+        for (uint32_t i = 0; i < count; ++i, output += step) {
+            const int32_t sum = (int32_t)((uint32_t)sums[i] + (uint32_t)bias);
+            *output = pt_affine_output(sum, factor, affine);
+        }
+        return;
+    }
+    const bool relu = affine->low == affine->zero_out;
+    const struct pt_scale_job job = {
+        .sums = sums,
+        .end = sums + count,
+        .output = output,
+        .step = step,
+        .bias = bias,
+        .m0 = m & 0x7ffu,
+        .m1 = m >> 11 & 0x7ffu,
+        .m2 = m >> 22,
+        .shift = shift,
+        .constant = (1 << (shift - 1u)) + affine->zero_out * (1 << shift) + (relu ? 1 << 8 : 0),
+        .low = affine->low,
+        .high = affine->high,
+    };
+    (relu ? pt_affine_scale_relu : pt_affine_scale)(&job);
+}
+
+void pt_affine_rows_forward(const struct pt_affine_rows *rows, const int8_t *weights,
+                            const struct pt_factor *factor, uint32_t count, int8_t *output,
+                            uint32_t step)
+{
+    const struct pt_affine *affine = rows->affine;
+    int32_t sum;
+    const bool some = pack(rows, weights, &sum);
+    if (factor->multiplier == 0 || (PT_SKIP_ZEROS && !some)) {
+        pt_affine_fill(affine, factor, count, output, step);
+        return;
+    }
+    const struct pt_dots_job job = {
+        .words = rows->words,
+        .words_end = rows->words + rows->rounded / 2u,
+        .pairs = rows->pairs,
+        .pairs_end = rows->pairs + (count + 1u) / 2u * rows->rounded,
+        .sums = rows->sums,
+        .start = 0,
+    };
+    pt_affine_dots(&job);
+    const uint32_t bias = (uint32_t)factor->bias - (uint32_t)(affine->zero_in[0] * sum);
+    pt_affine_scale_sums(affine, factor, rows->sums, count, (int32_t)bias, output, step);
+}
