@@ -196,9 +196,21 @@ class Network:
 
     @property
     def logits_exponent(self) -> int:
-        """The exponent of the logits under the static shifts."""
+        """The exponent of the logits under the static shifts; of an affine network E, which is
+        that of the power of two that is next below."""
+        if self.affine:
+            return self.logits_scale[1]
         return INPUT_EXPONENT + sum(
             held.exponent + held.forward_shift for held in self.parameters if held is not None
+        )
+
+    @property
+    def calibrated(self) -> bool:
+        """If any layer has a calibrated number other than 0."""
+        return any(
+            held.forward_shift or held.error_shift or held.gradient_bits or held.score_bits
+            for held in self.parameters
+            if held is not None
         )
 
     def of(self, index: int) -> Parameters:

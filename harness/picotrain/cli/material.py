@@ -11,6 +11,7 @@ from picotrain.datasets import SAMPLE_STREAM, Split
 from picotrain.device.given import check_form, check_trains
 from picotrain.errors import UserError
 from picotrain.learn import models
+from picotrain.learn.calibration import of_images
 from picotrain_golden import Histograms, Method, Network, calibrated, observe
 from picotrain_golden.generator import words
 
@@ -45,7 +46,7 @@ def noise(network: Network, seed: int, images: int) -> Split:
 
 def check_backbone(options: argparse.Namespace, *asked: Method) -> None:
     """Raise UserError for a `--backbone` that cannot do what is asked, whatever data and target
-    there are: run these methods, or adapt if there are none."""
+    there are: run these methods, or train at all if there are none."""
     if options.backbone is None:
         return
     network, _ = models.load_backbone(options.backbone)
@@ -60,7 +61,7 @@ def random_material(model: str | None, seed: int, images: int) -> tuple[Network,
     network = models.initial_network(models.resolve(model or models.DEFAULT), seed)
     split = noise(network, seed, images)
     if network.affine:
-        return network, split  # not calibrated: devices only infer with it
+        return of_images(network, split), split
     histograms = Histograms.empty(network)
     for image, label in zip(split.images, split.labels, strict=True):
         histograms.add(observe(network, image, int(label)))

@@ -217,12 +217,14 @@ def add_dataset(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_backbone(parser: argparse.ArgumentParser) -> None:
+def add_backbone(
+    parser: argparse.ArgumentParser, default: str = "that of --model for --dataset"
+) -> None:
     parser.add_argument(
         "--backbone",
         action=NamedFile,
         metavar="FILE",
-        help="pre-trained network (default: that of --model for --dataset)",
+        help=f"pre-trained network (default: {default})",
     )
 
 

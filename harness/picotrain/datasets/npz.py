@@ -14,8 +14,8 @@ from picotrain.datasets.shuffle import SPLIT_STREAM, permutation
 from picotrain.errors import UserError
 
 EXPECTED = (
-    "x uint8 [N, H, W] or [N, H, W, C] and y integer [N] with labels from 0, and, if you like, "
-    "alike: x_test and y_test, x_device and y_device, x_device_test and y_device_test"
+    "x uint8 or int8 [N, H, W] or [N, H, W, C] and y integer [N] with labels from 0, and, if you "
+    "like, alike: x_test and y_test, x_device and y_device, x_device_test and y_device_test"
 )
 
 _OPTIONAL = ("_test", "_device", "_device_test")
@@ -40,6 +40,11 @@ def load(path: Path) -> Dataset:
     shape = splits["train"].images.shape[1:]
     for name in sorted(arrays):
         other = _pixels(path, arrays, name).shape[1:] if name.startswith("x") else shape
+        if name.startswith("x") and arrays[name].dtype != arrays["x"].dtype:
+            raise UserError(
+                f"{path}: x is {arrays['x'].dtype}, but {name} {arrays[name].dtype}; make them the "
+                "same"
+            )
         if other != shape:
             raise UserError(
                 f"{path}: x has images {list(shape)}, but {name} {list(other)}; make them the same"
@@ -150,13 +155,16 @@ def _split(path: Path, arrays: Arrays, suffix: str) -> Split:
 
 
 def _pixels(path: Path, arrays: Arrays, name: str) -> NDArray[np.uint8]:
+    """Pixels 0..255. What was quantised already, int8, is pixel - 128."""
     images = arrays[name]
-    if images.dtype != np.uint8 or images.ndim not in (3, 4) or 0 in images.shape:
+    if images.dtype not in (np.uint8, np.int8) or images.ndim not in (3, 4) or 0 in images.shape:
         raise UserError(
             f"{path}: {name} is {images.dtype} {list(images.shape)}; "
-            "expected uint8 [N, H, W] or [N, H, W, C] with pixels 0..255"
+            "expected uint8 [N, H, W] or [N, H, W, C] with pixels 0..255, or int8"
         )
-    pixels = images.astype(np.uint8, copy=False)
+    pixels = images.view(np.uint8)
+    if images.dtype == np.int8:
+        pixels = pixels ^ np.uint8(0x80)
     return pixels[..., np.newaxis] if pixels.ndim == 3 else pixels
 
 

@@ -20,12 +20,17 @@ def check_method(method: Any) -> None:
 
 
 def check_trains(network: Network) -> None:
-    """Of what adapts, calibrates or moves the logits: an affine network does none of it yet."""
-    if network.affine:
-        raise UserError(
-            f"network {network.name} is affine: it infers and does not train yet; use a network "
-            "from `picotrain pretrain`"
-        )
+    """Raise UserError for an affine network that no method can train (docs/numerics.md, 15)."""
+    try:
+        # Of all methods those that keep the weights ask for the least.
+        validate_training(network, Method("priot"))
+    except ValueError as error:
+        raise UserError(f"{error}; use another network") from None
+
+
+def images_for(network: Network, images: UInt8) -> UInt8:
+    """Pixels 0..255 as a device takes them: for an affine network the bytes of int8, pixel - 128"""
+    return images ^ np.uint8(0x80) if network.affine else images
 
 
 def check_form(network: Network, method: Method) -> None:

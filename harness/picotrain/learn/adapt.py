@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from picotrain.datasets import Dataset, Split, permutation, rotate, sample
 from picotrain.device import cycles
-from picotrain.device.given import check_method, check_network, check_trains
+from picotrain.device.given import check_form, check_method, check_network, images_for
 from picotrain.device.interface import BatchResult, Device, state_sha256
 from picotrain.device.mailbox import MailboxDevice
 from picotrain.device.versions import versions_of
@@ -55,7 +55,8 @@ class AdaptOptions:
 
     `calibration` is a rule of `picotrain.learn.calibration`, over `calibration_samples` images.
     `logits_exponent` is what the logits are read with (None: as the backbone says); the numbers of
-    the backbone are then made anew, by `fair` unless a rule is given.
+    the backbone are then made anew, by `fair` unless a rule is given. So are those of an affine
+    network that has none yet.
     `layer_mu` has one number per layer with weights, which is added to mu there. `replay` is the
     share of upright images mixed into every epoch, of as many as there are to adapt to. `retention`
     evaluates what the backbone was trained for too: upright images.
@@ -99,9 +100,15 @@ class AdaptOptions:
 
     @property
     def rule(self) -> str:
-        """The rule of calibration that is used."""
+        """The rule of calibration that is used, for a network that has numbers."""
         anew = self.logits_exponent is not None and self.calibration == SHIPPED
         return FAIR if anew else self.calibration
+
+    def rule_for(self, network: Network) -> str:
+        """The same for any network: one that was imported comes without numbers, which all methods
+        but one need."""
+        bare = bool(network.affine) and not network.calibrated and not self.method.dynamic
+        return FAIR if bare and self.calibration == SHIPPED else self.rule
 
 
 @dataclass
@@ -279,7 +286,7 @@ def configured(network: Network, task: Task, options: AdaptOptions) -> Network:
 
 
 def _calibrated(network: Network, task: Task, options: AdaptOptions) -> Network:
-    dataset, rule = task.dataset, options.rule
+    dataset, rule = task.dataset, options.rule_for(network)
     if rule == SHIPPED:
         return network.copy()
     if dataset is None:
@@ -309,6 +316,10 @@ def epoch_order(count: int, seed: int, epoch: int) -> NDArray[np.int64]:
 def mu_at(schedule: tuple[int, ...], epoch: int, epochs: int) -> int:
     """The schedule's value for an epoch (from 1)."""
     return schedule[(epoch - 1) * len(schedule) // epochs]
+
+
+def _given(network: Network, split: Split) -> Split:
+    return replace(split, images=images_for(network, split.images))
 
 
 class _CycleMeter:
@@ -346,7 +357,7 @@ def _saturated_shares(
     for index, layer in enumerate(network.layers):
         elements = {
             "forward": int(np.prod(layer.out_shape)),
-            "error": int(np.prod(layer.in_shape)) if index > network.first_weighted else 0,
+            "error": int(np.prod(layer.in_shape)) if network.learning_inputs(index) else 0,
             "update": scored[index] if method.scored else layer.weight_count,
         }
         shares.append(
@@ -377,13 +388,16 @@ def adapt(
     check_network(network)
     must_be("what to adapt to", data, (Dataset, Task), 'give what load_dataset("digits") returns')
     must_be("how to adapt", options, AdaptOptions, "give AdaptOptions(...)")
-    check_trains(network)
+    check_form(network, options.method)
     start = time.monotonic()
     task = data if isinstance(data, Task) else prepare(data, options)
     if task.dataset is not None:
         check_fit(network, task.dataset)
+    rule = options.rule_for(network)
     network = configured(network, task, options)
-    method, train, test = options.method, task.train, task.test
+    method = options.method
+    train, test = _given(network, task.train), _given(network, task.test)
+    upright = None if task.upright is None else _given(network, task.upright)
     result = AdaptResult(
         target=device.name,
         dataset="" if task.dataset is None else task.dataset.name,
@@ -393,7 +407,7 @@ def adapt(
         options={
             **{name: value for name, value in asdict(method).items() if name != "later_mu"},
             "mu": list(method.schedule),
-            "calibration": options.rule,
+            "calibration": rule,
             "calibration_samples": options.calibration_samples,
             "layer_mu": list(options.layer_mu),
             "replay": options.replay,
@@ -424,9 +438,9 @@ def adapt(
         return float(evaluated(split, label).correct(split.labels)) / len(split)
 
     def upright_accuracy(label: str) -> float | None:
-        if not options.retention or task.upright is None:
+        if not options.retention or upright is None:
             return None
-        return accuracy(task.upright, f"{label} upright")
+        return accuracy(upright, f"{label} upright")
 
     def update() -> None:
         accuracies = [epoch["accuracy"] for epoch in result.history]

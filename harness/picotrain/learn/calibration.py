@@ -14,8 +14,9 @@ import numpy as np
 
 from picotrain.datasets import Dataset, Split, rotate, sample
 from picotrain.datasets.npz import read_arrays
-from picotrain.device.given import check_trains
+from picotrain.device.given import check_trains, images_for
 from picotrain.errors import UserError
+from picotrain.learn import affine_file
 from picotrain.learn.turning import calibration_angle_of
 from picotrain.output import write_bytes
 from picotrain.places import BUILD, made_folder
@@ -130,13 +131,21 @@ def _drawn(dataset: Dataset, samples: int, known: bool, seed: int) -> Split:
     )
 
 
+def of_images(network: Network, split: Split) -> Network:
+    """A copy with the numbers that rule `fair` gives for these images, as a device takes them."""
+    histograms = Histograms.empty(network)
+    for image, label in zip(split.images, split.labels, strict=True):
+        histograms.add(observe(network, image, int(label)))
+    return calibrated(network, histograms)
+
+
 def _observed(network: Network, drawn: Split, angle: int, seed: int) -> Histograms:
     count = len(drawn)
     angles = words(seed, ANGLE_STREAM, count).astype(np.int64) % (2 * angle + 1) - angle
     histograms = Histograms.empty(network)
     with progress_bar("calibration", count) as advance:
         for image, label, degrees in zip(drawn.images, drawn.labels, angles, strict=True):
-            turned = rotate(image[np.newaxis], float(degrees))[0]
+            turned = images_for(network, rotate(image[np.newaxis], float(degrees)))[0]
             histograms.add(observe(network, turned, int(label)))
             advance(1)
     return histograms
@@ -151,6 +160,8 @@ def calibrated_by(
     angle: float = 0.0,
 ) -> Network:
     """A copy of the network with the numbers that a rule gives; `shipped`: those it has.
+
+    Raises UserError for an affine network that cannot train.
 
     `angle` is by how much the device's images are turned: a rule that turns does it for a data set
     that is there to be turned, or where this is not 0.
@@ -187,6 +198,8 @@ def _digest(network: Network, dataset: Dataset, samples: int, angle: int, known:
     if not known and angle == 0 and dataset.angle == 0:
         text.append(("validation", len(dataset.validation)))
     digest = hashlib.sha256(repr(text).encode())
+    if network.affine:
+        digest.update(repr(affine_file.digest_parts(network)).encode())
     for held in network.parameters:
         if held is not None:
             digest.update(held.weights.tobytes())

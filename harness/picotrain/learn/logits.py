@@ -1,10 +1,10 @@
-"""The exponent of the logits as a choice: docs/numerics.md, section 4."""
+"""The exponent of the logits as a choice: docs/numerics.md, sections 4 and 15."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
-from picotrain.device.given import check_trains
 from picotrain.errors import UserError
 from picotrain_golden import LEAST_LOGITS_EXPONENT, Network
 from picotrain_golden.network import MAX_EXPONENT, MIN_EXPONENT
@@ -23,12 +23,14 @@ def check(exponent: int) -> None:
 
 
 def moved(network: Network, exponent: int) -> Network:
-    """A copy whose logits have that exponent, by the last layer's weight exponent alone.
+    """A copy whose logits have that exponent, by the last layer's weight exponent alone, or of an
+    affine network by the scale of its logits: 2^exponent then.
 
     Raises UserError where that would leave its range.
     """
     check(exponent)
-    check_trains(network)
+    if network.affine:
+        return replace(network.copy(), logits_scale=(1 << 15, exponent))
     result = network.copy()
     last = result.of(len(result.layers) - 1)
     last.exponent += exponent - network.logits_exponent

@@ -1,48 +1,136 @@
-"""`picotrain verify --backbone` of an affine network: noise, and the method that it has."""
+"""`picotrain verify --backbone` of an affine network: noise, and all methods that it can run."""
 
 from __future__ import annotations
 
+import importlib
+import json
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import slow_affine
 from picotrain import cli
 from picotrain.image import firmware
 from picotrain.learn import models
+from picotrain_golden import Network, Parameters
 from support import require
+from trainable_affine import trainable_network
+
+METHODS = ["infer", "niti-dynamic", "niti-static", "priot", "priot-s", "priot-s"]
+FIRST = (
+    "trainable-4, {} images: host (portable kernels) against golden, plan {}, affine, logits "
+    "exponent {}, seed 0"
+)
+
+
+def written(tmp_path: Path, network: Network) -> str:
+    require(firmware.HOST)
+    path = tmp_path / "graph.npz"
+    models.save_backbone(path, network, {})
+    return str(path)
 
 
 @pytest.fixture
 def backbone(tmp_path: Path) -> str:
-    require(firmware.HOST)
-    path = tmp_path / "graph.npz"
-    models.save_backbone(path, slow_affine.random_network(4), {})
-    return str(path)
+    return written(tmp_path, trainable_network(4))
 
 
 def test_all_that_it_can(backbone: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["verify", "--backbone", backbone, "--steps", "3"]) == 0
     first, *runs = capsys.readouterr().out.splitlines()
-    assert first == (
-        "random, on random images: host (portable kernels) against golden, plan fast, affine, "
-        "seed 0"
-    )
-    assert [run.split()[0] for run in runs] == ["infer"]
-    assert runs[0].endswith("0 differences")
+    exponent = trainable_network(4).logits_scale[1]
+    assert first == FIRST.format("on random", "fast", exponent)
+    assert [run.split()[0] for run in runs] == METHODS
+    assert all(run.endswith(" 0 differences") for run in runs)
+    # Traced training steps have more than activations.
+    tensors = [int(run.split(": ")[1].split()[0].replace(",", "")) for run in runs]
+    assert min(tensors[1:]) > 2 * tensors[0]
 
 
-def test_methods_that_train_are_refused(backbone: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["verify", "--backbone", backbone, "--method", "priot"]) == 2
-    assert "does not train yet" in capsys.readouterr().err
+def test_the_lean_plan(backbone: str, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["verify", "--backbone", backbone, "--steps", "2", "--plan", "lean"]
+    assert cli.main(words) == 0
+    runs = capsys.readouterr().out.splitlines()[1:]
+    assert [run.split()[0] for run in runs] == ["infer", "priot", "priot-s", "priot-s"]
 
 
-def test_an_exponent_has_nothing_to_calibrate_on(
+def test_numbers_that_it_has_are_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = []
+    module = importlib.import_module("picotrain.cli.learn.verify")
+    ours = module.of_images
+    monkeypatch.setattr(module, "of_images", lambda *given: made.append(1) or ours(*given))
+    network = trainable_network(4)
+    words = ["verify", "--steps", "2", "--method", "priot", "--backbone"]
+    assert cli.main([*words, written(tmp_path, network)]) == 0
+    assert len(made) == 1
+    network.of(0).error_shift = 5
+    assert cli.main([*words, written(tmp_path, network)]) == 0
+    assert len(made) == 1
+    assert capsys.readouterr().out.count(" 0 differences\n") == 2
+
+
+def test_an_exponent_is_the_scale_of_the_logits(
     backbone: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert cli.main(["verify", "--backbone", backbone, "--logits-exponent", "-4"]) == 2
-    assert "is affine: it infers and does not train yet" in capsys.readouterr().err
+    words = ["verify", "--backbone", backbone, "--steps", "2", "--method", "priot"]
+    assert cli.main([*words, "--logits-exponent", "-6"]) == 0
+    first, run = capsys.readouterr().out.splitlines()
+    assert first == FIRST.format("on random", "fast", -6)
+    assert run.endswith(" 0 differences")
     trains = str(models.backbone_path("tinycnn", "digits"))
     words = ["verify", "--backbone", trains, "--dataset", "random", "--logits-exponent", "-4"]
     assert cli.main(words) == 2
     assert "needs a data set" in capsys.readouterr().err
+
+
+def untrainable() -> Network:
+    layer = slow_affine.Layer("linear", (2, 2, 1), (1, 1, 2), (1, 1), (1, 1), (0, 0), False)
+    return slow_affine.one_layer(layer, np.full((2, 4), -128, np.int8))
+
+
+def test_one_that_cannot_train_infers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    backbone = written(tmp_path, untrainable())
+    assert cli.main(["verify", "--backbone", backbone, "--steps", "2"]) == 0
+    assert [run.split()[0] for run in capsys.readouterr().out.splitlines()[1:]] == ["infer"]
+    assert cli.main(["verify", "--backbone", backbone, "--method", "priot"]) == 2
+    assert capsys.readouterr().err == (
+        "picotrain: layer 0 has a weight of -128, so it does not train; use method infer, or "
+        "another network for priot\n"
+    )
+
+
+def test_one_whose_weights_must_stay_is_pruned(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With other weights sums could overflow: so all that keep them."""
+    network = untrainable()
+    small = Parameters(np.ones((2, 4), np.int8), 0)
+    shifted = replace(network.affine[0], shift=np.full(2, 20, np.int32))
+    network = replace(network, parameters=(small,), affine=(shifted,))
+    assert cli.main(["verify", "--backbone", written(tmp_path, network), "--steps", "2"]) == 0
+    runs = capsys.readouterr().out.splitlines()[1:]
+    assert [run.split()[0] for run in runs] == ["infer", "priot", "priot-s", "priot-s"]
+
+
+def test_on_a_data_set(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Pixels, and what was quantised already: int8 is pixel - 128."""
+    network = trainable_network(4)
+    backbone = written(tmp_path, network)
+    random = np.random.default_rng(2)
+    pixels = random.integers(0, 256, (30, *network.input_shape), dtype=np.uint8)
+    labels = random.integers(0, network.classes, 30)
+    labels[:2] = 0, network.classes - 1
+    results = []
+    for name, images in (("pixels", pixels), ("int8", (pixels ^ 0x80).view(np.int8))):
+        data, report = tmp_path / f"{name}.npz", tmp_path / "verify.json"
+        np.savez(data, x=images, y=labels)
+        words = ["verify", "--backbone", backbone, "--dataset", f"npz:{data}", "--steps", "3"]
+        assert cli.main([*words, "--json", str(report)]) == 0
+        results.append(json.loads(report.read_text())["runs"])
+    assert results[0] == results[1]
+    assert [one["differences"] for one in results[0]] == [0] * 6
+    assert "as they are: host" in capsys.readouterr().out

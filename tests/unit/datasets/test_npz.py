@@ -44,6 +44,18 @@ def test_npz_with_its_own_test_images(tmp_path: Path) -> None:
     assert (data.test.images == x_test).all()
 
 
+def test_npz_of_int8_is_of_pixels_128_above(tmp_path: Path) -> None:
+    """As an affine network takes them; whatever the order of the array in memory."""
+    pixels = some(20, 4, 5, 3)
+    y = np.arange(20) % 4
+    given = np.asfortranarray((pixels.astype(np.int16) - 128).astype(np.int8))
+    one = datasets.load(own(tmp_path, x=given, y=y, x_test=given[:3], y_test=y[:3]))
+    other = datasets.load(own(tmp_path, x=pixels, y=y, x_test=pixels[:3], y_test=y[:3]))
+    for name, split in one.splits.items():
+        assert split.images.dtype == np.uint8
+        assert (split.images == other.splits[name].images).all()
+
+
 X = some(10, 4, 4)
 Y = np.arange(10)
 
@@ -56,6 +68,11 @@ Y = np.arange(10)
         ({"x": X, "y": Y, "x_test": X}, "found x, x_test, y; expected"),
         ({"x": X / 255, "y": Y}, r"x is float64 \[10, 4, 4\]; expected uint8"),
         ({"x": X.reshape(10, 16), "y": Y}, r"x is uint8 \[10, 16\]; expected"),
+        ({"x": X.astype(np.int16), "y": Y}, r"x is int16 \[10, 4, 4\]; .* 0..255, or int8"),
+        (
+            {"x": X, "y": Y, "x_test": X.view(np.int8), "y_test": Y},
+            "x is uint8, but x_test int8; make them the same",
+        ),
         ({"x": X[:0], "y": Y[:0]}, r"x is uint8 \[0, 4, 4\]; expected"),
         ({"x": X, "y": Y[:9]}, r"y is int64 \[9\]; expected integer labels \[10\]"),
         ({"x": X, "y": Y.astype(float)}, r"y is float64 \[10\]; expected integer"),

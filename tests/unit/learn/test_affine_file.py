@@ -21,10 +21,11 @@ from picotrain import (
     open_device,
 )
 from picotrain.cli import main
-from picotrain.learn import logits, models
+from picotrain.learn import models
 from picotrain.learn.calibration import calibrated_by
 from picotrain_golden import Histograms, Network
 from picotrain_golden.passes import forward_pass
+from trainable_affine import trainable_network
 
 
 def same(one: Network, other: Network) -> bool:
@@ -165,10 +166,17 @@ def test_info_shows_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert main(["info", str(path), "--json", str(report)]) == 0
     shown = capsys.readouterr().out
     network = slow.random_network(3)
-    assert "affine, it infers" in shown
+    assert "weights; affine\n" in shown
+    assert "\nlogits exponent 0: a step is 1 nats, 255 are 255 (" in shown
+    assert "\nnot calibrated: adapt does that first\n" in shown
     assert "made by    a test" in shown
     found = json.loads(report.read_text())
     assert found["form"] == "affine"
+    assert (found["logits_exponent"], found["logits_scale"], found["calibrated"]) == (0, 1, False)
+    assert main(["info", str(backbone(tmp_path, 3, 5, 2)), "--json", str(report)]) == 0
+    reason = "layer 0 has a weight of -128, so it does not train"
+    assert f"\nno method trains it: {reason}\n" in capsys.readouterr().out
+    assert json.loads(report.read_text())["untrained"] == reason
     assert [one["kind"] for one in found["layers"]] == [one.kind for one in network.layers]
     assert [one["reads"] for one in found["layers"]] == [
         list(network.reads(index)) for index in range(len(network.layers))
@@ -191,13 +199,35 @@ def test_info_shows_how_its_numbers_are_read(
     ]
 
 
-REFUSED = "network one is affine: it infers and does not train yet; use "
+def test_info_shows_what_it_needs_to_train(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, network = tmp_path / "net.npz", trainable_network(1)
+    network.logits_scale = (3 << 14, -4)
+    network.of(0).error_shift, network.of(0).gradient_bits, network.of(0).score_bits = 5, 17, 21
+    models.save_backbone(path, network, {})
+    report = tmp_path / "info.json"
+    assert main(["info", str(path), "--json", str(report)]) == 0
+    shown = capsys.readouterr().out
+    assert "logits exponent -4: a step is 0.0938 nats, 255 are 23.9 (" in shown
+    assert "\ncalibrated\n" in shown
+    assert "no method trains it" not in shown
+    row = next(line for line in shown.splitlines() if line.lstrip().startswith("0 "))
+    assert row.split()[-3:] == ["5", "17", "21"]
+    found = json.loads(report.read_text())
+    assert found["static"]["gradient_bits"][:2] == [17, None]
+    assert (found["calibrated"], found["untrained"]) == (True, "")
+
+
+REFUSED = "layer 0 has a weight of -128, so it does not train; use "
 
 
 def backbone(tmp_path: Path, *shape: int) -> Path:
+    """Of a network that cannot train."""
     layer = slow.Layer("linear", shape, (1, 1, 10), (1, 1), (1, 1), (0, 0), False)  # type: ignore[arg-type]
     path = tmp_path / "net.npz"
-    models.save_backbone(path, slow.one_layer(layer), {})
+    weights = np.full((layer.rows, layer.row_length), -128, np.int8)
+    models.save_backbone(path, slow.one_layer(layer, weights), {})
     return path
 
 
@@ -218,7 +248,7 @@ def backbone(tmp_path: Path, *shape: int) -> Path:
     ],
 )
 @pytest.mark.parametrize("shape", [(28, 28, 1), (3, 5, 2)])
-def test_what_trains_refuses_one_before_anything_else(
+def test_what_trains_refuses_one_that_cannot_before_anything_else(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
     words: list[str],
@@ -249,12 +279,12 @@ def test_a_sweep_refuses_one_before_its_first_cell(
     assert sorted(one.name for one in tmp_path.iterdir()) == ["grid.toml", "net.npz"]
 
 
-def test_nothing_calibrates_or_moves_one(tmp_path: Path) -> None:
+def test_nothing_calibrates_or_adapts_one_that_cannot_train(tmp_path: Path) -> None:
     network, digits = load_network(backbone(tmp_path, 28, 28, 1)), load_dataset("digits")
     with open_device("golden") as device:
         for attempt in (
             lambda: calibrated_by(network, digits, "fair", cache=None),
-            lambda: logits.moved(network, -4),
+            lambda: adapt(device, network, digits, AdaptOptions()),
             lambda: adapt(device, network, digits, AdaptOptions(calibration="fair")),
         ):
             with pytest.raises(UserError, match=f"^{REFUSED}"):
@@ -297,13 +327,10 @@ def test_int8_images_of_another_network_are_refused() -> None:
 
 
 @pytest.mark.parametrize("method", ["priot", "niti-dynamic"])
-def test_a_device_refuses_to_train_one(tmp_path: Path, method: Any) -> None:
+def test_a_device_refuses_to_train_one_that_cannot(tmp_path: Path, method: Any) -> None:
     network = load_network(backbone(tmp_path, 28, 28, 1))
     with open_device("golden") as device:
         device.load_model(network)
         with pytest.raises(UserError) as caught:
             device.set_method(Method(method))
-    assert str(caught.value) == (
-        "network one is affine: it infers and does not train yet; use method infer, or another "
-        f"network for {method}"
-    )
+    assert str(caught.value) == f"{REFUSED}method infer, or another network for {method}"

@@ -20,7 +20,6 @@ from picotrain.cli.options import (
     result_file,
 )
 from picotrain.device.backends import choose_kernels, open_device
-from picotrain.device.given import check_trains
 from picotrain.learn import calibration, methods, models
 from picotrain.learn.adapt import (
     SAMPLES,
@@ -131,11 +130,10 @@ def run(options: argparse.Namespace) -> int:
         logits_exponent=options.logits_exponent,
     )
     check_options(choice)
-    check_backbone(options)
+    check_backbone(options, method)
     choose_kernels(options.target, options.kernels)  # refuses unknown ones before work starts
     dataset = datasets.load(options.dataset)
     network = backbone(options)
-    check_trains(network)
     models.check_fit(network, dataset)
     task = prepare(dataset, choice)
     replayed = f" (and {task.replayed} upright)" if task.replayed else ""

@@ -8,10 +8,11 @@ from typing import Any
 
 from picotrain.cli.options import Verbs, add_verb, finish
 from picotrain.learn import models
+from picotrain.learn.affine_file import NUMBERS
 from picotrain.learn.architectures.words import layer_in_words
 from picotrain.learn.pretrain import static_numbers
 from picotrain.text import table
-from picotrain_golden import Network
+from picotrain_golden import Method, Network, validate_training
 
 
 def add_parser(verbs: Verbs) -> None:
@@ -72,8 +73,14 @@ def _affine(options: argparse.Namespace, network: Network, made: dict[str, Any])
     """Of a network that was imported."""
     print(
         f"{network.name}: images of {_text(network.input_shape)}, {network.classes} outputs, "
-        f"{sum(layer.weight_count for layer in network.layers):,} weights; affine, it infers"
+        f"{sum(layer.weight_count for layer in network.layers):,} weights; affine"
     )
+    numbers = {
+        name: [None if held is None else getattr(held, name) for held in network.parameters]
+        for name in NUMBERS
+    }
+    mantissa, exponent = network.logits_scale
+    step = mantissa * 2.0 ** (exponent - 15)
     layers = []
     rows = []
     for index, (layer, affine) in enumerate(zip(network.layers, network.affine, strict=True)):
@@ -88,6 +95,7 @@ def _affine(options: argparse.Namespace, network: Network, made: dict[str, Any])
                     ", ".join("input" if n < 0 else str(n) for n in reads),
                 ),
                 *(weights, ", ".join(map(str, zeros)), f"{affine.low}..{affine.high}"),
+                *("" if one[index] is None else str(one[index]) for one in numbers.values()),
             ]
         )
         layers.append(
@@ -107,7 +115,16 @@ def _affine(options: argparse.Namespace, network: Network, made: dict[str, Any])
     for end in ("input", "output"):
         if isinstance(read := made.get(end), dict) and read.keys() >= {"scale", "zero"}:
             print(f"{end:10} int8, scale {read['scale']:.9g}, zero point {read['zero']}")
-    print(table(rows, ["layer", "what", "reads", "weights", "zero points", "bounds"]))
+    heads = ["layer", "what", "reads", "weights", "zero points", "bounds"]
+    print(table(rows, [*heads, *(name.replace("_", " ") for name in numbers)]))
+    print(
+        f"logits exponent {exponent}: a step is {step:.3g} nats, 255 are {255 * step:.3g} "
+        "(docs/numerics.md, section 15)"
+    )
+    print("calibrated" if network.calibrated else "not calibrated: adapt does that first")
+    untrained = _untrained(network)
+    if untrained:
+        print(f"no method trains it: {untrained}")
     print(f"made by    {made.get('command', 'a program that does not say so')}")
     finish(
         options,
@@ -117,10 +134,24 @@ def _affine(options: argparse.Namespace, network: Network, made: dict[str, Any])
             "input_shape": list(network.input_shape),
             "classes": network.classes,
             "layers": layers,
+            "static": numbers,
+            "logits_exponent": exponent,
+            "logits_scale": step,
+            "calibrated": network.calibrated,
+            "untrained": untrained,
             "made": made,
         },
     )
     return 0
+
+
+def _untrained(network: Network) -> str:
+    """Why no method trains it; empty if one does."""
+    try:
+        validate_training(network, Method("priot"))
+    except ValueError as error:
+        return str(error)
+    return ""
 
 
 def _text(shape: tuple[int, ...]) -> str:

@@ -20,10 +20,11 @@ from picotrain.cli.options import (
 )
 from picotrain.datasets import Split
 from picotrain.device.backends import arena_bytes, choose_kernels, open_device
+from picotrain.device.given import check_form, images_for
 from picotrain.device.interface import Device
 from picotrain.errors import UserError
 from picotrain.learn import logits, methods, models, plans
-from picotrain.learn.calibration import FAIR, calibrated_by
+from picotrain.learn.calibration import FAIR, calibrated_by, of_images
 from picotrain.learn.turning import angle_of, in_words
 from picotrain.learn.verify import Comparison, verify
 from picotrain.progress import progress_bar
@@ -71,8 +72,8 @@ def run(options: argparse.Namespace) -> int:
     kernels = choose_kernels(options.target, options.kernels)
     room = arena(options) or arena_bytes(options.target, options.kernels)
     golden, device = open_device("golden", room), _device_to_verify(options)
-    exponent = None if network.affine else network.logits_exponent
-    form = "affine" if network.affine else f"logits exponent {exponent}"
+    exponent = network.logits_exponent
+    form = f"{'affine, ' if network.affine else ''}logits exponent {exponent}"
     print(
         f"{network.name}, {material}: {options.target} ({kernels} kernels) against golden, "
         f"plan {options.plan}, {form}, seed {options.seed}"
@@ -118,16 +119,21 @@ def _verify_material(options: argparse.Namespace) -> tuple[Network, Split, str]:
     name = models.resolve(options.model or models.DEFAULT).name
     named = options.backbone if options.dataset is None else None
     if named and models.load_backbone(named)[0].affine:
-        # Data sets are of pixels, which an affine network does not take.
+        # It was imported: no data set of ours is likely to be what it was trained on.
         options.dataset = RANDOM
     if options.dataset is None:
         shipped = models.backbone_path(name, datasets.DEFAULT).is_file()
         options.dataset = datasets.DEFAULT if shipped or options.backbone else RANDOM
     if options.dataset == RANDOM and options.backbone:
         network = backbone(options)
+        split = noise(network, options.seed, count)
         if options.logits_exponent is not None:
-            raise UserError("--logits-exponent needs a data set to calibrate on; name a --dataset")
-        return network, noise(network, options.seed, count), "on random images"
+            if not network.affine:
+                raise UserError(
+                    "--logits-exponent needs a data set to calibrate on; name a --dataset"
+                )
+            network = logits.moved(network, options.logits_exponent)
+        return _with_numbers(network, split), split, "on random images"
     if options.dataset == RANDOM:
         network, split = random_material(options.model, options.seed, count)
         if options.logits_exponent is not None:
@@ -144,7 +150,25 @@ def _verify_material(options: argparse.Namespace) -> tuple[Network, Split, str]:
             lambda moved: calibrated_by(moved, dataset, FAIR, angle=options.angle),
         )
     split = datasets.rotated_sample(dataset.train, count, options.seed, options.angle)
+    split = replace(split, images=images_for(network, split.images))
+    network = _with_numbers(network, split)
     return network, split, f"on {options.dataset} {in_words(options.angle)}"
+
+
+def _with_numbers(network: Network, split: Split) -> Network:
+    """The network, with numbers from these images where an affine one that trains has none."""
+    if not network.affine or network.calibrated or not _allowed(network, Method("priot")):
+        return network
+    return of_images(network, split)
+
+
+def _allowed(network: Network, method: Method) -> bool:
+    """If the network can run the method."""
+    try:
+        check_form(network, method)
+    except UserError:
+        return False
+    return True
 
 
 def _verified_methods(options: argparse.Namespace, network: Network) -> list[tuple[str, Method]]:
@@ -169,7 +193,7 @@ def _verified_methods(options: argparse.Namespace, network: Network) -> list[tup
     return [
         (label, method)
         for label, method in runs
-        if plans.allows(options.plan, method) and not (network.affine and method.trains)
+        if plans.allows(options.plan, method) and _allowed(network, method)
     ]
 
 

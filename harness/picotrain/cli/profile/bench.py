@@ -70,6 +70,11 @@ def run(options: argparse.Namespace) -> int:
     check_backbone(options)
     dataset = datasets.load(options.dataset)
     network = backbone(options)
+    if network.affine:
+        raise UserError(
+            f"network {network.name} is affine, and the bench runs kernels of the power-of-two "
+            "form; use `picotrain profile`, which counts the cycles of every layer"
+        )
     models.check_fit(network, dataset)
     # Most images have a loss error at first; three times as many as needed are enough.
     count = WARM_UP + 3 * options.steps + 32

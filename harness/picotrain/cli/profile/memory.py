@@ -7,8 +7,17 @@ import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from picotrain.cli.material import random_material
-from picotrain.cli.options import NamedFile, Verbs, add_plan, add_seed, add_verb, finish
+from picotrain.cli.material import check_backbone, noise, random_material
+from picotrain.cli.options import (
+    NamedFile,
+    Verbs,
+    add_backbone,
+    add_model,
+    add_plan,
+    add_seed,
+    add_verb,
+    finish,
+)
 from picotrain.datasets import Split
 from picotrain.device.backends import open_device, problem
 from picotrain.device.blob import blob_size
@@ -61,9 +70,8 @@ def add_parser(verbs: Verbs) -> None:
     parser.add_argument(
         "--board", choices=BOARDS, default="microbit", help="whose image (default: %(default)s)"
     )
-    parser.add_argument(
-        "--model", default=models.DEFAULT, help="shipped name or TOML file (default: %(default)s)"
-    )
+    add_model(parser)
+    add_backbone(parser, "an untrained one")
     parser.add_argument(
         "--method",
         default=methods.DEFAULT.name,
@@ -85,7 +93,8 @@ def run(options: argparse.Namespace) -> int:
     method = methods.from_options(options, options.method)
     plans.check(options.plan, method)
     budget = None if options.budget is None else read_budget(options.budget)
-    network, split = random_material(options.model, options.seed, 2)
+    check_backbone(options, method)
+    network, split = _material(options)
     board = BOARDS[options.board]
     image = Image(firmware.require(board.elf))
     sections, stack = image.sections(), worst_stack(image)
@@ -131,6 +140,16 @@ def run(options: argparse.Namespace) -> int:
     if not exceeded:
         print(f"\nwithin {options.budget}")
     return 1 if exceeded else 0
+
+
+def _material(options: argparse.Namespace) -> tuple[Network, Split]:
+    """The network, and two images of noise."""
+    if options.backbone is None:
+        return random_material(options.model, options.seed, 2)
+    network, _ = models.load_backbone(options.backbone)
+    if options.model is not None:
+        models.check_same(models.resolve(options.model), network, options.backbone)
+    return network, noise(network, options.seed, 2)
 
 
 def _on_device(

@@ -56,13 +56,17 @@ def settle(options: argparse.Namespace) -> Run | None:
 def network_of(
     options: argparse.Namespace, dataset: Dataset, run: Run | None, method: Method
 ) -> Network:
-    """The pre-trained network, with the static numbers that the run had.
+    """The pre-trained network, with the static numbers that the run had; without a run those that
+    it has, or if it has none those that an adaptation would give it.
 
     Raises UserError where it is not the run's network.
     """
-    if run is None:
-        return backbone(options)
     network = backbone(options)
+    if run is None:
+        rule = AdaptOptions(method=method).rule_for(network)
+        if not method.trains or rule == calibration.SHIPPED:
+            return network
+        return calibration.calibrated_by(network, dataset, rule, angle=options.angle or 0.0)
     if run.calibration != calibration.SHIPPED or run.layer_mu:
         choice = AdaptOptions(
             angle=run.angle,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from picotrain.cli.options import (
 from picotrain.cli.profile.of_run import leave_open, network_of, settle
 from picotrain.datasets import Split
 from picotrain.device.backends import KERNELS, backend_of, choose_kernels, open_device
+from picotrain.device.given import images_for
 from picotrain.device.mailbox import MailboxDevice
 from picotrain.device.versions import versions_of
 from picotrain.errors import UserError
@@ -128,6 +129,7 @@ def run(options: argparse.Namespace) -> int:
     models.check_fit(network, dataset)
     options.angle = angle_of(dataset, options.angle)
     split = datasets.rotated_sample(dataset.train, options.images, options.seed, options.angle)
+    split = replace(split, images=images_for(network, split.images))
     _check_calls(options)
     kernels = choose_kernels(options.target, options.kernels)
     conditions = {

@@ -31,7 +31,7 @@ from picotrain.research.sweep.grid import Cell, load_dataset, load_network
 
 _NOT_IN_KEY = ("label", "backbone", "ram_kib")
 _DECIDING = (
-    (picotrain_golden, "*.py"),
+    (picotrain_golden, "**/*.py"),
     (picotrain, "learn/adapt.py"),
     (picotrain, "learn/calibration.py"),
     (picotrain, "learn/logits.py"),

@@ -19,7 +19,7 @@ from picotrain import datasets, inputs
 from picotrain.datasets import Dataset
 from picotrain.device import backends
 from picotrain.device.blob import blob_size
-from picotrain.device.given import check_trains
+from picotrain.device.given import check_form, check_trains
 from picotrain.errors import UserError
 from picotrain.image import firmware
 from picotrain.learn import calibration, logits, methods, models
@@ -325,7 +325,7 @@ def _cell(where: str, given: dict[str, Any]) -> Cell:
         ram_kib=ram_kib,
     )
     try:
-        cell.training_method()
+        check_form(network, cell.training_method())
     except UserError as error:
         raise UserError(f"{where}: {error}") from error
     _check_layer_mu(where, cell, network)
