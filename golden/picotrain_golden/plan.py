@@ -194,8 +194,8 @@ def _scratch(operation: OperationKind, layer: Layer, method: Method) -> list[int
     return [gradient, row, 4 * pairs, 32, 8 * layer.positions, 8 * ERROR_BUDGET + 4]
 
 
-def _affine_scratch(operation: OperationKind, layer: Layer, method: Method) -> list[int]:
-    """The same of an affine layer (sections 11 and 15)."""
+def _affine_scratch(operation: OperationKind, layer: Layer, _: Method) -> list[int]:
+    """The same of an affine layer (sections 11 and 15), whatever the method."""
     if operation == "loss" or not layer.has_weights:
         return []
     row = layer.row_length
@@ -203,7 +203,7 @@ def _affine_scratch(operation: OperationKind, layer: Layer, method: Method) -> l
         return _affine_forward_scratch(layer)
     if operation == "error":
         return [4 * prod(layer.in_shape), row]
-    return [4 * (layer.weight_count if method.dynamic else row), row]
+    return [4 * row, row]
 
 
 def _affine_forward_scratch(layer: Layer) -> list[int]:

@@ -107,9 +107,10 @@ static uint32_t conv2d_update_row(const struct pt_update *update)
 static uint32_t conv2d_affine_scratch(const struct pt_shape *shape, uint32_t operation,
                                       bool dynamic)
 {
+    (void)dynamic;
     return operation == PT_FORWARD
                ? pt_affine_conv2d_scratch(shape)
-               : pt_geometry_backward_bytes(shape, pt_shape_patch_size(shape), operation, dynamic);
+               : pt_geometry_backward_bytes(shape, pt_shape_patch_size(shape), operation);
 }
 
 static void conv2d_error_affine_s32(const struct pt_affine_error *pass, void *scratch,

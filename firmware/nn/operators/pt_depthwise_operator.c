@@ -24,9 +24,10 @@ static void depthwise_forward_affine(const struct pt_affine_pass *pass, void *sc
 static uint32_t depthwise_affine_scratch(const struct pt_shape *shape, uint32_t operation,
                                          bool dynamic)
 {
+    (void)dynamic;
     return operation == PT_FORWARD
                ? pt_affine_depthwise_scratch(shape)
-               : pt_geometry_backward_bytes(shape, depthwise_row_length(shape), operation, dynamic);
+               : pt_geometry_backward_bytes(shape, depthwise_row_length(shape), operation);
 }
 
 static void depthwise_error_affine_s32(const struct pt_affine_error *pass, void *scratch,

@@ -49,12 +49,10 @@ static uint32_t larger(uint32_t a, uint32_t b)
 }
 
 uint32_t pt_geometry_backward_bytes(const struct pt_shape *shape, uint32_t row_length,
-                                    uint32_t operation, bool dynamic)
+                                    uint32_t operation)
 {
-    if (operation == PT_ERROR) {
-        return 4u * pt_shape_in_size(shape) + pt_round4(row_length);
-    }
-    return 4u * (dynamic ? shape->out_c * row_length : row_length) + pt_round4(row_length);
+    const uint32_t sums = operation == PT_ERROR ? pt_shape_in_size(shape) : row_length;
+    return 4u * sums + pt_round4(row_length);
 }
 
 uint32_t pt_geometry_terms(const struct pt_shape *shape, uint32_t row_length)

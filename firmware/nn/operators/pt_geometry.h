@@ -28,7 +28,7 @@ bool pt_geometry_slides(const struct pt_shape *shape, uint32_t most_kernel, uint
  * length: accumulators or gradients, and a row of effective weights or of steps.
  */
 uint32_t pt_geometry_backward_bytes(const struct pt_shape *shape, uint32_t row_length,
-                                    uint32_t operation, bool dynamic);
+                                    uint32_t operation);
 
 /* Terms of the longest of a layer's sums: a row, an input's errors, an edge's positions. */
 uint32_t pt_geometry_terms(const struct pt_shape *shape, uint32_t row_length);

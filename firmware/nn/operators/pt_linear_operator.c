@@ -99,9 +99,10 @@ static uint32_t linear_update_row(const struct pt_update *update)
 static uint32_t linear_affine_scratch(const struct pt_shape *shape, uint32_t operation,
                                       bool dynamic)
 {
+    (void)dynamic;
     return operation == PT_FORWARD
                ? pt_affine_linear_scratch(shape)
-               : pt_geometry_backward_bytes(shape, pt_shape_in_size(shape), operation, dynamic);
+               : pt_geometry_backward_bytes(shape, pt_shape_in_size(shape), operation);
 }
 
 static void linear_error_affine_s32(const struct pt_affine_error *pass, void *scratch,

@@ -22,28 +22,28 @@ uint32_t pt_row_update(const struct pt_update *update, const int32_t *gradient)
 
 void pt_affine_update_layout(struct pt_update *update, uint8_t *scratch)
 {
-    const uint32_t rows = update->dynamic ? update->shape->out_c : 1u;
     update->gradient = (int32_t *)scratch;
-    update->steps = (int8_t *)(scratch + 4u * rows * update->row_length);
+    update->steps = (int8_t *)(scratch + 4u * update->row_length);
 }
 
 uint32_t pt_affine_update_begin(const struct pt_operator *op, const struct pt_update *update)
 {
-    const uint32_t rows = update->shape->out_c;
+    uint32_t peak = 0;
     if (!update->dynamic) {
         return 0;
     }
-    for (uint32_t row = 0; row < rows; ++row) {
-        op->gradient_affine(update, row, update->gradient + row * update->row_length);
+    /* All rows, of which one is kept at a time: each is made anew when it moves its weights. */
+    for (uint32_t row = 0; row < update->shape->out_c; ++row) {
+        if (op->gradient_affine(update, row, update->gradient)) {
+            const uint32_t highest = pt_max_abs_s32(update->gradient, update->row_length);
+            peak = highest > peak ? highest : peak;
+        }
     }
-    return pt_range_bits(pt_max_abs_s32(update->gradient, rows * update->row_length));
+    return pt_range_bits(peak);
 }
 
 uint32_t pt_affine_update_row(const struct pt_operator *op, const struct pt_update *update)
 {
-    if (update->dynamic) {
-        return pt_row_update(update, update->gradient + update->row * update->row_length);
-    }
     const bool any = op->gradient_affine(update, update->row, update->gradient);
     if (PT_SKIP_ZEROS && !any && update->update == NULL) {
         return 0; /* no gradient (docs/numerics.md, section 10) */
