@@ -13,7 +13,8 @@ from picotrain.errors import UserError
 from picotrain.learn import models
 from picotrain.learn.architectures import graph
 from picotrain.learn.architectures.architecture import Architecture, Step
-from picotrain.learn.architectures.untrained import PIXELS, float_graph, real
+from picotrain.learn.architectures.pixels import PIXELS, as_int8, real
+from picotrain.learn.architectures.untrained import float_graph
 from picotrain.quantise.quantise import quantise
 from picotrain_golden import Method, Network, Trainer, validate
 from picotrain_golden.numerics import Int8, UInt8
@@ -279,10 +280,10 @@ def test_it_computes_what_its_real_weights_do(tmp_path: Path) -> None:
     assert [(one.least, one.largest) for one in net.layers[:3]] == [
         *((0.0, 6.0), (-inf, inf), (0.0, inf))
     ]
-    images = random.integers(-128, 128, (40, 9, 8, 3), np.int8)
+    images = random.integers(0, 256, (40, 9, 8, 3), np.uint8)
     made = quantise(net, real(images))
     assert made.input == PIXELS
-    found = tensors_of(made.network, images.view(np.uint8))[-1]
+    found = tensors_of(made.network, as_int8(images))[-1]
     wanted = net.outputs(real(images))
     distance = np.abs(made.tensors[-1].real(found.reshape(40, -1)) - wanted)
     assert distance.max() < 0.05 * (wanted.max() - wanted.min())
@@ -290,8 +291,9 @@ def test_it_computes_what_its_real_weights_do(tmp_path: Path) -> None:
 
 def test_pixels_are_int8_less_128() -> None:
     assert PIXELS.zero == -128
-    low, high = real(np.array([-128, 127], np.int8)).tolist()
-    assert (low, high) == (0.0, pytest.approx(1.0, rel=1e-6))
+    pixels = np.array([0, 128, 255], np.uint8)
+    assert as_int8(pixels).view(np.int8).tolist() == [-128, 0, 127]
+    assert real(pixels).tolist() == [0.0, *map(pytest.approx, (128 / 255, 1.0))]
 
 
 def test_a_backbone_is_of_the_network_that_is_named(tmp_path: Path) -> None:

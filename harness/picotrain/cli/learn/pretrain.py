@@ -28,9 +28,11 @@ from picotrain.device.backends import open_device
 from picotrain.device.interface import Device, state_sha256
 from picotrain.errors import UserError
 from picotrain.learn import logits, methods, models
+from picotrain.learn.affine_file import Scales
 from picotrain.learn.architectures.architecture import Architecture
+from picotrain.learn.architectures.pixels import as_int8
 from picotrain.learn.calibration import SAMPLES, calibrate
-from picotrain.learn.float_pretrain import FloatOptions, pretrain_float
+from picotrain.learn.float_pretrain import FloatOptions, pretrain_float, pretrain_graph
 from picotrain.learn.pretrain import (
     PretrainOptions,
     pretrain,
@@ -54,7 +56,8 @@ def add_parser(verbs: Verbs) -> None:
         verbs,
         "pretrain",
         "Train a backbone and calibrate its static shifts: in integers (NITI, dynamic scales, "
-        "batch 1), or in floating point (PyTorch) with int8 weights in the last epochs.",
+        "batch 1), or in floating point (PyTorch) with int8 weights in the last epochs. An affine "
+        "network is trained in floating point and quantised on training images.",
         "picotrain pretrain --model tinycnn --dataset digits --out backbone.npz",
     )
     parser.add_argument(
@@ -65,8 +68,8 @@ def add_parser(verbs: Verbs) -> None:
     parser.add_argument(
         "--arithmetic",
         choices=(_INTEGER, _FLOAT),
-        default=_INTEGER,
-        help="what training computes in; float needs PyTorch (default: %(default)s)",
+        help="what training computes in; float needs PyTorch (default: integer, or float for an "
+        "affine network)",
     )
     parser.add_argument(
         "--epochs",
@@ -107,12 +110,8 @@ def add_parser(verbs: Verbs) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    other = "mu" if options.arithmetic == _FLOAT else "rate"
-    if getattr(options, other) is not None:
-        raise UserError(f"--{other} is not an option of --arithmetic {options.arithmetic}; omit it")
-    if options.no_mirror and options.arithmetic == _INTEGER:
-        raise UserError("--no-mirror is not an option of --arithmetic integer; omit it")
     architecture = models.resolve(options.model)
+    _check(options, architecture)
     dataset = datasets.load(options.dataset)
     models.check_fit(architecture, dataset)
     options.calibration_angle = calibration_angle_of(dataset, options.calibration_angle)
@@ -121,6 +120,8 @@ def run(options: argparse.Namespace) -> int:
     output.check(options.out, architecture.weight_count + _MORE_BYTES)
     device = open_device(options.target, arena(options))
     try:
+        if architecture.affine:
+            return _graph(device, architecture, dataset, options)
         make = _float if options.arithmetic == _FLOAT else _integer
         network, histograms, made = make(device, architecture, dataset, options)
         warnings = static_warnings(device, network, dataset, made["history"])
@@ -129,15 +130,43 @@ def run(options: argparse.Namespace) -> int:
     if options.logits_exponent is not None:
         network, histograms = _read_with(network, dataset, options)
         made["options"]["logits_exponent"] = options.logits_exponent
-    info = {
+    info = _info(options, dataset, made) | {"static": static_numbers(network)}
+    models.save_backbone(options.out, network, info, histograms)
+    return _told(options, info, warnings)
+
+
+def _check(options: argparse.Namespace, architecture: Architecture) -> None:
+    """Completes `options`; UserError for those that do not go together."""
+    if architecture.affine:
+        if options.arithmetic == _INTEGER:
+            raise UserError(
+                f"network {architecture.name} is affine, and is pre-trained in float only; omit "
+                "--arithmetic"
+            )
+        for option in ("logits_exponent", "calibration_angle"):
+            if getattr(options, option) is not None:
+                raise UserError(
+                    f"--{option.replace('_', '-')} is not an option of an affine network; omit it"
+                )
+    options.arithmetic = options.arithmetic or (_FLOAT if architecture.affine else _INTEGER)
+    other = "mu" if options.arithmetic == _FLOAT else "rate"
+    if getattr(options, other) is not None:
+        raise UserError(f"--{other} is not an option of --arithmetic {options.arithmetic}; omit it")
+    if options.no_mirror and options.arithmetic == _INTEGER:
+        raise UserError("--no-mirror is not an option of --arithmetic integer; omit it")
+
+
+def _info(options: argparse.Namespace, dataset: Dataset, made: dict[str, Any]) -> dict[str, Any]:
+    return {
         "command": "picotrain " + shlex.join(_pretrain_command(options, made)),
         "dataset": options.dataset,
         "dataset_sha256": dataset.sha256,
         **made,
-        "static": static_numbers(network),
         "versions": {name: text for name, text in versions().items() if name != "commit"},
     }
-    models.save_backbone(options.out, network, info, histograms)
+
+
+def _told(options: argparse.Namespace, info: dict[str, Any], warnings: list[str]) -> int:
     output.tell("backbone", options.out)
     for warning in warnings:
         print(f"warning: {warning}")
@@ -186,12 +215,7 @@ def _float(
 ) -> _Made:
     # A network that does not fit is refused now, not after an hour.
     device.load_model(models.initial_network(architecture, options.seed))
-    given = {name: getattr(options, name) for name in ("epochs", "rate")}
-    choice = FloatOptions(
-        seed=options.seed,
-        mirror=not options.no_mirror,
-        **{name: value for name, value in given.items() if value is not None},
-    )
+    choice = _float_options(options)
     network, history = pretrain_float(
         architecture, dataset, choice, lambda entry: print(_describe_float_epoch(entry), flush=True)
     )
@@ -222,6 +246,51 @@ def _float(
     )
 
 
+def _graph(
+    device: Device, architecture: Architecture, dataset: Dataset, options: argparse.Namespace
+) -> int:
+    """An affine network: trained in floating point, quantised, and evaluated as integers."""
+    frozen = Method("infer")
+    choice = _float_options(options)
+    device.load_model(models.initial_network(architecture, options.seed), frozen=True)
+    quantised, history = pretrain_graph(
+        architecture, dataset, choice, lambda entry: print(_describe_float_epoch(entry), flush=True)
+    )
+    network = quantised.network
+    device.load_model(network, frozen=True)
+    device.set_method(frozen)
+    accuracy = {}
+    for name, split in (("validation", dataset.validation), ("test", dataset.test)):
+        with progress_bar(name, len(split)) as advance:
+            seen = device.evaluate(as_int8(split.images), split.labels, advance)
+        accuracy[name] = seen.correct(split.labels) / len(split)
+    print(
+        f"accuracy   validation {history[-1]['validation_accuracy']:.4f} in float, "
+        f"{accuracy['validation']:.4f} in int8; test {accuracy['test']:.4f} in int8"
+    )
+    made = {
+        "arithmetic": _FLOAT,
+        "options": asdict(choice) | {"int8_epochs": 0},
+        "history": history,
+        "validation_accuracy": accuracy["validation"],
+        "test_accuracy": accuracy["test"],
+        **quantised.made(),
+        "torch": version("torch"),
+    }
+    info = _info(options, dataset, made)
+    models.save_backbone(options.out, network, info, scales=Scales.of(quantised))
+    return _told(options, info, [])
+
+
+def _float_options(options: argparse.Namespace) -> FloatOptions:
+    given = {name: getattr(options, name) for name in ("epochs", "rate")}
+    return FloatOptions(
+        seed=options.seed,
+        mirror=not options.no_mirror,
+        **{name: value for name, value in given.items() if value is not None},
+    )
+
+
 def _pretrain_command(options: argparse.Namespace, made: dict[str, Any]) -> list[str]:
     """The command that makes this backbone again; paths are left as given."""
     chosen = made["options"]
@@ -234,6 +303,10 @@ def _pretrain_command(options: argparse.Namespace, made: dict[str, Any]) -> list
         how = ["--epochs", str(chosen["epochs"]), "--mu", mu]
     if options.ram_kib is not None:
         how += ["--ram-kib", str(options.ram_kib)]
+    calibration = []
+    if "calibration_samples" in chosen:
+        calibration = ["--calibration-samples", str(options.calibration_samples)]
+        calibration += ["--calibration-angle", str(options.calibration_angle)]
     chosen_exponent = options.logits_exponent
     exponent = [] if chosen_exponent is None else [f"--logits-exponent={chosen_exponent}"]
     return [
@@ -241,8 +314,7 @@ def _pretrain_command(options: argparse.Namespace, made: dict[str, Any]) -> list
         *("--model", options.model, "--dataset", options.dataset),
         *how,
         *("--seed", str(options.seed)),
-        *("--calibration-samples", str(options.calibration_samples)),
-        *("--calibration-angle", str(options.calibration_angle)),
+        *calibration,
         *exponent,
         *("--out", str(options.out)),
     ]

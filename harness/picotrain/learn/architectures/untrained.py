@@ -8,13 +8,11 @@ from math import inf, sqrt
 import numpy as np
 
 from picotrain.learn.architectures.architecture import Activation, Architecture
-from picotrain.quantise.graph import Float, FloatGraph, FloatLayer, Real, TensorScale
+from picotrain.learn.architectures.pixels import PIXELS, real
+from picotrain.quantise.graph import FloatGraph, FloatLayer, Real
 from picotrain.quantise.quantise import Quantised, quantise
 from picotrain_golden import generator
-from picotrain_golden.numerics import Int8
 
-PIXELS = TensorScale(float(np.float32(1 / 255)), -128)
-"""Of the input: a pixel of 0 to 255 stands for 0 to 1, and is int8 as pixel - 128."""
 _BOUNDS: dict[Activation, tuple[float, float]] = {
     "none": (-inf, inf),
     "relu": (0.0, inf),
@@ -51,12 +49,6 @@ def untrained(architecture: Architecture, seed: int) -> Quantised:
         drawn = generator.normal_scores(seed, stream, count + layer.rows) / _SPREAD
         matrix = drawn[:count].reshape(layer.rows, layer.row_length) * sqrt(2 / layer.row_length)
         weights.append((matrix, drawn[count:] * (_BIAS if step.bias else 0.0)))
-    pixels = np.random.default_rng(seed).integers(
-        -128, 128, (_IMAGES, *architecture.input_shape), np.int8
-    )
-    return quantise(float_graph(architecture, weights), real(pixels))
-
-
-def real(images: Int8) -> Float:
-    """What int8 images stand for."""
-    return PIXELS.real(images)
+    shape = (_IMAGES, *architecture.input_shape)
+    images = np.random.default_rng(seed).integers(0, 256, shape, np.uint8)
+    return quantise(float_graph(architecture, weights), real(images))

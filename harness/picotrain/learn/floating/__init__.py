@@ -1,0 +1,1 @@
+"""Training in floating point (PyTorch): the loop, and the networks that it trains."""

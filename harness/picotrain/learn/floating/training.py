@@ -1,0 +1,141 @@
+"""The loop of training in floating point, whatever the network."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from picotrain.datasets import Dataset, Split
+from picotrain.learn.architectures.architecture import Architecture
+from picotrain.progress import progress_bar
+
+
+@dataclass(frozen=True)
+class FloatOptions:
+    """One cycle of the step size over `epochs` epochs, then `int8_epochs` at a small one.
+
+    SGD with Nesterov momentum 0.9 on batches of `batch` images, each shifted by up to 4 pixels and,
+    if `mirror`, mirrored every second time (which is wrong for digits); never turned.
+    """
+
+    epochs: int = 10
+    int8_epochs: int = 1
+    rate: float = 0.1
+    int8_rate: float = 0.004
+    decay: float = 5e-4
+    batch: int = 256
+    mirror: bool = True
+    seed: int = 0
+
+
+class Training(ABC):
+    """The validation split watches and chooses nothing."""
+
+    def __init__(
+        self, architecture: Architecture, dataset: Dataset, options: FloatOptions, torch: Any
+    ) -> None:
+        self._torch = torch
+        self._architecture = architecture
+        self._layers = architecture.layers
+        self._dataset = dataset
+        self._options = options
+        self._random = torch.Generator().manual_seed(options.seed)
+        self._optimiser: Any = None
+        self._schedule: Any = None
+
+    @abstractmethod
+    def _trained(self) -> tuple[list[Any], list[Any]]:
+        """What learns: with weight decay, and without."""
+
+    @abstractmethod
+    def _input(self, images: NDArray[np.uint8]) -> Any:
+        """uint8 [N, H, W, C] as the device sees it, float [N, C, H, W]."""
+
+    @abstractmethod
+    def _forward(self, x: Any, learn: bool) -> Any:
+        """Logits float [N, classes]. `learn` takes the moments from the batch, and notes them."""
+
+    def _quantise(self) -> None:
+        """Before the first of the epochs that train int8 weights, where there are any."""
+        raise NotImplementedError
+
+    @property
+    def _batches(self) -> int:
+        return len(self._dataset.train) // self._options.batch
+
+    def epoch(self, number: int) -> dict[str, Any]:
+        """Train an epoch (from 1), then look at the validation split."""
+        torch, options = self._torch, self._options
+        quantised = number > options.epochs
+        if number == 1:
+            self._optimise(options.rate, options.epochs)
+        if number == options.epochs + 1:
+            self._quantise()
+            self._optimise(options.int8_rate, options.int8_epochs)
+        order = torch.randperm(len(self._dataset.train), generator=self._random).numpy()
+        right, count, total = 0, self._batches * options.batch, 0.0
+        label = f"epoch {number}/{options.epochs + options.int8_epochs}"
+        with progress_bar(label, count) as advance:
+            for start in range(0, count, options.batch):
+                chosen = self._dataset.train.take(order[start : start + options.batch])
+                labels = torch.from_numpy(chosen.labels.astype(np.int64))
+                logits = self._forward(self._augmented(chosen), learn=not quantised)
+                loss = torch.nn.functional.cross_entropy(logits, labels)
+                self._optimiser.zero_grad(set_to_none=True)
+                loss.backward()
+                self._optimiser.step()
+                self._schedule.step()
+                right += int((logits.argmax(1) == labels).sum())
+                total += loss.item() * options.batch
+                advance(options.batch)
+        return {
+            "epoch": number,
+            "weights": "int8" if quantised else "float",
+            "loss": total / count,
+            "train_accuracy": right / count,
+            "validation_accuracy": self._accuracy(self._dataset.validation),
+        }
+
+    def _optimise(self, rate: float, epochs: int) -> None:
+        torch, options = self._torch, self._options
+        weights, others = self._trained()
+        self._optimiser = torch.optim.SGD(
+            [
+                {"params": weights, "weight_decay": options.decay},
+                {"params": others, "weight_decay": 0.0},
+            ],
+            lr=rate,
+            momentum=0.9,
+            nesterov=True,
+        )
+        # With four steps or fewer OneCycleLR divides by 0; what is left of 8 is unused.
+        self._schedule = torch.optim.lr_scheduler.OneCycleLR(
+            self._optimiser, rate, total_steps=max(8, epochs * self._batches), pct_start=0.25
+        )
+
+    def _augmented(self, split: Split) -> Any:
+        """Images shifted and mirrored at random, as `_input` makes them."""
+        images = split.images
+        n, height, width, _ = images.shape
+        padded = np.pad(images, ((0, 0), (4, 4), (4, 4), (0, 0)))
+        draw = self._torch.randint(0, 9, (n, 2), generator=self._random).numpy()
+        mirror = self._torch.randint(0, 2, (n,), generator=self._random).numpy()
+        moved = np.empty_like(images)
+        for index, ((y, x), flip) in enumerate(zip(draw, mirror, strict=True)):
+            window = padded[index, y : y + height, x : x + width]
+            moved[index] = window[:, ::-1] if flip and self._options.mirror else window
+        return self._input(moved)
+
+    def _accuracy(self, split: Split) -> float:
+        torch, size = self._torch, self._options.batch
+        right = 0
+        with torch.no_grad():
+            for start in range(0, len(split), size):
+                images = self._input(split.images[start : start + size])
+                predicted = self._forward(images, learn=False).argmax(1).numpy()
+                right += int((predicted == split.labels[start : start + size]).sum())
+        return right / len(split)
