@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from picotrain.datasets import Dataset
@@ -44,6 +45,7 @@ def pretrain_graph(
     """The same of an affine network, which is trained in floating point alone and then quantised on
     training images."""
     torch = _ready(dataset, options)
+    options = replace(options, int8_epochs=0)
     training = GraphTraining(architecture, dataset, options, torch)
     history = _epochs(training, options.epochs, report)
     return training.quantised(), history

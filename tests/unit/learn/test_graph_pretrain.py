@@ -1,0 +1,170 @@
+"""Affine networks pre-trained in floating point: what PyTorch trained is what the integers say."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from picotrain import datasets
+from picotrain.cli import main
+from picotrain.datasets import Dataset
+from picotrain.errors import UserError
+from picotrain.learn import models
+from picotrain.learn.architectures.pixels import as_int8, real
+from picotrain.learn.architectures.untrained import float_graph
+from picotrain.learn.float_pretrain import FloatOptions, pretrain_graph
+from picotrain.learn.floating.graph import GraphTraining
+from picotrain_golden import Method, Trainer
+
+TEXT = """form = "affine"
+name = "small"
+input = [28, 28, 1]
+[[layer]]
+kind = "conv2d"
+name = "stem"
+channels = 8
+kernel = [3, 4]
+stride = 2
+padding = "same"
+activation = "relu6"
+[[layer]]
+kind = "depthwise"
+kernel = 3
+padding = 1
+activation = "relu"
+[[layer]]
+kind = "conv2d"
+name = "point"
+channels = 8
+kernel = 1
+bias = false
+[[layer]]
+kind = "add"
+inputs = ["point", "stem"]
+[[layer]]
+kind = "maxpool"
+kernel = [2, 3]
+padding = [0, 1]
+[[layer]]
+kind = "avgpool"
+kernel = 3
+stride = 2
+padding = 1
+[[layer]]
+kind = "linear"
+outputs = 10
+"""
+OPTIONS = FloatOptions(epochs=10, batch=32, mirror=False)
+
+
+@pytest.fixture(scope="module")
+def digits() -> Dataset:
+    return datasets.load("digits")
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Path:
+    path = tmp_path / "small.toml"
+    path.write_text(TEXT)
+    return path
+
+
+def test_the_int8_network_is_as_right_as_the_float_one(digits: Dataset, small: Path) -> None:
+    pytest.importorskip("torch")
+    told: list[dict[str, Any]] = []
+    made, history = pretrain_graph(models.load(small), digits, OPTIONS, told.append)
+    assert told == history
+    assert [entry["weights"] for entry in history] == ["float"] * 10
+    assert history[-1]["validation_accuracy"] > 0.8
+    split = digits.validation
+    found = Trainer(made.network, Method("infer")).predict(as_int8(split.images))
+    right = float((found == split.labels).mean())
+    assert right == pytest.approx(history[-1]["validation_accuracy"], abs=0.04)
+    assert not made.network.affine[2].bias.any()
+    assert made.network.affine[1].bias.any()
+
+
+def test_the_norms_become_part_of_the_weights(
+    digits: Dataset, small: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Layer by layer, paddings and pools too: PyTorch's logits in float32, and the graph's."""
+    torch = pytest.importorskip("torch")
+    few = replace(digits, splits={**digits.splits, "train": digits.train.take(np.arange(256))})
+    training = GraphTraining(models.load(small), few, OPTIONS, torch)
+    training.epoch(1)
+    monkeypatch.setattr(torch, "autocast", lambda *_, **__: contextlib.nullcontext())
+    images = digits.validation.images[:20]
+    with torch.no_grad():
+        wanted = training._forward(training._input(images), learn=False).numpy()
+    graph = float_graph(models.load(small), training._folded())
+    assert np.abs(graph.outputs(real(images)) - wanted).max() < 1e-4 * np.abs(wanted).max()
+    assert np.unique(wanted, axis=0).shape == wanted.shape
+
+
+def test_same_seed_gives_the_same_network(digits: Dataset, small: Path) -> None:
+    pytest.importorskip("torch")
+    few = replace(digits, splits={**digits.splits, "train": digits.train.take(np.arange(128))})
+    first, again, other = (
+        models.network_sha256(
+            pretrain_graph(
+                models.load(small), few, replace(OPTIONS, epochs=1, seed=seed), lambda _: None
+            )[0].network
+        )
+        for seed in (1, 1, 2)
+    )
+    assert first == again != other
+
+
+def test_the_verb(
+    tmp_path: Path, small: Path, digits: Dataset, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("torch")
+    out = tmp_path / "small.npz"
+    words = ["pretrain", "--model", str(small), "--dataset", "digits", "--no-mirror"]
+    assert main([*words, "--epochs", "1", "--out", str(out)]) == 0
+    epoch, accuracy, backbone = capsys.readouterr().out.splitlines()
+    assert epoch.startswith("epoch  1  float  loss ")
+    network, info = models.load_backbone(out)
+    shown = f"{info['history'][-1]['validation_accuracy']:.4f}"
+    assert accuracy == (
+        f"accuracy   validation {shown} in float, {info['validation_accuracy']:.4f} in int8; "
+        f"test {info['test_accuracy']:.4f} in int8"
+    )
+    assert backbone == f"backbone: {out}"
+    models.check_same(models.load(small), network, out)
+    assert info["input"] == {"scale": float(np.float32(1 / 255)), "zero": -128}
+    assert info["command"] == (
+        f"picotrain pretrain --model {small} --dataset digits --arithmetic float --epochs 1 "
+        f"--rate 0.1 --no-mirror --seed 0 --out {out}"
+    )
+    scales = models.load_scales(out)
+    assert scales is not None and len(scales.tensors) == 8
+    found = Trainer(network, Method("infer")).predict(as_int8(digits.test.images))
+    assert float((found == digits.test.labels).mean()) == info["test_accuracy"]
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--arithmetic", "integer"], "network small is affine, and is pre-trained in float only"),
+        (["--mu", "2"], "--mu is not an option of --arithmetic float; omit it"),
+        (["--logits-exponent", "-3"], "--logits-exponent is not an option of an affine network"),
+        (["--calibration-angle", "9"], "--calibration-angle is not an option of an affine netw"),
+    ],
+)
+def test_mistakes(
+    tmp_path: Path, small: Path, capsys: pytest.CaptureFixture[str], words: list[str], told: str
+) -> None:
+    given = ["pretrain", "--model", str(small), *words, "--out", str(tmp_path / "x.npz")]
+    assert main(given) == 2
+    assert told in capsys.readouterr().err
+
+
+def test_too_little_data(digits: Dataset, small: Path) -> None:
+    with pytest.raises(UserError, match="1197 training images, less than a batch of 1200"):
+        pretrain_graph(models.load(small), digits, replace(OPTIONS, batch=1200), lambda _: None)
