@@ -11,7 +11,6 @@ from picotrain.device.interface import Device
 from picotrain.learn import calibration, health
 from picotrain.learn.adapt import epoch_order, mu_at
 from picotrain.learn.architectures.architecture import Architecture
-from picotrain.learn.architectures.pixels import taken
 from picotrain.learn.models import initial_network
 from picotrain.progress import progress_bar
 from picotrain_golden import Histograms, Method, Network, calibrated
@@ -87,7 +86,7 @@ def static_warnings(
     device.set_method(Method("infer"))
     split = dataset.validation
     with progress_bar("static scales", len(split)) as advance:
-        seen = device.evaluate(taken(network, split.images), split.labels, advance)
+        seen = device.evaluate(split.images, split.labels, advance)
     accuracy = seen.correct(split.labels) / len(split)
     return health.of_backbone(
         accuracy, seen.predictions, split.labels, history[-1]["validation_accuracy"]

@@ -126,7 +126,8 @@ def test_the_verb(
     pytest.importorskip("torch")
     out = tmp_path / "small.npz"
     words = ["pretrain", "--model", str(small), "--dataset", "digits", "--no-mirror"]
-    assert main([*words, "--epochs", "1", "--out", str(out)]) == 0
+    words += ["--epochs", "1", "--calibration-samples", "20"]
+    assert main([*words, "--out", str(out)]) == 0
     epoch, accuracy, backbone = capsys.readouterr().out.splitlines()
     assert epoch.startswith("epoch  1  float  loss ")
     network, info = models.load_backbone(out)
@@ -137,10 +138,12 @@ def test_the_verb(
     )
     assert backbone == f"backbone: {out}"
     models.check_same(models.load(small), network, out)
+    assert network.calibrated
     assert info["input"] == {"scale": float(np.float32(1 / 255)), "zero": -128}
     assert info["command"] == (
         f"picotrain pretrain --model {small} --dataset digits --arithmetic float --epochs 1 "
-        f"--rate 0.1 --no-mirror --seed 0 --out {out}"
+        "--rate 0.1 --no-mirror --seed 0 --calibration-samples 20 --calibration-angle 45 "
+        f"--out {out}"
     )
     scales = models.load_scales(out)
     assert scales is not None and len(scales.tensors) == 8
@@ -154,7 +157,6 @@ def test_the_verb(
         (["--arithmetic", "integer"], "network small is affine, and is pre-trained in float only"),
         (["--mu", "2"], "--mu is not an option of --arithmetic float; omit it"),
         (["--logits-exponent", "-3"], "--logits-exponent is not an option of an affine network"),
-        (["--calibration-angle", "9"], "--calibration-angle is not an option of an affine netw"),
     ],
 )
 def test_mistakes(

@@ -25,12 +25,12 @@ from picotrain.cli.options import (
 from picotrain.datasets import Dataset
 from picotrain.device.backends import NAMES as TARGETS
 from picotrain.device.backends import open_device
+from picotrain.device.given import check_trains, images_for
 from picotrain.device.interface import Device, state_sha256
 from picotrain.errors import UserError
 from picotrain.learn import logits, methods, models
 from picotrain.learn.affine_file import Scales
 from picotrain.learn.architectures.architecture import Architecture
-from picotrain.learn.architectures.pixels import as_int8
 from picotrain.learn.calibration import SAMPLES, calibrate
 from picotrain.learn.float_pretrain import FloatOptions, pretrain_float, pretrain_graph
 from picotrain.learn.pretrain import (
@@ -143,11 +143,11 @@ def _check(options: argparse.Namespace, architecture: Architecture) -> None:
                 f"network {architecture.name} is affine, and is pre-trained in float only; omit "
                 "--arithmetic"
             )
-        for option in ("logits_exponent", "calibration_angle"):
-            if getattr(options, option) is not None:
-                raise UserError(
-                    f"--{option.replace('_', '-')} is not an option of an affine network; omit it"
-                )
+        if options.logits_exponent is not None:
+            raise UserError(
+                "--logits-exponent is not an option of an affine network, whose logits have the "
+                "scale that quantising gives them; omit it, and name it for adapt"
+            )
     options.arithmetic = options.arithmetic or (_FLOAT if architecture.affine else _INTEGER)
     other = "mu" if options.arithmetic == _FLOAT else "rate"
     if getattr(options, other) is not None:
@@ -249,8 +249,8 @@ def _float(
 def _graph(
     device: Device, architecture: Architecture, dataset: Dataset, options: argparse.Namespace
 ) -> int:
-    """An affine network: trained in floating point, quantised, and evaluated as integers."""
-    frozen = Method("infer")
+    """An affine network: trained in floating point, quantised, evaluated as integers, and
+    calibrated, if it is one that trains."""
     choice = _float_options(options)
     device.load_model(models.initial_network(architecture, options.seed), frozen=True)
     quantised, history = pretrain_graph(
@@ -258,19 +258,31 @@ def _graph(
     )
     network = quantised.network
     device.load_model(network, frozen=True)
-    device.set_method(frozen)
+    device.set_method(Method("infer"))
     accuracy = {}
     for name, split in (("validation", dataset.validation), ("test", dataset.test)):
         with progress_bar(name, len(split)) as advance:
-            seen = device.evaluate(as_int8(split.images), split.labels, advance)
+            seen = device.evaluate(images_for(network, split.images), split.labels, advance)
         accuracy[name] = seen.correct(split.labels) / len(split)
     print(
         f"accuracy   validation {history[-1]['validation_accuracy']:.4f} in float, "
         f"{accuracy['validation']:.4f} in int8; test {accuracy['test']:.4f} in int8"
     )
+    samples, angle = options.calibration_samples, options.calibration_angle
+    try:
+        check_trains(network)
+    except UserError as why:
+        print(f"not calibrated: {why}")
+    else:
+        network = calibrated(network, calibrate(network, dataset, samples, angle, options.seed))
     made = {
         "arithmetic": _FLOAT,
-        "options": asdict(choice) | {"int8_epochs": 0},
+        "options": {
+            **asdict(choice),
+            "int8_epochs": 0,
+            "calibration_samples": samples,
+            "calibration_angle": angle,
+        },
         "history": history,
         "validation_accuracy": accuracy["validation"],
         "test_accuracy": accuracy["test"],
@@ -303,10 +315,6 @@ def _pretrain_command(options: argparse.Namespace, made: dict[str, Any]) -> list
         how = ["--epochs", str(chosen["epochs"]), "--mu", mu]
     if options.ram_kib is not None:
         how += ["--ram-kib", str(options.ram_kib)]
-    calibration = []
-    if "calibration_samples" in chosen:
-        calibration = ["--calibration-samples", str(options.calibration_samples)]
-        calibration += ["--calibration-angle", str(options.calibration_angle)]
     chosen_exponent = options.logits_exponent
     exponent = [] if chosen_exponent is None else [f"--logits-exponent={chosen_exponent}"]
     return [
@@ -314,7 +322,8 @@ def _pretrain_command(options: argparse.Namespace, made: dict[str, Any]) -> list
         *("--model", options.model, "--dataset", options.dataset),
         *how,
         *("--seed", str(options.seed)),
-        *calibration,
+        *("--calibration-samples", str(options.calibration_samples)),
+        *("--calibration-angle", str(options.calibration_angle)),
         *exponent,
         *("--out", str(options.out)),
     ]

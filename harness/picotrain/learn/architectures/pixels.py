@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 
 from picotrain.quantise.graph import Float, TensorScale
-from picotrain_golden import Network
 from picotrain_golden.numerics import UInt8
 
 PIXELS = TensorScale(float(np.float32(1 / 255)), -128)
@@ -15,11 +14,6 @@ PIXELS = TensorScale(float(np.float32(1 / 255)), -128)
 def as_int8(images: UInt8) -> UInt8:
     """The bytes of the int8 that stand for pixels."""
     return images ^ np.uint8(128)
-
-
-def taken(network: Network, images: UInt8) -> UInt8:
-    """A data set's images as a network takes them."""
-    return as_int8(images) if network.affine else images
 
 
 def real(images: UInt8) -> Float:
