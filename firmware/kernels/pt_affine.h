@@ -59,10 +59,34 @@ static inline uint32_t pt_affine_conv2d_scratch(const struct pt_shape *shape)
     return pt_affine_rows_scratch(pt_shape_patch_size(shape), pt_shape_positions(shape));
 }
 
+/* Of a 3x3 kernel: words of a row of one channel; rows of outputs made together, as 6 KiB hold. */
+static inline uint32_t pt_affine_depthwise_pitch(const struct pt_shape *shape)
+{
+    return shape->stride_w * ((shape->out_w + 1u) & ~1u) + 3u - shape->stride_w;
+}
+
+static inline uint32_t pt_affine_depthwise_band(const struct pt_shape *shape)
+{
+    const uint32_t pitch = pt_affine_depthwise_pitch(shape);
+    const uint32_t first = pitch * (3u - shape->stride_h);
+    const uint32_t fit = first < 1536u ? (1536u - first) / (pitch * shape->stride_h + shape->out_w)
+                                       : 0u;
+    const uint32_t band = fit < 1u ? 1u : fit;
+    return band < shape->out_h ? band : shape->out_h;
+}
+
+/* Bytes: as a convolution of one channel; or of 3x3 what an effective row, words and sums take. */
 static inline uint32_t pt_affine_depthwise_scratch(const struct pt_shape *shape)
 {
-    return pt_affine_rows_scratch((uint32_t)shape->kernel_h * shape->kernel_w,
-                                  pt_shape_positions(shape));
+    const uint32_t taps = (uint32_t)shape->kernel_h * shape->kernel_w;
+    const uint32_t rows = pt_affine_rows_scratch(taps, pt_shape_positions(shape));
+    if (shape->kernel_h != 3u || shape->kernel_w != 3u) {
+        return rows;
+    }
+    const uint32_t band = pt_affine_depthwise_band(shape);
+    const uint32_t words = pt_affine_depthwise_pitch(shape) * ((band - 1u) * shape->stride_h + 3u);
+    const uint32_t bytes = 12u + 4u * (words + band * shape->out_w + 1u);
+    return bytes > rows ? bytes : rows;
 }
 
 static inline uint32_t pt_affine_linear_scratch(const struct pt_shape *shape)

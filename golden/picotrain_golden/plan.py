@@ -14,8 +14,8 @@ from picotrain_golden.network import Layer, Network
 LANES = 8
 ERROR_BUDGET = 258
 
-TILE_WORDS = 2304
-"""Of an affine layer: half the elements that the patches of a tile may have."""
+TILE_WORDS, BAND_WORDS = 2304, 1536
+"""Of an affine layer: half the elements of the patches of a tile; words of a band's channel."""
 
 BufferKind = Literal["activation", "error", "scratch"]
 OperationKind = Literal["forward", "loss", "error", "update"]
@@ -210,7 +210,15 @@ def _affine_forward_scratch(layer: Layer) -> list[int]:
     row = _round(layer.row_length)
     positions = _round(layer.positions, 2)
     tile = min(positions, max(4, min(64, TILE_WORDS // row * 2)))
-    return [row, 2 * row, 2 * row, 4 * tile, 2 * row * tile]
+    parts = [row, 2 * row, 2 * row, 4 * tile, 2 * row * tile]
+    if layer.kind != "depthwise" or layer.kernel != (3, 3):
+        return parts
+    height, width, _ = layer.out_shape
+    down, across = layer.stride
+    pitch = across * _round(width, 2) + 3 - across
+    fit = (BAND_WORDS - pitch * (3 - down)) // (pitch * down + width)
+    band = min(height, max(1, fit))
+    return max(parts, [12, 4 * pitch * ((band - 1) * down + 3), 4 * (band * width + 1)], key=sum)
 
 
 def _conv2d_lists(

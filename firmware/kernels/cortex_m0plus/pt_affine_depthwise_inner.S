@@ -1,0 +1,301 @@
+/*
+ * The inner loops of the tuned depthwise 3x3 layer (pt_affine_depthwise_inner.h). Cycles stand
+ * beside the instructions.
+ */
+#include "kernels/cortex_m0plus/pt_macros.inc"
+
+    .equ GATHER_SOURCE, 0
+    .equ GATHER_STEP, 4
+    .equ GATHER_JUMP, 8
+    .equ GATHER_WORDS, 12
+    .equ GATHER_END, 16
+    .equ GATHER_LEAD, 20
+    .equ GATHER_INSIDE, 24
+    .equ GATHER_TAIL, 28
+    .equ GATHER_ZERO, 32
+
+/*
+ *   r0 source  r1 0  r2 words  r7 step  r9 two steps  r10 job  r11 bytes of all pairs of elements
+ *   of a row  r12 1 where there is one more  lr zero
+ */
+.macro load_gather
+    save_all
+    mov r10, r0
+    ldr r7, [r0, #GATHER_STEP]
+    lsls r1, r7, #1
+    mov r9, r1
+    ldr r2, [r0, #GATHER_INSIDE]
+    movs r3, #1
+    ands r3, r2
+    mov r12, r3
+    lsrs r2, #1
+    muls r2, r1
+    mov r11, r2
+    ldr r1, [r0, #GATHER_ZERO]
+    mov lr, r1
+    ldr r2, [r0, #GATHER_WORDS]
+    ldr r0, [r0, #GATHER_SOURCE]
+    movs r1, #0
+.endm
+
+/* To \row unless that was the last. */
+.macro next_gather row
+    mov r6, r10                 /* 1 */
+    ldr r5, [r6, #GATHER_JUMP]  /* 2 */
+    adds r0, r5                 /* 1 */
+    ldr r5, [r6, #GATHER_END]   /* 2 */
+    cmp r2, r5                  /* 1 */
+    bne \row                    /* 2 */
+    restore_all
+.endm
+
+/* 7.5 cycles for an element. r3 the element before, r4 an element, r5, r6 words, r8 end. */
+    start_function pt_affine_gather_1
+    load_gather
+1:
+    mov r3, lr                  /* 1 */
+    mov r6, r10                 /* 1 */
+    ldr r6, [r6, #GATHER_LEAD]  /* 2 */
+    lsls r5, r3, #16            /* 1 */
+    adds r5, r3                 /* 1 */
+    cmp r6, #0                  /* 1 */
+    beq 3f                      /* 1, 2 */
+2:
+    stm r2!, {r5}               /* 2 */
+    subs r6, #1                 /* 1 */
+    bne 2b                      /* 2 */
+3:
+    mov r6, r12                 /* 1 */
+    cmp r6, #0                  /* 1 */
+    beq 4f                      /* 1, 2 */
+    ldrsb r4, [r0, r1]          /* 2 */
+    adds r0, r7                 /* 1 */
+    lsls r5, r4, #16            /* 1 */
+    adds r5, r3                 /* 1 */
+    stm r2!, {r5}               /* 2 */
+    movs r3, r4                 /* 1 */
+4:
+    mov r6, r11                 /* 1 */
+    adds r6, r0                 /* 1 */
+    mov r8, r6                  /* 1 */
+    cmp r0, r8                  /* 1 */
+    beq 6f                      /* 1, 2 */
+5:
+    ldrsb r4, [r0, r1]          /* 2 */
+    lsls r5, r4, #16            /* 1 */
+    adds r5, r3                 /* 1 */
+    ldrsb r3, [r0, r7]          /* 2 */
+    lsls r6, r3, #16            /* 1 */
+    adds r6, r4                 /* 1 */
+    add r0, r9                  /* 1 */
+    stm r2!, {r5, r6}           /* 3 */
+    cmp r0, r8                  /* 1 */
+    bne 5b                      /* 2 */
+6:
+    mov r4, lr                  /* 1 */
+    mov r6, r10                 /* 1 */
+    ldr r5, [r6, #GATHER_TAIL]  /* 2 */
+    lsls r6, r4, #16            /* 1 */
+    cmp r5, #0                  /* 1 */
+    beq 8f                      /* 1, 2 */
+7:
+    adds r3, r6                 /* 1 */
+    stm r2!, {r3}               /* 2 */
+    movs r3, r4                 /* 1 */
+    subs r5, #1                 /* 1 */
+    bne 7b                      /* 2 */
+8:
+    next_gather 1b
+    .size pt_affine_gather_1, . - pt_affine_gather_1
+    .global __stack_pt_affine_gather_1
+    .set __stack_pt_affine_gather_1, 36
+
+/* 11 cycles for an element. r3, r4 the elements before, r5, r6 elements, r8 end. */
+    start_function pt_affine_gather_2
+    load_gather
+1:
+    mov r3, lr                  /* 1 */
+    mov r4, lr                  /* 1 */
+    mov r6, r10                 /* 1 */
+    ldr r6, [r6, #GATHER_LEAD]  /* 2 */
+    lsls r5, r3, #16            /* 1 */
+    adds r5, r3                 /* 1 */
+    cmp r6, #0                  /* 1 */
+    beq 3f                      /* 1, 2 */
+2:
+    stm r2!, {r5}               /* 2 */
+    subs r6, #1                 /* 1 */
+    bne 2b                      /* 2 */
+3:
+    mov r6, r12                 /* 1 */
+    cmp r6, #0                  /* 1 */
+    beq 4f                      /* 1, 2 */
+    ldrsb r6, [r0, r1]          /* 2 */
+    adds r0, r7                 /* 1 */
+    lsls r5, r6, #16            /* 1 */
+    adds r5, r3                 /* 1 */
+    stm r2!, {r5}               /* 2 */
+    movs r3, r4                 /* 1 */
+    movs r4, r6                 /* 1 */
+4:
+    mov r6, r11                 /* 1 */
+    adds r6, r0                 /* 1 */
+    mov r8, r6                  /* 1 */
+    cmp r0, r8                  /* 1 */
+    beq 6f                      /* 1, 2 */
+5:
+    ldrsb r5, [r0, r1]          /* 2 */
+    ldrsb r6, [r0, r7]          /* 2 */
+    add r0, r9                  /* 1 */
+    lsls r5, #16                /* 1 */
+    adds r3, r5                 /* 1 */
+    asrs r5, #16                /* 1 */
+    lsls r6, #16                /* 1 */
+    adds r4, r6                 /* 1 */
+    asrs r6, #16                /* 1 */
+    stm r2!, {r3, r4}           /* 3 */
+    movs r3, r5                 /* 1 */
+    movs r4, r6                 /* 1 */
+    cmp r0, r8                  /* 1 */
+    bne 5b                      /* 2 */
+6:
+    mov r6, r10                 /* 1 */
+    ldr r5, [r6, #GATHER_TAIL]  /* 2 */
+    mov r6, lr                  /* 1 */
+    lsls r6, #16                /* 1 */
+    cmp r5, #0                  /* 1 */
+    beq 8f                      /* 1, 2 */
+7:
+    adds r3, r6                 /* 1 */
+    stm r2!, {r3}               /* 2 */
+    movs r3, r4                 /* 1 */
+    mov r4, lr                  /* 1 */
+    subs r5, #1                 /* 1 */
+    bne 7b                      /* 2 */
+8:
+    next_gather 1b
+    .size pt_affine_gather_2, . - pt_affine_gather_2
+    .global __stack_pt_affine_gather_2
+    .set __stack_pt_affine_gather_2, 36
+
+    .equ TAPS_WORDS, 0
+    .equ TAPS_SUMS, 4
+    .equ TAPS_ROW, 8
+    .equ TAPS_PAIR, 12
+    .equ TAPS_PAIRS, 16
+    .equ TAPS_NEXT_ROW, 20
+    .equ TAPS_ODD, 24
+    .equ TAPS_ROWS, 28
+    .equ TAPS_WEIGHTS, 32
+
+    /* On the stack, from sp: */
+    .equ LEFT_ROWS, 0
+    .equ LEFT_WORDS, 4
+    .equ LEFT_PAIRS, 8
+    .equ LEFT_NEXT_ROW, 12
+    .equ LEFT_ODD, 16
+    .equ LEFT_WEIGHTS, 20 /* 2 to 8 */
+    .equ LEFT_SIZE, 48
+
+.macro weigh word, tap
+    ldr r6, [sp, #LEFT_WEIGHTS + 4 * \tap - 8] /* 2 */
+    muls \word, r6              /* 1 */
+.endm
+
+/* The two sums in \group go to the sum of all, r8, and the upper one to r5. */
+.macro take group
+    add r8, \group              /* 1 */
+    asrs \group, #16            /* 1 */
+    adcs r5, \group             /* 1 */
+.endm
+
+/*
+ * 70 cycles for two outputs.
+ *   r0 words  r1-r3 words of a row  r4 weight 0  r5 upper sum  r6 scratch  r7 a product
+ *   r8 sum of all  r9 to the next row  r10 to the next pair  r11 sums  r12 end of the row
+ *   lr weight 1
+ */
+    start_function pt_affine_taps
+    save_all
+    sub sp, #LEFT_SIZE
+    movs r7, r0
+    ldm r7!, {r0-r4}
+    mov r11, r1
+    str r4, [sp, #LEFT_PAIRS]
+    movs r5, r2
+    subs r5, #12
+    mov r9, r5
+    lsls r5, r2, #1
+    adds r5, #12
+    subs r3, r5
+    mov r10, r3
+    ldm r7!, {r1-r3}
+    str r1, [sp, #LEFT_NEXT_ROW]
+    str r2, [sp, #LEFT_ODD]
+    str r3, [sp, #LEFT_ROWS]
+    ldm r7!, {r4, r5}
+    mov lr, r5
+    add r6, sp, #LEFT_WEIGHTS
+    ldm r7!, {r1-r3, r5}
+    stm r6!, {r1-r3, r5}
+    ldm r7!, {r1-r3}
+    stm r6!, {r1-r3}
+1:
+    str r0, [sp, #LEFT_WORDS]   /* 2 */
+    ldr r1, [sp, #LEFT_PAIRS]   /* 2 */
+    adds r1, r0                 /* 1 */
+    mov r12, r1                 /* 1 */
+2:
+    ldm r0!, {r1-r3}            /* 4 */
+    muls r1, r4                 /* 1 */
+    mov r6, lr                  /* 1 */
+    muls r2, r6                 /* 1 */
+    adds r1, r2                 /* 1 */
+    mov r8, r1                  /* 1 */
+    movs r5, #0                 /* 1 */
+    asrs r1, #16                /* 1 */
+    adcs r5, r1                 /* 1 */
+    ldr r7, [sp, #LEFT_WEIGHTS] /* 2 */
+    muls r7, r3                 /* 1 */
+    add r0, r9                  /* 1 */
+    ldm r0!, {r1-r3}            /* 4 */
+    weigh r1, 3                 /* 3 */
+    adds r1, r7                 /* 1 */
+    take r1                     /* 3 */
+    weigh r2, 4                 /* 3 */
+    weigh r3, 5                 /* 3 */
+    adds r2, r3                 /* 1 */
+    take r2                     /* 3 */
+    add r0, r9                  /* 1 */
+    ldm r0!, {r1-r3}            /* 4 */
+    weigh r1, 6                 /* 3 */
+    weigh r2, 7                 /* 3 */
+    adds r1, r2                 /* 1 */
+    take r1                     /* 3 */
+    weigh r3, 8                 /* 3 */
+    take r3                     /* 3 */
+    add r0, r10                 /* 1 */
+    mov r1, r8                  /* 1 */
+    lsls r2, r5, #16            /* 1 */
+    subs r1, r2                 /* 1 */
+    mov r6, r11                 /* 1 */
+    stm r6!, {r1, r5}           /* 3 */
+    mov r11, r6                 /* 1 */
+    cmp r0, r12                 /* 1 */
+    bne 2b                      /* 2 */
+    ldr r0, [sp, #LEFT_WORDS]   /* 2 */
+    ldr r1, [sp, #LEFT_NEXT_ROW] /* 2 */
+    adds r0, r1                 /* 1 */
+    ldr r1, [sp, #LEFT_ODD]     /* 2 */
+    mov r6, r11                 /* 1 */
+    subs r6, r1                 /* 1 */
+    mov r11, r6                 /* 1 */
+    ldr r1, [sp, #LEFT_ROWS]    /* 2 */
+    subs r1, #1                 /* 1 */
+    str r1, [sp, #LEFT_ROWS]    /* 2 */
+    bne 1b                      /* 2 */
+    add sp, #LEFT_SIZE
+    restore_all
+    .size pt_affine_taps, . - pt_affine_taps
+    .global __stack_pt_affine_taps
+    .set __stack_pt_affine_taps, 84
