@@ -166,7 +166,7 @@ class _Walk:
             try:
                 made = self._made(node)
             except Follows:
-                if node.kind not in _HANDLERS and node.kind not in _ABSORBED:
+                if node.kind not in LAYERS and node.kind not in ABSORBED:
                     refused.append((node, _unknown(node)))
             except NotTaken as why:
                 refused.append((node, str(why)))
@@ -191,10 +191,10 @@ class _Walk:
         if constant and node.kind in OF_CONSTANTS:
             return folded(request)
         before = len(self.builder.layers)
-        if node.kind in _HANDLERS:
-            made = _HANDLERS[node.kind](self.builder, request)
-        elif node.kind in _ABSORBED:
-            made = _ABSORBED[node.kind](request, self._model.shape[0])
+        if node.kind in LAYERS:
+            made = LAYERS[node.kind](self.builder, request)
+        elif node.kind in ABSORBED:
+            made = ABSORBED[node.kind](request, self._model.shape[0])
         else:
             raise NotTaken(_unknown(node))
         if isinstance(made, View) and len(self.builder.layers) == before:
@@ -341,7 +341,7 @@ def _end(request: Request, batch: int) -> Value:
     return replace(request.view(), ended=True)
 
 
-_ABSORBED: dict[str, Callable[[Request, int], Value]] = {
+ABSORBED: dict[str, Callable[[Request, int], Value]] = {
     **dict.fromkeys(("Identity", "Dropout"), _same),
     "Cast": _cast,
     "Shape": _shape,
@@ -355,7 +355,7 @@ _ABSORBED: dict[str, Callable[[Request, int], Value]] = {
     **dict.fromkeys(("Softmax", "LogSoftmax"), _end),
 }
 
-_HANDLERS: dict[str, Callable[[Builder, Request], Value]] = {
+LAYERS: dict[str, Callable[[Builder, Request], Value]] = {
     "Conv": layers.convolution,
     "Gemm": layers.gemm,
     "MatMul": layers.matmul,

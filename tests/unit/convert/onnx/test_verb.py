@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +16,10 @@ pytest.importorskip("onnx", reason="onnx is not installed: pip install -e '.[con
 
 from onnx_builder import Builder, residual
 from picotrain.cli import main
+from picotrain.convert.onnx.importer import ABSORBED, LAYERS
 from picotrain.learn.models import load_backbone, load_scales
 
+ROOT = Path(__file__).resolve().parents[4]
 SHAPE = (2, 5, 6)
 
 
@@ -140,3 +145,41 @@ def test_without_the_package(
     path.write_bytes(b"x")
     assert main(["import", str(path), "--out", str(tmp_path / "net.npz")]) == 2
     assert "reading .onnx files needs the package onnx: `" in capsys.readouterr().err
+
+
+def test_what_is_imported_goes_on_to_tflite_micro(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An ONNX network as a .tflite file: TFLite Micro computes every tensor with the same bits."""
+    pytest.importorskip("tflite_micro")
+    builder, end = residual(2)
+    path, out, other = (tmp_path / name for name in ("q.onnx", "q.npz", "q.tflite"))
+    path.write_bytes(builder.finish(end, opset=19))
+    assert main(["import", str(path), "--out", str(out)]) == 0
+    assert main(["export", str(out), "--out", str(other)]) == 0
+    assert main(["check", str(other), "--random", "20"]) == 0
+    assert "6 tensors, " in capsys.readouterr().out
+
+
+# The page
+
+PAGE = (ROOT / "docs" / "networks.md").read_text(encoding="utf-8")
+SECTION = PAGE.split("## Networks from ONNX and PyTorch\n")[1].split("\n## ")[0]
+
+
+def test_the_operators_of_the_page_are_those_that_are_taken() -> None:
+    rows = re.findall(r"^\| (`[A-Z][^|]*) \|", SECTION, re.MULTILINE)
+    named = set(re.findall(r"`([A-Z]\w+)`", " ".join(rows)))
+    assert named - {"Constant"} == {*LAYERS, *ABSORBED}
+
+
+def test_the_example_of_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("torch", reason="PyTorch is not installed: pip install -e '.[train]'")
+    monkeypatch.chdir(tmp_path)
+    (code,) = re.findall(r"^```python\n(.*?)^```", SECTION, re.MULTILINE | re.DOTALL)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        exec(code, {})
+    command = shlex.split(code.splitlines()[-1].partition("picotrain ")[2])
+    assert main(command) == 0
+    assert load_backbone(tmp_path / "model.npz")[0].input_shape == (28, 28, 1)
