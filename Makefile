@@ -164,6 +164,10 @@ backbone-vgg11: setup ## VGG11 for CIFAR-10, in float: PyTorch, half an hour on 
 reproduce: setup ## The experiments and docs/results.md; FAST=1: small; JOBS=n processes
 	@$(BIN)/picotrain reproduce $(if $(FAST),--fast) $(if $(JOBS),--jobs $(JOBS))
 
+.PHONY: damaged-models
+damaged-models: setup ## 20,000 damaged .tflite and .onnx files each: taken, or refused in a sentence
+	@PICOTRAIN_MUTATIONS=20000 $(BIN)/pytest -q tests/unit/convert -k damaged_files
+
 .PHONY: wheel package-test
 wheel: $(READY) ## build/dist/picotrain-*.whl, by way of the source distribution
 	@rm -rf build/dist

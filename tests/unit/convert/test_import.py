@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -25,7 +26,7 @@ pytest.importorskip("tflite", reason="tflite is not installed: pip install -e '.
 
 from tflite_builder import RELU, RELU6, SAME, VALID, Builder, Made
 
-MUTATIONS = 1000
+MUTATIONS = int(os.environ.get("PICOTRAIN_MUTATIONS", "1000"))
 
 
 @pytest.mark.parametrize(
@@ -484,7 +485,7 @@ def test_damaged_files_are_told_and_write_nothing(tmp_path: Path) -> None:
         else:
             taken += 1
             assert len(found.network.layers) >= 1
-    assert taken > 50
+    assert taken > MUTATIONS // 20
     assert len(sentences) > 100
     assert [one.name for one in tmp_path.iterdir()] == ["model.tflite"]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +13,13 @@ from picotrain.convert.importer import import_model
 from picotrain.convert.model import SUFFIX as TFLITE
 from picotrain.convert.model import read
 from picotrain.convert.onnx import file as onnx_file
-from picotrain.convert.onnx.images import Images, accuracies, read_images, with_scale
+from picotrain.convert.onnx.images import read_images, tried, with_scale
 from picotrain.convert.onnx.importer import import_floats
 from picotrain.errors import UserError
 from picotrain.learn.affine_file import Scales
 from picotrain.learn.models import save_backbone
 from picotrain.progress import progress_bar
-from picotrain.quantise.graph import FloatGraph
-from picotrain.quantise.quantise import DEFAULT, Quantised, quantise
+from picotrain.quantise.quantise import DEFAULT, quantise
 from picotrain.quantise.ranges import METHODS
 from picotrain.text import is_name
 from picotrain_golden import Method, Network, plan
@@ -133,22 +133,19 @@ def _onnx(options: argparse.Namespace) -> Made:
     if floats.absorbed:
         listed = (f"{count} {kind}" for kind, count in floats.absorbed.items())
         lines.append(f"absorbed   {', '.join(listed)}")
-    lines.append(f"input      real = {found.input.scale:.9g} * (int8 - {found.input.zero})")
+    scale, zero = found.input.scale, found.input.zero
+    lines.append(f"input      real = {scale:.9g} * (int8 {'+' if zero < 0 else '-'} {abs(zero)})")
     if images is not None:
         made["calibration"] = {
             "file": options.calibration.name,
             "images": len(images.calibrating),
             "ranges": method,
         }
+        with progress_bar(f"try {graph.name}", len(images.trying), "image") as advance:
+            trial = tried(graph, found, images, advance)
+        made["trial"] = asdict(trial)
+        lines.append(f"int8       {trial}")
         if images.labels is not None:
-            before, after = _tried(graph, found, images)
-            made["accuracy"] = {"float": before, "int8": after, "images": len(images.trying)}
-            lines.append(
-                f"accuracy   float {before:.4f}  int8 {after:.4f}  of {len(images.trying):,} images"
-            )
+            before, after = trial.accuracy_float, trial.accuracy_int8
+            lines.append(f"accuracy   {before:.4f} in float, {after:.4f} in int8")
     return found.network, Scales.of(found), lines, found.note, made
-
-
-def _tried(graph: FloatGraph, found: Quantised, images: Images) -> tuple[float, float]:
-    with progress_bar(f"try {graph.name}", len(images.trying), "image") as advance:
-        return accuracies(graph, found, images, advance)

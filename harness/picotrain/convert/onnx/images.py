@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from math import prod
+from math import log10, prod
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from picotrain.datasets.npz import read_arrays
 from picotrain.errors import UserError
 from picotrain.quantise.graph import Float, FloatGraph, TensorScale
 from picotrain.quantise.quantise import Quantised
-from picotrain_golden import Method, Trainer
+from picotrain_golden.passes import forward_pass
 
 _BATCH = 256
 OF_PIXELS = TensorScale(float(np.float32(1 / 255)), -128)
@@ -134,21 +134,44 @@ def _labels(
     return labels.astype(np.int64)
 
 
-def accuracies(
-    graph: FloatGraph,
-    found: Quantised,
-    images: Images,
-    progress: Callable[[int], Any],
-) -> tuple[float, float]:
-    """Of the network in floating point, and in int8 on golden."""
-    assert images.labels is not None
-    trainer = Trainer(found.network, Method("infer"))
-    right = [0, 0]
-    for start in range(0, len(images.trying), _BATCH):
+@dataclass(frozen=True)
+class Trial:
+    """The network in floating point beside the int8 one on golden: their accuracies, where there
+    are labels; the share of images that both give the same class; and by how much the outputs'
+    energy is above that of their error, None where there is none."""
+
+    images: int
+    accuracy_float: float | None
+    accuracy_int8: float | None
+    same: float
+    decibels: float | None
+
+    def __str__(self) -> str:
+        text = f"{self.same:.2%} of {self.images:,} images get the class that they get in float"
+        if self.decibels is not None:
+            text += f", outputs {self.decibels:.1f} dB above their error"
+        return text
+
+
+def tried(
+    graph: FloatGraph, found: Quantised, images: Images, progress: Callable[[int], Any]
+) -> Trial:
+    network, count = found.network, len(images.trying)
+    weights = [None if one is None else one.weights for one in network.parameters]
+    same, right, energy, error = 0, [0, 0], 0.0, 0.0
+    for start in range(0, count, _BATCH):
         chosen = images.trying[start : start + _BATCH]
-        labels = images.labels[start : start + _BATCH]
-        whole = trainer.predict(found.input.quantised(chosen).view(np.uint8))
-        right[0] += int((graph.predict(chosen) == labels).sum())
-        right[1] += int((whole == labels).sum())
+        pixels = found.input.quantised(chosen).view(np.uint8)
+        logits = forward_pass(network, weights, pixels, dynamic=False).logits
+        real, held = graph.outputs(chosen), found.tensors[-1].real(logits)
+        energy += float(np.square(real, dtype=np.float64).sum())
+        error += float(np.square(held - real, dtype=np.float64).sum())
+        both = (real.argmax(axis=1), logits.argmax(axis=1))
+        same += int((both[0] == both[1]).sum())
+        if images.labels is not None:
+            for number, one in enumerate(both):
+                right[number] += int((one == images.labels[start : start + _BATCH]).sum())
         progress(len(chosen))
-    return right[0] / len(images.trying), right[1] / len(images.trying)
+    accuracies = [None if images.labels is None else one / count for one in right]
+    decibels = 10 * log10(energy / error) if energy > 0 and error > 0 else None
+    return Trial(count, accuracies[0], accuracies[1], same / count, decibels)

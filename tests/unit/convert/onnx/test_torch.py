@@ -164,6 +164,6 @@ def test_int8_is_within_a_point_of_float(tmp_path: Path) -> None:
     arrays = {"x": data.train.images[:256], "x_test": data.test.images, "y_test": data.test.labels}
     np.savez(held, **arrays)
     assert main(["import", str(path), "--calibration", str(held), "--out", str(out)]) == 0
-    accuracy = load_backbone(out)[1]["accuracy"]
-    assert accuracy["float"] > 0.9
-    assert accuracy["int8"] >= accuracy["float"] - 0.01
+    trial = load_backbone(out)[1]["trial"]
+    assert trial["accuracy_float"] > 0.9
+    assert trial["accuracy_int8"] >= trial["accuracy_float"] - 0.01

@@ -50,16 +50,19 @@ def test_a_backbone_is_written(tmp_path: Path, capsys: pytest.CaptureFixture[str
     shown = capsys.readouterr().out
     assert shown.startswith("net: 2 layers, 216 weights, 3 outputs, ")
     assert "absorbed   1 BatchNormalization, 1 Relu, 1 Flatten, 1 Softmax\n" in shown
-    assert "input      real = 0.00392156886 * (int8 - -128)\n" in shown
-    assert "accuracy   float 0." in shown
+    assert "input      real = 0.00392156886 * (int8 + 128)\n" in shown
+    assert " of 30 images get the class that they get in float, outputs " in shown
+    assert "accuracy   0." in shown
     made = load_backbone(out)[1]
     assert made["imported"]["file"] == "net.onnx"
     assert made["input"] == {"scale": float(np.float32(1 / 255)), "zero": -128}
     assert made["calibration"] == {"file": "images.npz", "images": 40, "ranges": "mse"}
-    assert made["accuracy"]["images"] == 30
-    assert abs(made["accuracy"]["float"] - made["accuracy"]["int8"]) <= 0.1
+    trial = made["trial"]
+    assert trial["images"] == 30
+    assert trial["same"] >= 0.9 and trial["decibels"] > 25
+    assert abs(trial["accuracy_float"] - trial["accuracy_int8"]) <= 1 - trial["same"]
     assert load_scales(out) is not None
-    assert json.loads(result.read_text())["accuracy"] == made["accuracy"]
+    assert json.loads(result.read_text())["trial"] == trial
 
 
 @pytest.mark.parametrize("method", ["minmax", "percentile", "mse"])
