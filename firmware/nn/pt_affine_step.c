@@ -23,17 +23,17 @@ void pt_affine_step_forward(struct pt_trainer *t, const struct pt_operation *ope
 {
     const uint32_t l = operation->layer;
     const struct pt_model_layer *layer = &t->model.layer[l];
-    const struct pt_operator *op = operator_of(t, l);
+    const struct pt_operator *op = pt_part_operator(t, l);
     const struct pt_affine_pass pass = {
         .shape = &layer->shape,
         .affine = affine_of(t, l),
         .factors = layer->factors,
-        .edges = edges_of(t, l),
-        .input = {activation(t, layer->input[0]),
-                  op->inputs < 2u ? NULL : activation(t, layer->input[1])},
-        .output = activation(t, l),
+        .edges = pt_part_edges(t, l),
+        .input = {pt_part_activation(t, layer->input[0]),
+                  op->inputs < 2u ? NULL : pt_part_activation(t, layer->input[1])},
+        .output = pt_part_activation(t, l),
     };
-    op->forward_affine(&pass, scratch_of(t, operation));
+    op->forward_affine(&pass, pt_part_scratch(t, operation));
 }
 
 uint32_t pt_affine_step_loss(struct pt_trainer *t)
@@ -45,8 +45,8 @@ uint32_t pt_affine_step_loss(struct pt_trainer *t)
         header->logits_multiplier,
         header->logits_exponent,
     };
-    return pt_loss_affine_error_s8(activation(t, last), &of, header->classes, t->target,
-                                   error_of(t, last));
+    return pt_loss_affine_error_s8(pt_part_activation(t, last), &of, header->classes, t->target,
+                                   pt_part_error(t, last));
 }
 
 /* By the multipliers of its rows. */
@@ -55,7 +55,7 @@ static void weigh_error(struct pt_trainer *t, uint32_t l)
     const struct pt_model_layer *layer = &t->model.layer[l];
     if (pt_layer_rows(layer) != 0u) {
         pt_affine_weigh_error_s8(pt_model_factors(&t->model, l), layer->factors,
-                                 pt_shape_positions(&layer->shape), error_of(t, l));
+                                 pt_shape_positions(&layer->shape), pt_part_error(t, l));
     }
 }
 
@@ -83,8 +83,8 @@ static bool first_reader(const struct pt_trainer *t, uint32_t layer, uint32_t re
 static void finish_error(struct pt_trainer *t, uint32_t l)
 {
     const struct pt_affine affine = affine_of(t, l);
-    pt_affine_mask_error_s8(&affine, activation(t, l),
-                            pt_shape_out_size(&t->model.layer[l].shape), error_of(t, l));
+    pt_affine_mask_error_s8(&affine, pt_part_activation(t, l),
+                            pt_shape_out_size(&t->model.layer[l].shape), pt_part_error(t, l));
     weigh_error(t, l);
 }
 
@@ -92,27 +92,26 @@ void pt_affine_step_error(struct pt_trainer *t, const struct pt_operation *opera
 {
     const uint32_t l = operation->layer;
     const struct pt_model_layer *layer = &t->model.layer[l];
-    const struct pt_operator *op = operator_of(t, l);
+    const struct pt_operator *op = pt_part_operator(t, l);
     const uint32_t count = pt_shape_in_size(&layer->shape);
-    int32_t *accumulator = (int32_t *)scratch_of(t, operation);
+    int32_t *accumulator = (int32_t *)pt_part_scratch(t, operation);
     uint32_t shift = 0;
     const struct pt_affine_error pass = {
         .shape = &layer->shape,
         .factor = pt_model_factors(&t->model, l),
         .factors = layer->factors,
-        .edges = edges_of(t, l),
-        .input = activation(t, layer->input[0]),
-        .error = error_of(t, l),
+        .edges = pt_part_edges(t, l),
+        .input = pt_part_activation(t, layer->input[0]),
+        .error = pt_part_error(t, l),
         .scale = t->scale[l],
     };
     if (op->error_affine_s32 != NULL) {
         op->error_affine_s32(&pass, accumulator + count, accumulator);
-        shift = dynamic(t) ? dynamic_shift(pt_max_abs_s32(accumulator, count))
-                           : layer->error_shift;
+        shift = pt_part_error_shift(t, l, accumulator, count);
     }
     for (uint32_t i = 0; i < op->inputs; ++i) {
         const uint32_t tensor = layer->input[i];
-        int8_t *error = tensor == PT_INPUT_LAYER ? NULL : error_of(t, tensor);
+        int8_t *error = tensor == PT_INPUT_LAYER ? NULL : pt_part_error(t, tensor);
         if (error == NULL) {
             continue;
         }

@@ -205,16 +205,15 @@ static int check_weights(const struct pt_model *model, uint32_t index, uint32_t 
 
 /*
  * The largest magnitude of the sum that a factor is given, at most 2^31: of a row of weights its
- * bias and 255 for each unit of a weight, of a mean 255 for each element. Without
+ * bias and 255 for each unit of a weight, of a mean (length 0) 255 for each element. Without
  * weights, of whatever weights training may come to.
  */
-static uint32_t largest_sum(const struct pt_operator *op, const struct pt_factor *factor,
-                            const struct pt_shape *shape, const int8_t *weights)
+static uint32_t largest_sum(const struct pt_factor *factor, const struct pt_shape *shape,
+                            uint32_t length, const int8_t *weights)
 {
-    if (op->row_length == NULL) {
+    if (length == 0u) {
         return 255u * shape->kernel_h * shape->kernel_w;
     }
-    const uint32_t length = op->row_length(shape);
     uint32_t sum = pt_abs_s32(factor->bias);
     /* A term is less than 2^15, so nothing wraps before the bound is seen. */
     for (uint32_t i = 0; i < length && sum < 1u << 31; ++i) {
@@ -239,7 +238,8 @@ int pt_factor_check(const struct pt_operator *op, const struct pt_factor *factor
         return pt_refuse(detail, PT_ERR_FACTOR, index, row, (uint32_t)factor->multiplier,
                          (uint32_t)factor->shift);
     }
-    const uint32_t sum = largest_sum(op, factor, shape, weights);
+    const uint32_t length = op->row_length == NULL ? 0u : op->row_length(shape);
+    const uint32_t sum = largest_sum(factor, shape, length, weights);
     if (overflows(sum, factor->shift)) {
         return pt_refuse(detail, PT_ERR_LAYER_RANGE, index, row, sum, (uint32_t)factor->shift);
     }
@@ -395,7 +395,8 @@ static int check_trained_weights(const struct pt_model *model, uint32_t index, b
     }
     for (uint32_t row = 0; row < pt_layer_rows(layer) && weights; ++row) {
         const struct pt_factor *factor = &pt_model_factors(model, index)[row];
-        const uint32_t sum = largest_sum(pt_operators[layer->kind], factor, &layer->shape, NULL);
+        const uint32_t length = pt_layer_row_length(layer);
+        const uint32_t sum = largest_sum(factor, &layer->shape, length, NULL);
         if (overflows(sum, factor->shift)) {
             return pt_refuse(detail, PT_ERR_TRAIN_RANGE, index, row, sum, (uint32_t)factor->shift);
         }

@@ -9,7 +9,6 @@
 #include "nn/operators/pt_row_update.h"
 #include "nn/pt_affine_step.h"
 #include "nn/pt_loss.h"
-#include "nn/pt_scores.h"
 #include "nn/pt_trainer_parts.h"
 
 /* Accumulators first, requantised with their own range; they begin the scratch. */
@@ -19,7 +18,7 @@ static uint32_t forward_dynamic(struct pt_trainer *t, const struct pt_operator *
     int32_t *accumulator = (int32_t *)scratch;
     const uint32_t count = pt_shape_out_size(pass->shape);
     op->forward_s32(pass, accumulator + count, accumulator);
-    const uint32_t shift = dynamic_shift(pt_max_abs_s32(accumulator, count));
+    const uint32_t shift = pt_part_dynamic_shift(pt_max_abs_s32(accumulator, count));
     t->exponent += (int32_t)shift;
     return pt_requantize_s8(accumulator, count, shift, pass->relu, pass->output);
 }
@@ -32,14 +31,14 @@ static void forward(struct pt_trainer *t, const struct pt_operation *operation)
         return;
     }
     const struct pt_model_layer *layer = &t->model.layer[l];
-    const struct pt_operator *op = operator_of(t, l);
+    const struct pt_operator *op = pt_part_operator(t, l);
     const bool accumulates = op->forward_s32 != NULL;
-    uint8_t *scratch = scratch_of(t, operation);
+    uint8_t *scratch = pt_part_scratch(t, operation);
     const struct pt_pass pass = {
         .shape = &layer->shape,
-        .edges = edges_of(t, l),
-        .input = activation(t, t->model.layer[l].input[0]),
-        .output = activation(t, l),
+        .edges = pt_part_edges(t, l),
+        .input = pt_part_activation(t, t->model.layer[l].input[0]),
+        .output = pt_part_activation(t, l),
         .error = NULL,
         .input_error = NULL,
         .shift = layer->forward_shift,
@@ -47,7 +46,7 @@ static void forward(struct pt_trainer *t, const struct pt_operation *operation)
     };
     uint32_t saturated;
     t->exponent += accumulates ? layer->weight_exponent : 0;
-    if (accumulates && dynamic(t)) {
+    if (accumulates && pt_part_dynamic(t)) {
         saturated = forward_dynamic(t, op, &pass, scratch);
     } else {
         t->exponent += accumulates ? layer->forward_shift : 0;
@@ -60,7 +59,7 @@ static void forward(struct pt_trainer *t, const struct pt_operation *operation)
 static void predict(struct pt_trainer *t)
 {
     const uint32_t layers = t->model.header->layers;
-    t->result.prediction = (uint16_t)pt_argmax_s8(activation(t, layers - 1u),
+    t->result.prediction = (uint16_t)pt_argmax_s8(pt_part_activation(t, layers - 1u),
                                                   t->model.header->classes);
 }
 
@@ -74,12 +73,12 @@ static void loss(struct pt_trainer *t)
 {
     const uint32_t last = t->model.header->layers - 1u;
     const uint32_t classes = t->model.header->classes;
-    int8_t *output_error = error_of(t, last);
+    int8_t *output_error = pt_part_error(t, last);
     predict(t);
     t->result.loss_norm = (uint16_t)(
         pt_model_affine(&t->model)
             ? pt_affine_step_loss(t)
-            : pt_loss_error_s8(activation(t, last), t->exponent, classes, t->target,
+            : pt_loss_error_s8(pt_part_activation(t, last), t->exponent, classes, t->target,
                                output_error));
     if (easy(t) && t->result.loss_norm != 0u) {
         memset(output_error, 0, classes);
@@ -96,14 +95,14 @@ static void error(struct pt_trainer *t, const struct pt_operation *operation)
         pt_affine_step_error(t, operation);
         return;
     }
-    const struct pt_operator *op = operator_of(t, l);
+    const struct pt_operator *op = pt_part_operator(t, l);
     const struct pt_pass pass = {
         .shape = &t->model.layer[l].shape,
-        .edges = edges_of(t, l),
-        .input = activation(t, t->model.layer[l].input[0]),
+        .edges = pt_part_edges(t, l),
+        .input = pt_part_activation(t, t->model.layer[l].input[0]),
         .output = NULL,
-        .error = error_of(t, l),
-        .input_error = error_of(t, l - 1u),
+        .error = pt_part_error(t, l),
+        .input_error = pt_part_error(t, l - 1u),
         .shift = 0,
         .relu = t->model.layer[l - 1u].relu != 0u,
     };
@@ -112,10 +111,9 @@ static void error(struct pt_trainer *t, const struct pt_operation *operation)
         return;
     }
     const uint32_t count = pt_shape_in_size(pass.shape);
-    int32_t *accumulator = (int32_t *)scratch_of(t, operation);
+    int32_t *accumulator = (int32_t *)pt_part_scratch(t, operation);
     op->error_s32(&pass, accumulator + count, accumulator);
-    const uint32_t shift = dynamic(t) ? dynamic_shift(pt_max_abs_s32(accumulator, count))
-                                      : t->model.layer[l].error_shift;
+    const uint32_t shift = pt_part_error_shift(t, l, accumulator, count);
     const uint32_t saturated = pt_requantize_error_s8(accumulator, pass.relu ? pass.input : NULL,
                                                       count, shift, pass.input_error);
     t->saturation[l].error += saturated;
@@ -148,13 +146,13 @@ static struct pt_update update_of(const struct pt_trainer *t, const struct pt_op
     const struct pt_scores *scores = &t->scores[l];
     struct pt_update update = {
         .shape = &layer->shape,
-        .input = activation(t, t->model.layer[l].input[0]),
-        .error = error_of(t, l),
+        .input = pt_part_activation(t, t->model.layer[l].input[0]),
+        .error = pt_part_error(t, l),
         .zero = layer->zero_in[0],
         .row_length = row_length,
         .halvings = gradient_shift(&layer->shape, pt_model_affine(&t->model)),
         .shift = t->row_shift,
-        .dynamic = dynamic(t),
+        .dynamic = pt_part_dynamic(t),
         .row = t->row,
         .weights = pt_model_weights(&t->model, l) + t->row * row_length,
     };
@@ -165,9 +163,9 @@ static struct pt_update update_of(const struct pt_trainer *t, const struct pt_op
         update.bitmap = scores->bitmap + t->row * pt_bitmap_size(row_length);
     }
     if (pt_model_affine(&t->model)) {
-        pt_affine_update_layout(&update, scratch_of(t, operation));
+        pt_affine_update_layout(&update, pt_part_scratch(t, operation));
     } else {
-        operator_of(t, l)->update_layout(&update, scratch_of(t, operation));
+        pt_part_operator(t, l)->update_layout(&update, pt_part_scratch(t, operation));
     }
     return update;
 }
@@ -177,7 +175,7 @@ static void start_update(struct pt_trainer *t, uint32_t l, struct pt_update *upd
 {
     const struct pt_model_layer *layer = &t->model.layer[l];
     const uint32_t bits = pt_method_scores(&t->method) ? layer->score_bits : layer->gradient_bits;
-    const struct pt_operator *op = operator_of(t, l);
+    const struct pt_operator *op = pt_part_operator(t, l);
     const uint32_t range = pt_model_affine(&t->model) ? pt_affine_update_begin(op, update)
                                                       : op->update_begin(update);
     t->row_shift = update_shift(update->dynamic ? range : bits, t->method.mu);
@@ -189,7 +187,7 @@ static void update(struct pt_trainer *t, const struct pt_operation *operation, i
                    uint32_t sink_size, struct pt_event *event)
 {
     const uint32_t l = operation->layer;
-    const struct pt_operator *op = operator_of(t, l);
+    const struct pt_operator *op = pt_part_operator(t, l);
     const uint32_t rows = t->model.layer[l].shape.out_c;
     const bool affine = pt_model_affine(&t->model);
     uint32_t saturated = 0;
@@ -248,7 +246,7 @@ static void halve_pixels(const uint8_t *image, uint32_t size, int8_t *input)
 
 void pt_trainer_begin(struct pt_trainer *t, const uint8_t *image, uint32_t label)
 {
-    int8_t *input = activation(t, PT_INPUT_LAYER);
+    int8_t *input = pt_part_activation(t, PT_INPUT_LAYER);
     if (pt_model_affine(&t->model)) {
         memcpy(input, image, t->plan.image_size);
     } else {
@@ -324,133 +322,4 @@ struct pt_result pt_trainer_predict(struct pt_trainer *t, const uint8_t *image)
     predict(t);
     end_step(t);
     return t->result;
-}
-
-void pt_trainer_reset(struct pt_trainer *t, uint8_t *arena, uint32_t arena_size)
-{
-    memset(t, 0, sizeof *t);
-    t->arena = arena;
-    t->arena_size = arena_size;
-    t->state = PT_STATE_EMPTY;
-}
-
-int pt_trainer_open(struct pt_trainer *t, uint8_t *blob, uint32_t size, bool frozen,
-                    struct pt_detail *detail)
-{
-    t->state = PT_STATE_EMPTY;
-    t->frozen = frozen;
-    if (!frozen && size > t->arena_size) {
-        return pt_refuse(detail, PT_ERR_MEMORY, size, t->arena_size, size,
-                         (uint32_t)PT_MEMORY_WEIGHTS << 8);
-    }
-    const int err = pt_model_open(&t->model, blob, size, detail);
-    if (!err) {
-        t->state = PT_STATE_MODEL;
-    }
-    return err;
-}
-
-int pt_trainer_method(struct pt_trainer *t, const struct pt_method *method,
-                      struct pt_detail *detail)
-{
-    t->state = PT_STATE_MODEL;
-    int err = pt_method_check(method, detail);
-    const bool weights = pt_method_trains(method) && !pt_method_scores(method);
-    if (!err && pt_method_trains(method)) {
-        err = pt_model_trains(&t->model, weights, detail);
-    }
-    if (!err && t->frozen && weights) {
-        err = pt_refuse(detail, PT_ERR_FROZEN, method->kind, 0, 0, 0);
-    }
-    if (!err) {
-        err = pt_plan_make(&t->plan, &t->model, method, t->frozen, t->arena_size, detail);
-    }
-    if (err) {
-        return err;
-    }
-    t->method = *method;
-    memset(t->saturation, 0, sizeof t->saturation);
-    end_step(t);
-    uint8_t *memory = t->arena + t->plan.blob_size;
-    for (uint32_t l = 0; l < t->model.header->layers; ++l) {
-        t->scores[l] = pt_scores_at(memory, &t->model.layer[l], method, &t->plan.allotment);
-        memory += pt_layer_scores_size(&t->model.layer[l], method, &t->plan.allotment);
-        if (t->scores[l].count != 0u) {
-            pt_scores_initialise(&t->scores[l], &t->model, l, method);
-        }
-    }
-    t->state = PT_STATE_READY;
-    return PT_OK;
-}
-
-int pt_trainer_set_mu(struct pt_trainer *t, int32_t mu, struct pt_detail *detail)
-{
-    struct pt_method method = t->method;
-    method.mu = mu;
-    const int err = pt_method_check(&method, detail);
-    if (!err) {
-        t->method = method;
-    }
-    return err;
-}
-
-/* True where the operation that ran last made, or still had, that activation or error. */
-static bool fresh(const struct pt_trainer *t, const struct pt_buffer *buffer)
-{
-    const uint32_t last = t->operation == 0u ? 0u : t->operation - 1u;
-    return buffer->first <= last && last <= buffer->last;
-}
-
-int pt_trainer_tensor(const struct pt_trainer *t, uint32_t kind, uint32_t layer, uint8_t **data,
-                      uint32_t *size, struct pt_detail *detail)
-{
-    const uint32_t layers = t->model.header->layers;
-    const bool input = kind == PT_TENSOR_ACTIVATION && layer == PT_INPUT_LAYER;
-    struct pt_scores scores = {NULL, NULL, 0};
-    const struct pt_buffer *buffer = NULL;
-    *data = NULL;
-    *size = 0;
-    if (input) {
-        buffer = pt_plan_activation(&t->plan, PT_INPUT_LAYER);
-        *size = t->plan.image_size;
-    } else if (layer < layers) {
-        const struct pt_model_layer *entry = &t->model.layer[layer];
-        scores = t->scores[layer];
-        switch (kind) {
-        case PT_TENSOR_ACTIVATION:
-            buffer = pt_plan_activation(&t->plan, layer);
-            *size = pt_shape_out_size(&entry->shape);
-            break;
-        case PT_TENSOR_ERROR:
-            buffer = pt_plan_error(&t->plan, layers, layer);
-            *size = pt_shape_out_size(&entry->shape);
-            break;
-        case PT_TENSOR_WEIGHTS:
-            *data = (uint8_t *)pt_model_weights(&t->model, layer);
-            *size = entry->weights_size;
-            break;
-        case PT_TENSOR_SCORES:
-            *data = (uint8_t *)scores.score;
-            *size = scores.count;
-            break;
-        case PT_TENSOR_BITMAP:
-            *data = scores.bitmap;
-            *size = scores.bitmap == NULL ? 0u : pt_layer_rows(entry) * pt_bitmap_row_size(entry);
-            break;
-        default:
-            break;
-        }
-    }
-    if (buffer != NULL && fresh(t, buffer)) {
-        *data = transient(t, buffer);
-    }
-    if (*data == NULL || *size == 0u) {
-        return pt_refuse(detail, PT_ERR_TENSOR, kind, layer, 0, 0);
-    }
-    return PT_OK;
-}
-
-uint32_t pt_trainer_io_offset(const struct pt_trainer *t)
-{
-    return t->plan.blob_size + t->plan.scores_size + t->plan.transient_size;
 }

@@ -44,6 +44,8 @@
     cmp r0, r10                 /* 1 */
     bne 1b                      /* 2 */
     restore_all
+    .balign 4
+    .ltorg
     .size pt_affine_pairs, . - pt_affine_pairs
     .global __stack_pt_affine_pairs
     .set __stack_pt_affine_pairs, 36
@@ -90,6 +92,8 @@
     str r2, [r0, #PACK_SUM]
     str r7, [r0, #PACK_SUM + 4]
     restore_all
+    .balign 4
+    .ltorg
     .size pt_affine_pack, . - pt_affine_pack
     .global __stack_pt_affine_pack
     .set __stack_pt_affine_pack, 40

@@ -78,7 +78,7 @@ def test_layout_of_the_header(host_elf: Elf) -> None:
     """Byte for byte, so that a change of the format shows here before it shows in the field."""
     blob = encode(support.shipped("oddnet"), host_elf)
     assert blob[:4] == b"PTM1"
-    assert blob[4:8] == (2).to_bytes(4, "little")
+    assert blob[4:8] == (3).to_bytes(4, "little")
     assert blob[8:12] == len(blob).to_bytes(4, "little")
     assert blob[12:16] == zlib.crc32(blob[16:]).to_bytes(4, "little")
     assert blob[16:24] == bytes([5, 0, 7, 0, 0, 0, 0, 0])
@@ -109,10 +109,11 @@ def test_layout_of_an_affine_layer(host_elf: Elf) -> None:
         parts[1].affine[0], zero_in=(-128, 3), zero_out=-4, low=-5, shift=np.int32([-1, -2, -31])
     )
     held = (parts[0].parameters[0], None)
-    network = Network("two", (2, 3, 1), (conv, add), held, (parts[0].affine[0], numbers))
+    affine = (parts[0].affine[0], numbers)
+    network = Network("two", (2, 3, 1), (conv, add), held, affine, (0xABCD, -5))
     blob = encode(network, host_elf)
     assert len(blob) == blob_size(network, host_elf) == 24 + 2 * 48 + 4 + 12 + 3 * 12
-    assert blob[16:24] == bytes([2, 0, 6, 0, 1, 0, 0, 0])
+    assert blob[16:24] == bytes([2, 0, 6, 0, 1, 251, 0xCD, 0xAB])
     entry = blob[72:120]
     assert entry[:16] == bytes([7, 0, 0, 0, 0, 0, 0, 128, 3, 252, 251, 127, 255, 0, 3, 0])
     assert entry[28:36] == bytes([1, 1, 1, 1, 0, 0, 0, 0])

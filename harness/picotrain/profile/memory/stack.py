@@ -34,6 +34,9 @@ _OPERATORS = "nn/operators/"
 _THROUGH_FIELDS = ("nn/", "app/")
 """Objects that may call through a field that they loaded: of struct pt_operator, in _OPERATORS."""
 
+_INNER_JUMPS = {"pt_affine_dots"}
+"""Assembly that computes where it enters a loop of its own."""
+
 _ROM = -1
 """Stands for the address of the function in the boot ROM."""
 
@@ -315,13 +318,12 @@ class Decoder:
         value, to = registers.get(source), code & 7 | code >> 4 & 8
         operation = code >> 8 & 3
         if operation == 3:
-            targets: list[int | None] = [None]
-            if value is not None and value[0] == "constant":
-                targets = [one & ~1 for one in sorted(value[1])]
-            elif value is not None and value[0] == "argument":
-                targets = [~one for one in value[1]]
-            elif value is not None and value[0] == "field":
-                targets = [~(_FIELD + one) for one in value[1]]
+            kind, numbers = value or ("", frozenset())
+            targets: list[int | None] = [one & ~1 for one in sorted(numbers)]
+            if kind in ("argument", "field"):
+                targets = [~(one + (_FIELD if kind == "field" else 0)) for one in numbers]
+            elif kind != "constant":
+                targets = [None]
             if code & 0x80:
                 for register in _CLOBBERED:
                     registers.pop(register, None)
@@ -332,7 +334,7 @@ class Decoder:
         if to == _PC:
             if operation == 2 and value is not None and value[0] == "table":
                 return self._flow(self._table(*value[1]))
-            return ([], []) if source == _LR else ([], [None])
+            return ([], []) if source == _LR or self.name in _INNER_JUMPS else ([], [None])
         if to == _SP:
             kind, numbers = value or ("", frozenset())
             number = min(numbers, default=0)
@@ -504,12 +506,11 @@ def _into_rom(image: Image, decoded: dict[int, Decoder]) -> tuple[str, ...]:
 
 def _resolve_fields(image: Image, decoded: dict[int, Decoder]) -> None:
     """Make calls through a field calls of what the tables of the operators hold there."""
+    data = [(at, size, name) for at, size, name, function in image._named if not function]
     tables = [
-        (address, size)
-        for address, size, name, function in image._named
-        if not function
-        and image.object_of(address).startswith(_OPERATORS)
-        and re.fullmatch(r"pt_\w+_operator", name)
+        (at, size)
+        for at, size, name in data
+        if image.object_of(at).startswith(_OPERATORS) and re.fullmatch(r"pt_\w+_operator", name)
     ]
     for address, one in decoded.items():
         ours = image.object_of(address).startswith(_THROUGH_FIELDS)
@@ -527,8 +528,7 @@ def _resolve_fields(image: Image, decoded: dict[int, Decoder]) -> None:
 def _resolve_passed(image: Image, decoded: dict[int, Decoder]) -> None:
     """Add the calls of functions that were passed as arguments, where all callers pass known ones.
 
-    A function that is passed on once more remains unresolved, and so does one that is passed to a
-    function that was itself passed: its callers are not all known.
+    A function that is passed on once more, or to one that was itself passed, stays unresolved.
     """
     callers: dict[int, list[Call]] = {address: [] for address in decoded}
     for one in decoded.values():
@@ -592,7 +592,7 @@ def deepest_path(
             paths: list[tuple[Step, ...]] = [(Step(name(address), frames[address]),)]
             for held, callee in calls[address]:
                 paths.append((Step(name(address), held), *search(callee)))
-            # The shortest of equals: a callee that takes nothing adds nothing.
+            # Of equals the shortest: a callee that takes nothing adds nothing.
             known[address] = min(paths, key=lambda path: (-_bytes(path), len(path)))
             active.pop()
         return known[address]
