@@ -318,5 +318,21 @@ def test_verify_needs_no_backbone(name: str, capsys: pytest.CaptureFixture[str])
     assert "elements, 0 differences" in shown
 
 
+def test_info_shows_a_network_without_weights(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    parse(tmp_path, WHOLE)
+    assert main(["info", str(tmp_path / "net.toml")]) == 0
+    first, _, _, *lines = capsys.readouterr().out.splitlines()
+    macs = 5 * 8 * (4 * 18 + 4 * 9 + 16) + 20
+    assert first == (
+        f"fork: images of 9x8x3, 5 outputs, 144 weights, {macs:,} multiplications an image; affine"
+    )
+    shown = [line.split(maxsplit=1) for line in lines]
+    assert " ".join(shown[2][1].split()) == "sum add to 5x8x4, relu 1, 0 0"
+    assert main(["info", "oddnet"]) == 0
+    assert capsys.readouterr().out.splitlines()[0].endswith("an image; power of two")
+
+
 def test_every_kind_has_a_row() -> None:
     assert set(graph.KINDS) == {"conv2d", "depthwise", "linear", "maxpool", "avgpool", "add"}

@@ -9,6 +9,7 @@ from typing import Any
 from picotrain.cli.options import Verbs, add_verb, finish
 from picotrain.learn import models
 from picotrain.learn.affine_file import NUMBERS
+from picotrain.learn.architectures.architecture import Architecture
 from picotrain.learn.architectures.words import layer_in_words
 from picotrain.learn.pretrain import static_numbers
 from picotrain.text import table
@@ -20,14 +21,21 @@ def add_parser(verbs: Verbs) -> None:
         verbs,
         "info",
         "What is in a backbone: its layers, their calibrated numbers, the exponent of the logits, "
-        "and how it was made.",
+        "and how it was made; or the layers of a network without one.",
         "picotrain info models/backbones/tinycnn-mnist.npz",
     )
-    parser.add_argument("backbone", type=Path, metavar="FILE", help="a backbone (.npz)")
+    parser.add_argument(
+        "backbone",
+        type=Path,
+        metavar="FILE",
+        help="a backbone (.npz), a TOML file, or the name of a shipped network",
+    )
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
+    if options.backbone.suffix == ".toml" or str(options.backbone) in models.shipped():
+        return _architecture(options, models.resolve(str(options.backbone)))
     network, made = models.load_backbone(options.backbone)
     if network.affine:
         return _affine(options, network, made)
@@ -69,6 +77,52 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
+def _architecture(options: argparse.Namespace, network: Architecture) -> int:
+    """Of a network without weights."""
+    form = "affine" if network.affine else "power of two"
+    multiplications = sum(layer.macs for layer in network.layers)
+    print(
+        f"{network.name}: images of {_text(network.input_shape)}, {network.classes} outputs, "
+        f"{network.weight_count:,} weights, {multiplications:,} multiplications an image; {form}"
+    )
+    rows, layers = [], []
+    for index, layer in enumerate(network.layers):
+        reads = layer.inputs or (index - 1,)
+        step = network.steps[index] if network.affine else None
+        what = layer_in_words(layer)
+        if step is not None and step.activation != "none":
+            what += f", {step.activation}"
+        weights = f"{layer.weight_count:,}" if layer.has_weights else ""
+        named = "" if step is None else step.name
+        rows.append([str(index), named, what, _reads(reads), weights, f"{layer.macs:,}"])
+        layers.append(
+            {
+                "kind": layer.kind,
+                "name": named,
+                "out_shape": list(layer.out_shape),
+                "reads": list(reads),
+                "weights": layer.weight_count,
+                "multiplications": layer.macs,
+            }
+        )
+    print(table(rows, ["layer", "name", "what", "reads", "weights", "multiplications"]))
+    finish(
+        options,
+        {
+            "model": network.name,
+            "form": form,
+            "input_shape": list(network.input_shape),
+            "classes": network.classes,
+            "layers": layers,
+        },
+    )
+    return 0
+
+
+def _reads(reads: tuple[int, ...]) -> str:
+    return ", ".join("input" if number < 0 else str(number) for number in reads)
+
+
 def _affine(options: argparse.Namespace, network: Network, made: dict[str, Any]) -> int:
     """Of a network that was imported."""
     print(
@@ -92,7 +146,7 @@ def _affine(options: argparse.Namespace, network: Network, made: dict[str, Any])
                 *(
                     str(index),
                     layer_in_words(layer),
-                    ", ".join("input" if n < 0 else str(n) for n in reads),
+                    _reads(reads),
                 ),
                 *(weights, ", ".join(map(str, zeros)), f"{affine.low}..{affine.high}"),
                 *("" if one[index] is None else str(one[index]) for one in numbers.values()),
