@@ -71,7 +71,7 @@ class Network(nn.Module):
 
 def to_input(images: np.ndarray) -> torch.Tensor:
     """uint8 [N, H, W, C] -> float [N, C, H, W], as torchvision's ToTensor does."""
-    return torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255
+    return torch.from_numpy(images.copy()).permute(0, 3, 1, 2).float() / 255
 
 
 def accuracy(model: nn.Module, images: np.ndarray, labels: np.ndarray) -> float:
