@@ -11,22 +11,30 @@ struct taps {
     uint32_t input;  /* the input element under that */
 };
 
-static struct taps taps_at(const struct pt_shape *shape, uint32_t y, uint32_t x)
+/* Those of a line of outputs, as if all columns were inside. */
+static struct taps taps_of_line(const struct pt_shape *shape, uint32_t y)
 {
     struct taps taps;
     uint32_t row;
-    uint32_t column;
     pt_overlap_clip(y, shape->stride_h, shape->padding_h, shape->kernel_h, shape->in_h, &row,
                     &taps.rows);
-    pt_overlap_clip(x, shape->stride_w, shape->padding_w, shape->kernel_w, shape->in_w, &column,
-                    &taps.columns);
     const uint32_t in_y = y * shape->stride_h + row - shape->padding_h;
-    const uint32_t in_x = x * shape->stride_w + column - shape->padding_w;
     taps.rows -= row;
-    taps.columns -= column;
-    taps.kernel = row * shape->kernel_w + column;
-    taps.input = (in_y * shape->in_w + in_x) * shape->in_c;
+    taps.columns = shape->kernel_w;
+    taps.kernel = row * shape->kernel_w;
+    taps.input = in_y * shape->in_w * shape->in_c;
     return taps;
+}
+
+static struct taps taps_at(const struct pt_shape *shape, struct taps line, uint32_t x)
+{
+    uint32_t column;
+    pt_overlap_clip(x, shape->stride_w, shape->padding_w, shape->kernel_w, shape->in_w, &column,
+                    &line.columns);
+    line.columns -= column;
+    line.kernel += column;
+    line.input += (x * shape->stride_w + column - shape->padding_w) * shape->in_c;
+    return line;
 }
 
 static void add_errors(const struct pt_shape *shape, const struct taps *taps, int32_t factor,
@@ -68,11 +76,12 @@ void pt_affine_depthwise_error_s32(const struct pt_shape *shape, const int8_t *e
         const int8_t *weights = pt_edges_next_row(&left, scratch);
         const int8_t *from = error + c;
         for (uint32_t y = 0; y < shape->out_h; ++y) {
+            const struct taps line = taps_of_line(shape, y);
             for (uint32_t x = 0; x < shape->out_w; ++x, from += shape->out_c) {
                 if (PT_SKIP_ZEROS && *from == 0) {
                     continue;
                 }
-                const struct taps taps = taps_at(shape, y, x);
+                const struct taps taps = taps_at(shape, line, x);
                 add_errors(shape, &taps, *from, weights, sums + c);
             }
         }
@@ -87,11 +96,12 @@ bool pt_affine_depthwise_gradient_s32(const struct pt_shape *shape, uint32_t row
     error += row;
     memset(gradient, 0, (uint32_t)shape->kernel_h * shape->kernel_w * sizeof *gradient);
     for (uint32_t y = 0; y < shape->out_h; ++y) {
+        const struct taps line = taps_of_line(shape, y);
         for (uint32_t x = 0; x < shape->out_w; ++x, error += shape->out_c) {
             if (*error == 0) {
                 continue;
             }
-            const struct taps taps = taps_at(shape, y, x);
+            const struct taps taps = taps_at(shape, line, x);
             add_inputs(shape, &taps, *error, input + row, zero, gradient);
             any = true;
         }

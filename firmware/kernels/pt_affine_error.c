@@ -78,7 +78,9 @@ void pt_affine_weigh_error_s8(const struct pt_factor *factor, uint32_t rows, uin
             continue;
         }
         for (uint32_t i = row; i < count; i += rows) {
-            error[i] = (int8_t)pt_rhu_s32(error[i] * weight, 7);
+            if (error[i] != 0) {
+                error[i] = (int8_t)pt_rhu_s32(error[i] * weight, 7);
+            }
         }
     }
 }

@@ -73,6 +73,20 @@ static int32_t sum_of_windows(const struct pt_shape *shape, const struct reach *
     return sum;
 }
 
+static bool is_one(const struct reach *reach)
+{
+    return reach->begin + 1u == reach->end;
+}
+
+/* All channels of a position that lies in one window alone: what the average's error is there. */
+static void put_one(const struct pt_merge *merge, uint32_t at, uint32_t channels,
+                    const int8_t *error, uint32_t shift)
+{
+    for (uint32_t c = 0; c < channels; ++c) {
+        pt_merge_put(merge, at + c, pt_rhu_s32(error[c], shift));
+    }
+}
+
 static void gather(const struct pt_shape *shape, const int8_t *input, const int8_t *error,
                    const struct pt_merge *merge)
 {
@@ -84,6 +98,12 @@ static void gather(const struct pt_shape *shape, const int8_t *input, const int8
         move_to(&rows, y, shape->kernel_h, shape->stride_h, shape->padding_h, shape->out_h);
         for (uint32_t x = 0; x < shape->in_w; ++x) {
             move_to(&columns, x, shape->kernel_w, shape->stride_w, shape->padding_w, shape->out_w);
+            if (input == NULL && is_one(&rows) && is_one(&columns)) {
+                const uint32_t window = rows.begin * shape->out_w + columns.begin;
+                put_one(merge, at, shape->in_c, error + window * shape->out_c, shift);
+                at += shape->in_c;
+                continue;
+            }
             for (uint32_t c = 0; c < shape->in_c; ++c, ++at) {
                 const int8_t *from = input == NULL ? NULL : input + c;
                 const int32_t sum = sum_of_windows(shape, &rows, &columns, from, at - c,

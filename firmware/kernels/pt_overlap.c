@@ -1,5 +1,6 @@
 #include "kernels/pt_overlap.h"
 
+#include "kernels/pt_accumulate.h"
 #include "kernels/pt_memory.h"
 #include "kernels/pt_skips.h"
 
@@ -20,10 +21,23 @@ struct pt_overlap pt_overlap_at(const struct pt_shape *shape, uint32_t y, uint32
     return window;
 }
 
-static void accumulate(int32_t factor, const int8_t *vector, uint32_t length, int32_t *sums)
+/* A window is one position: no row or column can lie outside. */
+static bool is_pointwise(const struct pt_shape *shape)
 {
-    for (uint32_t i = 0; i < length; ++i) {
-        sums[i] += factor * vector[i];
+    return shape->kernel_h == 1u && shape->kernel_w == 1u && shape->stride_h == 1u &&
+           shape->stride_w == 1u && shape->out_h == shape->in_h && shape->out_w == shape->in_w;
+}
+
+static void accumulate_pointwise(const struct pt_shape *shape, const int8_t *error,
+                                 const int8_t *from, bool from_kernel, int32_t *to)
+{
+    const uint32_t end = pt_shape_in_size(shape);
+    for (uint32_t at = 0; at < end; at += shape->in_c, error += shape->out_c) {
+        if (PT_SKIP_ZEROS && *error == 0) {
+            continue;
+        }
+        pt_accumulate_s32(*error, from_kernel ? from : from + at, shape->in_c,
+                          from_kernel ? to + at : to);
     }
 }
 
@@ -33,6 +47,10 @@ void pt_overlap_accumulate_s32(const struct pt_shape *shape, uint32_t row, const
     const uint32_t kernel_row = (uint32_t)shape->kernel_w * shape->in_c;
     const uint32_t input_row = (uint32_t)shape->in_w * shape->in_c;
     error += row;
+    if (is_pointwise(shape)) {
+        accumulate_pointwise(shape, error, from, from_kernel, to);
+        return;
+    }
     for (uint32_t y = 0; y < shape->out_h; ++y) {
         for (uint32_t x = 0; x < shape->out_w; ++x, error += shape->out_c) {
             const int32_t factor = *error;
@@ -43,8 +61,8 @@ void pt_overlap_accumulate_s32(const struct pt_shape *shape, uint32_t row, const
             uint32_t in_kernel = window.row_begin * kernel_row + window.kernel_start;
             uint32_t in_input = window.input_start;
             for (uint32_t k = window.row_begin; k < window.row_end; ++k) {
-                accumulate(factor, from + (from_kernel ? in_kernel : in_input), window.length,
-                           to + (from_kernel ? in_input : in_kernel));
+                pt_accumulate_s32(factor, from + (from_kernel ? in_kernel : in_input),
+                                  window.length, to + (from_kernel ? in_input : in_kernel));
                 in_kernel += kernel_row;
                 in_input += input_row;
             }
