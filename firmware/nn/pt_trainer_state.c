@@ -131,8 +131,3 @@ int pt_trainer_tensor(const struct pt_trainer *t, uint32_t kind, uint32_t layer,
     }
     return PT_OK;
 }
-
-uint32_t pt_trainer_io_offset(const struct pt_trainer *t)
-{
-    return t->plan.blob_size + t->plan.scores_size + t->plan.transient_size;
-}
