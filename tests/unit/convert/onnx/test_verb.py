@@ -18,6 +18,7 @@ from onnx_builder import Builder, residual
 from picotrain.cli import main
 from picotrain.convert.onnx.importer import ABSORBED, LAYERS
 from picotrain.learn.models import load_backbone, load_scales
+from picotrain.quantise.ranges import METHODS
 
 ROOT = Path(__file__).resolve().parents[4]
 SHAPE = (2, 5, 6)
@@ -186,3 +187,17 @@ def test_the_example_of_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     command = shlex.split(code.splitlines()[-1].partition("picotrain ")[2])
     assert main(command) == 0
     assert load_backbone(tmp_path / "model.npz")[0].input_shape == (28, 28, 1)
+
+
+def test_the_figures_of_the_page_are_those_of_the_results() -> None:
+    results = json.loads((ROOT / "experiments" / "onnx" / "results.json").read_text())
+    for trial in results["test"].values():
+        shown = f"{trial['accuracy_float']:.2%} | {trial['accuracy_int8']:.2%}".replace("%", " %")
+        assert f"{trial['weights']:,} weights" in SECTION and f"| {shown} |" in SECTION
+        assert trial["accuracy_int8"] >= trial["accuracy_float"] - 0.01
+    for method in METHODS:
+        trials = [of_data[method] for of_data in results["validation"].values()]
+        shown = " | ".join(
+            f"{one['accuracy_int8']:.2%} | {one['decibels']:.1f} dB" for one in trials
+        )
+        assert f"| {shown.replace('%', ' %')} |" in SECTION
