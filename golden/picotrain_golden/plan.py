@@ -209,7 +209,7 @@ def _affine_scratch(operation: OperationKind, layer: Layer, _: Method) -> list[i
 def _affine_forward_scratch(layer: Layer) -> list[int]:
     row = _round(layer.row_length)
     positions = _round(layer.positions, 2)
-    tile = min(positions, max(4, min(64, TILE_WORDS // row * 2)))
+    tile = min(positions, max(4, min(128, TILE_WORDS // row * 2)))
     parts = [row, 2 * row, 2 * row, 4 * tile, 2 * row * tile]
     if layer.kind != "depthwise" or layer.kernel != (3, 3):
         return parts

@@ -265,39 +265,66 @@
     .global __stack_pt_affine_scale
     .set __stack_pt_affine_scale, 40
 
-/* 26 cycles for an output, 14 where it is low. */
-    start_function pt_affine_scale_relu
-    load_scale
-1:
+/* One output; to \low or \high where it is that bound. */
+.macro scale_relu low, high
     ldm r0!, {r1}               /* 2 */
     add r1, r8                  /* 1 */
     cmp r1, #0                  /* 1 */
-    ble 3f                      /* 1, 2 */
+    ble \low                    /* 1, 2 */
     lsrs r2, r1, #20            /* 1 */
-    bne 4f                      /* 1 */
+    bne \high                   /* 1 */
     times_m                     /* 9 */
     add r1, r11                 /* 1 */
     asrs r1, r5                 /* 1 */
     cmp r1, r7                  /* 1 */
-    bgt 4f                      /* 1 */
-2:
+    bgt \high                   /* 1 */
     strb r1, [r6]               /* 2 */
     add r6, r12                 /* 1 */
-    cmp r0, lr                  /* 1 */
-    bne 1b                      /* 2 */
-    add sp, #4
-    restore_all
-3:
+.endm
+
+.macro put_low
     ldr r1, [sp]                /* 2 */
     strb r1, [r6]               /* 2 */
     add r6, r12                 /* 1 */
+.endm
+
+.macro put_high
+    strb r7, [r6]
+    add r6, r12
+.endm
+
+/* 24.5 cycles for an output, 13 where it is low. */
+    start_function pt_affine_scale_relu
+    load_scale
+    mov r1, lr
+    subs r1, r0
+    lsls r1, #29
+    bmi 2f                      /* an odd number */
+1:
+    scale_relu 3f, 5f
+2:
+    scale_relu 4f, 6f
     cmp r0, lr                  /* 1 */
     bne 1b                      /* 2 */
+7:
     add sp, #4
     restore_all
+3:
+    put_low
+    b 2b                        /* 2 */
 4:
-    movs r1, r7
+    put_low
+    cmp r0, lr                  /* 1 */
+    bne 1b                      /* 2 */
+    b 7b
+5:
+    put_high
     b 2b
+6:
+    put_high
+    cmp r0, lr
+    bne 1b
+    b 7b
     .size pt_affine_scale_relu, . - pt_affine_scale_relu
     .global __stack_pt_affine_scale_relu
     .set __stack_pt_affine_scale_relu, 40

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from picotrain.datasets import Split
+from picotrain.profile.affine_bench_cases import affine_jobs
 from picotrain.profile.bench import Job
 from picotrain_golden import Layer, Method, Network, Trainer, conv2d, layers
 from picotrain_golden.generator import words
@@ -95,7 +96,8 @@ def _train(network: Network, method: Method, images: Split, count: int) -> _Step
 
 
 def measurements(network: Network, images: Split, count: int) -> Iterator[Measurement]:
-    """Every kernel on every layer under each method, then other shapes; over `count` steps."""
+    """Every kernel on every layer under each method, over `count` steps; then other shapes, and
+    affine layers."""
     methods = (Method("niti-static"), Method("priot"), Method("priot-s"))
     trained = [_train(network, method, images, count) for method in methods]
     for index, layer in enumerate(network.layers):
@@ -107,6 +109,8 @@ def measurements(network: Network, images: Split, count: int) -> Iterator[Measur
     yield from _elements(trained[0])
     for layer in _other_layers():
         yield from _other(layer)
+    for kernel, what, unit, units, job in affine_jobs():
+        yield Measurement(kernel, what, "", unit, units, (job,), 1)
 
 
 def _shape(layer: Layer) -> str:
