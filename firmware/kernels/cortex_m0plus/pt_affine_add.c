@@ -1,18 +1,20 @@
 /*
- * out = zero_out + f_a * (a - zero_a) + f_b * (b - zero_b), but for three roundings on the way, each
- * of half a unit or less: of the inputs at a scale of 2^20 or finer, and of the sum. With the last
- * factor's shift -n these move the value by 2.5 / 2^n at most, weights that are rounded to 2^-20 by
- * 383 / 2^20. What is further than that from a half is rounded as it stands; the others, one of
- * some thousand, are added as section 14 says.
+ * out = zero_out + f_a * (a - zero_a) + f_b * (b - zero_b), but for roundings on the way: twice of
+ * each input, once of the sum, each by half a unit or less. With -n the shift of the last factor
+ * they move the value by 2.5 / 2^n at most; weights that are rounded to 2^-20, by 383 / 2^20. What
+ * is further than that from a half is rounded as it stands; the others, one of some thousand, are
+ * added as section 14 says.
  */
 #include <stdbool.h>
 
 #include "kernels/cortex_m0plus/pt_affine_add_inner.h"
+#include "kernels/cortex_m0plus/pt_affine_rows.h"
 #include "kernels/pt_affine_inner.h"
 
 enum { FRACTION = 20, LEAST_SHIFT = 10, ROUNDING = 512 };
 
-static int32_t lifted(int32_t x, int32_t zero, const struct pt_factor *factor)
+__attribute__((noinline)) static int32_t lifted(int32_t x, int32_t zero,
+                                                const struct pt_factor *factor)
 {
     return pt_scale_s32((x - zero) * (1 << PT_ADD_HEADROOM), factor->multiplier, factor->shift);
 }
@@ -22,11 +24,12 @@ static int8_t exact(const struct pt_affine *affine, int32_t a, int32_t b)
     const struct pt_factor *factor = affine->factor;
     const int32_t sum = lifted(a, affine->zero_in[0], &factor[0]) +
                         lifted(b, affine->zero_in[1], &factor[1]);
-    return pt_affine_output(sum, &factor[2], affine);
+    return pt_affine_rounded(affine, &factor[2], sum);
 }
 
 /* f * 2^FRACTION of an input: the product of both multipliers is in 2^-31 of 2^-(20 - 31 - 31). */
-static uint32_t weight_of(const struct pt_factor *in, const struct pt_factor *out)
+__attribute__((noinline)) static uint32_t weight_of(const struct pt_factor *in,
+                                                    const struct pt_factor *out)
 {
     const uint32_t product = (uint32_t)pt_srdhm_s32(in->multiplier, out->multiplier);
     const uint32_t right = (uint32_t)(-in->shift - out->shift) - 9u;

@@ -43,8 +43,8 @@ void pt_affine_conv2d_s8(const struct pt_shape *shape, const struct pt_affine *a
                          int8_t *output)
 {
     const uint32_t positions = pt_shape_positions(shape);
-    const struct pt_affine_rows rows =
-        pt_affine_rows_at(affine, pt_shape_patch_size(shape), positions, scratch);
+    struct pt_affine_rows rows;
+    pt_affine_rows_at(&rows, affine, pt_shape_patch_size(shape), positions, scratch);
     const struct convolution convolution = {
         .shape = shape,
         .input = input,

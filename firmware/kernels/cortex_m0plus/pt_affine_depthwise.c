@@ -44,7 +44,8 @@ static void gather(const struct pt_shape *shape, const int8_t *input, int32_t ze
 }
 
 /* Any kernel: patch by patch, as a convolution of one channel. */
-static void forward_patches(const struct depthwise *d, uint32_t c, const int8_t *weights)
+__attribute__((noinline)) static void forward_patches(const struct depthwise *d, uint32_t c,
+                                                      const int8_t *weights)
 {
     const struct pt_shape *shape = d->shape;
     const struct pt_affine_rows *rows = &d->rows;
@@ -108,8 +109,8 @@ static void gather_band(const struct depthwise *d, uint32_t c, uint32_t y, uint3
     outside(d, last - to, word + (to - from) * d->pitch);
 }
 
-static void forward_taps(const struct depthwise *d, uint32_t c, struct pt_taps_job *job,
-                         int32_t sum)
+__attribute__((noinline)) static void forward_taps(const struct depthwise *d, uint32_t c,
+                                                   struct pt_taps_job *job, int32_t sum)
 {
     const struct pt_shape *shape = d->shape;
     const struct pt_factor *factor = &d->affine->factor[c];
@@ -127,20 +128,17 @@ static void forward_taps(const struct depthwise *d, uint32_t c, struct pt_taps_j
     }
 }
 
-/* The job of any channel. */
-static struct pt_taps_job taps_of(const struct depthwise *d)
+/* What the jobs of all channels share. */
+static void plan_job(const struct depthwise *d, struct pt_taps_job *job)
 {
     const struct pt_shape *shape = d->shape;
-    const struct pt_taps_job job = {
-        .words = d->words + shape->stride_w,
-        .sums = d->sums,
-        .row = 4u * d->pitch,
-        .pair = 8u * shape->stride_w,
-        .pairs = 8u * shape->stride_w * ((shape->out_w + 1u) / 2u),
-        .next_row = 4u * d->pitch * shape->stride_h,
-        .odd = 4u * (shape->out_w & 1u),
-    };
-    return job;
+    job->words = d->words + shape->stride_w;
+    job->sums = d->sums;
+    job->row = 4u * d->pitch;
+    job->pair = 8u * shape->stride_w;
+    job->pairs = job->pair * ((shape->out_w + 1u) / 2u);
+    job->next_row = job->row * shape->stride_h;
+    job->odd = 4u * (shape->out_w & 1u);
 }
 
 /* Widens the weights; false where two that are added up in 16 bits are both -128. */
@@ -185,14 +183,18 @@ void pt_affine_depthwise_s8(const struct pt_shape *shape, const struct pt_affine
                             int8_t *output)
 {
     const bool taps = shape->kernel_h == 3u && shape->kernel_w == 3u;
-    struct depthwise d = {.shape = shape, .affine = affine, .input = input, .output = output};
+    struct depthwise d;
     struct pt_taps_job job;
     struct pt_edges left = *edges;
-    d.rows = pt_affine_rows_at(affine, (uint32_t)shape->kernel_h * shape->kernel_w,
-                               pt_shape_positions(shape), scratch);
+    d.shape = shape;
+    d.affine = affine;
+    d.input = input;
+    d.output = output;
+    pt_affine_rows_at(&d.rows, affine, (uint32_t)shape->kernel_h * shape->kernel_w,
+                      pt_shape_positions(shape), scratch);
     if (taps) {
         plan_taps(&d, scratch);
-        job = taps_of(&d);
+        plan_job(&d, &job);
     }
     for (uint32_t c = 0; c < shape->in_c; ++c) {
         const int8_t *weights = pt_edges_next_row(&left, d.rows.row);

@@ -6,8 +6,9 @@ void pt_affine_linear_s8(const struct pt_shape *shape, const struct pt_affine *a
                          int8_t *output)
 {
     const uint32_t length = pt_shape_in_size(shape);
-    const struct pt_affine_rows rows = pt_affine_rows_at(affine, length, 1, scratch);
+    struct pt_affine_rows rows;
     struct pt_edges left = *edges;
+    pt_affine_rows_at(&rows, affine, length, 1, scratch);
     memcpy(rows.patch[0], input, length);
     pt_affine_rows_put(&rows, 0, rows.patch[0], rows.patch[0]);
     for (uint32_t row = 0; row < shape->out_c; ++row) {

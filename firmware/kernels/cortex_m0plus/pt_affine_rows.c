@@ -7,22 +7,19 @@
 #include "kernels/pt_memory.h"
 #include "kernels/pt_skips.h"
 
-struct pt_affine_rows pt_affine_rows_at(const struct pt_affine *affine, uint32_t length,
-                                        uint32_t positions, void *scratch)
+void pt_affine_rows_at(struct pt_affine_rows *rows, const struct pt_affine *affine,
+                       uint32_t length, uint32_t positions, void *scratch)
 {
-    struct pt_affine_rows rows = {
-        .affine = affine,
-        .length = length,
-        .rounded = pt_round4(length),
-        .tile = pt_affine_rows_tile(length, positions),
-    };
-    rows.row = scratch;
-    rows.patch[0] = rows.row + rows.rounded;
-    rows.patch[1] = rows.patch[0] + rows.rounded;
-    rows.words = (uint32_t *)(rows.patch[1] + rows.rounded);
-    rows.sums = (int32_t *)(rows.words + rows.rounded / 2u);
-    rows.pairs = (uint32_t *)(rows.sums + rows.tile);
-    return rows;
+    rows->affine = affine;
+    rows->length = length;
+    rows->rounded = pt_round4(length);
+    rows->tile = pt_affine_rows_tile(length, positions);
+    rows->row = scratch;
+    rows->patch[0] = rows->row + rows->rounded;
+    rows->patch[1] = rows->patch[0] + rows->rounded;
+    rows->words = (uint32_t *)(rows->patch[1] + rows->rounded);
+    rows->sums = (int32_t *)(rows->words + rows->rounded / 2u);
+    rows->pairs = (uint32_t *)(rows->sums + rows->tile);
 }
 
 void pt_affine_rows_put(const struct pt_affine_rows *rows, uint32_t number,
@@ -63,10 +60,16 @@ static bool pack(const struct pt_affine_rows *rows, const int8_t *weights, int32
     return bits != 0u;
 }
 
+__attribute__((noinline)) int8_t pt_affine_rounded(const struct pt_affine *affine,
+                                                   const struct pt_factor *factor, int32_t sum)
+{
+    return pt_affine_output(sum, factor, affine);
+}
+
 void pt_affine_fill(const struct pt_affine *affine, const struct pt_factor *factor,
                          uint32_t count, int8_t *output, uint32_t step)
 {
-    const int8_t value = pt_affine_output(factor->bias, factor, affine);
+    const int8_t value = pt_affine_rounded(affine, factor, factor->bias);
     for (; count != 0u; --count, output += step) {
         *output = value;
     }
@@ -81,7 +84,7 @@ void pt_affine_scale_sums(const struct pt_affine *affine, const struct pt_factor
     if (factor->shift > -1 || factor->shift < -PT_SCALE_MOST_SHIFT) {
         for (uint32_t i = 0; i < count; ++i, output += step) {
             const int32_t sum = (int32_t)((uint32_t)sums[i] + (uint32_t)bias);
-            *output = pt_affine_output(sum, factor, affine);
+            *output = pt_affine_rounded(affine, factor, sum);
         }
         return;
     }

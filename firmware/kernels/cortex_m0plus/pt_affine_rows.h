@@ -21,8 +21,8 @@ struct pt_affine_rows {
     uint32_t *pairs;  /* the patches of a tile */
 };
 
-struct pt_affine_rows pt_affine_rows_at(const struct pt_affine *affine, uint32_t length,
-                                        uint32_t positions, void *scratch);
+void pt_affine_rows_at(struct pt_affine_rows *rows, const struct pt_affine *affine,
+                       uint32_t length, uint32_t positions, void *scratch);
 
 /* Puts two patches, aligned to 4 and with `rounded` bytes that may be read, into the tile. */
 void pt_affine_rows_put(const struct pt_affine_rows *rows, uint32_t number,
@@ -40,6 +40,10 @@ void pt_affine_rows_forward(const struct pt_affine_rows *rows, const int8_t *wei
 void pt_affine_scale_sums(const struct pt_affine *affine, const struct pt_factor *factor,
                           const int32_t *sums, uint32_t count, int32_t bias, int8_t *output,
                           uint32_t step);
+
+/* bound(zero_out + scale(sum)), slowly. */
+int8_t pt_affine_rounded(const struct pt_affine *affine, const struct pt_factor *factor,
+                         int32_t sum);
 
 /* The same value everywhere: the output of a row whose sum is its bias. */
 void pt_affine_fill(const struct pt_affine *affine, const struct pt_factor *factor,

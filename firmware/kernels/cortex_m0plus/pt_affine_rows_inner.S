@@ -104,7 +104,6 @@
     .equ DOTS_PAIRS_END, 12
     .equ DOTS_SUMS, 16
     .equ DOTS_START, 20
-    .equ DOTS_STEP, 30 /* bytes of four_products */
 
 /* \sum <- \sum + the two products of \a and \w */
 .macro two_products sum, a, w
@@ -124,9 +123,9 @@
 .endm
 
 /*
- * Two sums at once: 21 cycles for eight products, 3 more for 32, 15 more for two sums.
+ * Two sums at once: 21 cycles for eight products, 3 more for 32, 17 more for two sums.
  *   r0 words  r1 pairs  r2, r3 words  r4, r5 pairs  r6, r7 sums  r8 end of the words  r9 words
- *   r10 where to enter  r11 end of the pairs  r12 where sums go  lr start
+ *   r10 steps left out, times 2^30  r11 end of the pairs  r12 where sums go  lr start
  */
     start_function pt_affine_dots
     save_all
@@ -138,10 +137,7 @@
     lsrs r1, #3
     movs r2, #3
     ands r1, r2                 /* steps that the first round leaves out */
-    movs r2, #DOTS_STEP
-    muls r1, r2
-    adr r2, 2f
-    adds r1, r2
+    lsls r1, #30
     mov r10, r1
     ldr r1, [r0, #DOTS_PAIRS_END]
     mov r11, r1
@@ -154,12 +150,17 @@
     mov r0, r9                  /* 1 */
     mov r6, lr                  /* 1 */
     mov r7, lr                  /* 1 */
-    mov pc, r10                 /* 2 */
-    .balign 4
+    mov r2, r10                 /* 1 */
+    lsls r2, #1                 /* 1 */
+    bcs 6f                      /* 1, 2 */
+    bmi 3f                      /* 1, 2 */
 2:
     four_products
+3:
     four_products
+4:
     four_products
+5:
     four_products
     cmp r0, r8                  /* 1 */
     bne 2b                      /* 2 */
@@ -169,6 +170,9 @@
     cmp r1, r11                 /* 1 */
     bne 1b                      /* 2 */
     restore_all
+6:
+    bmi 5b                      /* 1, 2 */
+    b 4b                        /* 2 */
     .size pt_affine_dots, . - pt_affine_dots
     .global __stack_pt_affine_dots
     .set __stack_pt_affine_dots, 36
