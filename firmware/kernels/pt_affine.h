@@ -38,10 +38,10 @@ struct pt_affine {
     int32_t high;
 };
 
-/* Patches that are worked on together, an even number: as many as 9 KiB hold, 4 to 128. */
+/* Patches that are worked on together, an even number: as many as 8 KiB hold, 4 to 128. */
 static inline uint32_t pt_affine_rows_tile(uint32_t length, uint32_t positions)
 {
-    const uint32_t fit = 2304u / pt_round4(length) * 2u;
+    const uint32_t fit = 2048u / pt_round4(length) * 2u;
     const uint32_t most = fit < 4u ? 4u : fit > 128u ? 128u : fit;
     const uint32_t all = (positions + 1u) & ~1u;
     return all < most ? all : most;

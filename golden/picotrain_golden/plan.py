@@ -14,7 +14,7 @@ from picotrain_golden.network import Layer, Network
 LANES = 8
 ERROR_BUDGET = 258
 
-TILE_WORDS, BAND_WORDS = 2304, 1536
+TILE_WORDS, BAND_WORDS = 2048, 1536
 """Of an affine layer: half the elements of the patches of a tile; words of a band's channel."""
 
 BufferKind = Literal["activation", "error", "scratch"]

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import numpy as np
-
 from picotrain.device.mailbox import MailboxDevice
 from picotrain.profile.affine_bench_cases import affine_jobs
 from picotrain.profile.bench import Bench
