@@ -120,5 +120,8 @@ class CommandError(DeviceFailure):
     failure_class = "COMMAND"
 
     def __str__(self) -> str:
+        if self.hint and self.name == "PT_ERR_MEMORY":
+            # The one refusal that is no mistake in a protocol: the sentence first.
+            return f"{self.hint} ({self.command}: {self.name})"
         what = self.hint or f"details {list(self.detail)}"
         return f"{self.command}: the device refused with {self.name}: {what}"

@@ -29,6 +29,8 @@ def backbone(options: argparse.Namespace) -> Network:
         )
     name = models.DEFAULT if named is None else named.name
     path = options.backbone or models.backbone_path(name, options.dataset)
+    if named is not None and options.backbone is None:
+        models.check_made(path, options.model, options.dataset)
     network, _ = models.load_backbone(path)
     if named is not None:
         models.check_same(named, network, path)

@@ -285,6 +285,12 @@ def arena(options: argparse.Namespace) -> int | None:
     return None if options.ram_kib is None else options.ram_kib * 1024
 
 
+def check_backbone_name(path: Path) -> None:
+    """Raise UserError for an output that no verb would take for a backbone."""
+    if path.suffix != ".npz" and not output.is_standard(path):
+        raise UserError(f"--out {path} is no backbone by its name; let it end in .npz")
+
+
 def finish(options: argparse.Namespace, content: Any) -> None:
     if options.json is not None:
         output.write_json(options.json, content)

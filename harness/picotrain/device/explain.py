@@ -69,7 +69,8 @@ def refuse_blob(
     if frozen:
         hint = (
             f"the model needs {size:,} bytes and the flash has {room:,} for one, so "
-            f"{size - room:,} are missing; use a smaller network, or --plan fast with --ram-kib"
+            f"{size - room:,} are missing; use a smaller network, or --plan fast with --target "
+            "host and --ram-kib"
         )
     return CommandError("LOAD_MODEL", "PT_ERR_MEMORY", detail, hint)
 
@@ -93,13 +94,11 @@ def explain(command: str, name: str, detail: tuple[int, ...], elf: Elf) -> str:
         what = _TENSORS.get(known.get(a, ""))
         return f"layer {_signed(b)} has no {what} now" if what else ""
     if name == "PT_ERR_MEMORY":
-        kind = elf.enum("pt_memory_kind")(d >> 8).name
-        of_input = d & 0xFF == elf.enum("pt_special_layer")["PT_INPUT_LAYER"]
-        where = "the input" if of_input else f"{_BUFFERS[kind]} of layer {d & 0xFF}"
         return (
             f"the model needs {a:,} bytes and the device has {b:,}, so {a - b:,} are missing; "
-            f"the largest buffer is {where} with {c:,} bytes; use a smaller network or a method "
-            "with less state (priot-s), or give golden or host more with --ram-kib"
+            f"the largest buffer is {words_of_buffer(d, elf)} with {c:,} bytes; use a smaller "
+            "network, plan lean (weights in flash; infer, priot, priot-s), a method with less "
+            "state (priot-s), or target host or golden with --ram-kib"
         )
     if name == "PT_ERR_EXPONENT":
         return (
@@ -125,6 +124,13 @@ def explain(command: str, name: str, detail: tuple[int, ...], elf: Elf) -> str:
     if name == "PT_ERR_BATCH":
         return f"{a} images in one batch, at most {b} fit"
     return ""
+
+
+def words_of_buffer(name: int, elf: Elf) -> str:
+    """The buffer behind the last number of PT_ERR_MEMORY."""
+    if name & 0xFF == elf.enum("pt_special_layer")["PT_INPUT_LAYER"]:
+        return "the input"
+    return f"{_BUFFERS[elf.enum('pt_memory_kind')(name >> 8).name]} of layer {name & 0xFF}"
 
 
 def _signed(word: int) -> int:

@@ -28,6 +28,7 @@ from picotrain.device.interface import (
     split_transient,
 )
 from picotrain.device.mailbox import METHOD_KINDS
+from picotrain.device.room import shortage
 from picotrain.errors import CommandError, whole_number
 from picotrain.image.elf import Elf
 from picotrain.image.firmware import MODEL_FLASH
@@ -50,6 +51,15 @@ class GoldenDevice:
         self._trainer: Trainer | None = None
         self._plan: Plan | None = None
         self._frozen = False
+
+    @property
+    def elf(self) -> Elf:
+        """The firmware whose layout it takes."""
+        return self._elf
+
+    @property
+    def arena_bytes(self) -> int:
+        return self._arena_bytes
 
     def _ready(self, command: str) -> Trainer:
         if self._trainer is None:
@@ -89,26 +99,13 @@ class GoldenDevice:
         if not method.dynamic and exponent < LEAST_LOGITS_EXPONENT:
             raise self._refusal("SET_METHOD", "PT_ERR_EXPONENT", exponent, LEAST_LOGITS_EXPONENT)
         in_arena = 0 if self._frozen else blob_size(self._network, self._elf)
-        planned = plan(self._network, method, in_arena)
-        if planned.total > self._arena_bytes:
-            raise self._too_large(planned)
+        short = shortage(
+            self._network, method, self._frozen, self._arena_bytes, self._elf, self.name
+        )
+        if short is not None:
+            raise short.error()
         self._trainer = Trainer(self._network, method)
-        self._plan = planned
-
-    def _too_large(self, planned: Plan) -> CommandError:
-        assert self._network is not None
-        kinds = self._elf.enum("pt_memory_kind")
-        candidates = [
-            (buffer.size, kinds[f"PT_MEMORY_{buffer.kind.upper()}"], buffer.layer & 0xFF)
-            for buffer in planned.buffers
-        ]
-        for index, layer in enumerate(self._network.layers):
-            in_arena = 0 if self._frozen else layer.weight_count
-            candidates.append((in_arena, kinds["PT_MEMORY_WEIGHTS"], index))
-            candidates.append((planned.score_bytes[index], kinds["PT_MEMORY_SCORES"], index))
-        size, kind, layer_index = max(candidates, key=lambda candidate: candidate[0])
-        detail = (planned.total, self._arena_bytes, size, int(kind) << 8 | layer_index)
-        return self._refusal("SET_METHOD", "PT_ERR_MEMORY", *detail)
+        self._plan = plan(self._network, method, in_arena)
 
     def set_mu(self, mu: int) -> None:
         mu = whole_number("mu", mu)

@@ -32,6 +32,7 @@ from picotrain.device.interface import (
     UInt8,
     split_transient,
 )
+from picotrain.device.room import shortage
 from picotrain.device.targets.base import Target
 from picotrain.errors import (
     CommandError,
@@ -78,6 +79,7 @@ class MailboxDevice:
         self._address = target.mailbox_address()
         self._network: Network | None = None
         self._method = Method("infer")
+        self._frozen = False
         self.check()
 
     def check(self) -> None:
@@ -105,6 +107,13 @@ class MailboxDevice:
     def elf(self) -> Elf:
         """The firmware that runs, for symbols and DWARF."""
         return self._elf
+
+    @property
+    def arena_bytes(self) -> int:
+        """Resets the device where it holds a model, which closes that window."""
+        if not self.window("MODEL")[1]:
+            self.command("RESET")
+        return self.window("MODEL")[1]
 
     # Protocol
 
@@ -170,7 +179,7 @@ class MailboxDevice:
         if len(blob) > room:
             raise refuse_blob(network, len(blob), room, self._elf, frozen)
         self.load_blob(blob, frozen)
-        self._network = network
+        self._network, self._frozen = network, frozen
 
     def load_blob(self, blob: bytes, frozen: bool = False) -> None:
         """Reset the device and load a blob that fits, whatever its bytes are."""
@@ -193,8 +202,19 @@ class MailboxDevice:
             method.seed,
             method.easy,
         ]
-        self.command("SET_METHOD", arguments)
+        try:
+            self.command("SET_METHOD", arguments)
+        except CommandError as refusal:
+            raise self._in_words(refusal, method) from None
         self._method = method
+
+    def _in_words(self, refusal: CommandError, method: Method) -> CommandError:
+        """A refusal for want of memory with what would fit; any other as it is."""
+        if refusal.name != "PT_ERR_MEMORY" or self._network is None:
+            return refusal
+        room = refusal.detail[1]
+        short = shortage(self._network, method, self._frozen, room, self._elf, self.name)
+        return refusal if short is None else replace(refusal, hint=short.sentence)
 
     def set_mu(self, mu: int) -> None:
         self.command("SET_MU", [whole_number("mu", mu)])

@@ -19,6 +19,7 @@ from picotrain.device import cycles
 from picotrain.device.given import check_form, check_method, check_network, images_for
 from picotrain.device.interface import BatchResult, Device, state_sha256
 from picotrain.device.mailbox import MailboxDevice
+from picotrain.device.room import check_room
 from picotrain.device.versions import versions_of
 from picotrain.errors import UserError, must_be, whole_number
 from picotrain.learn import health, logits, plans
@@ -393,6 +394,8 @@ def adapt(
     task = data if isinstance(data, Task) else prepare(data, options)
     if task.dataset is not None:
         check_fit(network, task.dataset)
+    # Calibration takes long, and changes no size.
+    check_room(device, network, options.method, options.plan == "lean")
     rule = options.rule_for(network)
     network = configured(network, task, options)
     method = options.method

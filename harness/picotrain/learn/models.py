@@ -143,6 +143,18 @@ def to_make(model: str, dataset: str) -> str:
     return " ".join(filter(None, words))
 
 
+def check_made(path: Path, named: str, dataset: str) -> None:
+    """Raise UserError, with the words that the user gave, where no backbone of the network in the
+    file `named` was made for a data set yet."""
+    if named in shipped() or inputs.is_file(path):
+        return
+    words = ("picotrain", "pretrain", "--model", named, "--dataset", dataset, "--out", str(path))
+    raise UserError(
+        f"there is no backbone of {named} for {dataset}; make it with `{shlex.join(words)}`, or "
+        "name one with --backbone"
+    )
+
+
 def _to_make(path: Path) -> str:
     """The same for the place of a file, whatever was meant by it."""
     model, _, dataset = path.stem.partition("-")
@@ -331,10 +343,22 @@ def _backbone_arrays(path: Path) -> dict[str, NDArray[np.generic]]:
             f"or use one of those that are here: {', '.join(there) or 'none'}"
         )
     _refuse_model(path)
+    if path.suffix.lower() == ".toml":
+        raise UserError(
+            f"{path} describes a network, and has no weights: make it a backbone with "
+            f"`picotrain pretrain --model {shlex.quote(str(path))}`"
+        )
     inputs.read_bytes(path, "make it readable, or name another backbone")
     try:
         arrays = read_arrays(path)
+        if "version" not in arrays and {"x", "y"} <= set(arrays):
+            raise UserError(
+                f"{path} looks like a data set: it has x and y; give it as --dataset npz:{path}, "
+                "and a file of `picotrain pretrain` or `import` as the backbone"
+            )
         version = int(_array(arrays, "version", np.int64, ()))
+    except UserError:
+        raise
     except ValueError as error:
         raise _no_backbone(path, str(error)) from error
     if version not in (_VERSION, _AFFINE_VERSION):

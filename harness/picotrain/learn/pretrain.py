@@ -8,6 +8,7 @@ from typing import Any
 
 from picotrain.datasets import Dataset
 from picotrain.device.interface import Device
+from picotrain.device.room import check_room
 from picotrain.learn import calibration, health
 from picotrain.learn.adapt import epoch_order, mu_at
 from picotrain.learn.architectures.architecture import Architecture
@@ -50,8 +51,10 @@ def pretrain(
     network with its static numbers, their histograms and the history. `report` gets each epoch.
     """
     network = initial_network(architecture, options.seed)
+    method = Method("niti-dynamic", mu=options.mu[0], seed=options.seed)
+    check_room(device, network, method, choice=False)
     device.load_model(network)
-    device.set_method(Method("niti-dynamic", mu=options.mu[0], seed=options.seed))
+    device.set_method(method)
     train, validation = dataset.train, dataset.validation
     history = []
     for epoch in range(1, options.epochs + 1):

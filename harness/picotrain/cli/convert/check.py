@@ -122,12 +122,16 @@ def _images(path: Path, imported: Imported) -> Int8:
         raise UserError(
             f"{path} is damaged, or no array ({error}); give one that numpy.save wrote"
         ) from error
-    wanted = imported.network.input_shape
-    if not isinstance(images, np.ndarray) or images.dtype != np.int8:
-        kind = images.dtype if isinstance(images, np.ndarray) else "an archive"
+    if not isinstance(images, np.ndarray):
         raise UserError(
-            f"{path} holds {kind}, the network takes int8; quantise the images with the scale and "
-            "zero point of its input"
+            f"{path} is an archive of arrays ({', '.join(images.files)}); give one array, a .npy "
+            "file of numpy.save"
+        )
+    wanted = imported.network.input_shape
+    if images.dtype != np.int8:
+        raise UserError(
+            f"{path} holds {images.dtype}, the network takes int8; quantise the images with the "
+            "scale and zero point of its input"
         )
     if images.shape[1:] != wanted or not len(images):
         raise UserError(

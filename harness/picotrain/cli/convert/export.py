@@ -56,7 +56,7 @@ def add_parser(verbs: Verbs) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    name = options.format or _format(options.out)
+    name = _format(options.out, options.format)
     network, _ = load_backbone(options.file)
     content = FORMATS[name][1](network, load_scales(options.file))
     write_bytes(options.out, content)
@@ -78,7 +78,8 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _format(out: Path) -> str:
+def _format(out: Path, asked: str | None) -> str:
+    """UserError where ending and `--format` say two things, or nothing is said."""
     if out.suffix.lower() == ".onnx":
         raise UserError(
             f"{out}: there is no export to ONNX, whose runtimes round otherwise than the device; "
@@ -86,6 +87,13 @@ def _format(out: Path) -> str:
         )
     for name, (endings, _) in FORMATS.items():
         if out.suffix.lower() in endings:
-            return name
+            if asked in (None, name):
+                return name
+            raise UserError(
+                f"--out {out} ends as format {name} does, but --format is {asked}; leave --format "
+                f"out, or let the name end in {' or '.join(FORMATS[asked][0])}"
+            )
+    if asked is not None:
+        return asked
     known = ", ".join(ending for endings, _ in FORMATS.values() for ending in endings)
     raise UserError(f"--out {out} has none of the endings {known}; use one, or give --format")

@@ -7,8 +7,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from picotrain import output
-from picotrain.cli.options import NamedFile, Verbs, add_output, add_verb, finish
+from picotrain.cli.options import (
+    NamedFile,
+    Verbs,
+    add_output,
+    add_verb,
+    check_backbone_name,
+    finish,
+)
 from picotrain.convert.importer import import_model
 from picotrain.convert.model import SUFFIX as TFLITE
 from picotrain.convert.model import read
@@ -57,8 +63,7 @@ def run(options: argparse.Namespace) -> int:
     if options.name is not None and not is_name(options.name):
         raise UserError(f"--name is {options.name!r}; use 1 to 32 letters, digits, '-' and '_'")
     out: Path = options.out
-    if out.suffix != ".npz" and not output.is_standard(out):
-        raise UserError(f"--out {out} is no backbone by its name; let it end in .npz")
+    check_backbone_name(out)
     ending = options.file.suffix.lower()
     if ending not in (TFLITE, onnx_file.SUFFIX, ".npz"):
         raise UserError(

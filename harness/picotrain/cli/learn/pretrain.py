@@ -19,6 +19,7 @@ from picotrain.cli.options import (
     add_verb,
     angle_bound,
     arena,
+    check_backbone_name,
     finish,
     positive,
 )
@@ -27,6 +28,7 @@ from picotrain.device.backends import NAMES as TARGETS
 from picotrain.device.backends import open_device
 from picotrain.device.given import check_trains, images_for
 from picotrain.device.interface import Device, state_sha256
+from picotrain.device.room import check_room
 from picotrain.errors import UserError
 from picotrain.learn import logits, methods, models
 from picotrain.learn.affine_file import Scales
@@ -112,6 +114,7 @@ def add_parser(verbs: Verbs) -> None:
 def run(options: argparse.Namespace) -> int:
     architecture = models.resolve(options.model)
     _check(options, architecture)
+    check_backbone_name(options.out)
     dataset = datasets.load(options.dataset)
     models.check_fit(architecture, dataset)
     options.calibration_angle = calibration_angle_of(dataset, options.calibration_angle)
@@ -214,7 +217,9 @@ def _float(
     device: Device, architecture: Architecture, dataset: Dataset, options: argparse.Namespace
 ) -> _Made:
     # A network that does not fit is refused now, not after an hour.
-    device.load_model(models.initial_network(architecture, options.seed))
+    initial = models.initial_network(architecture, options.seed)
+    check_room(device, initial, Method("infer"), choice=False)
+    device.load_model(initial)
     choice = _float_options(options)
     network, history = pretrain_float(
         architecture, dataset, choice, lambda entry: print(_describe_float_epoch(entry), flush=True)
@@ -252,7 +257,9 @@ def _graph(
     """An affine network: trained in floating point, quantised, evaluated as integers, and
     calibrated, if it is one that trains."""
     choice = _float_options(options)
-    device.load_model(models.initial_network(architecture, options.seed), frozen=True)
+    initial = models.initial_network(architecture, options.seed)
+    check_room(device, initial, Method("infer"), frozen=True, choice=False)
+    device.load_model(initial, frozen=True)
     quantised, history = pretrain_graph(
         architecture, dataset, choice, lambda entry: print(_describe_float_epoch(entry), flush=True)
     )

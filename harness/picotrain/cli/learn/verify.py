@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from dataclasses import asdict, replace
 from typing import get_args
 
@@ -22,6 +23,7 @@ from picotrain.datasets import Split
 from picotrain.device.backends import arena_bytes, choose_kernels, open_device
 from picotrain.device.given import check_form, images_for
 from picotrain.device.interface import Device
+from picotrain.device.room import Shortage, fits_flash, missing
 from picotrain.errors import UserError
 from picotrain.learn import logits, methods, models, plans
 from picotrain.learn.calibration import FAIR, calibrated_by, of_images
@@ -78,11 +80,19 @@ def run(options: argparse.Namespace) -> int:
         f"{network.name}, {material}: {options.target} ({kernels} kernels) against golden, "
         f"plan {options.plan}, {form}, seed {options.seed}"
     )
-    results = []
+    results, skipped = [], []
     try:
         for label, method in prepared:
+            frozen, short = _placed((golden, device), network, method, options)
+            if short is not None and options.method == "all":
+                needs = f"needs {short.need:,} bytes of {short.room:,}; {short.advice}"
+                print(f"skipped {label}: {needs}", flush=True)
+                skipped.append((label, short))
+                continue
+            if short is not None:
+                raise short.error()
             for side in (golden, device):
-                side.load_model(network, frozen=options.plan == "lean")
+                side.load_model(network, frozen=frozen)
                 side.set_method(method)
             comparison = Comparison(golden, device, network)
             with progress_bar(label, options.steps, "step") as advance:
@@ -91,10 +101,12 @@ def run(options: argparse.Namespace) -> int:
                 )
             print(
                 f"{label:17} {done.steps} steps, {done.batches} batches: {done.tensors:,} tensors, "
-                f"{done.elements:,} elements, 0 differences",
+                f"{done.elements:,} elements, 0 differences"
+                f"{', plan lean' if frozen and options.plan != 'lean' else ''}",
                 flush=True,
             )
-            results.append({"method": label, **asdict(done), "differences": 0})
+            plan = "lean" if frozen else "fast"
+            results.append({"method": label, "plan": plan, **asdict(done), "differences": 0})
     finally:
         golden.close()
         device.close()
@@ -109,9 +121,32 @@ def run(options: argparse.Namespace) -> int:
             "plan_note": plans.note(options.plan),
             "seed": options.seed,
             "runs": results,
+            "skipped": [
+                {"method": label, "needs": short.need, "room": short.room}
+                for label, short in skipped
+            ],
         },
     )
-    return 0
+    if not results:
+        print("picotrain: no method fits, so nothing was compared", file=sys.stderr)
+    return 0 if results else 1
+
+
+def _placed(
+    sides: tuple[Device, Device], network: Network, method: Method, options: argparse.Namespace
+) -> tuple[bool, Shortage | None]:
+    """Whether the weights go to flash: as was asked, or where only that fits and no method was
+    named; and what is missing where nothing fits."""
+    lean = options.plan == "lean"
+    named = options.method != "all"
+    may_move = not named and plans.allows("lean", method) and fits_flash(network)
+    short = first = None
+    for frozen in (lean, True) if may_move else (lean,):
+        short = missing(sides, network, method, frozen, choice=named)
+        if short is None:
+            return frozen, None
+        first = first or short
+    return lean, first
 
 
 def _verify_material(options: argparse.Namespace) -> tuple[Network, Split, str]:

@@ -22,9 +22,11 @@ from picotrain.datasets import Split
 from picotrain.device.backends import open_device, problem
 from picotrain.device.blob import blob_size
 from picotrain.device.mailbox import MailboxDevice
+from picotrain.device.room import fits_flash
 from picotrain.device.versions import versions_of
 from picotrain.errors import UserError
 from picotrain.image import firmware
+from picotrain.image.firmware import MODEL_FLASH
 from picotrain.learn import methods, models, plans
 from picotrain.profile.memory.arena import (
     Timeline,
@@ -94,7 +96,7 @@ def run(options: argparse.Namespace) -> int:
     plans.check(options.plan, method)
     budget = None if options.budget is None else read_budget(options.budget)
     check_backbone(options, method)
-    network, split = _material(options)
+    network = _network(options)
     board = BOARDS[options.board]
     image = Image(firmware.require(board.elf))
     sections, stack = image.sections(), worst_stack(image)
@@ -102,19 +104,28 @@ def run(options: argparse.Namespace) -> int:
     planned = plan(network, method, blob_in_arena(network, image.symbols, options.plan))
     timeline, painted = timeline_of_plan(planned, network, method), None
     missing = problem(board.target)
-    if not missing:
-        timeline, painted = _on_device(board.target, network, method, split, lean)
+    untaken = f"for want of target {board.target}: {missing}" if missing else ""
+    room = image.symbols.symbol("pt_arena_end") - image.symbols.symbol("pt_arena_start")
+    if planned.total > room:
+        untaken = (
+            f"as {method.name} with plan {options.plan} does not fit: it needs {planned.total:,} "
+            f"bytes, the arena has {room:,}"
+        )
+    elif lean and not fits_flash(network, image.symbols):
+        untaken = f"as the flash has {MODEL_FLASH:,} bytes for a model"
+    if not untaken:
+        timeline, painted = _on_device(board.target, *_material(options, network), method, lean)
     uses = arena_uses(image.symbols, network)
     in_flash = blob_size(network, image.symbols) if lean else 0
     print(render_sections(sections))
     print("\nlargest symbols\n" + render_symbols(sections))
     print(f"\narena of {network.name}, {method.name}\n" + render_timeline(timeline))
     if lean:
-        print(f"in flash, not in the arena: model {in_flash:,} bytes")
+        print(f"in flash, not in the arena: model {in_flash:,} of {MODEL_FLASH:,} bytes")
     print(f"\narena of {options.board}, by method with default options\n" + render_arenas(uses))
     print("\nstack\n" + render_stack(stack, painted))
-    if missing:
-        print(f"painted high-water mark: not taken, for want of target {board.target}: {missing}")
+    if untaken:
+        print(f"painted high-water mark: not taken, {untaken}")
     finish(
         options,
         {
@@ -129,6 +140,7 @@ def run(options: argparse.Namespace) -> int:
             "arena": asdict(timeline),
             "arena_by_method": [asdict(one) for one in uses],
             "stack": {**asdict(stack), "painted": painted},
+            "painted_note": f"not taken, {untaken}" if untaken else "",
             "versions": versions_of("" if missing else board.target, board.elf),
         },
     )
@@ -142,18 +154,26 @@ def run(options: argparse.Namespace) -> int:
     return 1 if exceeded else 0
 
 
-def _material(options: argparse.Namespace) -> tuple[Network, Split]:
-    """The network, and two images of noise."""
+def _network(options: argparse.Namespace) -> Network:
+    """The network, which may have no static numbers yet: they take no room."""
     if options.backbone is None:
-        return random_material(options.model, options.seed, 2)
+        architecture = models.resolve(options.model or models.DEFAULT)
+        return models.initial_network(architecture, options.seed)
     network, _ = models.load_backbone(options.backbone)
     if options.model is not None:
         models.check_same(models.resolve(options.model), network, options.backbone)
+    return network
+
+
+def _material(options: argparse.Namespace, network: Network) -> tuple[Network, Split]:
+    """The network as it can run, and two images of noise."""
+    if options.backbone is None:
+        return random_material(options.model, options.seed, 2)
     return network, noise(network, options.seed, 2)
 
 
 def _on_device(
-    target: str, network: Network, method: Method, split: Split, frozen: bool
+    target: str, network: Network, split: Split, method: Method, frozen: bool
 ) -> tuple[Timeline, int | None]:
     """The device's own plan, and the deepest its stack got on the images, in bytes."""
     device = open_device(target)

@@ -62,6 +62,7 @@ def network_of(
     Raises UserError where it is not the run's network.
     """
     network = backbone(options)
+    models.check_fit(network, dataset)
     if run is None:
         rule = AdaptOptions(method=method).rule_for(network)
         if not method.trains or rule == calibration.SHIPPED:

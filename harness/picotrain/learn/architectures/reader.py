@@ -9,14 +9,38 @@ from picotrain.learn.architectures.architecture import Architecture, in_words
 from picotrain.learn.architectures.table import Table
 from picotrain_golden import Network
 
+_OF_GRAPHS = {*graph.ALL_KINDS}.union(*(row.keys for row in graph.KINDS.values())) - set().union(
+    *chain.KEYS.values()
+)
+"""Keys of layers that only the affine form has."""
+
 
 def parse(document: dict[str, Any], source: str) -> Architecture:
     """UserError, one sentence that begins with `source`, for what docs/networks.md forbids."""
     top = Table(source, document)
     if "form" not in document:
+        _check_form(top)
         return chain.parse(top)
     top.word("form", (graph.FORM,), graph.FORM)
     return graph.parse(top)
+
+
+def _check_form(top: Table) -> None:
+    """Raise UserError for a form that is misspelt, or left out where a layer is of the affine."""
+    top.allow(graph.TOP)
+    tables = top.values.get("layer")
+    for index, table in enumerate(tables if isinstance(tables, list) else []):
+        if not isinstance(table, dict):
+            continue
+        found = sorted(set(table) & _OF_GRAPHS)
+        kind = table.get("kind")
+        if isinstance(kind, str) and kind in graph.KINDS and kind not in chain.KEYS:
+            found.insert(0, f"kind {kind}")
+        if found:
+            raise top.error(
+                f"layer {index} has {found[0]}, which is of the affine form; write "
+                f'form = "{graph.FORM}" at the top of the file'
+            )
 
 
 def difference(named: Architecture, network: Network) -> str:

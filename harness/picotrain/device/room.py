@@ -1,0 +1,150 @@
+"""Whether a network and a method fit a device's memory, by golden's plan; and if not, what does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+from picotrain.device.blob import blob_size
+from picotrain.device.explain import refuse_blob, words_of_buffer
+from picotrain.errors import CommandError
+from picotrain.image.elf import Elf
+from picotrain.image.firmware import MODEL_FLASH, layout
+from picotrain_golden import Method, MethodName, Network, plan
+
+_INSTEAD: tuple[MethodName, ...] = ("priot", "priot-s", "infer")
+"""Methods that are proposed where another does not fit, by what they can learn."""
+_WIDE = ("golden", "host")
+"""Targets whose memory --ram-kib sets."""
+
+
+@runtime_checkable
+class Roomy(Protocol):
+    """A device that says how large its arena is."""
+
+    name: str
+
+    @property
+    def elf(self) -> Elf: ...
+
+    @property
+    def arena_bytes(self) -> int: ...
+
+
+@dataclass(frozen=True)
+class Shortage:
+    """What is needed, what there is, and what to do; `numbers` are those of PT_ERR_MEMORY."""
+
+    need: int
+    room: int
+    advice: str
+    subject: str
+    numbers: tuple[int, ...]
+    largest: str
+
+    @property
+    def sentence(self) -> str:
+        return (
+            f"{self.subject} needs {self.need:,} bytes and the device has {self.room:,}, so "
+            f"{self.need - self.room:,} are missing; the largest buffer is {self.largest} with "
+            f"{self.numbers[2]:,} bytes; {self.advice}"
+        )
+
+    def error(self) -> CommandError:
+        return CommandError("SET_METHOD", "PT_ERR_MEMORY", self.numbers, self.sentence)
+
+
+def need_of(network: Network, method: Method, elf: Elf, frozen: bool) -> int:
+    """The least arena; `frozen`: with the weights in flash."""
+    return plan(network, method, 0 if frozen else blob_size(network, elf)).total
+
+
+def fits_flash(network: Network, elf: Elf | None = None) -> bool:
+    """Whether the flash that a Pico has for a model holds this one."""
+    return blob_size(network, elf or layout()) <= MODEL_FLASH
+
+
+def shortage(
+    network: Network,
+    method: Method,
+    frozen: bool,
+    room: int,
+    elf: Elf,
+    target: str,
+    choice: bool = True,
+) -> Shortage | None:
+    """None where it fits. Without `choice`, method and plan are not the user's to change."""
+    planned = plan(network, method, 0 if frozen else blob_size(network, elf))
+    if planned.total <= room:
+        return None
+    kinds = elf.enum("pt_memory_kind")
+    candidates = [
+        (buffer.size, kinds[f"PT_MEMORY_{buffer.kind.upper()}"], buffer.layer & 0xFF)
+        for buffer in planned.buffers
+    ]
+    for index, layer in enumerate(network.layers):
+        in_arena = 0 if frozen else layer.weight_count
+        candidates.append((in_arena, kinds["PT_MEMORY_WEIGHTS"], index))
+        candidates.append((planned.score_bytes[index], kinds["PT_MEMORY_SCORES"], index))
+    size, kind, where = max(candidates, key=lambda candidate: candidate[0])
+    name = int(kind) << 8 | where
+    kib = -(-planned.total // 1024)
+    wider = f"give it --ram-kib {kib}" if target in _WIDE else f"use --target host --ram-kib {kib}"
+    ways = [*_ways(network, method, frozen, room, elf)] if choice else []
+    return Shortage(
+        planned.total,
+        room,
+        " or ".join([*(ways or (["use a smaller network"] if choice else [])), wider]),
+        f"{network.name} with {method.name}{' and plan lean' if frozen else ''}",
+        (planned.total, room, size, name),
+        words_of_buffer(name, elf),
+    )
+
+
+def _ways(network: Network, method: Method, frozen: bool, room: int, elf: Elf) -> Iterator[str]:
+    """The one plan, or method and plan, that comes nearest to what was asked for and fits."""
+
+    def fits(other: Method, lean: bool) -> int:
+        if lean and (not fits_flash(network, elf) or (other.trains and not other.scored)):
+            return 0
+        needed = need_of(network, other, elf, lean)
+        return needed if needed <= room else 0
+
+    if not frozen and (needed := fits(method, True)):
+        yield f"use --plan lean ({needed:,} bytes)"
+        return
+    for name in _INSTEAD:
+        for lean in (False, True):
+            if needed := fits(Method(name), lean):
+                how = f"{name}{' with --plan lean' if lean else ''}"
+                if name == "infer" and method.trains:
+                    yield f"use {how} ({needed:,} bytes), as no method trains it in that memory"
+                else:
+                    yield f"use {how} ({needed:,} bytes)"
+                return
+
+
+def missing(
+    devices: Sequence[object], network: Network, method: Method, frozen: bool, choice: bool = True
+) -> Shortage | None:
+    """What the one with the least room lacks, and None where all have enough. CommandError where
+    the flash has too little."""
+    roomy = [one for one in devices if isinstance(one, Roomy)]
+    if not roomy:
+        return None
+    if frozen and not fits_flash(network, roomy[0].elf):
+        size = blob_size(network, roomy[0].elf)
+        raise refuse_blob(network, size, MODEL_FLASH, roomy[0].elf, frozen)
+    least = min(one.arena_bytes for one in roomy)
+    return shortage(network, method, frozen, least, roomy[0].elf, roomy[-1].name, choice)
+
+
+def check_room(
+    device: object, network: Network, method: Method, frozen: bool = False, choice: bool = True
+) -> None:
+    """Raise CommandError, as the device would, where the method does not fit: before long work, and
+    with all that is needed, where the refusal of a model tells of its weights only."""
+    short = missing((device,), network, method, frozen, choice)
+    if short is not None:
+        raise short.error()
