@@ -36,6 +36,11 @@ class DeviceFailure(Exception):
 
     failure_class = "DEVICE"
 
+    @property
+    def told(self) -> str:
+        """What the CLI prints."""
+        return f"{self.failure_class}: {self}"
+
 
 class BuildFailure(DeviceFailure):
     """The firmware, or a tool it needs, could not be built."""
@@ -119,9 +124,17 @@ class CommandError(DeviceFailure):
     hint: str = ""
     failure_class = "COMMAND"
 
+    @property
+    def told(self) -> str:
+        return str(self) if self._is_plain else super().told
+
+    @property
+    def _is_plain(self) -> bool:
+        """Of the one refusal that is no mistake in a protocol, the sentence comes first."""
+        return bool(self.hint) and self.name == "PT_ERR_MEMORY"
+
     def __str__(self) -> str:
-        if self.hint and self.name == "PT_ERR_MEMORY":
-            # The one refusal that is no mistake in a protocol: the sentence first.
+        if self._is_plain:
             return f"{self.hint} ({self.command}: {self.name})"
         what = self.hint or f"details {list(self.detail)}"
         return f"{self.command}: the device refused with {self.name}: {what}"

@@ -85,7 +85,7 @@ def _run(given: Sequence[str]) -> int:
         print(f"picotrain: {error}", file=sys.stderr)
         return 2
     except DeviceFailure as failure:
-        print(f"picotrain: {failure.failure_class}: {failure}", file=sys.stderr)
+        print(f"picotrain: {failure.told}", file=sys.stderr)
         return 1
     except BrokenPipeError:
         return 141  # who read the output has seen enough, as `head` does

@@ -95,7 +95,7 @@ def shortage(
     return Shortage(
         planned.total,
         room,
-        " or ".join([*(ways or (["use a smaller network"] if choice else [])), wider]),
+        ", or ".join([*(ways or (["use a smaller network"] if choice else [])), wider]),
         f"{network.name} with {method.name}{' and plan lean' if frozen else ''}",
         (planned.total, room, size, name),
         words_of_buffer(name, elf),
@@ -117,11 +117,9 @@ def _ways(network: Network, method: Method, frozen: bool, room: int, elf: Elf) -
     for name in _INSTEAD:
         for lean in (False, True):
             if needed := fits(Method(name), lean):
-                how = f"{name}{' with --plan lean' if lean else ''}"
-                if name == "infer" and method.trains:
-                    yield f"use {how} ({needed:,} bytes), as no method trains it in that memory"
-                else:
-                    yield f"use {how} ({needed:,} bytes)"
+                how = f"{name}{' with --plan lean' if lean else ''} ({needed:,} bytes)"
+                only = name == "infer" and method.trains
+                yield f"no method trains it there and only {how} fits" if only else f"use {how}"
                 return
 
 

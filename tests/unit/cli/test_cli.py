@@ -118,6 +118,7 @@ def test_two_seeds_give_two_results(tmp_path: Path) -> None:
             "target host has no counts by layer; use --target qemu or renode",
         ),
         (["data", "fetch"], "fetch needs a data set"),
+        (["pretrain", "--out", "a.txt"], "--out a.txt is no backbone by its name; let it end in"),
         (["pretrain", "--out", "x.npz", "--mu", "99"], "outside -8..7"),
         (["pretrain", "--out", "x.npz", "--rate", "1"], "--rate is not an option"),
         (["pretrain", "--out", "x.npz", "--no-mirror"], "--no-mirror is not an option"),

@@ -7,6 +7,7 @@ import os
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from picotrain.cli import main
@@ -109,3 +110,41 @@ def test_a_pipe_is_no_grid(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     os.mkfifo(tmp_path / "grid.toml")
     assert main(["sweep", str(tmp_path / "grid.toml")]) == 2
     assert "grid.toml: it is a pipe or a device; give the path" in capsys.readouterr().err
+
+
+CHAIN = """name = "mynet"
+input = [28, 28, 1]
+[[layer]]
+kind = "linear"
+outputs = 10
+"""
+
+
+@pytest.mark.parametrize("verb", ["adapt", "profile", "verify --dataset digits"])
+def test_a_network_of_ones_own_has_to_be_trained_first(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], verb: str
+) -> None:
+    file = tmp_path / "my net.toml"
+    file.write_text(CHAIN)
+    assert main([*verb.split(), "--model", str(file)]) == 2
+    told = capsys.readouterr().err
+    assert f"there is no backbone of {file} for digits; make it with `picotrain pretrain" in told
+    assert f"--model '{file}' --dataset digits --out " in told
+
+
+def test_what_is_no_backbone_is_told_for_what_it_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file, data = tmp_path / "net.toml", tmp_path / "data.npz"
+    file.write_text(CHAIN)
+    np.savez(data, x=np.zeros((20, 28, 28, 1), np.uint8), y=np.arange(20) % 10)
+    for path, told in (
+        (file, f"no weights: make it a backbone with `picotrain pretrain --model {file}`"),
+        (data, f"{data} looks like a data set: it has x and y; give it as --dataset npz:{data}"),
+    ):
+        out = tmp_path / "net.blob"
+        assert main(["export", str(path), "--out", str(out)]) == 2
+        assert told in capsys.readouterr().err
+        assert main(["verify", "--backbone", str(path)]) == 2
+        assert told in capsys.readouterr().err
+        assert not out.exists()

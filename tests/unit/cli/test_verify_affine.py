@@ -12,9 +12,10 @@ import pytest
 
 import slow_affine
 from picotrain import cli
+from picotrain.device.room import need_of, shortage
 from picotrain.image import firmware
 from picotrain.learn import models
-from picotrain_golden import Network, Parameters
+from picotrain_golden import Method, Network, Parameters
 from support import require
 from trainable_affine import trainable_network
 
@@ -134,3 +135,79 @@ def test_on_a_data_set(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert results[0] == results[1]
     assert [one["differences"] for one in results[0]] == [0] * 6
     assert "as they are: host" in capsys.readouterr().out
+
+
+def needs(method: Method, network: Network, lean: bool) -> int:
+    return need_of(network, method, firmware.layout(), lean)
+
+
+@pytest.fixture(scope="module")
+def resnet8() -> Network:
+    return models.initial_network(models.resolve("resnet8"), 0)
+
+
+def test_what_does_not_fit_is_skipped_and_named(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, resnet8: Network
+) -> None:
+    require(firmware.HOST)
+    report = tmp_path / "verify.json"
+    words = ["verify", "--model", "resnet8", "--steps", "1"]
+    assert cli.main([*words, "--json", str(report)]) == 0
+    runs = capsys.readouterr().out.splitlines()[1:7]
+    room = firmware.pico_arena_bytes()
+    assert [run.split()[0] for run in runs] == ["infer", *["skipped"] * 3, "priot-s", "priot-s"]
+    for run, name in zip(runs[1:4], METHODS[1:4], strict=True):
+        needed = needs(Method(name), resnet8, lean=False)  # type: ignore[arg-type]
+        kib = -(-needed // 1024)
+        assert run == f"skipped {name}: needs {needed:,} bytes of {room:,}; give it --ram-kib {kib}"
+    assert [run.endswith("0 differences, plan lean") for run in runs] == [False] * 4 + [True] * 2
+    found = json.loads(report.read_text())
+    assert [one["plan"] for one in found["runs"]] == ["fast", "lean", "lean"]
+    assert [one["method"] for one in found["skipped"]] == METHODS[1:4]
+    assert {one["room"] for one in found["skipped"]} == {room}
+
+
+def test_nothing_that_fits_is_a_failure(capsys: pytest.CaptureFixture[str]) -> None:
+    require(firmware.HOST)
+    assert cli.main(["verify", "--model", "resnet8", "--steps", "1", "--ram-kib", "8"]) == 1
+    out, err = capsys.readouterr()
+    assert out.count("\nskipped ") == len(METHODS)
+    assert err == "picotrain: no method fits, so nothing was compared\n"
+
+
+def test_a_named_method_that_does_not_fit(
+    capsys: pytest.CaptureFixture[str], resnet8: Network
+) -> None:
+    require(firmware.HOST)
+    words = ["verify", "--model", "resnet8", "--method"]
+    assert cli.main([*words, "priot"]) == 1
+    needed, lean = (needs(Method(name), resnet8, name != "priot") for name in ("priot", "priot-s"))
+    room = firmware.pico_arena_bytes()
+    told = capsys.readouterr().err
+    assert told.startswith(
+        f"picotrain: resnet8 with priot needs {needed:,} bytes and the device has {room:,}, so "
+        f"{needed - room:,} are missing; the largest buffer is "
+    )
+    assert f"; use priot-s with --plan lean ({lean:,} bytes), or give it --ram-kib " in told
+    assert cli.main([*words, "priot-s"]) == 1
+    assert f"use --plan lean ({lean:,} bytes), or give it --ram-kib " in capsys.readouterr().err
+    # What was given is not advised.
+    assert cli.main([*words, "priot", "--plan", "lean"]) == 1
+    told = capsys.readouterr().err
+    assert told.startswith("picotrain: resnet8 with priot and plan lean needs ")
+    assert f"; use priot-s with --plan lean ({lean:,} bytes), or give it --ram-kib " in told
+
+
+def test_the_way_out_of_a_target_whose_memory_is_fixed(resnet8: Network) -> None:
+    room, elf = firmware.pico_arena_bytes(), firmware.layout()
+    short = shortage(resnet8, Method("priot"), False, room, elf, "qemu")
+    assert short is not None
+    assert short.advice.endswith(f", or use --target host --ram-kib {-(-short.need // 1024)}")
+    least = needs(Method("infer"), resnet8, lean=True)
+    short = shortage(resnet8, Method("priot"), False, least, elf, "qemu")
+    assert short is not None
+    only = f"no method trains it there and only infer with --plan lean ({least:,} bytes) fits, or "
+    assert short.advice.startswith(only)
+    short = shortage(resnet8, Method("priot"), False, least - 1, elf, "host")
+    assert short is not None
+    assert short.advice == f"use a smaller network, or give it --ram-kib {-(-short.need // 1024)}"

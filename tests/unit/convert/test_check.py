@@ -428,3 +428,15 @@ def test_the_example_of_the_page(
     exec(compile(program, "networks.md", "exec"), {})
     last = Reference(import_model(read(model))).run(np.full((49, 10, 1), 83, np.int8))[-1]
     assert capsys.readouterr().out == f"[{last.argmax()} {last.argmax()}]\n"
+
+
+def test_an_archive_is_no_array(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    builder = Builder(1)
+    model, images = tmp_path / "model.tflite", tmp_path / "images.npz"
+    model.write_bytes(builder.finish(head(builder, image(builder, 5, 8, 1))))
+    np.savez(images, x=np.zeros((2, 5, 8, 1), np.int8), y=np.zeros(2))
+    assert main(["check", str(model), "--inputs", str(images)]) == 2
+    assert (
+        f"{images} is an archive of arrays (x, y); give one array, a .npy file of numpy.save"
+        in capsys.readouterr().err
+    )

@@ -259,6 +259,25 @@ def test_what_is_not_exported(
     assert not (tmp_path / out).exists()
 
 
+@pytest.mark.parametrize(
+    ("out", "asked", "fix"),
+    [
+        ("net.blob", "h", "ends as format blob does, but --format is h; leave --format out, or le"),
+        ("net.h", "tflite", "or let the name end in .tflite"),
+        ("net.tflite", "blob", "or let the name end in .blob or .bin"),
+        ("net.onnx", "blob", "there is no export to ONNX"),
+    ],
+)
+def test_an_ending_and_a_format_that_disagree(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], out: str, asked: str, fix: str
+) -> None:
+    # Refused before the backbone is read.
+    words = ["export", "nowhere.npz", "--out", str(tmp_path / out), "--format", asked]
+    assert main(words) == 2
+    assert fix in capsys.readouterr().err
+    assert not (tmp_path / out).exists()
+
+
 def test_a_format_may_be_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path, out = ROOT / "models" / "backbones" / "tinycnn-digits.npz", tmp_path / "net.inc"
     assert main(["export", str(path), "--out", str(out), "--format", "h"]) == 0

@@ -12,9 +12,13 @@ import pytest
 from affine_twin import affine_twin
 from picotrain import AdaptOptions, Dataset, Method, adapt, load_dataset, load_network, open_device
 from picotrain.cli import main
+from picotrain.datasets import Split
 from picotrain.device.given import images_for
+from picotrain.device.golden_device import GoldenDevice
+from picotrain.errors import CommandError
+from picotrain.image import firmware
 from picotrain.learn import calibration, logits, models
-from picotrain.learn.adapt import configured, prepare
+from picotrain.learn.adapt import Task, configured, prepare
 from picotrain_golden import Network
 from trainable_affine import trainable_network
 
@@ -134,3 +138,13 @@ def test_images_that_are_int8_already(tmp_path: Path) -> None:
     assert results[0]["accuracy_before"] == float(right) / len(split)
     rows = {image.tobytes() for image in images}
     assert all(image.tobytes() in rows for image in ours)
+
+
+def test_memory_is_checked_before_calibration(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = trainable_network(4)
+    monkeypatch.setattr("picotrain.learn.adapt.configured", None)
+    device = GoldenDevice(firmware.layout(), 100)
+    images = np.zeros((20, *network.input_shape), np.uint8)
+    split = Split(images, np.arange(20, dtype=np.uint8) % network.classes)
+    with pytest.raises(CommandError, match=r"with priot needs .* bytes and the device has 100, so"):
+        adapt(device, network, Task(split, split), AdaptOptions(method=Method("priot")))

@@ -75,7 +75,7 @@ LINEAR = '[[layer]]\nkind = "linear"\noutputs = 5\n'
     ("text", "match"),
     [
         ("name = ", "is not a TOML file: Invalid value"),
-        (change("input", "inputs"), "unknown key 'inputs'; use input, layer, name"),
+        (change("input", "inputs"), "unknown key 'inputs'; use form, input, layer, name"),
         (change('name = "small"', ""), "name is missing"),
         (change('"small"', '"a/b"'), "name is 'a/b'; use 1 to 32 letters"),
         (change("[8, 6, 2]", "[8, 6]"), r"input is \[8, 6\]; use \[height, width, channels\]"),
@@ -89,7 +89,19 @@ LINEAR = '[[layer]]\nkind = "linear"\noutputs = 5\n'
         (change('kind = "maxpool2"', ""), "layer 1: kind is missing"),
         (
             change('"maxpool2"', '"avgpool"'),
-            "layer 1: unknown kind 'avgpool'; use one of conv2d, maxpool2, linear",
+            'layer 1 has kind avgpool, which is of the affine form; write form = "affine" at the',
+        ),
+        (
+            change("relu = true", 'activation = "relu"'),
+            'layer 0 has activation, which is of the affine form; write form = "affine" at the',
+        ),
+        (
+            change("name", 'fomr = "affine"\nname'),
+            "unknown key 'fomr'; use form, input, layer, name",
+        ),
+        (
+            change("maxpool2", "avgpool2"),
+            "layer 1: unknown kind 'avgpool2'; use one of conv2d, maxpool2, linear",
         ),
         (
             change("channels", "filters"),

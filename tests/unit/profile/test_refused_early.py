@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from picotrain import cli
+from picotrain.learn import models
 from picotrain.output import write_json
+from trainable_affine import trainable_network
 
 GATES = [("profile", "--baseline"), ("memory", "--budget")]
 ROOT = Path(__file__).resolve().parents[3]
@@ -74,3 +76,15 @@ def test_growth_is_a_percentage_in_the_help(capsys: pytest.CaptureFixture[str]) 
     said = " ".join(capsys.readouterr().out.split())
     assert "--max-regress PERCENT with --baseline: growth allowed, such as 0.5% or 2% (" in said
     assert "2% (default: 0.5%)" in said
+
+
+def test_images_that_an_affine_network_does_not_take(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Before it is calibrated on them."""
+    network, path = trainable_network(4), tmp_path / "net.npz"
+    models.save_backbone(path, network, {})
+    assert cli.main(["profile", "--target", "qemu", "--backbone", str(path)]) == 2
+    told = capsys.readouterr().err
+    assert told.startswith(f"picotrain: network {network.name} takes images of ")
+    assert told.endswith("data set digits has 28x28x1; use another network or data set\n")

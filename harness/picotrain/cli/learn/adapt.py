@@ -20,6 +20,7 @@ from picotrain.cli.options import (
     result_file,
 )
 from picotrain.device.backends import choose_kernels, open_device
+from picotrain.device.room import check_room
 from picotrain.learn import calibration, methods, models
 from picotrain.learn.adapt import (
     SAMPLES,
@@ -160,6 +161,7 @@ def run(options: argparse.Namespace) -> int:
 
     device = open_device(options.target, arena(options), options.kernels)
     try:
+        check_room(device, network, method, options.plan == "lean")
         # Only now: nothing is announced that cannot start.
         print(
             f"{network.name} on {options.dataset} {in_words(task.angle)}, "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -50,3 +51,33 @@ def test_another_network_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[
     models.save_backbone(path, trainable_network(9), {})
     assert cli.main(["memory", "--backbone", str(path), "--model", "tinycnn"]) == 2
     assert "is not of network tinycnn" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [["--model", "resnet8"], ["--model", "vgg11", "--plan", "lean"]])
+def test_one_that_does_not_fit_has_its_table(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    words: list[str],
+) -> None:
+    require(firmware.MICROBIT)
+    module = importlib.import_module("picotrain.cli.profile.memory")
+    monkeypatch.setattr(module, "problem", lambda _: "")  # so the device is left out for memory
+    monkeypatch.delattr(module, "open_device")
+    report = tmp_path / "memory.json"
+    assert cli.main(["memory", *words, "--json", str(report)]) == 0
+    found = json.loads(report.read_text())
+    uses = {(one["method"], one["plan"]): one for one in found["arena_by_method"]}
+    assert len(uses) == len(METHODS) + 3
+    least = uses["priot", found["plan"]]
+    assert least["left"] < 0
+    room = firmware.arena_bytes(firmware.MICROBIT)
+    assert (least["least"] + least["left"], least["least"]) == (room, found_total(found))
+    assert found["stack"]["painted"] is None
+    told = f"it needs {least['least']:,} bytes, the arena has {room:,}"
+    assert told in found["painted_note"] and told in capsys.readouterr().out
+
+
+def found_total(found: dict[str, Any]) -> int:
+    parts = ("blob", "scores", "transient", "io_minimum")
+    return sum(int(found["arena"][name]) for name in parts)
