@@ -96,10 +96,11 @@ class FloatGraph:
 
     def tensors(self, images: Real) -> list[Float]:
         """All tensors of a batch float [N, H, W, C], the images first."""
-        tensors = [np.asarray(images, np.float32).reshape(len(images), *self.input_shape)]
-        for index, held in enumerate(self.layers):
-            inputs = [tensors[number + 1] for number in self.reads(index)]
-            with np.errstate(over="ignore", invalid="ignore"):  # Who asks looks for infinities.
+        with np.errstate(over="ignore", invalid="ignore"):  # Who asks looks for infinities.
+            given = np.asarray(images, np.float32)
+            tensors = [given.reshape(len(images), *self.input_shape)]
+            for index, held in enumerate(self.layers):
+                inputs = [tensors[number + 1] for number in self.reads(index)]
                 tensors.append(_forward(held, inputs))
         return tensors
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import isfinite
+from math import isfinite, isinf
 from typing import Any
 
 import numpy as np
@@ -201,7 +201,8 @@ def _affine(
     if any(s > MAX_AFFINE_SHIFT for _, s in pairs):
         return None
     try:
-        low, high = bounds(held.least, held.largest, out.scale, out.zero)
+        least, largest = (_near(end, out.scale) for end in (held.least, held.largest))
+        low, high = bounds(least, largest, out.scale, out.zero)
     except OverflowError:
         return None
     table = np.array(pairs, np.int32).reshape(-1, 2)
@@ -211,6 +212,13 @@ def _affine(
     return Affine(
         zeros, out.zero, min(low, high), high, bias, table[:, 0].copy(), table[:, 1].copy()
     )
+
+
+def _near(end: float, scale: float) -> float:
+    """A bound of an activation, no further out than any int8 of the tensor: one that is as good
+    as none must not count as too far."""
+    reach = 512 * scale
+    return end if isinf(end) else min(max(end, -reach), reach)
 
 
 def _fits(held: FloatLayer, affine: Affine, weights: Int8 | None) -> bool:

@@ -16,6 +16,8 @@ METHODS: tuple[Method, ...] = ("minmax", "percentile", "mse")
 
 _BINS = 2048
 _LARGEST = 1e30
+_TINY = float(np.finfo(np.float32).tiny)
+"""A range below it has no bins that float32 tells apart, and no scale either."""
 _PERCENTILE = 99.99
 _LEAST_SHARE, _STEPS = 0.25, 60
 """Of the whole range, what the search by `mse` goes down to, and in how many steps."""
@@ -56,7 +58,7 @@ def observe(
     ranges = [Range(low, high, np.zeros(_BINS, np.int64)) for low, high in ends.tolist()]
     for tensors in graph.batches(images):
         for tensor, found in zip(tensors, ranges, strict=True):
-            if found.largest > found.least:
+            if found.largest - found.least >= _TINY:
                 span = (found.least, found.largest)
                 found.counts += np.histogram(tensor, bins=_BINS, range=span)[0]
         if progress is not None:

@@ -167,6 +167,60 @@ def test_weights_and_biases_of_any_size_are_taken(size: float) -> None:
     assert np.abs(error).max() < 0.02 * np.abs(real).max()
 
 
+@pytest.mark.parametrize("bound", [6.0, 1e6, 1e10, float(np.finfo(np.float32).max)])
+def test_a_bound_that_is_never_met_changes_nothing(bound: float) -> None:
+    """A ReLU may be written as a clip to the largest float32."""
+
+    def made(largest: float) -> Quantised:
+        net = Drawn(3, (6, 6, 2))
+        first = net.windowed("conv2d", -1, (3, 3), channels=4, least=0.0, largest=largest)
+        net.linear(first, 3)
+        graph = net.graph()
+        images = images_for(graph, 20) / 4
+        assert graph.tensors(images)[1].max() < 6
+        return quantise(graph, images, "minmax")
+
+    found, wanted = made(bound), made(inf)
+    assert (found.input, found.tensors) == (wanted.input, wanted.tensors)
+    assert found.tensors[0].scale < 6 / 255
+    for one, other in zip(found.network.affine, wanted.network.affine, strict=True):
+        for name, value in vars(one).items():
+            np.testing.assert_array_equal(value, vars(other)[name])
+    assert found.network.affine[0].high == 127
+
+
+def test_bounds_far_from_a_given_scale() -> None:
+    """512 times the scale is no float32; and both bounds may lie beyond the tensor."""
+    net = Drawn(1, (1, 1, 4))
+    net.linear(net.linear(-1, 3), 2)
+    graph = net.graph()
+    for scale, least, largest, ends in (
+        (1e37, 0.0, 3e38, (-128, -98)),
+        (0.1, 1e9, 1e12, (127, 127)),
+        (0.1, -1e12, -1e9, (-128, -128)),
+    ):
+        first = replace(
+            graph.layers[0], least=least, largest=largest, scale=TensorScale(scale, -128)
+        )
+        last = replace(graph.layers[1], scale=TensorScale(7 * scale, 4))
+        made = quantise(FloatGraph("far", graph.input_shape, (first, last), TensorScale(0.1, 11)))
+        assert made.tensors[0].scale == scale
+        assert (made.network.affine[0].low, made.network.affine[0].high) == ends
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("size", [1e-44, 1e-40])
+def test_outputs_below_any_scale_count_as_zero(size: float, method: str) -> None:
+    net = Drawn(2, (1, 1, 4))
+    net.linear(-1, 3)
+    graph = net.graph()
+    held = replace(graph.layers[0], weights=np.full((3, 4), size), bias=np.zeros(3))
+    graph = FloatGraph("faint", graph.input_shape, (held,))
+    found = quantise(graph, np.abs(images_for(graph, 8)), method)  # type: ignore[arg-type]
+    assert found.tensors[0] == TensorScale(1.0, 0)
+    assert not run(found, images_for(graph, 8))[-1].any()
+
+
 @pytest.mark.parametrize("zero", ["weights", "images"])
 def test_a_network_of_zeros(zero: str) -> None:
     graph = residual(0)

@@ -106,7 +106,8 @@ def _values(path: Path, name: str, array: Array, floats: Floats) -> Float:
         zero = scale.zero + (128 if kind == "UINT8" else 0)
         return ((whole - zero) * scale.scale).astype(np.float32)
     if array.dtype.kind == "f":
-        return array.astype(np.float32)
+        with np.errstate(over="ignore", invalid="ignore"):  # `_real` tells of infinities.
+            return array.astype(np.float32)
     if array.dtype == np.uint8:
         return array.astype(np.float32) / np.float32(255)
     raise UserError(

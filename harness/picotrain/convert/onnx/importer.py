@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -338,7 +339,21 @@ def _spread(found: list[int], axes: list[int], rank: int) -> list[int]:
 
 
 def _end(request: Request, batch: int) -> Value:
-    return replace(request.view(), ended=True)
+    """Left out: it keeps the order of the outputs, if it is over all of them at once."""
+    view = request.view()
+    sizes = (batch, *view.index.shape)
+    # Before opset 13 it is over that axis and all behind it.
+    older = request.opset < 13
+    axis = request.whole("axis", 1 if older else -1)
+    if not -len(sizes) <= axis < len(sizes):
+        raise NotTaken(f"its axis is {axis} of {len(sizes)}, so export the network again")
+    first = axis % len(sizes)
+    over = prod(sizes[first:]) if older else sizes[first]
+    if over != view.index.size or (first == 0 and batch != 1):
+        raise NotTaken(
+            f"it is over axis {axis} of {list(sizes)}, so use it at the end, over all outputs"
+        )
+    return replace(view, ended=True)
 
 
 ABSORBED: dict[str, Callable[[Request, int], Value]] = {

@@ -161,6 +161,13 @@ def gemm(builder: Builder, request: Request) -> View:
     alpha, beta = request.real("alpha", 1.0), request.real("beta", 1.0)
     rows = len(weights)
     scales, added = held.each(rows, int(flip)), request.optional(2)
+    if added is not None:
+        *leading, last = added.array.shape or (1,)
+        if prod(leading) != 1 or last not in (1, rows):
+            raise NotTaken(
+                f"its bias is {list(added.array.shape)} for {rows} outputs, so use one number, or "
+                "one for each output"
+            )
     if added is not None and added.array.size == 1:
         added = replace(added, array=np.broadcast_to(added.array.reshape(-1), rows))
     bias = _bias(added, rows)

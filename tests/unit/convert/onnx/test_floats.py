@@ -289,6 +289,20 @@ def test_gemm_in_all_its_forms(tmp_path: Path) -> None:
     assert kinds(agrees(tmp_path, (3, 2, 2), make)) == ["linear"] * 3
 
 
+@pytest.mark.parametrize("sizes", [(), (1,), (1, 1), (4,), (1, 4)])
+def test_the_bias_of_a_gemm_is_one_number_or_one_for_each_output(
+    tmp_path: Path, sizes: tuple[int, ...]
+) -> None:
+    def make(b: Builder) -> str:
+        bias = np.arange(1, 1 + np.prod(sizes, dtype=int)).reshape(sizes)
+        held = b.constant(b.drawn(9, 4)), b.constant(bias, np.float32)
+        return b.op("Gemm", "image", *held)
+
+    (layer,) = agrees(tmp_path, (9,), make).graph.layers
+    assert layer.bias is not None
+    assert layer.bias.tolist() == ([1, 2, 3, 4] if 4 in sizes else [1, 1, 1, 1])
+
+
 def test_a_matmul_at_every_place_is_a_convolution(tmp_path: Path) -> None:
     def make(b: Builder) -> str:
         rows = b.op("Transpose", b.conv("image", 3, 4, 3), perm=[0, 2, 1])

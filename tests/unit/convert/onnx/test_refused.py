@@ -73,6 +73,15 @@ def quantised_as(dtype: Any, size: int = 1) -> Make:
     return make
 
 
+def gemm_with_bias(*sizes: int) -> Make:
+    def make(b: Builder) -> str:
+        return b.op(
+            "Gemm", b.flat("image"), b.constant(b.drawn(72, 3)), b.constant(b.drawn(*sizes))
+        )
+
+    return make
+
+
 def norm_of_the_batch(b: Builder) -> str:
     held = [b.constant(np.ones(2), np.float32) for _ in range(4)]
     return b.op("BatchNormalization", "image", *held, training_mode=1)
@@ -128,7 +137,29 @@ def norm_of_the_batch(b: Builder) -> str:
         (with_constant("Div", 0.0), "that differs within a channel, or is not finite"),
         (with_constant("Clip", [1, 2]), "it clips to more than one number, so use one"),
         (behind("Clip", min=2.0, max=1.0), "it clips to 2..1, which leaves nothing"),
-        (behind("Softmax", axis=1), "it reads a Softmax, so use that at the end only"),
+        (
+            behind("Softmax", axis=1),
+            "operator 1, Softmax: it is over axis 1 of [1, 3, 6, 6], so use it at the end",
+        ),
+        (
+            lambda b: b.gemm(b.op("Softmax", b.gemm(b.flat("image"), 72, 3)), 3, 4),
+            "it reads a Softmax, so use that at the end only",
+        ),
+        (
+            lambda b: b.op("Softmax", b.gemm(b.flat("image"), 72, 3), axis=0),
+            "it is over axis 0 of [1, 3], so use it at the end, over all outputs",
+        ),
+        (
+            lambda b: b.op("LogSoftmax", b.gemm(b.flat("image"), 72, 3), axis=2),
+            "its axis is 2 of 2, so export the network again",
+        ),
+        (
+            lambda b: b.op("Softmax", b.conv("image", 2, 3, 6, 6)),
+            "it is over axis -1 of [1, 3, 1, 1], so use it at the end, over all outputs",
+        ),
+        (gemm_with_bias(3, 1), "its bias is [3, 1] for 3 outputs, so use one number, or one for"),
+        (gemm_with_bias(2, 3), "its bias is [2, 3] for 3 outputs"),
+        (gemm_with_bias(2), "its bias is [2] for 3 outputs"),
         (with_constant("Reshape", [-1, 3, 3], I64), "which mixes the batch in, so keep the first"),
         (with_constant("Reshape", [1, 7, -1], I64), "so export the network with fixed sizes"),
         (behind("Transpose", perm=[1, 0, 2, 3]), "so leave the batch first"),
@@ -168,6 +199,21 @@ def norm_of_the_batch(b: Builder) -> str:
 def test_what_is_not_taken(tmp_path: Path, make: Make, sentence: str) -> None:
     opset = 11 if "axes" in str(make) else 17
     assert sentence in refused(tmp_path, make, opset)
+
+
+def test_before_opset_13_a_softmax_is_over_all_behind_its_axis(tmp_path: Path) -> None:
+    def make(b: Builder, **attributes: Any) -> str:
+        return b.op("Softmax", b.conv("image", 2, 3, 6, 6), **attributes)
+
+    def taken(opset: int, **attributes: Any) -> dict[str, int]:
+        path, builder = tmp_path / "model.onnx", Builder((1, 2, 6, 6))
+        path.write_bytes(builder.finish(make(builder, **attributes), opset=opset))
+        return import_floats(read(path)).absorbed
+
+    assert taken(12) == taken(12, axis=-4) == taken(13, axis=1) == {"Softmax": 1}
+    sentence = "it is over axis {} of [1, 3, 1, 1], so use it at the end, over all outputs"
+    assert sentence.format(2) in refused(tmp_path, lambda b: make(b, axis=2), 12)
+    assert sentence.format(-1) in refused(tmp_path, make, 13)
 
 
 @pytest.mark.parametrize(

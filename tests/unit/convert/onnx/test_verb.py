@@ -98,6 +98,7 @@ def test_a_network_with_scales_needs_no_images(tmp_path: Path) -> None:
         ({"x": pixels().reshape(40, 6, 5, 2)}, "x is [40, 6, 5, 2], but the network takes"),
         ({"x": pixels().astype(np.int64)}, "x is int64; give uint8 pixels, or float as the"),
         ({"x": pixels() * np.nan}, "x holds numbers that are not finite; mend them"),
+        ({"x": (pixels() + 1) * 1e300}, "x holds numbers that are not finite; mend them"),
         ({"x": pixels(), "y": np.zeros(3, int)}, "y is int64 [3]; give 40 whole numbers"),
         ({"x": pixels(), "y": np.full(40, 9)}, "y has labels 9..9, but the network has 3 outputs"),
     ],
