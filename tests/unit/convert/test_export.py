@@ -25,7 +25,7 @@ from picotrain.image.elf import Elf
 from picotrain.learn import models
 from picotrain.learn.affine_file import Scales
 from picotrain.quantise.quantise import quantise
-from picotrain_golden import Method, Network, Trainer
+from picotrain_golden import Method, Network, Trainer, validate
 
 pytest.importorskip("tflite", reason="tflite is not installed: pip install -e '.[convert]'")
 pytest.importorskip("tflite_micro", reason="tflite-micro is not installed (extra: convert)")
@@ -130,6 +130,43 @@ def test_without_scales_it_comes_back_where_its_multipliers_are_short(tmp_path: 
     short = affine.multiplier & ~0xFF
     plain = replace(one.network, affine=(replace(affine, multiplier=short, low=-128, high=127),))
     comes_back(plain, None)
+
+
+@pytest.mark.parametrize("row", [(0, 0), ((1 << 30) + 1, -4)])
+def test_what_the_importer_refuses_is_told_to_who_exports(row: tuple[int, int]) -> None:
+    """A row of zeros has no scale, which the importer says of files made elsewhere."""
+    network, _ = drawn(1)
+    layers = tuple(replace(one, inputs=()) for one in network.layers[-2:])
+    plain = [
+        replace(one, multiplier=one.multiplier & ~0xFF, low=-128, high=127)
+        for one in network.affine[-2:]
+    ]
+    one = replace(
+        network,
+        name="rows",
+        input_shape=layers[0].in_shape,
+        layers=layers,
+        parameters=network.parameters[-2:],
+        affine=tuple(plain),
+    )
+    comes_back(one, None)
+    plain[1].multiplier[2], plain[1].shift[2] = row
+    validate(one)
+    with pytest.raises(UserError) as caught:
+        tflite_file(one, None)
+    assert str(caught.value) == (
+        "layer 1 (linear) of network rows cannot be said in TFLite: its multipliers come from "
+        "scales that the backbone does not have; import or quantise the network again"
+    )
+
+
+def test_a_file_that_does_not_read_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> Imported:
+        raise UserError("convert the network again")
+
+    monkeypatch.setattr("picotrain.convert.export.tflite_file.import_model", refuse)
+    with pytest.raises(UserError, match="network drawn cannot be said in TFLite: its file does"):
+        tflite_file(*drawn(1))
 
 
 def changed(network: Network, index: int, **values: object) -> Network:
