@@ -62,6 +62,7 @@ def load(fileset: FileSet = FILES, download: bool = True, validation: int = _VAL
         source="CIFAR-10 (Krizhevsky, Nair, Hinton), the original Python batches",
         sha256={file.name: file.sha256 for file in fileset.files},
         angle=USUAL_ANGLE,
+        photographs=True,
     )
 
 

@@ -36,7 +36,8 @@ class Dataset:
     also "device-train", "device-validation" and "device-test". `classes` is the number of
     labels, counted from 0. `source` says in words where it came from. `sha256` maps the name of
     each file that was read to the checksum of its unpacked contents. `angle` is by how many degrees
-    a device sees the images turned unless it is told otherwise; 0: as they are.
+    a device sees the images turned unless it is told otherwise; 0: as they are. `photographs` show
+    the same things when they are mirrored; digits and spectrograms do not.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Dataset:
     source: str
     sha256: dict[str, str]
     angle: float = 0.0
+    photographs: bool = False
 
     @property
     def train(self) -> Split:

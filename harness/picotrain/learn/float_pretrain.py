@@ -13,12 +13,12 @@ from picotrain.errors import UserError
 from picotrain.learn.architectures.architecture import Architecture
 from picotrain.learn.floating.chain import ChainTraining
 from picotrain.learn.floating.graph import GraphTraining
-from picotrain.learn.floating.training import FloatOptions, Training
+from picotrain.learn.floating.training import FloatOptions, Training, suited
 from picotrain.quantise.quantise import Quantised
 from picotrain.versions import to_install
 from picotrain_golden import Network
 
-__all__ = ["FloatOptions", "pretrain_float", "pretrain_graph"]
+__all__ = ["FloatOptions", "pretrain_float", "pretrain_graph", "suited"]
 
 History = list[dict[str, Any]]
 Report = Callable[[dict[str, Any]], None]

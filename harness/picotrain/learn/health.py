@@ -23,6 +23,8 @@ CLAMPED = 0.5
 """Logits that were at -127 or 127, in the last epoch."""
 ALIKE = 0.9
 """Images with one and the same loss that is not 0: their logits are equal."""
+NEAR_CHANCE = 0.2
+"""Of the way from the share of the commonest label to 1."""
 LEAST_IMAGES = 20
 """Fewer say nothing."""
 FLAT = 0.1
@@ -64,6 +66,22 @@ def of_backbone(accuracy: float, predictions: _Ints, labels: _Ints, dynamic: flo
         found.append(f"static scales take accuracy on validation images to {accuracy:.4f}")
     return _advised(
         found, "try another --calibration-angle, or more --epochs and smaller steps (--mu)"
+    )
+
+
+def of_training(accuracy: float, labels: _Ints) -> list[str]:
+    """Of validation accuracy in floating point: whether anything was learnt at all."""
+    if len(labels) < LEAST_IMAGES:
+        return []
+    chance = _most_common(labels)[0]
+    if accuracy >= chance + NEAR_CHANCE * (1 - chance):
+        return []
+    found = (
+        f"accuracy on validation images is {accuracy:.4f}, and the commonest class alone gives "
+        f"{chance:.4f}: hardly anything was learnt"
+    )
+    return _advised(
+        [found], "try more --epochs, a --rate of a third or three times, or more channels"
     )
 
 

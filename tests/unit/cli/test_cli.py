@@ -122,6 +122,7 @@ def test_two_seeds_give_two_results(tmp_path: Path) -> None:
         (["pretrain", "--out", "x.npz", "--mu", "99"], "outside -8..7"),
         (["pretrain", "--out", "x.npz", "--rate", "1"], "--rate is not an option"),
         (["pretrain", "--out", "x.npz", "--no-mirror"], "--no-mirror is not an option"),
+        (["pretrain", "--out", "x.npz", "--mirror"], "--mirror is not an option"),
         (["pretrain", "--out", "x.npz", "--model", "oddnet"], "takes images of 21x19x3"),
     ],
 )

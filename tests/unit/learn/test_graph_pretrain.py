@@ -12,12 +12,12 @@ import pytest
 
 from picotrain import datasets
 from picotrain.cli import main
-from picotrain.datasets import Dataset
+from picotrain.datasets import Dataset, Split
 from picotrain.errors import UserError
 from picotrain.learn import models
 from picotrain.learn.architectures.pixels import as_int8, real
 from picotrain.learn.architectures.untrained import float_graph
-from picotrain.learn.float_pretrain import FloatOptions, pretrain_graph
+from picotrain.learn.float_pretrain import FloatOptions, pretrain_graph, suited
 from picotrain.learn.floating.graph import GraphTraining
 from picotrain_golden import Method, Trainer
 
@@ -59,6 +59,46 @@ padding = 1
 kind = "linear"
 outputs = 10
 """
+AVERAGED = """form = "affine"
+name = "averaged"
+input = [28, 28, 1]
+[[layer]]
+kind = "conv2d"
+channels = 8
+kernel = 3
+stride = 2
+padding = "same"
+activation = "relu"
+[[layer]]
+kind = "depthwise"
+name = "each"
+kernel = 3
+padding = 1
+activation = "relu"
+[[layer]]
+kind = "conv2d"
+name = "point"
+channels = 8
+kernel = 1
+[[layer]]
+kind = "add"
+inputs = ["point", "each"]
+activation = "relu"
+[[layer]]
+kind = "conv2d"
+channels = 16
+kernel = 3
+stride = 2
+padding = "same"
+activation = "relu"
+[[layer]]
+kind = "avgpool"
+global = true
+[[layer]]
+kind = "linear"
+outputs = 10
+"""
+"""1,520 weights, and every image seen through 16 means: with few steps it learns nothing."""
 OPTIONS = FloatOptions(epochs=10, batch=32, mirror=False)
 
 
@@ -125,10 +165,10 @@ def test_the_verb(
 ) -> None:
     pytest.importorskip("torch")
     out = tmp_path / "small.npz"
-    words = ["pretrain", "--model", str(small), "--dataset", "digits", "--no-mirror"]
+    words = ["pretrain", "--model", str(small), "--dataset", "digits"]
     words += ["--epochs", "1", "--calibration-samples", "20"]
     assert main([*words, "--out", str(out)]) == 0
-    epoch, accuracy, backbone = capsys.readouterr().out.splitlines()
+    epoch, accuracy, backbone, *warnings = capsys.readouterr().out.splitlines()
     assert epoch.startswith("epoch  1  float  loss ")
     network, info = models.load_backbone(out)
     shown = f"{info['history'][-1]['validation_accuracy']:.4f}"
@@ -137,6 +177,8 @@ def test_the_verb(
         f"test {info['test_accuracy']:.4f} in int8"
     )
     assert backbone == f"backbone: {out}"
+    assert [line.startswith("warning: accuracy on validation") for line in warnings] == [True]
+    assert info["options"]["batch"] == 32
     models.check_same(models.load(small), network, out)
     assert network.calibrated
     assert info["input"] == {"scale": float(np.float32(1 / 255)), "zero": -128}
@@ -170,3 +212,36 @@ def test_mistakes(
 def test_too_little_data(digits: Dataset, small: Path) -> None:
     with pytest.raises(UserError, match="1197 training images, less than a batch of 1200"):
         pretrain_graph(models.load(small), digits, replace(OPTIONS, batch=1200), lambda _: None)
+
+
+@pytest.mark.parametrize(
+    ("images", "batch", "epochs"),
+    [(45_000, 256, 10), (8_192, 256, 38), (8_191, 128, 20), (1_197, 32, 33), (20, 16, 100)],
+)
+def test_few_images_make_smaller_batches_and_more_epochs(
+    digits: Dataset, images: int, batch: int, epochs: int
+) -> None:
+    """The first is CIFAR-10's number, for which nothing changes."""
+    many = digits.train.take(np.zeros(images, np.int64))
+    options = suited(replace(digits, splits={**digits.splits, "train": many}))
+    assert options == FloatOptions(epochs=epochs, batch=batch, mirror=False)
+
+
+def test_photographs_alone_are_mirrored(digits: Dataset) -> None:
+    assert suited(replace(digits, photographs=True)).mirror
+
+
+def test_the_defaults_train_a_small_network_on_few_images(digits: Dataset, tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    path = tmp_path / "averaged.toml"
+    path.write_text(AVERAGED)
+    _, history = pretrain_graph(models.load(path), digits, suited(digits), lambda _: None)
+    assert history[-1]["validation_accuracy"] >= 0.9
+
+
+def test_a_row_of_numbers_is_not_shifted(digits: Dataset, small: Path) -> None:
+    torch = pytest.importorskip("torch")
+    training = GraphTraining(models.load(small), digits, OPTIONS, torch)
+    rows = digits.train.images[:50].reshape(50, 1, -1, 1)[:, :, 300:306]
+    labels = digits.train.labels[:50]
+    assert np.array_equal(training._augmented(Split(rows, labels)), training._input(rows))

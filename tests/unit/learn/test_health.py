@@ -12,7 +12,7 @@ import pytest
 from sklearn.datasets import load_breast_cancer
 
 from picotrain.cli import main
-from picotrain.learn.health import of_backbone, of_run
+from picotrain.learn.health import of_backbone, of_run, of_training
 from picotrain.profile.report.run_file import read_run
 from picotrain_golden import Method
 
@@ -188,3 +188,14 @@ def test_features_of_ones_own_with_every_default(
         assert run["accuracy_final"] >= run["accuracy_before"] > 0.86
     assert main(["pretrain", *common, "--out", str(made), "--calibration-angle", "45"]) == 2
     assert "1x30: no picture that could be turned" in capsys.readouterr().err
+
+
+def test_a_float_network_near_chance() -> None:
+    """0.25 is the share of the commonest label: with a fifth of the rest something was learnt."""
+    assert of_training(0.4, MIXED) == []
+    assert of_training(0.39, MIXED) == [
+        "accuracy on validation images is 0.3900, and the commonest class alone gives 0.2500: "
+        "hardly anything was learnt; try more --epochs, a --rate of a third or three times, or "
+        "more channels"
+    ]
+    assert of_training(0.0, MIXED[:19]) == []

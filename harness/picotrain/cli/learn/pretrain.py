@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import shlex
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib.metadata import version
 from typing import Any
 
@@ -30,11 +30,11 @@ from picotrain.device.given import check_trains, images_for
 from picotrain.device.interface import Device, state_sha256
 from picotrain.device.room import check_room
 from picotrain.errors import UserError
-from picotrain.learn import logits, methods, models
+from picotrain.learn import health, logits, methods, models
 from picotrain.learn.affine_file import Scales
 from picotrain.learn.architectures.architecture import Architecture
 from picotrain.learn.calibration import SAMPLES, calibrate
-from picotrain.learn.float_pretrain import FloatOptions, pretrain_float, pretrain_graph
+from picotrain.learn.float_pretrain import FloatOptions, pretrain_float, pretrain_graph, suited
 from picotrain.learn.pretrain import (
     PretrainOptions,
     pretrain,
@@ -78,7 +78,7 @@ def add_parser(verbs: Verbs) -> None:
         type=positive,
         metavar="N",
         help=f"passes over the training images (default: {PretrainOptions.epochs} in integers, "
-        f"{FloatOptions.epochs} in float)",
+        f"{FloatOptions.epochs} in float, more of few images)",
     )
     parser.add_argument(
         "--mu", metavar="N[,N...]", help=f"step sizes, in integers (default: {_MU})"
@@ -87,7 +87,9 @@ def add_parser(verbs: Verbs) -> None:
         "--rate", type=float, help=f"step size in float (default: {FloatOptions.rate})"
     )
     parser.add_argument(
-        "--no-mirror", action="store_true", help="in float: images that must not be mirrored"
+        "--mirror",
+        action=argparse.BooleanOptionalAction,
+        help="in float: mirror half of the images, or none (default: of photographs, cifar10)",
     )
     add_seed(parser, PretrainOptions.seed, "draws first weights, order and calibration images")
     parser.add_argument(
@@ -128,6 +130,8 @@ def run(options: argparse.Namespace) -> int:
         make = _float if options.arithmetic == _FLOAT else _integer
         network, histograms, made = make(device, architecture, dataset, options)
         warnings = static_warnings(device, network, dataset, made["history"])
+        if options.arithmetic == _FLOAT:
+            warnings += _learnt(dataset, made["history"])
     finally:
         device.close()
     if options.logits_exponent is not None:
@@ -155,8 +159,9 @@ def _check(options: argparse.Namespace, architecture: Architecture) -> None:
     other = "mu" if options.arithmetic == _FLOAT else "rate"
     if getattr(options, other) is not None:
         raise UserError(f"--{other} is not an option of --arithmetic {options.arithmetic}; omit it")
-    if options.no_mirror and options.arithmetic == _INTEGER:
-        raise UserError("--no-mirror is not an option of --arithmetic integer; omit it")
+    if options.mirror is not None and options.arithmetic == _INTEGER:
+        word = "--mirror" if options.mirror else "--no-mirror"
+        raise UserError(f"{word} is not an option of --arithmetic integer; omit it")
 
 
 def _info(options: argparse.Namespace, dataset: Dataset, made: dict[str, Any]) -> dict[str, Any]:
@@ -167,6 +172,10 @@ def _info(options: argparse.Namespace, dataset: Dataset, made: dict[str, Any]) -
         **made,
         "versions": {name: text for name, text in versions().items() if name != "commit"},
     }
+
+
+def _learnt(dataset: Dataset, history: list[dict[str, Any]]) -> list[str]:
+    return health.of_training(history[-1]["validation_accuracy"], dataset.validation.labels)
 
 
 def _told(options: argparse.Namespace, info: dict[str, Any], warnings: list[str]) -> int:
@@ -220,7 +229,7 @@ def _float(
     initial = models.initial_network(architecture, options.seed)
     check_room(device, initial, Method("infer"), choice=False)
     device.load_model(initial)
-    choice = _float_options(options)
+    choice = _float_options(options, dataset)
     network, history = pretrain_float(
         architecture, dataset, choice, lambda entry: print(_describe_float_epoch(entry), flush=True)
     )
@@ -256,7 +265,7 @@ def _graph(
 ) -> int:
     """An affine network: trained in floating point, quantised, evaluated as integers, and
     calibrated, if it is one that trains."""
-    choice = _float_options(options)
+    choice = _float_options(options, dataset)
     initial = models.initial_network(architecture, options.seed)
     check_room(device, initial, Method("infer"), frozen=True, choice=False)
     device.load_model(initial, frozen=True)
@@ -298,14 +307,14 @@ def _graph(
     }
     info = _info(options, dataset, made)
     models.save_backbone(options.out, network, info, scales=Scales.of(quantised))
-    return _told(options, info, [])
+    return _told(options, info, _learnt(dataset, history))
 
 
-def _float_options(options: argparse.Namespace) -> FloatOptions:
-    given = {name: getattr(options, name) for name in ("epochs", "rate")}
-    return FloatOptions(
+def _float_options(options: argparse.Namespace, dataset: Dataset) -> FloatOptions:
+    given = {name: getattr(options, name) for name in ("epochs", "rate", "mirror")}
+    return replace(
+        suited(dataset),
         seed=options.seed,
-        mirror=not options.no_mirror,
         **{name: value for name, value in given.items() if value is not None},
     )
 
@@ -316,7 +325,10 @@ def _pretrain_command(options: argparse.Namespace, made: dict[str, Any]) -> list
     if options.arithmetic == _FLOAT:
         how = ["--arithmetic", _FLOAT, "--epochs", str(chosen["epochs"])]
         how += ["--rate", str(chosen["rate"])]
-        how += [] if chosen["mirror"] else ["--no-mirror"]
+        if not chosen["mirror"]:
+            how += ["--no-mirror"]
+        elif options.mirror:
+            how += ["--mirror"]
     else:
         mu = options.mu or ",".join(map(str, chosen["mu"]))
         how = ["--epochs", str(chosen["epochs"]), "--mu", mu]
