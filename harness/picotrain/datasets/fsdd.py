@@ -14,10 +14,13 @@ import tarfile
 import wave
 
 import numpy as np
+from numpy.typing import NDArray
 
 from picotrain.datasets import decoded, melspectrogram
 from picotrain.datasets.dataset import Bytes, Dataset, Split
 from picotrain.datasets.files import Archive, DataFile, FileSet, read_all, require
+
+Samples = NDArray[np.int16]
 
 SPEAKERS = ("george", "jackson", "lucas", "nicolas", "theo", "yweweler")
 
@@ -91,13 +94,22 @@ def load(name: str, fileset: FileSet = FILES, download: bool = True) -> Dataset:
 
 
 def _splits(fileset: FileSet, speaker: str) -> dict[str, Split]:
-    contents = read_all(fileset, download=False)
-    images = {key: _image(data) for key, data in _recordings(contents["recordings.tar"]).items()}
+    images = {
+        name: melspectrogram.image(samples.astype(np.float64))
+        for name, samples in recordings(fileset, download=False).items()
+    }
     others = tuple(other for other in SPEAKERS if other != speaker)
     splits = {split: _split(images, others, indices) for split, indices in _OTHERS.items()}
     return splits | {
         split: _split(images, (speaker,), indices) for split, indices in _DEVICE.items()
     }
+
+
+def recordings(fileset: FileSet = FILES, download: bool = True) -> dict[str, Samples]:
+    """What is in the WAV files, by their names: int16 [N], 8 kHz."""
+    require(fileset, download)
+    contents = read_all(fileset, download=False)
+    return {name: _samples(data) for name, data in _recordings(contents["recordings.tar"]).items()}
 
 
 def _recordings(contents: bytes) -> dict[str, bytes]:
@@ -126,8 +138,7 @@ def _split(images: dict[str, Bytes], speakers: tuple[str, ...], indices: range) 
     )
 
 
-def _image(data: bytes) -> Bytes:
-    """The spectrogram of a verified WAV file: 8 kHz, one channel of 16 bits."""
+def _samples(data: bytes) -> Samples:
+    """Of a verified WAV file: 8 kHz, one channel of 16 bits."""
     with wave.open(io.BytesIO(data)) as sound:
-        samples = np.frombuffer(sound.readframes(sound.getnframes()), "<i2")
-    return melspectrogram.image(samples.astype(np.float64))
+        return np.frombuffer(sound.readframes(sound.getnframes()), "<i2").astype(np.int16)

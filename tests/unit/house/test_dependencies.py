@@ -137,7 +137,7 @@ ROOMS = {
     "learn": {"device", "image", "datasets", "quantise"},
     "convert": {"learn", "device", "image", "datasets", "quantise"},
     "profile": {"learn", "device", "image", "datasets"},
-    "research": {"profile", "learn", "device", "image", "datasets"},
+    "research": {"profile", "convert", "learn", "device", "image", "datasets", "quantise"},
     "hardware": {"profile", "learn", "device", "image", "datasets"},
     "cli": {
         *("hardware", "research", "profile", "convert", "learn", "device", "image", "datasets"),

@@ -298,7 +298,7 @@ def test_the_small_version_leaves_out_what_needs_downloads(tmp_path: Path) -> No
     large = [one for one in steps.STEPS.values() if one.large]
     missing = steps.run(large, place, lambda _: None)
     assert [*missing] == [
-        *("backbones", "speech-choose", "speech", "choose-cifar10", "table1-cifar10"),
+        *("backbones", "speech-choose", "speech", "keywords", "choose-cifar10", "table1-cifar10"),
     ]
     assert missing["speech"] == (
         "the small version leaves it out: it needs the data set fsdd and its six backbones, "

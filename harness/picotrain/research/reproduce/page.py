@@ -19,6 +19,7 @@ from picotrain.learn import calibration
 from picotrain.learn.calibration import RULES
 from picotrain.output import write_text
 from picotrain.profile.profile import Profile
+from picotrain.research.keywords import summary
 from picotrain.research.reproduce import collapse, figures, findings, horizon, mechanism, regions
 from picotrain.research.reproduce.results import Frame, Spread, cells, read
 from picotrain.research.reproduce.steps import STEPS, Workplace
@@ -63,7 +64,7 @@ def render(place: Workplace, missing: Mapping[str, str] | None = None) -> Page:
         autoescape=False,
     )
     environment.filters |= {
-        "pm": lambda one: _pm(one),
+        "pm": _pm,
         "pct": lambda share: f"{100 * share:.1f}",
         "one": lambda value: f"{value:.1f}",
         "small": lambda share: f"{100 * share:.3g}",
@@ -109,6 +110,7 @@ def render(place: Workplace, missing: Mapping[str, str] | None = None) -> Page:
         rules=RULES,
         shipped=calibration.SHIPPED,
         methods=FIGURE_METHODS,
+        keyword_rows=summary.rows,
     )
     return Page(text, drawn)
 
@@ -264,6 +266,9 @@ class _Found:
 
     def backbones(self) -> dict[str, Any] | None:
         return _json(self._place.json("backbones"))
+
+    def keywords(self) -> dict[str, Any] | None:
+        return _json(self._place.json("keywords"))
 
     def collapse(self) -> list[dict[str, Any]] | None:
         found = [_json(self._place.json(f"collapse-{run.name}")) for run in collapse.RUNS]

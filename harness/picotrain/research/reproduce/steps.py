@@ -11,6 +11,7 @@ from picotrain.errors import UserError
 from picotrain.learn import models
 from picotrain.output import write_json
 from picotrain.places import IN_CHECKOUT, MADE_BACKBONES, RESULTS, SHIPPED
+from picotrain.research.keywords import measure as keywords
 from picotrain.research.reproduce import backbones, collapse, costs, horizon
 from picotrain.research.reproduce.results import Frame, condensed
 from picotrain.research.sweep.grid import load_grid
@@ -26,6 +27,10 @@ _CIFAR10 = (
 _SPEECH = (
     "it needs the data set fsdd and its six backbones, which "
     f"`{models.to_make(models.DEFAULT, 'fsdd-SPEAKER')}` makes"
+)
+_KEYWORDS = (
+    "it needs the data set fsdd, MLPerf Tiny's kws_ref_model.tflite, the package tflite, QEMU and "
+    "the ARM compiler"
 )
 _BACKBONES = f"it describes what is in {_MADE}"
 
@@ -113,6 +118,10 @@ def _costs(place: Workplace, step: Step) -> None:
     write_json(place.json(step.name), costs.measure(place.dataset, 8 if place.small else 256))
 
 
+def _keywords(place: Workplace, step: Step) -> None:
+    write_json(place.json(step.name), keywords.measure(place.jobs))
+
+
 def _backbones(place: Workplace, step: Step) -> None:
     write_json(place.json(step.name), backbones.collect())
 
@@ -139,6 +148,7 @@ _STEPS = (
         "speech-choose", "exponents and step sizes for spoken digits", _sweep, _SPEECH, large=True
     ),
     Step("speech", "spoken digits", _sweep, _SPEECH, large=True),
+    Step("keywords", "an imported keyword spotter adapts", _keywords, _KEYWORDS, large=True),
     Step(
         "choose-cifar10",
         "step sizes of VGG11, on validation images",
