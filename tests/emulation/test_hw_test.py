@@ -89,7 +89,8 @@ def test_cycles_are_exact_over_the_uart(
 ) -> None:
     """Without USB no interrupt comes, so the chip's clock shows what the model says.
 
-    An emulated UART is slow, so the jobs with more than 20 KB are left out.
+    An emulated UART is slow, so the jobs with more than 20 KB are left out, and the affine ones:
+    beyond 4 ms a job is asked after while it runs, and the chip's clock shows that too.
     """
 
     def small(found: Iterable[Measurement]) -> list[Case]:

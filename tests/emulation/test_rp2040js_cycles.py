@@ -113,7 +113,7 @@ SETS = {
 """The folder of the sources, that of their objects, and what is built with them."""
 
 RUNS_A_JOB = (
-    *("app/pt_bench", "nn/pt_model", "nn/pt_crc32"),
+    *("app/pt_bench", "app/pt_bench_affine", "nn/pt_model", "nn/pt_crc32", "nn/pt_error_scale"),
     *("boards/cortex_m0/memory", "boards/cortex_m0/memset"),
 )
 
