@@ -98,6 +98,7 @@ def test_cycles_are_exact_over_the_uart(
             case
             for case in choose_cases(found)
             if sum(operand.nbytes for operand in case.job.inputs.values()) < 20_000
+            and not case.kernel.startswith("AFFINE")
         ]
 
     monkeypatch.setattr(hw_test_verb, "choose_cases", small)
