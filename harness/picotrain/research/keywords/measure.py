@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from statistics import fmean
 from typing import Any
@@ -20,6 +20,7 @@ from picotrain.profile.profile import profile
 from picotrain.progress import progress_bar
 from picotrain.research.keywords import tasks
 from picotrain.research.keywords.tasks import Task
+from picotrain.research.sweep import pool
 from picotrain_golden import Method
 
 EPOCHS = 10
@@ -91,13 +92,16 @@ def _require_frozen(device: Device, task: Task) -> None:
             raise UserError(f"weights of layer {index} changed, which were frozen; report it")
 
 
-def measure(jobs: int | None = None) -> dict[str, Any]:
-    """The file of results."""
+def measure(processes: int | None = None) -> dict[str, Any]:
+    """The file of results. What is missing is told first: the costs need most, and come before the
+    hour of adaptations."""
+    open_device(EMULATED).close()
     every = list(tasks.everything())
-    found: dict[str, Any] = {}
-    with ProcessPoolExecutor(jobs) as pool:
-        for kind in (tasks.VOICES, tasks.MICROPHONES):
-            found[kind] = _kind(pool, [task for task in every if task.kind == kind])
+    device = costs(every[0])
+    found = {
+        kind: _kind([task for task in every if task.kind == kind], processes)
+        for kind in (tasks.VOICES, tasks.MICROPHONES)
+    }
     return {
         "epochs": EPOCHS,
         "seeds": SEEDS,
@@ -106,7 +110,7 @@ def measure(jobs: int | None = None) -> dict[str, Any]:
         "microphone_images": len(_first(every, tasks.MICROPHONES).train),
         "test_images": {kind: len(_first(every, kind).test) for kind in found},
         **found,
-        "device": costs(every[0]),
+        "device": device,
     }
 
 
@@ -114,7 +118,7 @@ def _first(every: Sequence[Task], kind: str) -> Task:
     return next(task for task in every if task.kind == kind)
 
 
-def _kind(pool: ProcessPoolExecutor, every: Sequence[Task]) -> dict[str, Any]:
+def _kind(every: Sequence[Task], processes: int | None) -> dict[str, Any]:
     trials = [
         (task, label, method, seed, task.validation)
         for task in every
@@ -122,7 +126,7 @@ def _kind(pool: ProcessPoolExecutor, every: Sequence[Task]) -> dict[str, Any]:
         for method in methods
         for seed in range(CHOOSING_SEEDS)
     ]
-    tried = _all(pool, f"{every[0].kind}, choosing", trials)
+    tried = _all(f"{every[0].kind}, choosing", trials, processes)
     chosen = {
         label: max(methods, key=lambda method: _mean_last(tried, label, method.schedule))
         for label, methods in CANDIDATES.items()
@@ -133,7 +137,7 @@ def _kind(pool: ProcessPoolExecutor, every: Sequence[Task]) -> dict[str, Any]:
         for label, method in chosen.items()
         for seed in range(SEEDS)
     ]
-    made = _all(pool, every[0].kind, runs)
+    made = _all(every[0].kind, runs, processes)
     return {
         "chosen": {label: list(method.schedule) for label, method in chosen.items()},
         "validation": {
@@ -151,15 +155,22 @@ def _mean_last(runs: Iterable[Run], label: str, schedule: tuple[int, ...]) -> fl
     return fmean(run.after[-1] for run in runs if (run.method, run.mu) == (label, schedule))
 
 
-def _all(
-    pool: ProcessPoolExecutor, label: str, jobs: Sequence[tuple[Task, str, Method, int, Split]]
-) -> list[Run]:
+_Job = tuple[Task, str, Method, int, Split]
+
+
+def _all(label: str, jobs: Sequence[_Job], processes: int | None) -> list[Run]:
     """In the order of the jobs."""
-    futures = [pool.submit(adapted, *job) for job in jobs]
-    with progress_bar(label, len(jobs), "run") as advance:
-        for _ in as_completed(futures):
+    made: dict[int, Run] = {}
+    found = pool.results(_numbered, list(enumerate(jobs)), processes, "none of its runs is kept")
+    with closing(found), progress_bar(label, len(jobs), "run") as advance:
+        for number, run in found:
+            made[number] = run
             advance(1)
-    return [future.result() for future in futures]
+    return [made[number] for number in range(len(jobs))]
+
+
+def _numbered(job: tuple[int, _Job]) -> tuple[int, Run]:
+    return job[0], adapted(*job[1])
 
 
 def costs(task: Task) -> dict[str, Any]:

@@ -2,36 +2,32 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import re
-import sys
 from collections.abc import Generator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
 from dataclasses import dataclass
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from picotrain.errors import DeviceFailure, UserError
+from picotrain.errors import UserError
 from picotrain.inputs import read_json
 from picotrain.output import check_folder, write_json
 from picotrain.places import RESULTS
 from picotrain.progress import progress_bar
+from picotrain.research.sweep import pool
 from picotrain.research.sweep.cell import (
     Job,
     Outcome,
-    become_worker,
     job_of,
     key_of,
     portable,
     run_job,
 )
 from picotrain.research.sweep.grid import Cell
+from picotrain.research.sweep.pool import first_line
 from picotrain.research.sweep.results import OPTIONS, frame_of
 from picotrain.versions import to_install
 
@@ -158,45 +154,9 @@ def frame(jobs: Sequence[Job], store: Store) -> pd.DataFrame:
     return frame_of(rows)
 
 
-def _cores() -> int:
-    """That this process may use."""
-    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
-
-
 def _here(jobs: Sequence[Job], processes: int | None) -> Generator[Outcome]:
-    """Outcomes as they come: from this process if it is to be one, else from others beside it."""
-    count = min(processes or _cores(), len(jobs))
-    if count == 1:
-        return (run_job(job) for job in jobs)
-    others = set(multiprocessing.active_children())
-    # Forked where that is safe: a worker has what this process has imported and loaded. It is
-    # done here, before there is a progress bar, whose thread no child may inherit.
-    context = multiprocessing.get_context("fork" if sys.platform == "linux" else None)
-    pool = ProcessPoolExecutor(count, context, initializer=become_worker)
-    futures = [pool.submit(run_job, job) for job in jobs]
-    workers = set(multiprocessing.active_children()) - others
-    return _finished(pool, futures, workers)
-
-
-def _finished(
-    pool: ProcessPoolExecutor, futures: Sequence[Future[Outcome]], workers: set[BaseProcess]
-) -> Generator[Outcome]:
-    """The outcomes of a pool as they come; it ends with the last one, or in the middle of work."""
-    done = False
-    try:
-        for future in as_completed(futures):
-            yield future.result()
-        done = True
-    except BrokenProcessPool as error:
-        raise DeviceFailure(
-            f"a process of the sweep was killed ({_first_line(error)}); finished cells are kept: "
-            "start it again, with fewer --jobs if memory ran out"
-        ) from error
-    finally:
-        if not done:
-            for worker in workers:
-                worker.kill()
-        pool.shutdown(cancel_futures=True)
+    """Outcomes as they come, from processes of this machine."""
+    return pool.results(run_job, jobs, processes, "finished cells are kept")
 
 
 def _on_cluster(jobs: Sequence[Job], address: str) -> Generator[Outcome]:
@@ -211,7 +171,7 @@ def _on_cluster(jobs: Sequence[Job], address: str) -> Generator[Outcome]:
         client = distributed.Client(address, timeout=_CONNECT_SECONDS, set_as_default=False)
     except (OSError, ValueError, TypeError) as error:
         raise UserError(
-            f"no Dask scheduler answers at {address!r} ({_first_line(error)}); start one with "
+            f"no Dask scheduler answers at {address!r} ({first_line(error)}); start one with "
             "`dask scheduler`, or leave --scheduler out"
         ) from error
     with client:
@@ -225,7 +185,7 @@ def _on_cluster(jobs: Sequence[Job], address: str) -> Generator[Outcome]:
                 try:
                     yield future.result()
                 except Exception as error:
-                    reason = f"{type(error).__name__}: {_first_line(error)}"
+                    reason = f"{type(error).__name__}: {first_line(error)}"
                     yield Outcome(digests[future.key], error=reason)
         finally:
             client.cancel(futures)
@@ -233,8 +193,3 @@ def _on_cluster(jobs: Sequence[Job], address: str) -> Generator[Outcome]:
 
 def _task(job: Job) -> str:
     return f"picotrain-{job.digest}-{job.code}-{os.getpid()}-{os.urandom(4).hex()}"
-
-
-def _first_line(error: BaseException) -> str:
-    text = str(error) or type(error).__name__
-    return text.splitlines()[0]
