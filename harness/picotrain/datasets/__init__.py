@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from picotrain import inputs
-from picotrain.datasets import cifar10, digits, files, fsdd, mnist, npz, seen
+from picotrain.datasets import cifar10, digits, files, fsdd, mlperf_tiny, mnist, npz
 from picotrain.datasets.dataset import Dataset, Split
+from picotrain.datasets.kept import seen
 from picotrain.datasets.shuffle import SPLIT_STREAM, permutation
 from picotrain.datasets.transform import SAMPLE_STREAM, rotate, rotated_sample, sample
 from picotrain.errors import UserError, must_be
@@ -37,13 +38,14 @@ __all__ = [
     "verify",
 ]
 
-COLLECTIONS = ("mnist", "digits", "cifar10", "fsdd")
-"""What can be fetched and verified; `fsdd` is the recordings of every `fsdd-SPEAKER`."""
+COLLECTIONS = ("mnist", "digits", "cifar10", "fsdd", "mlperf-tiny")
+"""What can be fetched and verified; `fsdd` is the recordings of every `fsdd-SPEAKER`, and
+`mlperf-tiny` a network, no data to load."""
 
 NAMES = ("mnist", "digits", "cifar10", *fsdd.NAMES)
+"""What can be loaded, a user's own file apart."""
 DEFAULT = "digits"
 """It needs no download."""
-"""What can be loaded, a user's own file apart."""
 
 CHOICES = "mnist, digits, cifar10, fsdd-SPEAKER or npz:FILE"
 """The same in words, for help and errors."""
@@ -89,6 +91,8 @@ def load(name: str | Path, download: bool = True) -> Dataset:
         raise UserError(
             f"dataset {name!r} needs one of its speakers to adapt to; use {', '.join(fsdd.NAMES)}"
         )
+    if name == mlperf_tiny.FILES.name:
+        raise UserError(f"{name!r} is a network, with no images to load; use {CHOICES}")
     raise UserError(f"unknown dataset {name!r}; use {CHOICES}")
 
 
@@ -123,8 +127,9 @@ def fetch(name: str) -> Status:
 
 
 def _fileset(name: str) -> files.FileSet | None:
-    filesets = {"mnist": mnist.FILES, "cifar10": cifar10.FILES, "fsdd": fsdd.FILES}
-    return filesets.get("fsdd" if name in fsdd.NAMES else name)
+    known = (mnist.FILES, cifar10.FILES, fsdd.FILES, mlperf_tiny.FILES)
+    wanted = "fsdd" if name in fsdd.NAMES else name
+    return next((one for one in known if one.name == wanted), None)
 
 
 def _state(name: str) -> Status:

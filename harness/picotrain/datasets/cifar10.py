@@ -7,9 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from picotrain.datasets import decoded
 from picotrain.datasets.dataset import USUAL_ANGLE, Dataset, Split
 from picotrain.datasets.files import Archive, DataFile, FileSet, read_all, require
+from picotrain.datasets.kept import decoded
 
 FILES = FileSet(
     name="cifar10",

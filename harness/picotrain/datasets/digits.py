@@ -14,9 +14,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from picotrain.datasets import decoded, shuffle
+from picotrain.datasets import shuffle
 from picotrain.datasets.dataset import USUAL_ANGLE, Bytes, Dataset, Split
 from picotrain.datasets.files import DamagedDataError, MissingDataError
+from picotrain.datasets.kept import decoded
 from picotrain.datasets.shuffle import SPLIT_STREAM, permutation
 
 SIDE = 28

@@ -16,9 +16,10 @@ import wave
 import numpy as np
 from numpy.typing import NDArray
 
-from picotrain.datasets import decoded, melspectrogram
+from picotrain.datasets import melspectrogram
 from picotrain.datasets.dataset import Bytes, Dataset, Split
 from picotrain.datasets.files import Archive, DataFile, FileSet, read_all, require
+from picotrain.datasets.kept import decoded
 
 Samples = NDArray[np.int16]
 

@@ -220,12 +220,22 @@ def test_own_folder_that_is_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 def test_describe_says_what_is_here(tmp_path: Path, tiny: dict[str, bytes]) -> None:
     store(tmp_path / "shared" / "data" / "mnist", packed(tiny))
     states = {status.name: status for status in datasets.describe()}
-    assert list(states) == ["mnist", "digits", "cifar10", "fsdd"]
+    assert list(states) == ["mnist", "digits", "cifar10", "fsdd", "mlperf-tiny"]
     assert states["mnist"].state == "present"
     assert states["mnist"].bytes == sum(map(len, packed(tiny).values()))
     assert states["cifar10"].state == "absent"
     assert "6 of 6 files" in states["cifar10"].detail
     assert states["fsdd"].state == "absent"
+
+
+def test_a_network_is_found_as_data_are_and_holds_none(tmp_path: Path) -> None:
+    with pytest.raises(files.MissingDataError, match=r"kws_ref_model\.tflite is missing"):
+        datasets.verify("mlperf-tiny")
+    store(tmp_path / "shared" / "data" / "mlperf-tiny" / "models", {"kws_ref_model.tflite": b"x"})
+    with pytest.raises(files.DamagedDataError, match=r"kws_ref_model\.tflite is damaged"):
+        datasets.verify("mlperf-tiny")
+    with pytest.raises(UserError, match="'mlperf-tiny' is a network, with no images to load"):
+        datasets.load("mlperf-tiny")
 
 
 def test_nothing_is_unpickled_before_its_checksum_passed(tmp_path: Path) -> None:

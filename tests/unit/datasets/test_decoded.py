@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 
 from picotrain import datasets
-from picotrain.datasets import cifar10, decoded, digits, files
+from picotrain.datasets import cifar10, digits, files
 from picotrain.datasets.dataset import Dataset, Split
 from picotrain.datasets.files import FileSet
+from picotrain.datasets.kept import decoded
 
 SPLITS = ("train", "validation", "test")
 

@@ -14,7 +14,7 @@ WRITERS = {
     "output.py": "the writer",
     "image/making.py": "what make reads and builds, in the cache",
     "datasets/files.py": "downloads, into the cache",
-    "datasets/decoded.py": "data sets that were read before, in the cache",
+    "datasets/kept/decoded.py": "data sets that were read before, in the cache",
     "device/targets/host.py": "the memory of a running device",
     "device/targets/node_package.py": "what npm reads, in the folder that it installs into",
     "device/targets/qemu.py": "the log of a running emulator",
