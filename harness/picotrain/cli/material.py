@@ -12,7 +12,7 @@ from picotrain.device.given import check_form, check_trains
 from picotrain.errors import UserError
 from picotrain.learn import models
 from picotrain.learn.calibration import of_images
-from picotrain_golden import Histograms, Method, Network, calibrated, observe
+from picotrain_golden import Method, Network
 from picotrain_golden.generator import words
 
 _RANDOM_LOGITS_EXPONENT = -4
@@ -62,12 +62,9 @@ def random_material(model: str | None, seed: int, images: int) -> tuple[Network,
     """An untrained network, calibrated on noise, and noise to feed it."""
     network = models.initial_network(models.resolve(model or models.DEFAULT), seed)
     split = noise(network, seed, images)
+    network = of_images(network, split)
     if network.affine:
-        return of_images(network, split), split
-    histograms = Histograms.empty(network)
-    for image, label in zip(split.images, split.labels, strict=True):
-        histograms.add(observe(network, image, int(label)))
-    network = calibrated(network, histograms)
+        return network, split
     # Without training the logits may be too small for a loss error; their scale is free to choose.
     head = network.of(len(network.layers) - 1)
     head.exponent += max(0, _RANDOM_LOGITS_EXPONENT - network.logits_exponent)

@@ -1,4 +1,4 @@
-"""What TFLite means by its numbers: activations, paddings."""
+"""What TFLite means by its numbers: activations, and the padding VALID."""
 
 from __future__ import annotations
 
@@ -23,12 +23,6 @@ def bounds(activation: int, scale: float, zero: int) -> tuple[int, int]:
     OverflowError where 32 bits do not hold a bound: TFLite Micro then has none.
     """
     return arithmetic.bounds(*_BOUNDS[activation], scale, zero)
-
-
-def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
-    """Outputs along an axis and the padding before it, for SAME."""
-    outputs = -(-size // stride)
-    return outputs, max((outputs - 1) * stride + kernel - size, 0) // 2
 
 
 def valid_outputs(size: int, kernel: int, stride: int) -> int:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from picotrain.convert import arithmetic
 from picotrain.convert.model import Model, Operator, Tensor
+from picotrain.learn.architectures.graph import same_padding
 from picotrain.quantise.arithmetic import add_factors, mean_multiplier, multiplier
 from picotrain_golden.network import Affine, Kind, Layer, Pair, Shape
 from picotrain_golden.numerics import Int8, Int32
@@ -150,7 +151,7 @@ def _windows(model: Model, operator: Operator, source: Tensor, kernel: Pair) -> 
     for axis in (0, 1):
         size = in_shape[axis] + before[axis] + after[axis]
         if options["Padding"] == SAME:
-            out[axis], more = arithmetic.same_padding(size, kernel[axis], stride[axis])
+            out[axis], more = same_padding(size, kernel[axis], stride[axis])
             padding[axis] += more
         else:
             out[axis] = arithmetic.valid_outputs(size, kernel[axis], stride[axis])

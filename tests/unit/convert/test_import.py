@@ -18,6 +18,7 @@ from picotrain.convert import arithmetic
 from picotrain.convert.importer import Imported, import_model
 from picotrain.convert.model import read
 from picotrain.errors import UserError
+from picotrain.learn.architectures.graph import same_padding
 from picotrain.learn.models import load_backbone, load_network, network_sha256
 from picotrain.quantise.arithmetic import logits_scale, mean_multiplier, multiplier
 from picotrain_golden import Method, Trainer
@@ -110,7 +111,7 @@ def test_activations_are_bounds(
     [(6, 3, 2, 3, 0), (7, 3, 2, 4, 1), (5, 4, 1, 5, 1), (5, 1, 2, 3, 0), (49, 10, 2, 25, 4)],
 )
 def test_same_padding(size: int, kernel: int, stride: int, outputs: int, before: int) -> None:
-    assert arithmetic.same_padding(size, kernel, stride) == (outputs, before)
+    assert same_padding(size, kernel, stride) == (outputs, before)
 
 
 # Models

@@ -16,6 +16,7 @@ from picotrain.convert.model import Operator, Tensor, parsed
 from picotrain.convert.operators import LAYERS, SAME, VALID, NotTaken
 from picotrain.errors import UserError
 from picotrain.learn.affine_file import Scales
+from picotrain.learn.architectures.graph import same_padding
 from picotrain_golden import Affine, Layer, Network
 from picotrain_golden.network import Kind
 
@@ -161,7 +162,7 @@ class _Export:
         """What a layer with windows reads, a PAD between if need be, and its own padding."""
         layer = self._network.layers[index]
         rules = {
-            SAME: [arithmetic.same_padding(*one) for one in _axes(layer)],
+            SAME: [same_padding(*one) for one in _axes(layer)],
             VALID: [(arithmetic.valid_outputs(*one), 0) for one in _axes(layer)],
         }
         wanted = list(zip(layer.out_shape, layer.padding, strict=False))

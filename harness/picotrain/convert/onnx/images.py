@@ -15,13 +15,12 @@ from picotrain import inputs
 from picotrain.convert.onnx.importer import Floats
 from picotrain.datasets.npz import read_arrays
 from picotrain.errors import UserError
+from picotrain.learn.architectures.pixels import PIXELS
 from picotrain.quantise.graph import Float, FloatGraph, TensorScale
 from picotrain.quantise.quantise import Quantised
 from picotrain_golden.passes import forward_pass
 
 _BATCH = 256
-OF_PIXELS = TensorScale(float(np.float32(1 / 255)), -128)
-"""A pixel p, 0 to 255 for 0 to 1, is the int8 p - 128."""
 
 Array = NDArray[np.generic]
 
@@ -54,7 +53,7 @@ def read_images(path: Path, floats: Floats) -> Images:
     trying = _real(path, f"x{end}", arrays[f"x{end}"], floats) if end else calibrating
     pixels = arrays["x"].dtype == np.uint8 and floats.model.type == "FLOAT"
     labels = _labels(path, f"y{end}", arrays, len(trying), floats.graph)
-    return Images(calibrating, trying, labels, OF_PIXELS if pixels else None)
+    return Images(calibrating, trying, labels, PIXELS if pixels else None)
 
 
 def with_scale(graph: FloatGraph, images: Images) -> FloatGraph:

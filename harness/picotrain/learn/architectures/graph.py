@@ -111,7 +111,7 @@ def _windowed(
     stride = table.pair("stride", 1, largest_stride, default=list(kernel) if pools else 1)
     if table.values.get("padding") == SAME:
         out, padding = zip(
-            *(_same(shape[axis], kernel[axis], stride[axis]) for axis in (0, 1)), strict=True
+            *(same_padding(shape[axis], kernel[axis], stride[axis]) for axis in (0, 1)), strict=True
         )
     else:
         padding = table.pair("padding", 0, largest - 1, default=0, more='"same", ')
@@ -124,8 +124,8 @@ def _windowed(
     return layer
 
 
-def _same(size: int, kernel: int, stride: int) -> Pair:
-    """Outputs along an axis and the padding before it: TFLite's rule."""
+def same_padding(size: int, kernel: int, stride: int) -> Pair:
+    """Outputs along an axis and the padding before it, by TFLite's rule SAME."""
     outputs = -(-size // stride)
     return outputs, max((outputs - 1) * stride + kernel - size, 0) // 2
 

@@ -9,11 +9,11 @@ import numpy as np
 
 from picotrain.datasets.dataset import Split
 from picotrain.datasets.fsdd import SPEAKERS
+from picotrain.learn.calibration import of_images
 from picotrain.progress import progress_bar
 from picotrain.research.keywords import head, spotter
 from picotrain.research.keywords.sounds import CHANGES, Recordings
-from picotrain_golden import Histograms, Network, Trainer, calibrated, observe
-from picotrain_golden.method import Method
+from picotrain_golden import Method, Network, Trainer
 
 DIGITS = 10
 VOICES, MICROPHONES = "voices", "microphones"
@@ -78,8 +78,4 @@ def _microphones(network: Network, recordings: Recordings) -> Iterator[Task]:
 
 def _known(network: Network, recordings: Recordings, speakers: tuple[str, ...]) -> Network:
     headed = head.with_head(network, DIGITS, recordings.split(speakers, _KNOWN))
-    seen = recordings.split(speakers, _UNKNOWN)
-    histograms = Histograms.empty(headed)
-    for image, label in zip(seen.images, seen.labels, strict=True):
-        histograms.add(observe(headed, image, int(label)))
-    return calibrated(headed, histograms)
+    return of_images(headed, recordings.split(speakers, _UNKNOWN))
