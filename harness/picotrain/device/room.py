@@ -10,7 +10,7 @@ from picotrain.device.blob import blob_size
 from picotrain.device.explain import refuse_blob, words_of_buffer
 from picotrain.errors import CommandError
 from picotrain.image.elf import Elf
-from picotrain.image.firmware import MODEL_FLASH, layout
+from picotrain.image.firmware import MODEL_FLASH, arena_bytes, layout
 from picotrain_golden import Method, MethodName, Network, plan
 
 _INSTEAD: tuple[MethodName, ...] = ("priot", "priot-s", "infer")
@@ -30,6 +30,18 @@ class Roomy(Protocol):
 
     @property
     def arena_bytes(self) -> int: ...
+
+
+@dataclass(frozen=True)
+class Linked:
+    """The room that an image leaves on a target, before a device runs it."""
+
+    name: str
+    elf: Elf
+
+    @property
+    def arena_bytes(self) -> int:
+        return arena_bytes(self.elf.path)
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from picotrain import cli
-from picotrain.learn import models
+from picotrain.learn import calibration, models
 from picotrain.output import write_json
 from trainable_affine import trainable_network
 
@@ -88,3 +89,20 @@ def test_images_that_an_affine_network_does_not_take(
     told = capsys.readouterr().err
     assert told.startswith(f"picotrain: network {network.name} takes images of ")
     assert told.endswith("data set digits has 28x28x1; use another network or data set\n")
+
+
+def test_what_does_not_fit_is_told_before_it_is_calibrated(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network, path = models.load_network("resnet8"), tmp_path / "net.npz"
+    models.save_backbone(path, network, {})
+    data = tmp_path / "images.npz"
+    np.savez(data, x=np.zeros((20, 32, 32, 3), np.uint8), y=np.arange(20) % 10)
+    monkeypatch.setattr(calibration, "calibrated_by", lambda *_, **__: pytest.fail("calibrated"))
+    words = ["--backbone", str(path), "--dataset", f"npz:{data}", "--method", "niti-static"]
+    assert cli.main(["profile", "--target", "qemu", *words]) == 1
+    told = capsys.readouterr().err
+    assert (
+        "resnet8 with niti-static needs 260,660 bytes and the device has" in told
+        and told.count("\n") == 1
+    )

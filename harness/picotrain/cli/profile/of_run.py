@@ -8,8 +8,11 @@ from typing import Any
 
 from picotrain.cli.material import backbone
 from picotrain.datasets import Dataset
-from picotrain.device.backends import backend_of
+from picotrain.device.backends import KERNELS, backend_of, choose_kernels
+from picotrain.device.room import Linked, check_room
 from picotrain.errors import UserError
+from picotrain.image import firmware
+from picotrain.image.elf import open_elf
 from picotrain.learn import calibration, methods, models
 from picotrain.learn.adapt import AdaptOptions, Task, configured
 from picotrain.profile.report.run_file import Run, read_run
@@ -63,6 +66,7 @@ def network_of(
     """
     network = backbone(options)
     models.check_fit(network, dataset)
+    _check_room(options, network, method)
     if run is None:
         rule = AdaptOptions(method=method).rule_for(network)
         if not method.trains or rule == calibration.SHIPPED:
@@ -87,6 +91,14 @@ def network_of(
             "with --backbone, or run the adaptation again"
         )
     return network
+
+
+def _check_room(options: argparse.Namespace, network: Network, method: Method) -> None:
+    """Of the target's image, since calibrating can take minutes."""
+    kernels = choose_kernels(options.target, options.kernels)
+    if kernels is not None:
+        elf = open_elf(firmware.require(KERNELS[backend_of(options.target)][kernels]))
+        check_room(Linked(options.target, elf), network, method, options.plan == "lean")
 
 
 def _options_of(run: Run) -> dict[str, Any]:

@@ -26,7 +26,6 @@ from picotrain.datasets import Split
 from picotrain.device.backends import KERNELS, backend_of, choose_kernels, open_device
 from picotrain.device.given import images_for
 from picotrain.device.mailbox import MailboxDevice
-from picotrain.device.room import check_room
 from picotrain.device.versions import versions_of
 from picotrain.errors import UserError
 from picotrain.learn import methods, models, plans
@@ -153,7 +152,6 @@ def run(options: argparse.Namespace) -> int:
     try:
         if not isinstance(device, MailboxDevice):
             raise UserError(no_counts(options.target))
-        check_room(device, network, method, frozen)
         result, samples = profile(device, network, method, split, frozen)
         elf, arena = device.elf, timeline_of_record(device.plan(), device.elf)
     finally:
