@@ -66,6 +66,16 @@ def test_a_backbone_is_written(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert json.loads(result.read_text())["trial"] == trial
 
 
+def test_few_images_are_noted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path, result = model(tmp_path), tmp_path / "result.json"
+    words = ["import", str(path), "--out", str(tmp_path / "net.npz"), "--json", str(result)]
+    for count, note in ((15, "only 15 images calibrate; give some hundred"), (16, "")):
+        held = images(tmp_path, x=pixels(count))
+        assert main([*words, "--calibration", str(held)]) == 0
+        assert (f"note       {note}\n" in capsys.readouterr().out) == bool(note)
+        assert json.loads(result.read_text())["note"] == note
+
+
 @pytest.mark.parametrize("method", ["minmax", "percentile", "mse"])
 def test_layouts_and_types_mean_the_same(tmp_path: Path, method: str) -> None:
     path, out = model(tmp_path), tmp_path / "net.npz"
