@@ -37,7 +37,8 @@ class Dataset:
     labels, counted from 0. `source` says in words where it came from. `sha256` maps the name of
     each file that was read to the checksum of its unpacked contents. `angle` is by how many degrees
     a device sees the images turned unless it is told otherwise; 0: as they are. `photographs` show
-    the same things when they are mirrored; digits and spectrograms do not.
+    the same things when they are mirrored; digits and spectrograms do not. `quantised` images came
+    as int8.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Dataset:
     sha256: dict[str, str]
     angle: float = 0.0
     photographs: bool = False
+    quantised: bool = False
 
     @property
     def train(self) -> Split:

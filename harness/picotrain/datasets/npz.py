@@ -55,6 +55,7 @@ def load(path: Path) -> Dataset:
         classes=1 + max(int(split.labels.max()) for split in splits.values()),
         source=f"the file {path}",
         sha256={path.name: hashlib.sha256(contents).hexdigest()},
+        quantised=arrays["x"].dtype == np.int8,
     )
 
 

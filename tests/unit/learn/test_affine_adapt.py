@@ -140,6 +140,33 @@ def test_images_that_are_int8_already(tmp_path: Path) -> None:
     assert all(image.tobytes() in rows for image in ours)
 
 
+@pytest.mark.parametrize(
+    ("scale", "zero", "usual"),
+    [
+        (1 / 255, -128, True),
+        (1 / 127.5, -1, True),
+        (1 / 128, 0, True),
+        (1.0, -128, True),
+        (1 / 200, -128, False),
+        (1 / 255, 0, False),
+        (0.584702909, 83, False),
+    ],
+)
+def test_pixels_for_an_input_that_means_something_else_are_noted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], scale: float, zero: int, usual: bool
+) -> None:
+    network, path = trainable_network(6), tmp_path / "net.npz"
+    models.save_backbone(path, network, {"input": {"scale": scale, "zero": zero}})
+    images = np.zeros((40, *network.input_shape), np.uint8)
+    for kind in ("uint8", "int8"):
+        data = tmp_path / f"{kind}.npz"
+        np.savez(data, x=images.astype(kind), y=np.arange(40) % network.classes)
+        words = ["adapt", "--backbone", str(path), "--dataset", f"npz:{data}", "--epochs", "1"]
+        assert main([*words, "--target", "golden", "--json", str(tmp_path / "x.json")]) == 0
+        told = capsys.readouterr().err
+        assert ("note: the input of net.npz covers " in told) != (usual or kind == "int8")
+
+
 def test_memory_is_checked_before_calibration(monkeypatch: pytest.MonkeyPatch) -> None:
     network = trainable_network(4)
     monkeypatch.setattr("picotrain.learn.adapt.configured", None)

@@ -19,6 +19,7 @@ from picotrain.cli.options import (
     positive,
     result_file,
 )
+from picotrain.datasets import Dataset
 from picotrain.device.backends import choose_kernels, open_device
 from picotrain.device.room import check_room
 from picotrain.learn import calibration, methods, models
@@ -31,8 +32,10 @@ from picotrain.learn.adapt import (
     check_options,
     prepare,
 )
+from picotrain.learn.architectures.pixels import covers_pixels, span
 from picotrain.learn.turning import in_words
 from picotrain.output import is_plain, is_standard, tell, write_json
+from picotrain.quantise.graph import TensorScale
 from picotrain.text import ram_line
 
 
@@ -136,6 +139,7 @@ def run(options: argparse.Namespace) -> int:
     dataset = datasets.load(options.dataset)
     network = backbone(options)
     models.check_fit(network, dataset)
+    _note_pixels(options, dataset)
     task = prepare(dataset, choice)
     replayed = f" (and {task.replayed} upright)" if task.replayed else ""
     so_far: list[AdaptResult] = []
@@ -184,6 +188,21 @@ def run(options: argparse.Namespace) -> int:
     for warning in result.warnings:
         print(f"warning: {warning}")
     return 0
+
+
+def _note_pixels(options: argparse.Namespace, dataset: Dataset) -> None:
+    """Of a file's network that means something else by its int8: nothing would fail, nor learn."""
+    means = models.load_backbone(options.backbone)[1].get("input") if options.backbone else None
+    if means is None or dataset.quantised:
+        return
+    low, high = span(TensorScale(means["scale"], means["zero"]))
+    if not covers_pixels(low, high):
+        print(
+            f"note: the input of {options.backbone.name} covers {low:.4g} to {high:.4g}, and "
+            "pixels 0 to 255 are spread over all of that; where they mean something else, "
+            "quantise them yourself and give int8 images",
+            file=sys.stderr,
+        )
 
 
 def _upright(accuracy: float | None) -> str:

@@ -16,6 +16,21 @@ def as_int8(images: UInt8) -> UInt8:
     return images ^ np.uint8(128)
 
 
+_USUAL = ((0.0, 1.0), (-1.0, 1.0), (0.0, 255.0), (-128.0, 127.0))
+_NEAR = 0.02
+
+
+def span(scale: TensorScale) -> tuple[float, float]:
+    """What the least and the largest int8 stand for."""
+    return scale.scale * (-128 - scale.zero), scale.scale * (127 - scale.zero)
+
+
+def covers_pixels(low: float, high: float) -> bool:
+    """Whether an input of that span takes pixels, as `pixel - 128`, for what networks do."""
+    near = _NEAR * (high - low)
+    return any(abs(low - a) <= near and abs(high - b) <= near for a, b in _USUAL)
+
+
 def real(images: UInt8) -> Float:
     """What pixels stand for."""
     return PIXELS.real(as_int8(images).view(np.int8))
