@@ -3,8 +3,25 @@
 #include "kernels/pt_affine_backward.h"
 #include "kernels/pt_memory.h"
 #include "kernels/pt_requantize.h"
+#include "nn/operators/pt_row_update.h"
 #include "nn/pt_loss.h"
 #include "nn/pt_trainer_parts.h"
+
+/* Positions up to which G * w is in int32, without a halving. */
+enum { MOST_POSITIONS = 518 };
+
+/* The output of a layer, or of PT_INPUT_LAYER the network's input. Out of line: less code. */
+static __attribute__((noinline)) int8_t *activation_of(const struct pt_trainer *t, uint32_t layer)
+{
+    return pt_part_activation(t, layer);
+}
+
+/* The error of the output of a layer; NULL where the layer does not learn. */
+static __attribute__((noinline)) int8_t *error_of(const struct pt_trainer *t, uint32_t layer)
+{
+    const struct pt_buffer *buffer = pt_plan_error(&t->plan, t->model.header->layers, layer);
+    return buffer == NULL ? NULL : (int8_t *)pt_part_transient(t, buffer);
+}
 
 static struct pt_affine affine_of(const struct pt_trainer *t, uint32_t l)
 {
@@ -29,24 +46,23 @@ void pt_affine_step_forward(struct pt_trainer *t, const struct pt_operation *ope
         .affine = affine_of(t, l),
         .factors = layer->factors,
         .edges = pt_part_edges(t, l),
-        .input = {pt_part_activation(t, layer->input[0]),
-                  op->inputs < 2u ? NULL : pt_part_activation(t, layer->input[1])},
-        .output = pt_part_activation(t, l),
+        .input = {activation_of(t, layer->input[0]),
+                  op->inputs < 2u ? NULL : activation_of(t, layer->input[1])},
+        .output = activation_of(t, l),
     };
     op->forward_affine(&pass, pt_part_scratch(t, operation));
 }
 
-uint32_t pt_affine_step_loss(struct pt_trainer *t)
+uint32_t pt_affine_step_loss(const struct pt_trainer *t, const int8_t *logits, int8_t *error)
 {
-    const uint32_t last = t->model.header->layers - 1u;
     const struct pt_model_header *header = t->model.header;
     const struct pt_logits of = {
-        t->model.layer[last].zero_out,
+        t->model.layer[header->layers - 1u].zero_out,
         header->logits_multiplier,
         header->logits_exponent,
     };
-    return pt_loss_affine_error_s8(pt_part_activation(t, last), &of, header->classes, t->target,
-                                   pt_part_error(t, last));
+    return pt_loss_affine_error_s8(logits, &of, logits[t->result.prediction], header->classes,
+                                   t->target, error);
 }
 
 /* By the multipliers of its rows. */
@@ -55,7 +71,7 @@ static void weigh_error(struct pt_trainer *t, uint32_t l)
     const struct pt_model_layer *layer = &t->model.layer[l];
     if (pt_layer_rows(layer) != 0u) {
         pt_affine_weigh_error_s8(pt_model_factors(&t->model, l), layer->factors,
-                                 pt_shape_positions(&layer->shape), pt_part_error(t, l));
+                                 pt_shape_positions(&layer->shape), error_of(t, l));
     }
 }
 
@@ -83,8 +99,8 @@ static bool first_reader(const struct pt_trainer *t, uint32_t layer, uint32_t re
 static void finish_error(struct pt_trainer *t, uint32_t l)
 {
     const struct pt_affine affine = affine_of(t, l);
-    pt_affine_mask_error_s8(&affine, pt_part_activation(t, l),
-                            pt_shape_out_size(&t->model.layer[l].shape), pt_part_error(t, l));
+    pt_affine_mask_error_s8(&affine, activation_of(t, l),
+                            pt_shape_out_size(&t->model.layer[l].shape), error_of(t, l));
     weigh_error(t, l);
 }
 
@@ -101,17 +117,17 @@ void pt_affine_step_error(struct pt_trainer *t, const struct pt_operation *opera
         .factor = pt_model_factors(&t->model, l),
         .factors = layer->factors,
         .edges = pt_part_edges(t, l),
-        .input = pt_part_activation(t, layer->input[0]),
-        .error = pt_part_error(t, l),
+        .input = activation_of(t, layer->input[0]),
+        .error = error_of(t, l),
         .scale = t->scale[l],
     };
     if (op->error_affine_s32 != NULL) {
         op->error_affine_s32(&pass, accumulator + count, accumulator);
-        shift = pt_part_error_shift(t, l, accumulator, count);
+        shift = pt_part_error_shift(t, layer, accumulator, count);
     }
     for (uint32_t i = 0; i < op->inputs; ++i) {
         const uint32_t tensor = layer->input[i];
-        int8_t *error = tensor == PT_INPUT_LAYER ? NULL : pt_part_error(t, tensor);
+        int8_t *error = tensor == PT_INPUT_LAYER ? NULL : error_of(t, tensor);
         if (error == NULL) {
             continue;
         }
@@ -130,4 +146,15 @@ void pt_affine_step_error(struct pt_trainer *t, const struct pt_operation *opera
             finish_error(t, tensor);
         }
     }
+}
+
+void pt_affine_step_update(const struct pt_trainer *t, uint32_t l, uint8_t *scratch,
+                           struct pt_update *update)
+{
+    const struct pt_model_layer *layer = &t->model.layer[l];
+    update->input = activation_of(t, layer->input[0]);
+    update->error = error_of(t, l);
+    update->zero = layer->zero_in[0];
+    update->halvings = pt_part_halvings(&layer->shape, MOST_POSITIONS);
+    pt_affine_update_layout(update, scratch);
 }

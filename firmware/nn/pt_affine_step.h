@@ -7,17 +7,23 @@
 
 #include <stdint.h>
 
+#include "nn/operators/pt_operator.h"
 #include "nn/pt_trainer.h"
 
 void pt_affine_step_forward(struct pt_trainer *trainer, const struct pt_operation *operation);
 
-/* The error of the logits, unfinished. Returns the loss norm. */
-uint32_t pt_affine_step_loss(struct pt_trainer *trainer);
+/* The error of the logits, once they are predicted from; unfinished. Returns the loss norm. */
+uint32_t pt_affine_step_loss(const struct pt_trainer *trainer, const int8_t *logits,
+                             int8_t *error);
 
 /* Finishes that error, which may have been cleared: now others can come of it. */
 void pt_affine_step_begin_errors(struct pt_trainer *trainer);
 
 /* Gives every input that learns its share of the error. */
 void pt_affine_step_error(struct pt_trainer *trainer, const struct pt_operation *operation);
+
+/* Completes what is known of an update: its tensors, the halvings, and the parts of the scratch. */
+void pt_affine_step_update(const struct pt_trainer *trainer, uint32_t layer, uint8_t *scratch,
+                           struct pt_update *update);
 
 #endif

@@ -14,10 +14,11 @@
 #define PT_LEAST_LOGITS_EXPONENT (-9)
 
 /*
- * error int8 [classes] from logits int8 [classes] with that exponent. classes 2..256, any exponent;
- * buffers must not overlap. Returns the loss norm, sum |error|, at most 382.
+ * error int8 [classes] from logits int8 [classes] with that exponent, of which `most` is the
+ * largest. classes 2..256, any exponent; buffers must not overlap. Returns the loss norm,
+ * sum |error|, at most 382.
  */
-uint32_t pt_loss_error_s8(const int8_t *logits, int32_t exponent, uint32_t classes,
+uint32_t pt_loss_error_s8(const int8_t *logits, int32_t exponent, int32_t most, uint32_t classes,
                           uint32_t target, int8_t *error);
 
 /* What a logit of an affine network is: (v - zero) * multiplier * 2^(exponent - 15) nats. */
@@ -28,7 +29,7 @@ struct pt_logits {
 };
 
 /* The same of an affine network (docs/numerics.md, section 15). */
-uint32_t pt_loss_affine_error_s8(const int8_t *logits, const struct pt_logits *of,
+uint32_t pt_loss_affine_error_s8(const int8_t *logits, const struct pt_logits *of, int32_t most,
                                  uint32_t classes, uint32_t target, int8_t *error);
 
 /* The first maximum. */

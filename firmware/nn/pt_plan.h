@@ -100,10 +100,14 @@ static inline const struct pt_buffer *pt_plan_activation(const struct pt_plan *p
     return &plan->buffer[(uint8_t)(layer + 1u)];
 }
 
-/*
- * The error of the output of `layer`, or NULL where it does not learn. Errors lie from the last
- * layer's down, where all layers learn just so.
- */
+/* Where the error of `layer` lies if that layer and all above it learn: from the last one down. */
+static inline const struct pt_buffer *pt_plan_direct_error(const struct pt_plan *plan,
+                                                           uint32_t layers, uint32_t layer)
+{
+    return &plan->buffer[2u * layers - layer];
+}
+
+/* The error of the output of any layer; NULL where it does not learn. */
 static inline const struct pt_buffer *pt_plan_error(const struct pt_plan *plan,
                                                     uint32_t layers, uint32_t layer)
 {

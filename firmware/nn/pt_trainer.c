@@ -11,6 +11,16 @@
 #include "nn/pt_loss.h"
 #include "nn/pt_trainer_parts.h"
 
+/* Positions up to which G * w is in int32, without a halving. */
+enum { MOST_POSITIONS = 1048 };
+
+/* The input of a layer of the power-of-two form, which is the output of the one before; or of the
+ * one that would follow the last. */
+static int8_t *chain_activation(const struct pt_trainer *t, uint32_t layer)
+{
+    return (int8_t *)pt_part_transient(t, &t->plan.buffer[layer]);
+}
+
 /* Accumulators first, requantised with their own range; they begin the scratch. */
 static uint32_t forward_dynamic(struct pt_trainer *t, const struct pt_operator *op,
                                 const struct pt_pass *pass, uint8_t *scratch)
@@ -37,8 +47,8 @@ static void forward(struct pt_trainer *t, const struct pt_operation *operation)
     const struct pt_pass pass = {
         .shape = &layer->shape,
         .edges = pt_part_edges(t, l),
-        .input = pt_part_activation(t, t->model.layer[l].input[0]),
-        .output = pt_part_activation(t, l),
+        .input = chain_activation(t, l),
+        .output = chain_activation(t, l + 1u),
         .error = NULL,
         .input_error = NULL,
         .shift = layer->forward_shift,
@@ -56,11 +66,23 @@ static void forward(struct pt_trainer *t, const struct pt_operation *operation)
     t->result.saturated += saturated;
 }
 
+/* The output of the last layer. */
+static const int8_t *logits_of(const struct pt_trainer *t)
+{
+    return chain_activation(t, t->model.header->layers);
+}
+
 static void predict(struct pt_trainer *t)
 {
-    const uint32_t layers = t->model.header->layers;
-    t->result.prediction = (uint16_t)pt_argmax_s8(pt_part_activation(t, layers - 1u),
-                                                  t->model.header->classes);
+    t->result.prediction = (uint16_t)pt_argmax_s8(logits_of(t), t->model.header->classes);
+}
+
+/* Of a layer whose error lies where it would if all above it learnt: any of the power-of-two form
+ * that does, and the last. */
+static int8_t *direct_error(const struct pt_trainer *t, uint32_t layer)
+{
+    return (int8_t *)pt_part_transient(
+        t, pt_plan_direct_error(&t->plan, t->model.header->layers, layer));
 }
 
 /* The loss error of an easy image counts as zero. */
@@ -71,19 +93,20 @@ static bool easy(const struct pt_trainer *t)
 
 static void loss(struct pt_trainer *t)
 {
-    const uint32_t last = t->model.header->layers - 1u;
     const uint32_t classes = t->model.header->classes;
-    int8_t *output_error = pt_part_error(t, last);
-    predict(t);
+    const bool affine = pt_model_affine(&t->model);
+    const int8_t *logits = logits_of(t);
+    int8_t *output_error = direct_error(t, t->model.header->layers - 1u);
+    const uint32_t prediction = pt_argmax_s8(logits, classes);
+    t->result.prediction = (uint16_t)prediction;
     t->result.loss_norm = (uint16_t)(
-        pt_model_affine(&t->model)
-            ? pt_affine_step_loss(t)
-            : pt_loss_error_s8(pt_part_activation(t, last), t->exponent, classes, t->target,
-                               output_error));
+        affine ? pt_affine_step_loss(t, logits, output_error)
+               : pt_loss_error_s8(logits, t->exponent, logits[prediction], classes, t->target,
+                                  output_error));
     if (easy(t) && t->result.loss_norm != 0u) {
         memset(output_error, 0, classes);
     }
-    if (pt_model_affine(&t->model)) {
+    if (affine) {
         pt_affine_step_begin_errors(t);
     }
 }
@@ -96,24 +119,24 @@ static void error(struct pt_trainer *t, const struct pt_operation *operation)
         return;
     }
     const struct pt_operator *op = pt_part_operator(t, l);
-    const struct pt_pass pass = {
-        .shape = &t->model.layer[l].shape,
-        .edges = pt_part_edges(t, l),
-        .input = pt_part_activation(t, t->model.layer[l].input[0]),
-        .output = NULL,
-        .error = pt_part_error(t, l),
-        .input_error = pt_part_error(t, l - 1u),
-        .shift = 0,
-        .relu = t->model.layer[l - 1u].relu != 0u,
-    };
+    const struct pt_model_layer *layer = &t->model.layer[l];
+    const struct pt_buffer *at = pt_plan_direct_error(&t->plan, t->model.header->layers, l);
+    struct pt_pass pass;
+    pass.shape = &layer->shape;
+    pass.relu = layer[-1].relu != 0u;
+    pass.input = chain_activation(t, l);
+    pass.error = (int8_t *)pt_part_transient(t, at);
+    pass.input_error = (int8_t *)pt_part_transient(t, at + 1);
+    pass.edges = pt_part_edges(t, l);
     if (op->error_s32 == NULL) {
         op->error_s8(&pass);
         return;
     }
-    const uint32_t count = pt_shape_in_size(pass.shape);
-    int32_t *accumulator = (int32_t *)pt_part_scratch(t, operation);
+    const uint32_t count = pt_shape_in_size(&layer->shape);
+    int32_t *accumulator =
+        (int32_t *)pt_part_transient(t, &t->plan.buffer[operation->scratch]);
     op->error_s32(&pass, accumulator + count, accumulator);
-    const uint32_t shift = pt_part_error_shift(t, l, accumulator, count);
+    const uint32_t shift = pt_part_error_shift(t, layer, accumulator, count);
     const uint32_t saturated = pt_requantize_error_s8(accumulator, pass.relu ? pass.input : NULL,
                                                       count, shift, pass.input_error);
     t->saturation[l].error += saturated;
@@ -126,58 +149,42 @@ static uint32_t update_shift(uint32_t bits, int32_t mu)
     return shift < 0 ? 0u : shift > 31 ? 31u : (uint32_t)shift;
 }
 
-/* Halvings of G that keep G * w in int32: up to 1048 output positions need none; affine: 518. */
-static uint32_t gradient_shift(const struct pt_shape *shape, bool affine)
-{
-    const uint32_t most = affine ? 518 : 1048;
-    uint32_t shift = 0;
-    while (most << shift < pt_shape_positions(shape)) {
-        ++shift;
-    }
-    return shift;
-}
-
 /* An update at the row that t has come to; its scores begin where those of the rows before end. */
-static struct pt_update update_of(const struct pt_trainer *t, const struct pt_operation *operation)
+static void prepare_update(const struct pt_trainer *t, const struct pt_operation *operation,
+                           bool affine, struct pt_update *update)
 {
     const uint32_t l = operation->layer;
     const struct pt_model_layer *layer = &t->model.layer[l];
     const uint32_t row_length = pt_layer_row_length(layer);
     const struct pt_scores *scores = &t->scores[l];
-    struct pt_update update = {
-        .shape = &layer->shape,
-        .input = pt_part_activation(t, t->model.layer[l].input[0]),
-        .error = pt_part_error(t, l),
-        .zero = layer->zero_in[0],
-        .row_length = row_length,
-        .halvings = gradient_shift(&layer->shape, pt_model_affine(&t->model)),
-        .shift = t->row_shift,
-        .dynamic = pt_part_dynamic(t),
-        .row = t->row,
-        .weights = pt_model_weights(&t->model, l) + t->row * row_length,
-    };
-    if (scores->score != NULL) {
-        update.scores = scores->score + t->scored;
+    uint8_t *scratch = pt_part_scratch(t, operation);
+    update->shape = &layer->shape;
+    update->row_length = row_length;
+    update->shift = t->row_shift;
+    update->dynamic = pt_part_dynamic(t);
+    update->row = t->row;
+    update->weights = pt_model_weights(&t->model, l) + t->row * row_length;
+    update->scores = scores->score == NULL ? NULL : scores->score + t->scored;
+    update->bitmap = scores->bitmap == NULL
+                         ? NULL
+                         : scores->bitmap + t->row * pt_bitmap_size(row_length);
+    if (affine) {
+        pt_affine_step_update(t, l, scratch, update);
+        return;
     }
-    if (scores->bitmap != NULL) {
-        update.bitmap = scores->bitmap + t->row * pt_bitmap_size(row_length);
-    }
-    if (pt_model_affine(&t->model)) {
-        pt_affine_update_layout(&update, pt_part_scratch(t, operation));
-    } else {
-        pt_part_operator(t, l)->update_layout(&update, pt_part_scratch(t, operation));
-    }
-    return update;
+    update->input = chain_activation(t, l);
+    update->error = direct_error(t, l);
+    update->halvings = pt_part_halvings(&layer->shape, MOST_POSITIONS);
+    update->op->update_layout(update, scratch);
 }
 
 /* Before the first row: what the operator prepares, and the shift. */
-static void start_update(struct pt_trainer *t, uint32_t l, struct pt_update *update)
+static void start_update(struct pt_trainer *t, uint32_t l, bool affine, struct pt_update *update)
 {
     const struct pt_model_layer *layer = &t->model.layer[l];
     const uint32_t bits = pt_method_scores(&t->method) ? layer->score_bits : layer->gradient_bits;
-    const struct pt_operator *op = pt_part_operator(t, l);
-    const uint32_t range = pt_model_affine(&t->model) ? pt_affine_update_begin(op, update)
-                                                      : op->update_begin(update);
+    const uint32_t range = affine ? pt_affine_update_begin(update)
+                                  : update->op->update_begin(update);
     t->row_shift = update_shift(update->dynamic ? range : bits, t->method.mu);
     update->shift = t->row_shift;
 }
@@ -190,16 +197,20 @@ static void update(struct pt_trainer *t, const struct pt_operation *operation, i
     const struct pt_operator *op = pt_part_operator(t, l);
     const uint32_t rows = t->model.layer[l].shape.out_c;
     const bool affine = pt_model_affine(&t->model);
+    uint32_t (*const update_row)(const struct pt_update *update) =
+        affine ? pt_affine_update_row : op->update_row;
     uint32_t saturated = 0;
     if (!event->unfinished) {
         t->row = 0;
         t->scored = 0;
     }
-    struct pt_update u = update_of(t, operation);
+    struct pt_update u;
+    u.op = op;
+    prepare_update(t, operation, affine, &u);
     const uint32_t bitmap_row = pt_bitmap_size(u.row_length);
     u.update = sink == NULL ? NULL : u.steps;
     if (!event->unfinished) {
-        start_update(t, l, &u);
+        start_update(t, l, affine, &u);
     }
     event->updates = 0;
     for (; u.row < rows; ++u.row) {
@@ -210,7 +221,7 @@ static void update(struct pt_trainer *t, const struct pt_operation *operation, i
         if (u.bitmap != NULL) {
             learns = pt_bitmap_count(u.bitmap, u.row_length);
         }
-        saturated += affine ? pt_affine_update_row(op, &u) : op->update_row(&u);
+        saturated += update_row(&u);
         if (sink != NULL) {
             memcpy(sink + event->updates, u.steps, learns);
             event->updates += learns;

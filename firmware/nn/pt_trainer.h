@@ -56,12 +56,8 @@ struct pt_trainer {
     uint32_t state; /* enum pt_trainer_state */
     bool frozen;    /* the blob lies outside the arena, as in flash, and is never written */
     struct pt_model model;
-    struct pt_method method;
-    struct pt_plan plan;
-    struct pt_scores scores[PT_MAX_LAYERS]; /* where each layer's lie */
-    struct pt_saturation saturation[PT_MAX_LAYERS];
-    struct pt_error_scale scale[PT_MAX_TRAINED_LAYERS]; /* affine: of each layer's error so far */
 
+    /* Of the step; before what is large, so that an instruction reaches it. */
     uint32_t target;      /* label of the image in work */
     int32_t exponent;     /* of the activation computed last */
     uint32_t operation;   /* next of the plan */
@@ -69,6 +65,12 @@ struct pt_trainer {
     uint32_t scored;      /* scores of rows before that one (PRIOT-S) */
     uint32_t row_shift;   /* update shift of the layer in work */
     struct pt_result result;
+
+    struct pt_method method;
+    struct pt_plan plan;
+    struct pt_scores scores[PT_MAX_LAYERS]; /* where each layer's lie */
+    struct pt_saturation saturation[PT_MAX_LAYERS];
+    struct pt_error_scale scale[PT_MAX_TRAINED_LAYERS]; /* affine: of each layer's error so far */
 };
 
 /* Empties the trainer; the arena must be aligned to PT_MODEL_ALIGNMENT. */

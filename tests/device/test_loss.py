@@ -140,6 +140,7 @@ def test_the_c_is_what_golden_is(
                 norm = loss.pt_loss_error_s8(
                     ctypes.c_void_p(chosen.ctypes.data),
                     ctypes.c_int32(exponent),
+                    ctypes.c_int32(chosen.max()),
                     ctypes.c_uint32(classes),
                     ctypes.c_uint32(target),
                     ctypes.c_void_p(error.ctypes.data),

@@ -48,10 +48,11 @@ struct pt_pass {
 
 /* One layer's update, which goes row by row. */
 struct pt_update {
+    const struct pt_operator *op;
     const struct pt_shape *shape;
     const int8_t *input;
     const int8_t *error; /* of the output */
-    int32_t zero;        /* of the input; power-of-two form: 0 */
+    int32_t zero;        /* affine: of the input */
     uint32_t row_length;
     uint32_t halvings;   /* of the gradient, before it is multiplied with a weight */
     uint32_t shift;

@@ -3,22 +3,6 @@
 #include "kernels/pt_affine_backward.h"
 #include "kernels/pt_requantize.h"
 #include "kernels/pt_skips.h"
-#include "kernels/pt_update.h"
-
-uint32_t pt_row_update(const struct pt_update *update, const int32_t *gradient)
-{
-    const uint32_t count = update->row_length;
-    if (update->scores == NULL) {
-        return pt_update_weights_s8(update->weights, gradient, count, update->shift,
-                                    update->update);
-    }
-    if (update->bitmap == NULL) {
-        return pt_update_scores_s8(update->scores, update->weights, gradient, count,
-                                   update->halvings, update->shift, update->update);
-    }
-    return pt_update_sparse_scores_s8(update->scores, update->bitmap, update->weights, gradient,
-                                      count, update->halvings, update->shift, update->update);
-}
 
 void pt_affine_update_layout(struct pt_update *update, uint8_t *scratch)
 {
@@ -26,7 +10,7 @@ void pt_affine_update_layout(struct pt_update *update, uint8_t *scratch)
     update->steps = (int8_t *)(scratch + 4u * update->row_length);
 }
 
-uint32_t pt_affine_update_begin(const struct pt_operator *op, const struct pt_update *update)
+uint32_t pt_affine_update_begin(const struct pt_update *update)
 {
     uint32_t peak = 0;
     if (!update->dynamic) {
@@ -34,7 +18,7 @@ uint32_t pt_affine_update_begin(const struct pt_operator *op, const struct pt_up
     }
     /* All rows, of which one is kept at a time: each is made anew when it moves its weights. */
     for (uint32_t row = 0; row < update->shape->out_c; ++row) {
-        if (op->gradient_affine(update, row, update->gradient)) {
+        if (update->op->gradient_affine(update, row, update->gradient)) {
             const uint32_t highest = pt_max_abs_s32(update->gradient, update->row_length);
             peak = highest > peak ? highest : peak;
         }
@@ -42,9 +26,9 @@ uint32_t pt_affine_update_begin(const struct pt_operator *op, const struct pt_up
     return pt_range_bits(peak);
 }
 
-uint32_t pt_affine_update_row(const struct pt_operator *op, const struct pt_update *update)
+uint32_t pt_affine_update_row(const struct pt_update *update)
 {
-    const bool any = op->gradient_affine(update, update->row, update->gradient);
+    const bool any = update->op->gradient_affine(update, update->row, update->gradient);
     if (PT_SKIP_ZEROS && !any && update->update == NULL) {
         return 0; /* no gradient (docs/numerics.md, section 10) */
     }
