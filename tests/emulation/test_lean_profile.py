@@ -50,4 +50,6 @@ def test_memory(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     content = json.loads(file.read_text())
     assert (content["plan"], content["plan_note"]) == ("lean", plans.LEAN_NOTE)
     assert (content["model_in_flash"], content["arena"]["blob"]) == (BLOB, 0)
-    assert f"in flash, not in the arena: model {BLOB:,} bytes" in capsys.readouterr().out
+    assert (
+        f"in flash, not in the arena: model {BLOB:,} of 1,048,576 bytes" in capsys.readouterr().out
+    )
