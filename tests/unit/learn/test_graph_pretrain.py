@@ -14,7 +14,7 @@ from picotrain import datasets
 from picotrain.cli import main
 from picotrain.datasets import Dataset, Split
 from picotrain.errors import UserError
-from picotrain.learn import models
+from picotrain.learn import float_pretrain, models
 from picotrain.learn.architectures.pixels import as_int8, real
 from picotrain.learn.architectures.untrained import float_graph
 from picotrain.learn.float_pretrain import FloatOptions, pretrain_graph, suited
@@ -158,6 +158,27 @@ def test_same_seed_gives_the_same_network(digits: Dataset, small: Path) -> None:
         for seed in (1, 1, 2)
     )
     assert first == again != other
+
+
+def test_a_small_network_trains_in_one_thread(
+    digits: Dataset, small: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch = pytest.importorskip("torch")
+    few = replace(digits, splits={**digits.splits, "train": digits.train.take(np.arange(64))})
+    own, seen = torch.get_num_threads(), []
+    torch.set_num_threads(2)
+    try:
+        for limit in (float_pretrain._SMALL, 0):
+            monkeypatch.setattr(float_pretrain, "_SMALL", limit)
+            pretrain_graph(
+                models.load(small),
+                few,
+                replace(OPTIONS, epochs=1),
+                lambda _: seen.append(torch.get_num_threads()),
+            )
+        assert (seen, torch.get_num_threads()) == ([1, 2], 2)
+    finally:
+        torch.set_num_threads(own)
 
 
 def test_the_verb(
