@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from fractions import Fraction
 from itertools import product
 from math import floor
@@ -140,28 +140,20 @@ def loss(logits: list[int], exponent: int, target: int) -> list[int]:
     return [clamp(rhu(v, 4)) for v in p]
 
 
-class SlowTrainer:
-    """One training step of any method. `events` are what a trace reports; counts as section 9."""
+class SlowSteps:
+    """What the trainers of both forms share: weights, scores, and how they move."""
 
-    def __init__(
-        self,
-        network: Network,
-        method: Method,
-        scores: Callable[[int], NDArray[np.int8]],
-        edges: Callable[[int], NDArray[np.int64]],
-    ) -> None:
-        """`scores` and `edges` give the start of a layer's scores and its scored edges."""
+    positions: int
+    """So many error terms in a gradient still give products that 32 bits hold."""
+
+    def __init__(self, network: Network, method: Method, starts: list[dict[int, int]]) -> None:
+        """`starts`: the first scores of each layer, by edge."""
         self.network, self.method = network, method
         self.weights = [None if p is None else p.weights.tolist() for p in network.parameters]
         self.saturation = [[0, 0, 0] for _ in network.layers]
         self.loss_norm = 0
         self.bits: list[dict[str, int]] = [{} for _ in network.layers]
-        self.scores: list[dict[int, int]] = [{} for _ in network.layers]
-        if method.name.startswith("priot"):
-            for index, layer in enumerate(network.layers):
-                if layer.has_weights:
-                    listed = zip(edges(index), scores(index).reshape(-1), strict=True)
-                    self.scores[index] = {int(edge): int(score) for edge, score in listed}
+        self.scores = [dict(scores) for scores in starts]
 
     def effective(self, index: int) -> Rows:
         weights = self.weights[index]
@@ -181,6 +173,52 @@ class SlowTrainer:
         if self.method.name == "niti-dynamic":
             return max(range_bits(values) - 7, 0)
         return static
+
+    def update(self, index: int, rows: Rows) -> list[Event]:
+        layer, held = self.network.layers[index], self.network.parameters[index]
+        weights = self.weights[index]
+        assert held is not None
+        assert weights is not None
+        self.note(index, "gradient", joined(rows))
+        g = 0
+        while self.positions * 2**g < layer.positions:
+            g += 1
+        products = [
+            rhu(one, g) * weight for one, weight in zip(joined(rows), joined(weights), strict=True)
+        ]
+        assert all(abs(one) < 2**31 for one in products)
+        if any(products):
+            mean = 16 * sum(map(abs, products)) // len(products)
+            self.bits[index]["score"] = min(range_bits([mean]), 31)
+            self.bits[index]["score_peak"] = range_bits(products)
+        scored = self.method.name.startswith("priot")
+        if scored:
+            edges = sorted(self.scores[index])
+            old = [self.scores[index][edge] for edge in edges]
+            wanted = [products[edge] for edge in edges]
+            bits = held.score_bits
+        else:
+            old, wanted, bits = joined(weights), joined(rows), held.gradient_bits
+            if self.method.name == "niti-dynamic":
+                bits = range_bits(wanted)
+        s = min(max(bits - self.method.mu, 0), 31)
+        rounded = [psto(value, s) for value in wanted]
+        moves = [clamp(value) for value in rounded]
+        new = [clamp(a - b) for a, b in zip(old, moves, strict=True)]
+        for r, a, b in zip(rounded, old, moves, strict=True):
+            self.saturation[index][2] += abs(r) > 127 or abs(a - b) > 127
+        if scored:
+            self.scores[index] = dict(zip(edges, new, strict=True))
+        else:
+            k = layer.row_length
+            self.weights[index] = [new[i : i + k] for i in range(0, len(new), k)]
+        return [("update", index, moves), ("scores" if scored else "weights", index, new)]
+
+
+class SlowTrainer(SlowSteps):
+    """One training step of any method. `events` are what a trace reports; counts as section 9."""
+
+    positions = 1048
 
     def step(self, image: NDArray[np.uint8], label: int) -> list[Event]:
         layers = self.network.layers
@@ -231,49 +269,10 @@ class SlowTrainer:
                     below = {at: value if acts[index][at] else 0 for at, value in below.items()}
                 events.append(("error", index - 1, flat(below)))
             if held is not None:
-                events += self.update(index, held, gradient(layer, error, acts[index]))
+                events += self.update(index, gradient(layer, error, acts[index]))
             if below is not None:
                 error = below
         return events
-
-    def update(self, index: int, held: Parameters, rows: Rows) -> list[Event]:
-        layer, weights = self.network.layers[index], self.weights[index]
-        assert weights is not None
-        self.note(index, "gradient", joined(rows))
-        g = 0
-        while 1048 * 2**g < layer.positions:
-            g += 1
-        products = [
-            rhu(value, g) * weight
-            for row, weight_row in zip(rows, weights, strict=True)
-            for value, weight in zip(row, weight_row, strict=True)
-        ]
-        if any(products):
-            mean = 16 * sum(abs(product) for product in products) // len(products)
-            self.bits[index]["score"] = min(range_bits([mean]), 31)
-            self.bits[index]["score_peak"] = range_bits(products)
-        scored = self.method.name.startswith("priot")
-        if scored:
-            edges = sorted(self.scores[index])
-            old = [self.scores[index][edge] for edge in edges]
-            wanted = [products[edge] for edge in edges]
-            bits = held.score_bits
-        else:
-            old, wanted, bits = joined(weights), joined(rows), held.gradient_bits
-            if self.method.name == "niti-dynamic":
-                bits = range_bits(wanted)
-        s = min(max(bits - self.method.mu, 0), 31)
-        rounded = [psto(value, s) for value in wanted]
-        moves = [clamp(value) for value in rounded]
-        new = [clamp(a - b) for a, b in zip(old, moves, strict=True)]
-        for r, a, b in zip(rounded, old, moves, strict=True):
-            self.saturation[index][2] += abs(r) > 127 or abs(a - b) > 127
-        if scored:
-            self.scores[index] = dict(zip(edges, new, strict=True))
-        else:
-            k = layer.row_length
-            self.weights[index] = [new[i : i + k] for i in range(0, len(new), k)]
-        return [("update", index, moves), ("scores" if scored else "weights", index, new)]
 
 
 def random_parameters(rng: np.random.Generator, layer: Layer, **numbers: int) -> Parameters:

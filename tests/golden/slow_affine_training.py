@@ -5,17 +5,15 @@ from __future__ import annotations
 from fractions import Fraction
 from itertools import product
 from math import ceil, floor
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 import slow_affine
-from golden_slow import Event, Pixels, Rows, clamp, flat, joined, pixels, psto, range_bits, rhu
-from picotrain_golden import Affine, Layer, Method, Network
+from golden_slow import Event, Pixels, Rows, SlowSteps, clamp, everywhere, flat, pixels, rhu
+from picotrain_golden import Affine, Layer
 
 Scale = tuple[int, int]
-Shape = tuple[int, int, int]
 Link = tuple[tuple[int, int, int], int, tuple[int, int, int]]
 
 
@@ -69,10 +67,6 @@ def row_weight(affine: Affine, row: int) -> int:
 
 
 # Where things are
-
-
-def everywhere(shape: Shape) -> Pixels:
-    return dict.fromkeys(product(*map(range, shape)), 0)
 
 
 def window(layer: Layer, y: int, x: int) -> list[tuple[int, int, int]]:
@@ -132,27 +126,10 @@ def loss(v: list[int], scale: Scale, target: int) -> list[int]:
     return [clamp(rhu(one, 4)) for one in p]
 
 
-class SlowTrainer:
-    """As golden_slow's: one training step at a time of any method, and what it notes."""
+class SlowTrainer(SlowSteps):
+    """One training step at a time of any method, and what it notes."""
 
-    def __init__(
-        self,
-        network: Network,
-        method: Method,
-        scores: list[NDArray[np.int8] | None],
-        edges: list[NDArray[np.int64] | None],
-    ) -> None:
-        """`scores` and `edges` are the start of each layer's scores and its scored edges."""
-        self.network, self.method = network, method
-        self.weights = [None if p is None else p.weights.tolist() for p in network.parameters]
-        self.saturation = [[0, 0, 0] for _ in network.layers]
-        self.loss_norm = 0
-        self.bits: list[dict[str, int]] = [{} for _ in network.layers]
-        self.scores: list[dict[int, int]] = [{} for _ in network.layers]
-        for index, (known, listed) in enumerate(zip(scores, edges, strict=True)):
-            if known is not None and listed is not None:
-                pairs = zip(listed.tolist(), known.reshape(-1).tolist(), strict=True)
-                self.scores[index] = dict(pairs)
+    positions = 518
 
     def learns(self, index: int) -> bool:
         if index < 0:
@@ -160,22 +137,10 @@ class SlowTrainer:
         below = any(self.learns(number) for number in self.network.reads(index))
         return self.network.layers[index].has_weights or below
 
-    def effective(self, index: int) -> Rows | None:
-        weights = self.weights[index]
-        if weights is None:
-            return None
-        k = self.network.layers[index].row_length
-        rows = [list(row) for row in weights]
-        for edge, score in self.scores[index].items():
-            if score < self.method.theta:
-                rows[edge // k][edge % k] = 0
-        return rows
-
     def forward(self, image: NDArray[np.uint8]) -> list[NDArray[np.int8]]:
         tensors = [image.view(np.int8)]
         for index, layer in enumerate(self.network.layers):
-            rows = self.effective(index)
-            weights = None if rows is None else np.array(rows, np.int8)
+            weights = np.array(self.effective(index), np.int8) if layer.has_weights else None
             inputs = [tensors[number + 1] for number in self.network.reads(index)]
             affine = self.network.affine[index]
             tensors.append(slow_affine.layer_forward(layer, affine, weights, inputs))
@@ -272,14 +237,11 @@ class SlowTrainer:
         layer, held = self.network.layers[index], self.network.parameters[index]
         rows = self.effective(index)
         assert held is not None
-        assert rows is not None
         for out, k, source in links(layer):
             sums[source] += rows[out[2]][k] * error[out]
         assert all(abs(total) + 2**23 < 2**31 for total in sums.values())
         self.note(index, "error", flat(sums))
-        k = held.error_shift
-        if self.method.name == "niti-dynamic":
-            k = max(range_bits(flat(sums)) - 7, 0)
+        k = self.scale(flat(sums), held.error_shift)
         rounded = {at: rhu(total, k) for at, total in sums.items()}
         self.saturation[index][1] += sum(abs(one) > 127 for one in rounded.values())
         h = times(g, *largest(self.network.affine[index]))
@@ -293,49 +255,3 @@ class SlowTrainer:
         for out, k, source in links(layer):
             result[out[2]][k] += error[out] * (values[source] - zero)
         return result
-
-    def note(self, index: int, name: str, values: list[int]) -> None:
-        if any(values):
-            self.bits[index][name] = range_bits(values)
-
-    def update(self, index: int, rows: Rows) -> list[Event]:
-        layer, held, weights = (
-            self.network.layers[index],
-            self.network.parameters[index],
-            self.weights[index],
-        )
-        assert held is not None
-        assert weights is not None
-        self.note(index, "gradient", joined(rows))
-        g = 0
-        while 518 * 2**g < layer.positions:
-            g += 1
-        products = [
-            rhu(one, g) * weight for one, weight in zip(joined(rows), joined(weights), strict=True)
-        ]
-        assert all(abs(one) < 2**31 for one in products)
-        if any(products):
-            mean = 16 * sum(map(abs, products)) // len(products)
-            self.bits[index]["score"] = min(range_bits([mean]), 31)
-            self.bits[index]["score_peak"] = range_bits(products)
-        scored = self.method.name.startswith("priot")
-        edges: Any = sorted(self.scores[index])
-        if scored:
-            old = [self.scores[index][edge] for edge in edges]
-            wanted, bits = [products[edge] for edge in edges], held.score_bits
-        else:
-            old, wanted, bits = joined(weights), joined(rows), held.gradient_bits
-            if self.method.name == "niti-dynamic":
-                bits = range_bits(wanted)
-        s = min(max(bits - self.method.mu, 0), 31)
-        rounded = [psto(one, s) for one in wanted]
-        moves = [clamp(one) for one in rounded]
-        new = [clamp(a - b) for a, b in zip(old, moves, strict=True)]
-        for r, a, b in zip(rounded, old, moves, strict=True):
-            self.saturation[index][2] += abs(r) > 127 or abs(a - b) > 127
-        if scored:
-            self.scores[index] = dict(zip(edges, new, strict=True))
-        else:
-            k = layer.row_length
-            self.weights[index] = [new[i : i + k] for i in range(0, len(new), k)]
-        return [("update", index, moves), ("scores" if scored else "weights", index, new)]

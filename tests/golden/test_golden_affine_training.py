@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 import slow_affine_training as slow
+from oracles import Recorder, named, samples, starts
 from picotrain_golden import (
     Histograms,
     Layer,
@@ -19,10 +18,7 @@ from picotrain_golden import (
     Parameters,
     Trainer,
     calibrated,
-    normal_scores,
     observe,
-    scored_counts,
-    select_edges,
     validate,
 )
 from slow_affine import affine
@@ -37,21 +33,6 @@ METHODS = [
     Method("priot-s", mu=5, permille=300, seed=4, start="normal"),
     Method("priot-s", mu=7, permille=500, select="random", theta=1, seed=9),
 ]
-
-
-def named(method: Method) -> str:
-    return f"{method.name} mu {method.mu} {method.select} easy {method.easy}"
-
-
-def samples(network: Network, count: int, seed: int = 8) -> list[tuple[NDArray[np.uint8], int]]:
-    random = np.random.default_rng(seed)
-    return [
-        (
-            random.integers(0, 256, network.input_shape).astype(np.uint8),
-            int(random.integers(network.classes)),
-        )
-        for _ in range(count)
-    ]
 
 
 def prepared(seed: int, tighter: int = 0) -> Network:
@@ -71,33 +52,7 @@ def prepared(seed: int, tighter: int = 0) -> Network:
 
 
 def slow_twin(network: Network, method: Method) -> slow.SlowTrainer:
-    """The oracle, started from sections 6 and 7 and not from what the trainer holds."""
-    counts = scored_counts([layer.weight_count for layer in network.layers], method.permille)
-    scores: list[NDArray[np.int8] | None] = []
-    listed: list[NDArray[np.int64] | None] = []
-    for index, held in enumerate(network.parameters):
-        if held is None or not method.scored:
-            scores.append(None)
-            listed.append(None)
-            continue
-        edges = np.arange(held.weights.size)
-        if method.name == "priot-s":
-            edges = select_edges(held.weights, counts[index], method.select, method.seed, index)
-        drawn = normal_scores(method.seed, 4 * index, edges.size)
-        scores.append(drawn if method.start == "normal" else np.zeros(edges.size, np.int8))
-        listed.append(edges)
-    return slow.SlowTrainer(network, method, scores, listed)
-
-
-class Recorder:
-    """A trace that keeps what it is told."""
-
-    def __init__(self) -> None:
-        self.events: list[Any] = []
-
-    def __call__(self, kind: str, layer: int, tensor: NDArray[Any]) -> None:
-        assert tensor.dtype == np.int8
-        self.events.append((kind, layer, tensor.reshape(-1).tolist()))
+    return slow.SlowTrainer(network, method, starts(network, method))
 
 
 def check(network: Network, method: Method, steps: int) -> tuple[Counter[str], Trainer]:

@@ -11,6 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 import golden_slow as slow
+from oracles import Recorder, named, samples, starts
 from picotrain_golden import (
     Histograms,
     Method,
@@ -18,10 +19,8 @@ from picotrain_golden import (
     Reading,
     Trainer,
     calibrated,
-    normal_scores,
     observe,
     scored_counts,
-    select_edges,
 )
 
 Make = Callable[[np.random.Generator], Network]
@@ -40,34 +39,6 @@ METHODS = [
     Method("priot", mu=7, theta=-16, easy=80),
     Method("priot-s", mu=7, permille=500, easy=80),
 ]
-
-
-def named(method: Method) -> str:
-    return f"{method.name} mu {method.mu} {method.select} easy {method.easy}"
-
-
-class Recorder:
-    """A trace that keeps what it is told."""
-
-    def __init__(self) -> None:
-        self.events: list[slow.Event] = []
-        self.shapes: dict[tuple[str, int], tuple[int, ...]] = {}
-
-    def __call__(self, kind: str, layer: int, tensor: NDArray[Any]) -> None:
-        assert tensor.dtype == np.int8
-        self.events.append((kind, layer, tensor.reshape(-1).tolist()))
-        self.shapes[kind, layer] = tensor.shape
-
-
-def samples(network: Network, count: int) -> list[tuple[NDArray[np.uint8], int]]:
-    rng = np.random.default_rng(8)
-    return [
-        (
-            rng.integers(0, 256, network.input_shape).astype(np.uint8),
-            int(rng.integers(network.classes)),
-        )
-        for _ in range(count)
-    ]
 
 
 def learned(trainer: Trainer, index: int) -> NDArray[np.int8]:
@@ -97,22 +68,7 @@ def tightened(network: Network, by: int) -> Network:
 
 
 def slow_twin(network: Network, method: Method) -> slow.SlowTrainer:
-    """The oracle, started from sections 6 and 7 and not from what the trainer holds."""
-
-    def edges(index: int) -> NDArray[np.int64]:
-        weights = network.of(index).weights
-        if method.name == "priot":
-            return np.arange(weights.size)
-        count = scored_counts([layer.weight_count for layer in network.layers], method.permille)
-        return select_edges(weights, count[index], method.select, method.seed, index)
-
-    def scores(index: int) -> NDArray[np.int8]:
-        count = edges(index).size
-        if method.start == "zero":
-            return np.zeros(count, np.int8)
-        return normal_scores(method.seed, 4 * index, count)
-
-    return slow.SlowTrainer(network, method, scores, edges)
+    return slow.SlowTrainer(network, method, starts(network, method))
 
 
 @pytest.mark.parametrize("method", METHODS, ids=named)
