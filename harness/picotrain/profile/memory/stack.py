@@ -130,9 +130,10 @@ class StackReport:
     assumed: tuple[str, ...] = ()
 
 
-_Value = tuple[Literal["constant", "table", "stack", "argument", "field"], frozenset[int]]
+_Value = tuple[Literal["constant", "table", "stack", "argument", "field", "either"], frozenset[int]]
 """What a register holds: one of some numbers; a word of the table at an address; sp as it was at a
-depth; the argument in a register; what lay at one of some offsets of a struct. The others have one.
+depth; the argument in a register; what lay at one of some offsets of a struct; one of some targets
+(_targets) of more than one of these kinds. The others have one.
 """
 
 _FIELD = 16  # Added to a field's offset among targets: what is less is a register
@@ -318,12 +319,8 @@ class Decoder:
         value, to = registers.get(source), code & 7 | code >> 4 & 8
         operation = code >> 8 & 3
         if operation == 3:
-            kind, numbers = value or ("", frozenset())
-            targets: list[int | None] = [one & ~1 for one in sorted(numbers)]
-            if kind in ("argument", "field"):
-                targets = [~(one + (_FIELD if kind == "field" else 0)) for one in numbers]
-            elif kind != "constant":
-                targets = [None]
+            targets: list[int | None] = list(_targets(value)) if value else []
+            targets = targets or [None]
             if code & 0x80:
                 for register in _CLOBBERED:
                     registers.pop(register, None)
@@ -399,12 +396,28 @@ def _either(one: dict[int, _Value], other: dict[int, _Value]) -> dict[int, _Valu
     known: dict[int, _Value] = {}
     for register, (kind, numbers) in one.items():
         there = other.get(register)
-        if there is None or there[0] != kind:
+        if there is None:
             continue
         together = numbers | there[1]
-        if len(together) <= (_MOST_CONSTANTS if kind in ("constant", "field") else 1):
+        if there[0] != kind:
+            here, other_way = _targets((kind, numbers)), _targets(there)
+            if not (here and other_way):
+                continue
+            kind, together = "either", here | other_way
+        if len(together) <= (_MOST_CONSTANTS if kind in ("constant", "field", "either") else 1):
             known[register] = (kind, together)
     return known
+
+
+def _targets(value: _Value) -> frozenset[int]:
+    """Whom a call of `value` calls, as in Decoder._step; nobody, where that is unknown."""
+    kind, numbers = value
+    if kind == "constant":
+        return frozenset(one & ~1 for one in numbers)
+    if kind == "either":
+        return numbers
+    offset = {"argument": 0, "field": _FIELD}.get(kind)
+    return frozenset() if offset is None else frozenset(~(one + offset) for one in numbers)
 
 
 def _signed(value: int, bits: int) -> int:
