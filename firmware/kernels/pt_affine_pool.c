@@ -42,10 +42,11 @@ void pt_affine_maxpool_s8(const struct pt_shape *shape, const struct pt_affine *
     }
 }
 
-/* Division truncates, so a half is added on the side of the sign. */
-static int32_t mean(int32_t sum, int32_t count)
+/* Rounded half away from zero, so the magnitude is divided. */
+static int32_t mean(int32_t sum, uint32_t count)
 {
-    return (sum > 0 ? sum + count / 2 : sum - count / 2) / count;
+    const uint32_t magnitude = (pt_abs_s32(sum) + count / 2u) / count;
+    return sum < 0 ? -(int32_t)magnitude : (int32_t)magnitude;
 }
 
 void pt_affine_avgpool_s8(const struct pt_shape *shape, const struct pt_affine *affine,
@@ -55,7 +56,7 @@ void pt_affine_avgpool_s8(const struct pt_shape *shape, const struct pt_affine *
         for (uint32_t x = 0; x < shape->out_w; ++x) {
             const struct pt_overlap window = pt_overlap_at(shape, y, x);
             const uint32_t rows = window.row_end - window.row_begin;
-            const int32_t count = (int32_t)(rows * (window.length / shape->in_c));
+            const uint32_t count = rows * (window.length / shape->in_c);
             const int8_t *from = input + window.input_start;
             for (uint32_t c = 0; c < shape->in_c; ++c) {
                 const int32_t sum = total(shape, &window, from + c);

@@ -21,7 +21,8 @@ static bool sizes_valid(const struct pt_shape *shape)
     /* 2^12 * 2^12 fits; with the third factor it need not, so bound the plane first. */
     const uint32_t in_plane = (uint32_t)shape->in_h * shape->in_w;
     const uint32_t out_plane = (uint32_t)shape->out_h * shape->out_w;
-    return in_plane <= PT_MAX_WEIGHTS / shape->in_c && out_plane <= PT_MAX_WEIGHTS / shape->out_c;
+    const uint32_t most = PT_MAX_WEIGHTS;
+    return in_plane <= most / shape->in_c && out_plane <= most / shape->out_c;
 }
 
 bool pt_layer_shape_valid(const struct pt_model_layer *layer, uint32_t form)
