@@ -55,6 +55,21 @@ METHODS = {
 INFER = Method("infer")
 
 
+def described(folder: Path, text: str) -> Architecture:
+    """The network of a TOML file with that text, net.toml in the folder."""
+    file = folder / "net.toml"
+    file.write_text(text)
+    return models.load(file)
+
+
+def about(path: Path, error: BaseException) -> str:
+    """What an error says of a file, which is one sentence that begins with its path."""
+    sentence = str(error)
+    assert "\n" not in sentence
+    assert sentence.startswith(str(path))
+    return sentence.removeprefix(str(path))
+
+
 def require(path: Path) -> Path:
     """The path of something built, or a skip that says how to build it."""
     try:

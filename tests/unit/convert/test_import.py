@@ -22,6 +22,7 @@ from picotrain.learn.architectures.graph import same_padding
 from picotrain.learn.models import load_backbone, load_network, network_sha256
 from picotrain.quantise.arithmetic import logits_scale, mean_multiplier, multiplier
 from picotrain_golden import Method, Trainer
+from support import about
 
 pytest.importorskip("tflite", reason="tflite is not installed: pip install -e '.[convert]'")
 
@@ -200,10 +201,7 @@ def told(tmp_path: Path, content: bytes, name: str = "model.tflite") -> str:
     path = written(tmp_path, content, name)
     with pytest.raises(UserError) as caught:
         import_model(read(path))
-    sentence = str(caught.value)
-    assert "\n" not in sentence
-    assert sentence.startswith(str(path))
-    return sentence.removeprefix(str(path))
+    return about(path, caught.value)
 
 
 def refused(tmp_path: Path, make: Callable[[Builder], Made]) -> str:

@@ -12,13 +12,14 @@ from picotrain.cli import main
 from picotrain.errors import UserError
 from picotrain.learn import models
 from picotrain.learn.architectures import graph
-from picotrain.learn.architectures.architecture import Architecture, Step
+from picotrain.learn.architectures.architecture import Step
 from picotrain.learn.architectures.pixels import PIXELS, as_int8, real
 from picotrain.learn.architectures.untrained import float_graph
 from picotrain.quantise.quantise import quantise
 from picotrain_golden import Method, Network, Trainer, validate
 from picotrain_golden.numerics import Int8, UInt8
 from picotrain_golden.passes import forward_pass
+from support import described
 
 GOOD = """
 form = "affine"
@@ -68,14 +69,8 @@ WHOLE = (
 )
 
 
-def parse(folder: Path, text: str) -> Architecture:
-    file = folder / "net.toml"
-    file.write_text(text)
-    return models.load(file)
-
-
 def test_a_file_becomes_a_graph(tmp_path: Path) -> None:
-    net = parse(tmp_path, WHOLE)
+    net = described(tmp_path, WHOLE)
     assert (net.name, net.input_shape, net.classes, net.affine) == ("fork", (9, 8, 3), 5, True)
     stem, deep, both, point, high, mean, last = net.layers
     assert (stem.kernel, stem.stride, stem.padding) == ((3, 2), (2, 1), (1, 0))
@@ -111,7 +106,7 @@ kernel = {kernel}
 stride = {stride}
 padding = "same"
 """
-    (layer,) = parse(tmp_path, text).layers
+    (layer,) = described(tmp_path, text).layers
     assert (layer.out_shape[:2], layer.padding) == ((out, out), (before, before))
 
 
@@ -166,7 +161,7 @@ def test_a_mistake_is_named_with_its_place_and_its_fix(
     tmp_path: Path, text: str, match: str
 ) -> None:
     with pytest.raises(UserError, match=match) as caught:
-        parse(tmp_path, text)
+        described(tmp_path, text)
     assert str(caught.value).startswith(str(tmp_path / "net.toml"))
 
 
@@ -205,7 +200,7 @@ def chain(shape: list[int], layers: str) -> str:
 )
 def test_limits_of_the_numerics(tmp_path: Path, text: str, match: str) -> None:
     with pytest.raises(UserError, match=match):
-        parse(tmp_path, text)
+        described(tmp_path, text)
 
 
 # Shipped ones
@@ -266,7 +261,7 @@ def test_an_untrained_network_is_valid_and_alive(name: str) -> None:
 
 
 def test_it_computes_what_its_real_weights_do(tmp_path: Path) -> None:
-    architecture, random = parse(tmp_path, WHOLE), np.random.default_rng(4)
+    architecture, random = described(tmp_path, WHOLE), np.random.default_rng(4)
     weights = [
         (
             random.normal(0, layer.row_length**-0.5, (layer.rows, layer.row_length)),
@@ -321,7 +316,7 @@ def test_verify_needs_no_backbone(name: str, capsys: pytest.CaptureFixture[str])
 def test_info_shows_a_network_without_weights(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    parse(tmp_path, WHOLE)
+    described(tmp_path, WHOLE)
     assert main(["info", str(tmp_path / "net.toml")]) == 0
     first, _, _, *lines = capsys.readouterr().out.splitlines()
     macs = 5 * 8 * (4 * 18 + 4 * 9 + 16) + 20

@@ -20,6 +20,7 @@ from picotrain.learn.architectures.untrained import float_graph
 from picotrain.learn.float_pretrain import FloatOptions, pretrain_graph, suited
 from picotrain.learn.floating.graph import GraphTraining
 from picotrain_golden import Method, Trainer
+from support import described
 
 TEXT = """form = "affine"
 name = "small"
@@ -254,9 +255,8 @@ def test_photographs_alone_are_mirrored(digits: Dataset) -> None:
 
 def test_the_defaults_train_a_small_network_on_few_images(digits: Dataset, tmp_path: Path) -> None:
     pytest.importorskip("torch")
-    path = tmp_path / "averaged.toml"
-    path.write_text(AVERAGED)
-    _, history = pretrain_graph(models.load(path), digits, suited(digits), lambda _: None)
+    averaged = described(tmp_path, AVERAGED)
+    _, history = pretrain_graph(averaged, digits, suited(digits), lambda _: None)
     assert history[-1]["validation_accuracy"] >= 0.9
 
 

@@ -12,12 +12,12 @@ import pytest
 
 from picotrain.errors import UserError
 from picotrain.learn import models
-from picotrain.learn.architectures.architecture import Architecture
 from picotrain_golden import Network, validate
 from picotrain_golden.calibration import RANGE_NAMES, Histograms, calibrated, observe
 from picotrain_golden.generator import normal_scores
 from picotrain_golden.method import Method
 from picotrain_golden.trainer import Trainer
+from support import described
 
 GOOD = """
 name = "small"
@@ -37,17 +37,11 @@ outputs = 5
 """
 
 
-def parse(path: Path, text: str) -> Architecture:
-    file = path / "net.toml"
-    file.write_text(text)
-    return models.load(file)
-
-
 # Architectures
 
 
 def test_a_file_becomes_layers(tmp_path: Path) -> None:
-    net = parse(tmp_path, GOOD)
+    net = described(tmp_path, GOOD)
     assert (net.name, net.input_shape, net.classes) == ("small", (8, 6, 2), 5)
     conv, pool, last = net.layers
     assert (conv.kind, conv.kernel, conv.stride, conv.padding) == ("conv2d", (3, 3), (2, 2), (1, 0))
@@ -58,7 +52,7 @@ def test_a_file_becomes_layers(tmp_path: Path) -> None:
 
 
 def test_left_out_keys_have_defaults(tmp_path: Path) -> None:
-    net = parse(tmp_path, GOOD.replace("stride = 2\npadding = [1, 0]\nrelu = true\n", ""))
+    net = described(tmp_path, GOOD.replace("stride = 2\npadding = [1, 0]\nrelu = true\n", ""))
     conv = net.layers[0]
     assert (conv.stride, conv.padding, conv.relu) == ((1, 1), (0, 0), False)
 
@@ -135,7 +129,7 @@ def test_a_mistake_is_named_with_its_place_and_its_fix(
     tmp_path: Path, text: str, match: str
 ) -> None:
     with pytest.raises(UserError, match=match) as caught:
-        parse(tmp_path, text)
+        described(tmp_path, text)
     assert str(caught.value).startswith(str(tmp_path / "net.toml"))
 
 
@@ -156,7 +150,7 @@ def test_a_mistake_is_named_with_its_place_and_its_fix(
 def test_limits_of_the_numerics(tmp_path: Path, shape: list[int], layer: str, match: str) -> None:
     text = f'name = "big"\ninput = {shape}\n[[layer]]\n{layer}\n' + LINEAR
     with pytest.raises(UserError, match=f"layer 0 .*{match}"):
-        parse(tmp_path, text)
+        described(tmp_path, text)
 
 
 def test_files_that_are_none(tmp_path: Path) -> None:
@@ -168,7 +162,7 @@ def test_files_that_are_none(tmp_path: Path) -> None:
 
 
 def test_resolve_knows_names_and_paths(tmp_path: Path) -> None:
-    parse(tmp_path, GOOD)
+    described(tmp_path, GOOD)
     assert models.resolve("tinycnn").name == "tinycnn"
     assert models.resolve(str(tmp_path / "net.toml")).name == "small"
     with pytest.raises(UserError, match=r"unknown network 'resnet': .* oddnet, resnet8, tinycnn"):
@@ -229,7 +223,7 @@ def test_initial_weights_come_from_the_generator() -> None:
 )
 def test_initial_exponent_rounds_half_up(tmp_path: Path, fan_in: int, exponent: int) -> None:
     text = f'name = "row"\ninput = [1, 1, {fan_in}]\n' + LINEAR
-    assert models.initial_network(parse(tmp_path, text), seed=0).of(0).exponent == exponent
+    assert models.initial_network(described(tmp_path, text), seed=0).of(0).exponent == exponent
 
 
 # Backbones

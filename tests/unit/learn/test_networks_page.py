@@ -21,6 +21,7 @@ from picotrain_golden.network import (
     MAX_TERMS,
     MAX_WEIGHTS,
 )
+from support import described
 
 PAGE = (Path(__file__).resolve().parents[3] / "docs" / "networks.md").read_text(encoding="utf-8")
 SMALL = """name = "small"
@@ -62,11 +63,9 @@ def rows(title: str = "| `kind` |") -> dict[tuple[str, str], tuple[str, str]]:
     return found
 
 
-def load(folder: Path, kind: str, keys: dict[str, str]) -> Architecture:
-    file = folder / "net.toml"
+def load(folder: Path, kind: str, keys: dict[str, str], text: str = SMALL) -> Architecture:
     lines = "\n".join(f"{key} = {value}" for key, value in keys.items())
-    file.write_text(SMALL.format(kind=kind, keys=lines))
-    return models.load(file)
+    return described(folder, text.format(kind=kind, keys=lines))
 
 
 def test_the_example_is_the_shipped_network(tmp_path: Path) -> None:
@@ -146,13 +145,6 @@ for _kind in ("conv2d", "linear"):
     del GRAPH_WORKS[_kind, "relu"]
 
 
-def load_graph(folder: Path, kind: str, keys: dict[str, str]) -> Architecture:
-    file = folder / "net.toml"
-    lines = "\n".join(f"{key} = {value}" for key, value in keys.items())
-    file.write_text(GRAPH.format(kind=kind, keys=lines))
-    return models.load(file)
-
-
 def test_every_key_of_a_graph_is_listed() -> None:
     keys = {(kind, key) for kind, row in graph.KINDS.items() for key in row.keys}
     assert set(rows("| `kind` of a graph |")) == keys == set(GRAPH_WORKS)
@@ -173,13 +165,13 @@ def test_a_key_of_a_graph_is_required_or_has_its_default(
     rest = {name: value for name, value in full.items() if name != key}
     if default == "required":
         with pytest.raises(UserError, match=f"{key} is missing"):
-            load_graph(tmp_path, kind, rest)
+            load(tmp_path, kind, rest, GRAPH)
         return
     given = {"the kernel": full.get("kernel", "")}.get(default, default)
-    left_out = load_graph(tmp_path, kind, rest)
-    assert left_out == load_graph(tmp_path, kind, rest | {key: given})
+    left_out = load(tmp_path, kind, rest, GRAPH)
+    assert left_out == load(tmp_path, kind, rest | {key: given}, GRAPH)
     other = {key: GRAPH_WORKS[kind, key]} if key == "global" else full
-    assert left_out != load_graph(tmp_path, kind, other)
+    assert left_out != load(tmp_path, kind, other, GRAPH)
 
 
 def test_the_graph_of_the_page_is_the_shipped_one() -> None:
