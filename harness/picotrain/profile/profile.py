@@ -16,6 +16,9 @@ from picotrain_golden import Layer, Method, Network
 FLOOR = 1.25
 """Cycles per MAC that dense arithmetic cannot beat, up to 1.5 by shape: docs/cycle-model.md."""
 
+COUNTING = ("qemu", "renode")
+"""Backends that count by block of code, and so by layer."""
+
 _PHASES = {"PT_FORWARD": "forward", "PT_LOSS": "loss", "PT_ERROR": "error", "PT_UPDATE": "update"}
 
 
@@ -115,7 +118,7 @@ def _operations(profile: Profile) -> list[tuple[int, str]]:
 
 def no_counts(target: str) -> str:
     """Why nothing can be profiled there, even if it tells the time that a run took."""
-    return f"target {target} has no counts by layer; use --target qemu or renode"
+    return f"target {target} has no counts by layer; use --target {' or '.join(COUNTING)}"
 
 
 def _sample(device: MailboxDevice) -> Samples:

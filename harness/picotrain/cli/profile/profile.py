@@ -45,7 +45,7 @@ from picotrain.profile.memory.arena import timeline_of_record
 from picotrain.profile.memory.budget import BUDGET, read_budget
 from picotrain.profile.memory.image import Image
 from picotrain.profile.memory.stack import worst_stack
-from picotrain.profile.profile import Profile, no_counts, profile, require_same_results
+from picotrain.profile.profile import COUNTING, Profile, no_counts, profile, require_same_results
 from picotrain.profile.report.content import ReportContent, Subject, report_content
 from picotrain.text import ram_line
 from picotrain_golden import Method, Network
@@ -118,6 +118,8 @@ def add_parser(verbs: Verbs) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
+    if backend_of(options.target) not in COUNTING:
+        raise UserError(no_counts(options.target))
     pinned, limit = _baseline(options)
     adaptation = settle(options)
     method = methods.from_options(options, options.method)
@@ -150,8 +152,7 @@ def run(options: argparse.Namespace) -> int:
         check_conditions(pinned, conditions)
     device = open_device(options.target, kernels=options.kernels)
     try:
-        if not isinstance(device, MailboxDevice):
-            raise UserError(no_counts(options.target))
+        assert isinstance(device, MailboxDevice)
         result, samples = profile(device, network, method, split, frozen)
         elf, arena = device.elf, timeline_of_record(device.plan(), device.elf)
     finally:
