@@ -100,7 +100,7 @@ def test_symbols_know_their_object(image: Image, sections: Sections) -> None:
     assert (parts["nibble"].object, parts["nibble"].bytes) == ("nn/pt_crc32.o", 64)
     assert parts["vectors"].bytes == 192
     assert parts["vectors"].section == {"microbit": ".vectors", "rp2040": ".text"}[board]
-    assert parts["__divsi3"].object == "libgcc.a(_divsi3.o)"
+    assert parts["__udivsi3"].object == "libgcc.a(_udivsi3.o)"
     assert parts[".rodata.pt_app_serve"].kind == "constants"
     sizes = [part.bytes for part in sections.symbols()]
     assert sizes == sorted(sizes, reverse=True)
