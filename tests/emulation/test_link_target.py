@@ -11,12 +11,13 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from time import monotonic, sleep
+from typing import Any
 
 import pytest
 
 from link_programs import ARENA, BUILDS, terminal
 from picotrain.device.golden_device import GoldenDevice
-from picotrain.device.link.client import WAITS, Refused
+from picotrain.device.link.client import WAITS, LinkClient, Refused
 from picotrain.device.link.frames import Frame, LinkFormat
 from picotrain.device.link.piped import PipedDevice
 from picotrain.device.link.throughput import measure_throughput
@@ -90,6 +91,27 @@ def test_verify_over_the_link(build: str, reference: GoldenDevice) -> None:
             assert report.steps == 4
         assert target.retries == 0
         device.close()
+
+
+def test_a_command_is_not_asked_after_for_a_while(
+    target: SerialTarget, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    device = MailboxDevice(target)
+    events: list[object] = []
+    exchange = LinkClient.exchange
+
+    def exchanged(client: LinkClient, kind: str, *more: Any) -> bytes:
+        events.append(kind)
+        return exchange(client, kind, *more)
+
+    monkeypatch.setattr(LinkClient, "exchange", exchanged)
+    monkeypatch.setattr(serial_target, "sleep", events.append)
+    for silence, timeout, waited in ((0.25, 2.0, 0.25), (50.0, 2.0, 2.0)):
+        target.silence = silence
+        events.clear()
+        device.command("RESET", timeout=timeout)
+        at = events.index(waited)
+        assert events[at - 1 : at + 2] == ["POKE", waited, "PEEK"]
 
 
 def test_flash_of_the_target_is_padded(target: SerialTarget) -> None:

@@ -71,6 +71,9 @@ class SerialTarget:
         self._client: LinkClient | None = None
         self._hello: Hello | None = None
         self._flash = range(0)
+        self.silence = 0.0
+        """Seconds for which `run` does not ask: on the UART the bytes of a question interrupt a
+        command that counts its cycles."""
 
     # The Target protocol
 
@@ -257,6 +260,7 @@ class SerialTarget:
         deadline = monotonic() + timeout
         mailbox = self._symbols.dtype("pt_mailbox")
         states = self._symbols.enum("pt_status")
+        sleep(min(self.silence, timeout))
         while True:
             try:
                 data = self._link().peek(
