@@ -164,6 +164,12 @@ backbone-vgg11: setup ## VGG11 for CIFAR-10, in float: PyTorch, half an hour on 
 reproduce: setup ## The experiments and docs/results.md; FAST=1: small; JOBS=n processes
 	@$(BIN)/picotrain reproduce $(if $(FAST),--fast) $(if $(JOBS),--jobs $(JOBS))
 
+.PHONY: graphs
+graphs: setup ## Every training graph, 20 steps, two seeds, on TARGETS="qemu": what tests leave out there
+	@PICOTRAIN_GRAPHS=all $(BIN)/pytest -q -n $(JOBS_OF_TESTS) --dist load tests/device/test_affine_training.py \
+	    -k "named_networks or random_graphs" \
+	    $(addprefix --picotrain-target ,$(if $(filter-out file,$(origin TARGETS)),$(TARGETS),qemu))
+
 .PHONY: damaged-models
 damaged-models: setup ## 20,000 damaged .tflite and .onnx files each: taken, or refused in a sentence
 	@PICOTRAIN_MUTATIONS=20000 $(BIN)/pytest -q tests/unit/convert -k damaged_files
