@@ -9,6 +9,7 @@ from typing import Literal
 
 from picotrain.errors import BuildFailure
 from picotrain.profile.memory.image import Image
+from picotrain.profile.memory.thumb import bl_target, signed, written
 
 EXCEPTION_FRAME = 36
 """Eight words, and one more where the stack was not aligned to 8 bytes."""
@@ -257,12 +258,12 @@ class Decoder:
         if top >= 0x1D:
             return self._wide(at, code, registers)
         if top == 0b11100:  # B
-            return self._flow([at + 4 + _signed(code & 0x7FF, 11) * 2])
+            return self._flow([at + 4 + signed(code & 0x7FF, 11) * 2])
         if code >> 12 == 0b1101:  # B<cond>; 14 is undefined, 15 SVC
             if code >> 8 & 15 == 14:
                 return [], []
             if code >> 8 & 15 < 14:
-                return self._flow([at + 2, at + 4 + _signed(code & 0xFF, 8) * 2])
+                return self._flow([at + 2, at + 4 + signed(code & 0xFF, 8) * 2])
         elif code >> 10 == 0b010001:
             return self._high(at, code, state)
         elif code & 0xFF00 == 0xB000:  # ADD, SUB SP, #n
@@ -309,7 +310,7 @@ class Decoder:
                 held = ("constant", shifted) if held[0] == "constant" else None
             _set(registers, low, held)
         else:
-            for register in _written(code):
+            for register in written(code):
                 registers.pop(register, None)
         return self._flow([at + 2])
 
@@ -336,7 +337,7 @@ class Decoder:
             kind, numbers = value or ("", frozenset())
             number = min(numbers, default=0)
             if operation == 0 and kind == "constant" and len(numbers) == 1:
-                state.depth -= _signed(number, 32)
+                state.depth -= signed(number, 32)
             elif operation == 2 and kind == "stack":
                 state.depth = number
             elif operation == 2 and kind == "constant" and numbers == self._stack_end():
@@ -383,14 +384,6 @@ class Decoder:
         return self._flow([at + 4])
 
 
-def bl_target(address: int, first: int, second: int) -> int:
-    """Where the BL (encoding T1) of two halfwords at `address` goes."""
-    sign = first >> 10 & 1
-    i1, i2 = ~(second >> 13 ^ sign) & 1, ~(second >> 11 ^ sign) & 1
-    offset = sign << 24 | i1 << 23 | i2 << 22 | (first & 0x3FF) << 12 | (second & 0x7FF) << 1
-    return address + 4 + _signed(offset, 25)
-
-
 def _either(one: dict[int, _Value], other: dict[int, _Value]) -> dict[int, _Value]:
     """What is known where two paths meet."""
     known: dict[int, _Value] = {}
@@ -420,34 +413,11 @@ def _targets(value: _Value) -> frozenset[int]:
     return frozenset() if offset is None else frozenset(~(one + offset) for one in numbers)
 
 
-def _signed(value: int, bits: int) -> int:
-    return value - (1 << bits) if value >> bits - 1 & 1 else value
-
-
 def _set(registers: dict[int, _Value], register: int, value: _Value | None) -> None:
     if value is None:
         registers.pop(register, None)
     else:
         registers[register] = value
-
-
-def _written(code: int) -> list[int]:
-    """Low registers that a 16-bit instruction may write, of those without a case of their own."""
-    top, low, middle = code >> 11, code & 7, code >> 8 & 7
-    if top <= 0b00011 or code >> 8 in (0xB2, 0xBA):  # shifts, ADD, SUB; extends, reverses
-        return [low]
-    if top in (0b00110, 0b00111, 0b10100):  # ADD, SUB #n; ADR
-        return [middle]
-    if code >> 10 == 0b010000:  # TST, CMP and CMN write none
-        return [] if code >> 6 & 15 in (8, 10, 11) else [low]
-    if top in (0b01111, 0b10001):  # LDRB, LDRH with an offset
-        return [low]
-    if top in (0b01010, 0b01011):  # with a register: from LDRSB on they load
-        return [low] if code >> 9 & 7 >= 3 else []
-    if top in (0b11000, 0b11001):  # STM, LDM: the base, and what is loaded
-        loaded = [register for register in range(8) if top & 1 and code >> register & 1]
-        return [middle, *loaded]
-    return []
 
 
 def worst_stack(image: Image) -> StackReport:

@@ -20,9 +20,9 @@ from picotrain.profile.memory.stack import (
     StackReport,
     Step,
     _resolve_fields,
-    bl_target,
     deepest_path,
 )
+from picotrain.profile.memory.thumb import bl_target
 from support import require
 
 SOURCES = places.SHIPPED / "firmware"
