@@ -11,7 +11,7 @@ from picotrain_golden.calibration import (
 )
 from picotrain_golden.generator import key, mix, normal_scores, scored_counts, select_edges, words
 from picotrain_golden.loss import LEAST_LOGITS_EXPONENT, loss_error
-from picotrain_golden.method import Method, MethodName
+from picotrain_golden.method import Method, MethodName, Probe
 from picotrain_golden.network import (
     Affine,
     Kind,
@@ -24,6 +24,10 @@ from picotrain_golden.network import (
 )
 from picotrain_golden.numerics import clamp, dynamic_shift, psto, range_bits, rhu, shift
 from picotrain_golden.plan import Buffer, Plan, operations, plan
+from picotrain_golden.sparse.fisher import Information
+from picotrain_golden.sparse.prototypes import Prototypes, with_head
+from picotrain_golden.sparse.selection import Selection, learning
+from picotrain_golden.sparse.solvers import BudgetError, Selected, Solver, select
 from picotrain_golden.trainer import StepResult, Trainer
 from picotrain_golden.validation import validate, validate_training
 
@@ -32,8 +36,10 @@ __all__ = [
     "LEAST_LOGITS_EXPONENT",
     "RANGE_NAMES",
     "Affine",
+    "BudgetError",
     "Buffer",
     "Histograms",
+    "Information",
     "Kind",
     "Layer",
     "Method",
@@ -41,8 +47,13 @@ __all__ = [
     "Network",
     "Parameters",
     "Plan",
+    "Probe",
+    "Prototypes",
     "Ranges",
     "Reading",
+    "Selected",
+    "Selection",
+    "Solver",
     "StepResult",
     "Trainer",
     "calibrated",
@@ -50,6 +61,7 @@ __all__ = [
     "conv2d",
     "dynamic_shift",
     "key",
+    "learning",
     "linear",
     "loss_error",
     "maxpool2",
@@ -62,9 +74,11 @@ __all__ = [
     "range_bits",
     "rhu",
     "scored_counts",
+    "select",
     "select_edges",
     "shift",
     "validate",
     "validate_training",
+    "with_head",
     "words",
 ]

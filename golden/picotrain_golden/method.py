@@ -10,6 +10,8 @@ from typing import Any, Literal, get_args
 from picotrain_golden.generator import Select
 
 MethodName = Literal["infer", "niti-dynamic", "niti-static", "priot", "priot-s"]
+Probe = Literal["fisher", "prototype"]
+"""Methods that learn nothing and gather what a sparse update is planned from (section 16)."""
 Start = Literal["zero", "normal"]
 
 MIN_MU, MAX_MU = -8, 7
@@ -21,6 +23,8 @@ _SCHEDULES: dict[str, tuple[int, ...]] = {
     "niti-static": (1,),
     "priot": (4, 3, 2),
     "priot-s": (5, 4, 3, 2),
+    "fisher": (0,),
+    "prototype": (0,),
 }
 _THETAS = {"priot": -16, "priot-s": -16}
 """Our choice where the papers are silent, made on validation images (docs/results.md)."""
@@ -50,7 +54,7 @@ class Method:
     teaches nothing. Raises ValueError, one sentence, for values that are none.
     """
 
-    name: MethodName
+    name: MethodName | Probe
     mu: int = _OF_METHOD
     theta: int = _OF_METHOD
     permille: int = 100
@@ -62,7 +66,7 @@ class Method:
 
     def __post_init__(self) -> None:
         for what, value, allowed in (
-            ("method", self.name, get_args(MethodName)),
+            ("method", self.name, (*get_args(MethodName), *get_args(Probe))),
             ("select", self.select, get_args(Select)),
             ("start", self.start, get_args(Start)),
         ):
@@ -104,7 +108,26 @@ class Method:
 
     @property
     def trains(self) -> bool:
+        """It is given images with labels; `fisher` and `prototype` are, too."""
         return self.name != "infer"
+
+    @property
+    def probes(self) -> bool:
+        return self.name in get_args(Probe)
+
+    @property
+    def goes_back(self) -> bool:
+        """A step has a loss and a backward pass."""
+        return self.name not in ("infer", "prototype")
+
+    @property
+    def changes_weights(self) -> bool:
+        return self.name in ("niti-dynamic", "niti-static")
+
+    @property
+    def selects(self) -> bool:
+        """A selection of rows limits what it updates."""
+        return self.changes_weights or self.name == "priot"
 
     @property
     def scored(self) -> bool:

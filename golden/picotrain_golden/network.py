@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import prod
 from typing import Literal
@@ -177,15 +178,22 @@ class Network:
     @property
     def learning(self) -> tuple[bool, ...]:
         """Of each layer, if it learns: it has weights, or reads a layer that learns."""
+        return self.learning_from([layer.has_weights for layer in self.layers])
+
+    def learning_from(self, updated: Sequence[bool]) -> tuple[bool, ...]:
+        """The same where only the layers that are `updated` change."""
         result: list[bool] = []
-        for index, layer in enumerate(self.layers):
+        for index, changes in enumerate(updated):
             below = any(result[number] for number in self.reads(index) if number >= 0)
-            result.append(layer.has_weights or below)
+            result.append(changes or below)
         return tuple(result)
 
-    def learning_inputs(self, index: int) -> tuple[int, ...]:
+    def learning_inputs(
+        self, index: int, learning: Sequence[bool] | None = None
+    ) -> tuple[int, ...]:
         """The layers that layer `index` reads and that learn, each once, in their order."""
-        learning = self.learning
+        if learning is None:
+            learning = self.learning
         found = (number for number in self.reads(index) if number >= 0 and learning[number])
         return tuple(dict.fromkeys(found))
 

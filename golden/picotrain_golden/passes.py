@@ -29,7 +29,7 @@ from picotrain_golden.numerics import (
 )
 from picotrain_golden.operators import OPERATORS
 from picotrain_golden.operators.base import Given, Weighted
-from picotrain_golden.operators.scales import ONE, merge, row_weights
+from picotrain_golden.operators.scales import ONE, Scale, merge, row_weights
 
 Weights = Sequence[Int8 | Float | None]
 
@@ -63,7 +63,9 @@ class BackwardStep:
     """The backward operations of one layer.
 
     `errors` are those of its inputs, by their layers, int8 [H, W, C]; `error_peak` is max|acc|
-    before it was requantised, `gradient` G, int32 [rows, K]: None where there is none.
+    before it was requantised, `gradient` G, int32 [rows, K]: None where there is none. `masked` are
+    the errors of affine layers that were finished here, as they are after step 1 of section 15,
+    with their scales.
     """
 
     layer: int
@@ -71,6 +73,7 @@ class BackwardStep:
     error_peak: int | None = None
     error_saturated: int = 0
     gradient: Int32 | None = None
+    masked: dict[int, tuple[Int8, Scale]] = field(default_factory=dict)
 
 
 def dynamic_shifts(peaks: Int64) -> Int32:
@@ -127,14 +130,26 @@ def _affine_pass(network: Network, weights: Weights, images: UInt8) -> ForwardPa
 
 
 def backward_pass(
-    network: Network, weights: Weights, done: ForwardPass, error: Int8, dynamic: bool
+    network: Network,
+    weights: Weights,
+    done: ForwardPass,
+    error: Int8,
+    dynamic: bool,
+    updated: Sequence[bool] | None = None,
+    learning: Sequence[bool] | None = None,
 ) -> Iterator[BackwardStep]:
     """From the last layer down, for the one image of `done`; `error` is that of the logits.
 
-    A layer's weights may be changed when its step has been yielded: it is not read again.
+    Of an affine network only the layers that are `updated` have gradients, and only those that are
+    `learning` have errors; None: all that can. A layer's weights may be changed when its step has
+    been yielded: it is not read again.
     """
     if network.affine:
-        yield from _affine_backward_pass(network, weights, done, error, dynamic)
+        if updated is None:
+            updated = [layer.has_weights for layer in network.layers]
+        if learning is None:
+            learning = network.learning_from(updated)
+        yield from _affine_backward_pass(network, weights, done, error, dynamic, updated, learning)
         return
     first = network.first_weighted
     for index in range(len(network.layers) - 1, first - 1, -1):
@@ -168,41 +183,53 @@ def output_error(network: Network, done: ForwardPass, label: int) -> tuple[Int8,
 
     That of an affine network is finished, and its norm what it was before.
     """
+    error = raw_output_error(network, done, label)
+    norm = int(np.abs(error.astype(np.int64)).sum())
+    if network.affine:
+        error = _weighted(network, len(network.layers) - 1, error)
+    return error, norm
+
+
+def raw_output_error(network: Network, done: ForwardPass, label: int) -> Int8:
+    """The loss error as it comes, int8 [OH, OW, OC]."""
     logits = done.logits[0]
     if network.affine:
         v = logits.astype(np.int32) - np.int32(network.affine[-1].zero_out)
         error = affine_loss_error(v, network.logits_scale, label)
     else:
         error = loss_error(logits, int(done.exponents[0]), label)
-    norm = int(np.abs(error.astype(np.int64)).sum())
-    last = len(network.layers) - 1
-    error = error.reshape(network.layers[last].out_shape)
-    if network.affine:
-        error = _finished(network, last, done.activations[-1][0], error)
-    return error, norm
+    return error.reshape(network.layers[-1].out_shape)
 
 
-def _finished(network: Network, index: int, output: Int8, error: Int8) -> Int8:
-    """The error of an affine layer once all of it is there; `output` is what the layer made."""
+def _masked(network: Network, index: int, output: Int8, error: Int8) -> Int8:
+    """The error of an affine layer once all of it is there, step 1; `output` is what it made."""
     affine = network.affine[index]
-    if index < len(network.layers) - 1:
-        stopped = np.zeros(output.shape, np.bool_)
-        if affine.low > -128 or affine.low == affine.zero_out:
-            stopped |= output == affine.low
-        if affine.high < 127:
-            stopped |= output == affine.high
-        error = np.where(stopped, np.int8(0), error)
+    stopped = np.zeros(output.shape, np.bool_)
+    if affine.low > -128 or affine.low == affine.zero_out:
+        stopped |= output == affine.low
+    if affine.high < 127:
+        stopped |= output == affine.high
+    return np.where(stopped, np.int8(0), error)
+
+
+def _weighted(network: Network, index: int, error: Int8) -> Int8:
+    """Step 2."""
     if network.layers[index].has_weights:
-        error = clamp(rhu(error.astype(np.int32) * row_weights(affine), 7))
+        error = clamp(rhu(error.astype(np.int32) * row_weights(network.affine[index]), 7))
     return error
 
 
 def _affine_backward_pass(
-    network: Network, weights: Weights, done: ForwardPass, error: Int8, dynamic: bool
+    network: Network,
+    weights: Weights,
+    done: ForwardPass,
+    error: Int8,
+    dynamic: bool,
+    updated: Sequence[bool],
+    learning: Sequence[bool],
 ) -> Iterator[BackwardStep]:
     tensors = [tensor[0] for tensor in done.activations]
     last = len(network.layers) - 1
-    learning = network.learning
     errors = {last: (error, ONE)}
     readers: dict[int, int] = {}
     for reader in range(last + 1):
@@ -233,12 +260,14 @@ def _affine_backward_pass(
                 if there is None
                 else merge(*there, made.values, made.scale)
             )
-        for number in network.learning_inputs(index):
+        for number in network.learning_inputs(index, learning):
             if readers[number] == index:
                 merged, scale = errors[number]
-                errors[number] = _finished(network, number, tensors[number + 1], merged), scale
+                masked = _masked(network, number, tensors[number + 1], merged)
+                step.masked[number] = masked, scale
+                errors[number] = _weighted(network, number, masked), scale
             step.errors[number] = errors[number][0]
-        if isinstance(operator, Weighted):
+        if updated[index] and isinstance(operator, Weighted):
             step.gradient = operator.gradient(layer, affine.zero_in[0], own, inputs[0])
         yield step
 

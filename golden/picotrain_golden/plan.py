@@ -9,6 +9,7 @@ from typing import Literal
 from picotrain_golden.generator import scored_counts
 from picotrain_golden.method import Method
 from picotrain_golden.network import Layer, Network
+from picotrain_golden.sparse.selection import Selection, learning, of_method, updated
 
 # docs/numerics.md section 11: channels that are made together, and the errors that 16 bits hold.
 LANES = 8
@@ -16,6 +17,9 @@ ERROR_BUDGET = 258
 
 TILE_WORDS, BAND_WORDS = 2048, 1536
 """Of an affine layer: half the elements of the patches of a tile; words of a band's channel."""
+
+FACTOR_BYTES = 12
+"""Bias, multiplier and shift of a row of a head that was made."""
 
 BufferKind = Literal["activation", "error", "scratch"]
 OperationKind = Literal["forward", "loss", "error", "update"]
@@ -40,7 +44,10 @@ class Buffer:
 
 @dataclass(frozen=True)
 class Plan:
-    """Sizes in bytes of the arena's parts, in their order; `buffers` in the order of section 11."""
+    """Sizes in bytes of the arena's parts, in their order; `buffers` in the order of section 11.
+
+    Where the blob is in flash, `blob` are the copies that stand in its place.
+    """
 
     blob: int
     scores: int
@@ -59,12 +66,23 @@ class Plan:
         return max(self.buffers, key=lambda buffer: buffer.size)
 
 
-def plan(network: Network, method: Method, blob_bytes: int) -> Plan:
-    """The plan of a network (valid, as `network.validate` says) and a method."""
-    buffers = _place(_activations(network, method) + _rest(network, method))
-    score_bytes = _score_bytes(network, method)
+def plan(
+    network: Network,
+    method: Method,
+    blob_bytes: int,
+    selection: Selection | None = None,
+    head: bool = False,
+) -> Plan:
+    """The plan of a network (valid, as `network.validate` says), a method and a selection.
+
+    `blob_bytes` 0: the blob is in flash. `head`: prototypes made the last layer. Raises ValueError
+    for a selection that is none for network and method.
+    """
+    selection = of_method(network, method, selection)
+    buffers = _place(_activations(network, method, selection) + _rest(network, method, selection))
+    score_bytes = _score_bytes(network, method, selection)
     return Plan(
-        blob=_round(blob_bytes, 8),
+        blob=_round(blob_bytes or _copies(network, method, selection, head), 8),
         scores=sum(score_bytes),
         transient=max(buffer.end for buffer in buffers),
         io_minimum=_round(prod(network.input_shape) + 1) + 8,
@@ -73,48 +91,79 @@ def plan(network: Network, method: Method, blob_bytes: int) -> Plan:
     )
 
 
+def _copies(network: Network, method: Method, selection: Selection | None, head: bool) -> int:
+    """Of a model in flash: a head that was made, and weights of which a selection trains rows."""
+    last = len(network.layers) - 1
+    copied = [head and index == last for index in range(last + 1)]
+    if selection is not None and method.changes_weights:
+        copied = [
+            one or two for one, two in zip(copied, updated(network, method, selection), strict=True)
+        ]
+    weights = sum(
+        _round(layer.weight_count) for layer, one in zip(network.layers, copied, strict=True) if one
+    )
+    return weights + head * FACTOR_BYTES * network.layers[last].rows
+
+
 def _round(size: int, to: int = 4) -> int:
     return -(-size // to) * to
 
 
-def _score_bytes(network: Network, method: Method) -> tuple[int, ...]:
-    edges = [layer.weight_count for layer in network.layers]
+def _score_bytes(network: Network, method: Method, selection: Selection | None) -> tuple[int, ...]:
+    layers = network.layers
+    edges = [layer.weight_count for layer in layers]
+    if method.name == "fisher":
+        return tuple(8 * layer.rows for layer in layers)
+    if method.name == "prototype":
+        head = layers[-1]
+        return (*(0 for _ in layers[:-1]), 4 * head.weight_count + 4 * head.rows)
     if not method.scored:
         return (0,) * len(edges)
+    if selection is not None:
+        chosen = [selection.count(i) * layer.row_length for i, layer in enumerate(layers)]
+        return tuple(map(_chosen_bytes, layers, chosen))
     if method.name == "priot":
         return tuple(_round(n) for n in edges)
-    return tuple(
-        _round(scored) + _round(layer.rows * _round(layer.row_length, 8) // 8)
-        for layer, scored in zip(network.layers, scored_counts(edges, method.permille), strict=True)
-    )
+    return tuple(map(_chosen_bytes, layers, scored_counts(edges, method.permille)))
 
 
-def operations(network: Network, method: Method) -> list[tuple[OperationKind, int]]:
+def _chosen_bytes(layer: Layer, scored: int) -> int:
+    """Scores of some edges of a layer, and the bitmap that says of which."""
+    bitmap = _round(layer.rows * _round(layer.row_length, 8) // 8)
+    return _round(scored) + bitmap if scored else 0
+
+
+def operations(
+    network: Network, method: Method, selection: Selection | None = None
+) -> list[tuple[OperationKind, int]]:
     """What a step does, in order: each operation's kind and layer."""
+    selection = of_method(network, method, selection)
     count = len(network.layers)
     listed: list[tuple[OperationKind, int]] = [("forward", index) for index in range(count)]
     listed.append(("loss", count - 1))
-    if method.trains:
+    if method.goes_back:
+        learns = learning(network, selection)
+        updates = updated(network, method, selection)
         for index in range(count - 1, -1, -1):
-            if network.learning_inputs(index):
+            if learns[index] and network.learning_inputs(index, learns):
                 listed.append(("error", index))
-            if network.layers[index].has_weights:
+            if updates[index]:
                 listed.append(("update", index))
     return listed
 
 
-def _last_uses(network: Network, method: Method) -> list[int]:
+def _last_uses(steps: list[tuple[OperationKind, int]], count: int) -> list[int]:
     """Of each layer, the last operation that works on it: backward if there is one."""
-    uses = [0] * len(network.layers)
-    for number, (kind, index) in enumerate(operations(network, method)):
+    uses = [0] * count
+    for number, (kind, index) in enumerate(steps):
         if kind != "loss":
             uses[index] = number
     return uses
 
 
-def _activations(network: Network, method: Method) -> list[Buffer]:
-    uses = _last_uses(network, method)
+def _activations(network: Network, method: Method, selection: Selection | None) -> list[Buffer]:
     count = len(network.layers)
+    uses = _last_uses(operations(network, method, selection), count)
     # The loss, or the prediction, is the last to read the logits.
     ends = {count - 1: count}
     for reader in range(count):
@@ -133,25 +182,29 @@ def _activations(network: Network, method: Method) -> list[Buffer]:
     ]
 
 
-def _rest(network: Network, method: Method) -> list[Buffer]:
-    uses = _last_uses(network, method)
-    steps = operations(network, method)
+def _rest(network: Network, method: Method, selection: Selection | None) -> list[Buffer]:
+    steps = operations(network, method, selection)
+    uses = _last_uses(steps, len(network.layers))
+    learns = learning(network, selection)
     scratches = []
     # The loss makes the error of the last layer, the last layer that reads a tensor that of others.
     starts: dict[int, int] = {}
+    finished: dict[int, int] = {}
     for number, (kind, index) in enumerate(steps):
         layer = network.layers[index]
-        if kind == "loss" and method.trains:
-            starts[index] = number
+        if kind == "loss" and method.goes_back:
+            starts[index] = finished[index] = number
         elif kind == "error":
-            for made in network.learning_inputs(index):
+            for made in network.learning_inputs(index, learns):
                 starts.setdefault(made, number)
+                finished[made] = number
         scratch = _affine_scratch if network.affine else _scratch
         parts = scratch(kind, layer, method)
         size = sum(_round(part) for part in parts)
         if size:
             name = f"scratch {kind}({index})"
             scratches.append(Buffer(name, "scratch", index, size, number, number))
+    # Where nothing is done with an error (section 16, fisher), it ends with what finishes it.
     errors = [
         Buffer(
             f"error[{index}]",
@@ -159,7 +212,7 @@ def _rest(network: Network, method: Method) -> list[Buffer]:
             index,
             _round(prod(network.layers[index].out_shape)),
             starts[index],
-            uses[index],
+            max(uses[index], finished[index]),
         )
         for index in sorted(starts, reverse=True)
     ]

@@ -30,8 +30,12 @@ from picotrain_golden.passes import (
     backward_pass,
     forward_pass,
     output_error,
+    raw_output_error,
     score_gradient,
 )
+from picotrain_golden.sparse.fisher import Information, accumulate, added
+from picotrain_golden.sparse.prototypes import Prototypes
+from picotrain_golden.sparse.selection import Selection, learning, of_method, updated
 from picotrain_golden.validation import validate, validate_training
 
 Trace = Callable[[str, int, NDArray[Any]], None]
@@ -57,14 +61,18 @@ class StepResult:
 class Trainer:
     """A network being trained by a method. The network given is copied, not changed.
 
-    An affine one takes images whose bytes are int8 as they stand.
+    An affine one takes images whose bytes are int8 as they stand. Of a selection only the selected
+    rows are updated.
     """
 
-    def __init__(self, network: Network, method: Method) -> None:
+    def __init__(
+        self, network: Network, method: Method, selection: Selection | None = None
+    ) -> None:
         validate(network, dynamic=method.dynamic)
         if method.trains:
-            validate_training(network, method)
+            validate_training(network, method, selection)
         self.method = method
+        self.selection = of_method(network, method, selection)
         self.network = network.copy()
         self._mu = method.mu
         self._saturation = np.zeros((len(network.layers), 3), np.int64)
@@ -74,6 +82,14 @@ class Trainer:
         # Weights and effective weights in the type that BLAS multiplies: made once per change.
         self._floats: list[Float | None] = [None] * len(network.layers)
         self._effective: list[Float | None] = [None] * len(network.layers)
+        self._learning = learning(network, self.selection)
+        self._updated = updated(network, method, self.selection)
+        self._information: Information = tuple(
+            np.zeros(layer.rows, np.uint64) if layer.has_weights else None
+            for layer in network.layers
+        )
+        self.prototypes = Prototypes(network) if method.name == "prototype" else None
+        """What `prototype` has gathered."""
         edges = [layer.weight_count for layer in self.network.layers]
         scored = scored_counts(edges, method.permille)
         for index, held in enumerate(self.network.parameters):
@@ -82,12 +98,17 @@ class Trainer:
 
     def _start(self, index: int, held: Parameters, scored: int) -> None:
         method = self.method
-        if method.scored:
+        if method.scored and self._updated[index]:
             shape: tuple[int, ...] = held.weights.shape
             if method.name == "priot-s":
                 edges = select_edges(held.weights, scored, method.select, method.seed, index)
                 self._edges[index] = edges
                 shape = edges.shape
+            elif self.selection is not None:
+                row = held.weights.shape[1]
+                edges = np.arange(held.weights.size).reshape(-1, row)[self.selection.rows[index]]
+                self._edges[index] = edges.reshape(-1)
+                shape = (edges.size,)
             scores = np.zeros(shape, np.int8)
             if method.start == "normal":
                 drawn = normal_scores(method.seed, stream(index, SCORES), scores.size)
@@ -146,18 +167,25 @@ class Trainer:
         return effective.astype(np.int8)
 
     def scores(self, index: int) -> Int8:
-        """Scores int8: [rows, K] for `priot`, [n] in ascending flat index for `priot-s`."""
+        """Scores int8: [rows, K] for `priot`, [n] in ascending flat index for `priot-s` and under a
+        selection, empty where no row is selected."""
         self.network.of(index)
-        scores = self._scores[index]
-        if scores is None:
+        if not self.method.scored:
             raise ValueError(f"method {self.method.name} has no scores")
-        return scores.copy()
+        scores = self._scores[index]
+        return np.zeros(0, np.int8) if scores is None else scores.copy()
 
     def scored_edges(self, index: int) -> Int64:
         """Flat indices `o*K + k` of the edges that have scores, ascending; int64."""
         count = self.scores(index).size
         edges = self._edges[index]
         return np.arange(count, dtype=np.int64) if edges is None else edges.copy()
+
+    def fisher(self) -> Information:
+        """D of each layer with weights, uint64 [rows], that method `fisher` has gathered."""
+        if self.method.name != "fisher":
+            raise ValueError(f"method {self.method.name} has no Fisher information")
+        return tuple(None if one is None else one.copy() for one in self._information)
 
     def forward(self, image: UInt8) -> tuple[Int8, int]:
         """Logits int8 [classes] and their exponent, of an image uint8 [H, W, C].
@@ -187,6 +215,8 @@ class Trainer:
             raise ValueError("method infer does not train")
         if not 0 <= label < self.network.classes:
             raise ValueError(f"label {label} is outside 0..{self.network.classes - 1}")
+        if self.prototypes is not None:
+            return self._gather(self.prototypes, image, label, trace)
         before = int(self._saturation.sum())
         done = self._forward(image[np.newaxis])
         logits = done.logits[0]
@@ -198,6 +228,8 @@ class Trainer:
             _trace_activations(done, trace)
             trace("error", last, error)
         # An all-zero error changes nothing (section 10); a trace still shows that it does not.
+        if self.method.name == "fisher" and loss_norm > self.method.easy:
+            self._inform(last, done, raw_output_error(self.network, done, label))
         if trace is not None or error.any():
             self._backward(done, error, trace)
         return StepResult(
@@ -205,6 +237,24 @@ class Trainer:
             loss_norm=loss_norm,
             saturated=int(self._saturation.sum()) - before,
         )
+
+    def _gather(
+        self, prototypes: Prototypes, image: UInt8, label: int, trace: Trace | None
+    ) -> StepResult:
+        done = self._forward(image[np.newaxis])
+        if trace is not None:
+            _trace_activations(done, trace)
+        read = self.network.reads(len(self.network.layers) - 1)[0]
+        prototypes.add(done.activations[read + 1][0], label)
+        return StepResult(int(done.logits[0].argmax()), 0, 0)
+
+    def _inform(self, index: int, done: ForwardPass, masked: Int8) -> None:
+        """Add an image to the Fisher information of a layer, of its error."""
+        layer, information = self.network.layers[index], self._information[index]
+        if information is not None:
+            output = done.activations[index + 1][0]
+            more = added(layer, self.network.affine[index], output, masked)
+            accumulate(information, more)
 
     def trace_forward(self, image: UInt8, trace: Trace) -> int:
         """The prediction for one image [H, W, C], with every activation reported as in a step."""
@@ -223,12 +273,23 @@ class Trainer:
         return done
 
     def _backward(self, done: ForwardPass, error: Int8, trace: Trace | None) -> None:
-        steps = backward_pass(self.network, self._effective, done, error, self.method.dynamic)
+        steps = backward_pass(
+            self.network,
+            self._effective,
+            done,
+            error,
+            self.method.dynamic,
+            self._updated,
+            self._learning,
+        )
         for step in steps:
             self._saturation[step.layer, ERROR] += step.error_saturated
             if trace is not None:
                 for number, made in step.errors.items():
                     trace("error", number, made)
+            if self.method.name == "fisher":
+                for number, (masked, _) in step.masked.items():
+                    self._inform(number, done, masked)
             if step.gradient is not None:
                 self._update(step.layer, step.gradient, trace)
 
@@ -236,7 +297,11 @@ class Trainer:
         held = self.network.of(index)
         state = held.weights
         scores, edges = self._scores[index], self._edges[index]
+        rows = None
         if scores is None:
+            if self.selection is not None:
+                rows = self.selection.rows[index]
+                gradient, state = gradient[rows], state[rows]
             bits = range_bits(gradient) if self.method.dynamic else held.gradient_bits
         else:
             bits, state = held.score_bits, scores
@@ -254,6 +319,10 @@ class Trainer:
         )
         # The old array is replaced, never written: traces and copies keep what they were given.
         if scores is None:
+            if rows is not None:
+                weights = held.weights.copy()
+                weights[rows] = changed
+                changed = weights
             held.weights = changed
         else:
             self._scores[index] = changed

@@ -41,6 +41,8 @@ from picotrain_golden.network import (
 )
 from picotrain_golden.numerics import LIMIT, Int8
 from picotrain_golden.operators import OPERATORS
+from picotrain_golden.sparse import prototypes
+from picotrain_golden.sparse.selection import Selection, of_method, updated
 
 
 def validate(network: Network, dynamic: bool = False) -> None:
@@ -259,9 +261,15 @@ def _validate_affine(index: int, layer: Layer, affine: Affine, held: Parameters 
     _validate_range(index, layer, affine, None if held is None else held.weights)
 
 
-def validate_training(network: Network, method: Method) -> None:
-    """The same for what section 15 forbids an affine network that a method trains."""
+def validate_training(network: Network, method: Method, selection: Selection | None = None) -> None:
+    """The same for what sections 15 and 16 forbid an affine network that a method trains."""
+    selection = of_method(network, method, selection)
     if not network.affine:
+        if method.probes:
+            raise ValueError(
+                f"method {method.name} is for affine networks, and {network.name} is of the "
+                "power-of-two form"
+            )
         return
     layers = network.layers
     if len(layers) > MAX_TRAINED_LAYERS:
@@ -276,13 +284,16 @@ def validate_training(network: Network, method: Method) -> None:
         )
     if not any(layer.has_weights for layer in layers):
         raise ValueError(f"network {network.name} has no weights, so nothing in it trains")
+    if method.name == "prototype":
+        prototypes.check(network)
+    updates = updated(network, method, selection)
     for index, layer in enumerate(layers):
         held, affine = network.parameters[index], network.affine[index]
         weights = None if held is None else held.weights
         complaint = OPERATORS[layer.kind].training_error(layer, affine, weights)
         if complaint:
             raise ValueError(f"layer {index} {complaint}, so it does not train")
-        if weights is not None and not method.scored:
+        if weights is not None and updates[index] and method.changes_weights:
             # Whatever the weights become, no sum may overflow.
             _validate_range(index, layer, affine, np.full_like(weights, LIMIT))
 
