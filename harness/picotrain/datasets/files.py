@@ -82,7 +82,8 @@ class Archive:
 class FileSet:
     """The files of one dataset.
 
-    `folders` are tried in this order under every root; downloads go to the first one.
+    `folders` are tried in this order under every root; downloads go to the first one. Without
+    `archives` there is no download that gives the files.
     """
 
     name: str
@@ -149,17 +150,19 @@ def read_all(fileset: FileSet, download: bool) -> dict[str, bytes]:
 def require(fileset: FileSet, download: bool) -> dict[str, Path]:
     """Where each file of the set is, after downloading what is missing if `download`."""
     places = locate(fileset)
-    if download and None in places.values():
+    if download and fileset.archives and None in places.values():
         fetch(fileset)
         places = locate(fileset)
     missing = [name for name, path in places.items() if path is None]
     if missing:
         searched = ", ".join(str(root / fileset.folders[0]) for root in roots())
+        how = f"run `picotrain data fetch {fileset.name}`"
+        if not fileset.archives:
+            how = "it was made once and comes from no download (docs/data.md): copy it there"
         raise MissingDataError(
             f"dataset {fileset.name}: {missing[0]} is missing "
             f"({len(missing)} of {len(places)} files); searched {searched}; "
-            f"run `picotrain data fetch {fileset.name}`, or set PICOTRAIN_DATA to the folder above "
-            f"{fileset.folders[0]}/"
+            f"{how}, or set PICOTRAIN_DATA to the folder above {fileset.folders[0]}/"
         )
     return {name: path for name, path in places.items() if path is not None}
 
