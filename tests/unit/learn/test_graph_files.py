@@ -209,7 +209,8 @@ SHIPPED = [name for name in models.shipped() if models.resolve(name).affine]
 
 
 def test_which_are_shipped() -> None:
-    assert SHIPPED == ["ds-cnn", "mobilenet-v1-025", "mobilenet-v2-pico", "resnet8"]
+    mobilenets = ["mobilenet-v1-025", "mobilenet-v2-few", "mobilenet-v2-pico"]
+    assert ["ds-cnn", *mobilenets, "proxyless-few", "resnet8"] == SHIPPED
 
 
 def test_they_are_those_of_mlperf_tiny() -> None:
@@ -235,6 +236,26 @@ def test_the_small_mobilenet_is_as_designed() -> None:
     linear = [n for n, step in enumerate(net.steps) if step.name.startswith("narrow")]
     assert {net.steps[n].activation for n in linear} == {"none"}
     assert sum(layer.kind == "add" for layer in net.layers) == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "weights", "macs", "kernels"),
+    [
+        ("mobilenet-v2-few", 33_476, 1_055_168, [3, 3, 3, 3, 3, 3]),
+        ("proxyless-few", 41_464, 1_317_184, [3, 5, 7, 3, 7, 5]),
+    ],
+)
+def test_those_of_few_samples_are_as_designed(
+    name: str, weights: int, macs: int, kernels: list[int]
+) -> None:
+    net = models.resolve(name)
+    assert (net.input_shape, net.classes, net.weight_count) == ((32, 32, 1), 10, weights)
+    assert sum(layer.macs for layer in net.layers) == macs
+    assert len(net.layers) == 24
+    assert sum(layer.has_weights for layer in net.layers) == 20
+    assert [layer.kernel[0] for layer in net.layers if layer.kind == "depthwise"] == kernels
+    assert sum(layer.kind == "add" for layer in net.layers) == 3
+    assert net.layers[-2].out_shape == (1, 1, 96)
 
 
 # Untrained networks
