@@ -23,9 +23,9 @@ from picotrain_golden.network import (
     maxpool2,
 )
 from picotrain_golden.numerics import clamp, dynamic_shift, psto, range_bits, rhu, shift
-from picotrain_golden.plan import Buffer, Plan, operations, plan
+from picotrain_golden.plan import Buffer, Plan, copies, operations, plan
 from picotrain_golden.sparse.fisher import Information
-from picotrain_golden.sparse.prototypes import Prototypes, with_head
+from picotrain_golden.sparse.prototypes import ClassError, Prototypes, with_head
 from picotrain_golden.sparse.selection import Selection, learning
 from picotrain_golden.sparse.solvers import BudgetError, Selected, Solver, select
 from picotrain_golden.trainer import StepResult, Trainer
@@ -38,6 +38,7 @@ __all__ = [
     "Affine",
     "BudgetError",
     "Buffer",
+    "ClassError",
     "Histograms",
     "Information",
     "Kind",
@@ -59,6 +60,7 @@ __all__ = [
     "calibrated",
     "clamp",
     "conv2d",
+    "copies",
     "dynamic_shift",
     "key",
     "learning",

@@ -82,7 +82,7 @@ def plan(
     buffers = _place(_activations(network, method, selection) + _rest(network, method, selection))
     score_bytes = _score_bytes(network, method, selection)
     return Plan(
-        blob=_round(blob_bytes or _copies(network, method, selection, head), 8),
+        blob=_round(blob_bytes or sum(copies(network, method, selection, head)), 8),
         scores=sum(score_bytes),
         transient=max(buffer.end for buffer in buffers),
         io_minimum=_round(prod(network.input_shape) + 1) + 8,
@@ -91,18 +91,23 @@ def plan(
     )
 
 
-def _copies(network: Network, method: Method, selection: Selection | None, head: bool) -> int:
-    """Of a model in flash: a head that was made, and weights of which a selection trains rows."""
-    last = len(network.layers) - 1
-    copied = [head and index == last for index in range(last + 1)]
+def copies(
+    network: Network, method: Method, selection: Selection | None = None, head: bool = False
+) -> tuple[int, ...]:
+    """Bytes that each layer takes among the copies of a model in flash: a head that was made, and
+    weights of which a selection trains rows."""
+    selection = of_method(network, method, selection)
+    changed = [False] * len(network.layers)
     if selection is not None and method.changes_weights:
-        copied = [
-            one or two for one, two in zip(copied, updated(network, method, selection), strict=True)
-        ]
-    weights = sum(
-        _round(layer.weight_count) for layer, one in zip(network.layers, copied, strict=True) if one
-    )
-    return weights + head * FACTOR_BYTES * network.layers[last].rows
+        changed = list(updated(network, method, selection))
+    sizes = [
+        _round(layer.weight_count) if one else 0
+        for layer, one in zip(network.layers, changed, strict=True)
+    ]
+    if head:
+        made = network.layers[-1]
+        sizes[-1] = _round(made.weight_count) + FACTOR_BYTES * made.rows
+    return tuple(sizes)
 
 
 def _round(size: int, to: int = 4) -> int:

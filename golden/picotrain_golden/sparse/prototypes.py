@@ -23,6 +23,14 @@ _LEAST_T = 128
 UInt32 = NDArray[np.uint32]
 
 
+class ClassError(ValueError):
+    """A class without an image, `label`."""
+
+    def __init__(self, label: int) -> None:
+        super().__init__(f"class {label} has no image, and each needs one for its prototype")
+        self.label = label
+
+
 class Prototypes:
     """Sums `totals` int32 [classes, F] of what the last layer of a network reads, and how many
     images of each class, `counts` uint32 [classes]."""
@@ -63,11 +71,11 @@ def check(network: Network) -> None:
 def head(totals: Int32, counts: UInt32) -> tuple[Int8, int, int]:
     """Weights int8 [classes, F], and the multiplier and shift of all rows.
 
-    Raises ValueError, in one sentence, for a class without an image.
+    Raises ClassError, in one sentence, for a class without an image.
     """
     for label, count in enumerate(counts.tolist()):
         if not count:
-            raise ValueError(f"class {label} has no image, and each needs one for its prototype")
+            raise ClassError(label)
     # Sums of products need more than 32 bits.
     vectors = [_twelve_bits(row) for row in totals.astype(np.int64)]
     norms = [max(1, isqrt(int((v * v).sum()))) for v in vectors]

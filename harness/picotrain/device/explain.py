@@ -38,6 +38,31 @@ _LAYER_FAULTS = {
 }
 """Of a network that is not what its importer should have made."""
 
+_SPARSE = {
+    "PT_ERR_SPARSE_FORM": "sparse updates are for affine networks; use one that was imported",
+    "PT_ERR_ROWS": "a selection of this network takes {0} bytes, {1} are the most",
+    "PT_ERR_SELECTION_SIZE": (
+        "a selection of this network takes {1} bytes, and {0} are given; select from its own rows"
+    ),
+    "PT_ERR_SELECTION_ROW": "row {1} of layer {0} is selected, which has {2} rows",
+    "PT_ERR_SELECTION_EMPTY": "no row is selected; select one at least, or all (None)",
+    "PT_ERR_SELECTION_METHOD": (
+        "the method takes no selection of rows; use niti-dynamic, niti-static or priot"
+    ),
+    "PT_ERR_METHOD_NEEDED": (
+        "nothing was gathered for it; set method fisher or prototype, and train it, first"
+    ),
+    "PT_ERR_BUDGET": (
+        "no layer is worth its place within {2:,} bytes and {3:,} MACs; the smallest alone takes "
+        "{0:,} bytes, and the one with the least to compute {1:,} MACs"
+    ),
+    "PT_ERR_PROTOTYPE_HEAD": (
+        "prototypes make a last layer that is linear, of at most 4096 inputs, and layer {0} is not"
+    ),
+    "PT_ERR_CLASS_EMPTY": "class {0} of {1} has no image, and each needs one for its prototype",
+}
+"""Of selections, and of what they and heads are made from."""
+
 _UNTRAINABLE = {
     "PT_ERR_TRAIN_SIZE": (
         "an affine network of {0} layers and {2} outputs does not train, {1} and {3} are the most"
@@ -115,6 +140,8 @@ def explain(command: str, name: str, detail: tuple[int, ...], elf: Elf) -> str:
             "the sums of an affine network were checked with the weights that it has, so only a "
             "method that trains weights takes others; set niti-dynamic or niti-static first"
         )
+    if name in _SPARSE:
+        return _SPARSE[name].format(a, b, c, d)
     if name in _UNTRAINABLE:
         return _UNTRAINABLE[name].format(a, b, c, d) + "; use method infer, or another network"
     if name in _LAYER_FAULTS:

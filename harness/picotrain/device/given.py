@@ -8,7 +8,7 @@ import numpy as np
 
 from picotrain.device.interface import UInt8
 from picotrain.errors import UserError, must_be, whole_number
-from picotrain_golden import Method, Network, validate_training
+from picotrain_golden import Method, Network, Probe, Selection, validate_training
 
 
 def check_network(network: Any) -> None:
@@ -33,12 +33,36 @@ def images_for(network: Network, images: UInt8) -> UInt8:
     return images ^ np.uint8(0x80) if network.affine else images
 
 
-def check_form(network: Network, method: Method) -> None:
-    """Not every affine network can train (docs/numerics.md, section 15)."""
+def check_selection(network: Network, selection: Any) -> None:
+    """Of a network that a device holds; None, all rows, is always one."""
+    if selection is None:
+        return
+    must_be("the selection", selection, Selection, "give a Selection, or None for all rows")
+    try:
+        selection.check(network)
+    except ValueError as error:
+        raise UserError(f"{error}; give None for all rows") from None
+
+
+def check_gathered(method: Method | None, needed: Probe, what: str) -> None:
+    """Before what a probe has gathered is asked for."""
+    if method is None or method.name != needed:
+        now = "no method is set" if method is None else f"the method is {method.name}"
+        raise UserError(f"{now}; set method {needed} and train it with images before {what}")
+
+
+def check_form(network: Network, method: Method, selection: Selection | None = None) -> None:
+    """Not every affine network can train, and not every method takes a selection (docs/numerics.md,
+    sections 15 and 16)."""
     if not method.trains:
         return
+    if selection is not None and method.name == "priot-s":
+        raise UserError(
+            "priot-s has edges of its own choice, and takes no selection of rows; use priot, or "
+            "select all rows (None)"
+        )
     try:
-        validate_training(network, method)
+        validate_training(network, method, selection)
     except ValueError as error:
         raise UserError(
             f"{error}; use method infer, or another network for {method.name}"

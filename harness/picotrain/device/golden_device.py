@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Self
 
 import numpy as np
@@ -13,8 +14,10 @@ from picotrain.device.cycles import BlockCount
 from picotrain.device.explain import explain, refuse_blob
 from picotrain.device.given import (
     check_form,
+    check_gathered,
     check_method,
     check_network,
+    check_selection,
     checked_batch,
     checked_image,
 )
@@ -29,10 +32,27 @@ from picotrain.device.interface import (
 )
 from picotrain.device.mailbox import METHOD_KINDS
 from picotrain.device.room import shortage
-from picotrain.errors import CommandError, whole_number
+from picotrain.errors import CommandError, UserError, whole_number
 from picotrain.image.elf import Elf
 from picotrain.image.firmware import MODEL_FLASH
-from picotrain_golden import LEAST_LOGITS_EXPONENT, Buffer, Method, Network, Plan, Trainer, plan
+from picotrain_golden import (
+    LEAST_LOGITS_EXPONENT,
+    BudgetError,
+    Buffer,
+    ClassError,
+    Information,
+    Method,
+    MethodName,
+    Network,
+    Plan,
+    Selected,
+    Selection,
+    Solver,
+    Trainer,
+    plan,
+    select,
+    with_head,
+)
 from picotrain_golden.method import MAX_MU, MIN_MU
 
 _EVALUATION_BATCH = 64
@@ -51,6 +71,8 @@ class GoldenDevice:
         self._trainer: Trainer | None = None
         self._plan: Plan | None = None
         self._frozen = False
+        self._selection: Selection | None = None
+        self._head = False
 
     @property
     def elf(self) -> Elf:
@@ -82,30 +104,54 @@ class GoldenDevice:
         self._network = network.copy()
         self._frozen = frozen
         self._trainer = None
+        self._selection, self._head = None, False
 
-    def set_method(self, method: Method) -> None:
-        check_method(method)
+    def _model(self, command: str) -> Network:
         if self._network is None:
             states = self._elf.enum("pt_trainer_state")
             detail = (int(states["PT_STATE_EMPTY"]), int(states["PT_STATE_MODEL"]))
-            raise self._refusal("SET_METHOD", "PT_ERR_STATE", *detail)
-        check_form(self._network, method)
+            raise self._refusal(command, "PT_ERR_STATE", *detail)
+        return self._network
+
+    def _keep(self) -> Network:
+        """End the method, and keep what its training leaves in the model."""
+        network = self._model("SET_METHOD")
         if self._trainer is not None:
-            self._network, self._trainer = self._trainer.network, None
-        if self._frozen and method.trains and not method.scored:
+            trained, self._trainer = self._trainer.network, None
+            if not self._frozen:
+                network = trained
+            elif self._head:
+                # Of a model in flash only the head is kept; the other copies begin anew.
+                parameters = (*network.parameters[:-1], trained.parameters[-1])
+                network = replace(network, parameters=parameters)
+            self._network = network
+        return network
+
+    def set_method(self, method: Method) -> None:
+        check_method(method)
+        check_form(self._model("SET_METHOD"), method, self._selection)
+        network = self._keep()
+        if self._frozen and method.changes_weights and self._selection is None:
             kind = self._elf.enum("pt_method_kind")[METHOD_KINDS[method.name]]
             raise self._refusal("SET_METHOD", "PT_ERR_FROZEN", int(kind))
-        exponent = 0 if self._network.affine else self._network.logits_exponent
+        exponent = 0 if network.affine else network.logits_exponent
         if not method.dynamic and exponent < LEAST_LOGITS_EXPONENT:
             raise self._refusal("SET_METHOD", "PT_ERR_EXPONENT", exponent, LEAST_LOGITS_EXPONENT)
-        in_arena = 0 if self._frozen else blob_size(self._network, self._elf)
+        in_arena = 0 if self._frozen else blob_size(network, self._elf)
         short = shortage(
-            self._network, method, self._frozen, self._arena_bytes, self._elf, self.name
+            network,
+            method,
+            self._frozen,
+            self._arena_bytes,
+            self._elf,
+            self.name,
+            selection=self._selection,
+            head=self._head,
         )
         if short is not None:
             raise short.error()
-        self._trainer = Trainer(self._network, method)
-        self._plan = plan(self._network, method, in_arena)
+        self._trainer = Trainer(network, method, self._selection)
+        self._plan = plan(network, method, in_arena, self._selection, self._head)
 
     def set_mu(self, mu: int) -> None:
         mu = whole_number("mu", mu)
@@ -185,9 +231,67 @@ class GoldenDevice:
     def scored_edges(self, layer: int) -> NDArray[np.int64]:
         if not self._scored():
             return np.zeros(0, np.int64)
-        every = self._trainer is not None and self._trainer.method.name == "priot"
+        every = self._trainer is not None and (
+            self._trainer.method.name == "priot" and self._trainer.selection is None
+        )
         trainer, layer = self._tensor_of(layer, "SCORES" if every else "BITMAP")
         return trainer.scored_edges(layer)
+
+    def set_selection(self, selection: Selection | None) -> None:
+        check_selection(self._model("SET_SELECTION"), selection)
+        self._selection = selection
+
+    def selection(self) -> Selection | None:
+        return self._selection
+
+    def fisher(self) -> Information:
+        method = None if self._trainer is None else self._trainer.method
+        check_gathered(method, "fisher", "its information is read")
+        return self._ready("READ_TENSOR").fisher()
+
+    def make_head(self) -> None:
+        method = None if self._trainer is None else self._trainer.method
+        check_gathered(method, "prototype", "a head is made")
+        trainer = self._ready("MAKE_HEAD")
+        assert trainer.prototypes is not None
+        try:
+            self._network = with_head(trainer.network, trainer.prototypes)
+        except ClassError as error:
+            detail = (error.label, trainer.network.classes)
+            raise self._refusal("MAKE_HEAD", "PT_ERR_CLASS_EMPTY", *detail) from None
+        self._trainer, self._head = None, True
+
+    def select(
+        self,
+        solver: Solver,
+        permille: int,
+        budget_bytes: int,
+        budget_macs: int,
+        method: MethodName,
+    ) -> Selected:
+        now = None if self._trainer is None else self._trainer.method
+        check_gathered(now, "fisher", "rows are selected")
+        trainer = self._ready("SELECT")
+        try:
+            found = select(
+                trainer.network,
+                Method(method),
+                trainer.fisher(),
+                solver,
+                permille,
+                budget_bytes,
+                budget_macs,
+                lean=self._frozen,
+                head=self._head,
+            )
+        except BudgetError as error:
+            least = (error.least_bytes, error.least_macs)
+            given = (budget_bytes, budget_macs)
+            raise self._refusal("SELECT", "PT_ERR_BUDGET", *least, *given) from None
+        except ValueError as error:
+            raise UserError(str(error)) from None
+        self._selection = found.selection
+        return found
 
     def saturation(self) -> NDArray[np.int64]:
         return self._ready("CLEAR_SATURATION").saturation
@@ -205,7 +309,7 @@ class GoldenDevice:
         assert planned is not None
         size = blob_size(trainer.network, self._elf)
         held = sum(layer.weight_count for layer in trainer.network.layers)
-        weights = 0 if self._frozen else held
+        weights = planned.blob if self._frozen else held
         activations, scratch = split_transient(
             planned.transient, sum(b.size for b in planned.buffers if b.kind == "activation")
         )

@@ -11,7 +11,7 @@ from picotrain.device.explain import refuse_blob, words_of_buffer
 from picotrain.errors import CommandError
 from picotrain.image.elf import Elf
 from picotrain.image.firmware import MODEL_FLASH, arena_bytes, layout
-from picotrain_golden import Method, MethodName, Network, plan
+from picotrain_golden import Method, MethodName, Network, Selection, copies, plan
 
 _INSTEAD: tuple[MethodName, ...] = ("priot", "priot-s", "infer")
 """Methods that are proposed where another does not fit, by what they can learn."""
@@ -85,9 +85,15 @@ def shortage(
     elf: Elf,
     target: str,
     choice: bool = True,
+    selection: Selection | None = None,
+    head: bool = False,
 ) -> Shortage | None:
-    """None where it fits. Without `choice`, method and plan are not the user's to change."""
-    planned = plan(network, method, 0 if frozen else blob_size(network, elf))
+    """None where it fits. Without `choice`, method and plan are not the user's to change.
+
+    `head`: prototypes made the last layer.
+    """
+    in_arena = 0 if frozen else blob_size(network, elf)
+    planned = plan(network, method, in_arena, selection, head)
     if planned.total <= room:
         return None
     kinds = elf.enum("pt_memory_kind")
@@ -95,15 +101,20 @@ def shortage(
         (buffer.size, kinds[f"PT_MEMORY_{buffer.kind.upper()}"], buffer.layer & 0xFF)
         for buffer in planned.buffers
     ]
+    copied = copies(network, method, selection, head)
     for index, layer in enumerate(network.layers):
-        in_arena = 0 if frozen else layer.weight_count
-        candidates.append((in_arena, kinds["PT_MEMORY_WEIGHTS"], index))
+        weights = 0 if frozen and not copied[index] else layer.weight_count
+        candidates.append((weights, kinds["PT_MEMORY_WEIGHTS"], index))
         candidates.append((planned.score_bytes[index], kinds["PT_MEMORY_SCORES"], index))
     size, kind, where = max(candidates, key=lambda candidate: candidate[0])
     name = int(kind) << 8 | where
     kib = -(-planned.total // 1024)
     wider = f"give it --ram-kib {kib}" if target in _WIDE else f"use --target host --ram-kib {kib}"
-    ways = [*_ways(network, method, frozen, room, elf)] if choice else []
+    # Of a selection its budgets are what is to be changed.
+    free = choice and selection is None
+    ways = [*_ways(network, method, frozen, room, elf)] if free else []
+    if choice and selection is not None:
+        ways = ["select fewer rows"]
     return Shortage(
         planned.total,
         room,
@@ -118,7 +129,7 @@ def _ways(network: Network, method: Method, frozen: bool, room: int, elf: Elf) -
     """The one plan, or method and plan, that comes nearest to what was asked for and fits."""
 
     def fits(other: Method, lean: bool) -> int:
-        if lean and (not fits_flash(network, elf) or (other.trains and not other.scored)):
+        if lean and (not fits_flash(network, elf) or other.changes_weights):
             return 0
         needed = need_of(network, other, elf, lean)
         return needed if needed <= room else 0

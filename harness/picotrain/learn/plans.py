@@ -16,7 +16,7 @@ LEAN_NOTE = (
 
 def allows(plan: str, method: Method) -> bool:
     """Whether the method trains nothing that the plan keeps in flash."""
-    return plan != "lean" or method.scored or not method.trains
+    return plan != "lean" or not method.changes_weights
 
 
 def check(plan: str, method: Method) -> None:
