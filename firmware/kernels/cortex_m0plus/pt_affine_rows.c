@@ -75,6 +75,41 @@ void pt_affine_fill(const struct pt_affine *affine, const struct pt_factor *fact
     }
 }
 
+/*
+ * A sum of about 255 * 2^(31+n) / m: its product is between 254.9 and 255.1 times 2^(31+n), one that
+ * rounds to 255 and, so do all above, to 127 at most. Two steps of Newton's from a line, with m in
+ * 2^-15 of 2^31 and its inverse in 2^-14.
+ */
+static uint32_t near_limit(uint32_t m, uint32_t n)
+{
+    const uint32_t value = m >> 16;
+    uint32_t inverse = 46261u - (value * 30840u >> 15);
+    inverse = inverse * ((1u << 15) - (value * inverse >> 15)) >> 14;
+    inverse = inverse * ((1u << 15) - (value * inverse >> 15)) >> 14;
+    inverse -= (inverse >> 8) + 2u;
+    return (inverse << 2 >> (PT_NEAR_MOST_SHIFT - n)) + 1u;
+}
+
+static void scale_near(const struct pt_factor *factor, const int32_t *sums, uint32_t count,
+                       int32_t bias, int8_t *output, uint32_t step)
+{
+    const uint32_t n = (uint32_t)-factor->shift;
+    const int32_t low = ((factor->multiplier & 0x7fff) ^ 0x4000) - 0x4000;
+    const struct pt_near_job job = {
+        .sums = sums,
+        .end = sums + count,
+        .output = output,
+        .high_part = ((uint32_t)factor->multiplier - (uint32_t)low) >> 15,
+        .shift = 16u + n,
+        .bias = bias,
+        .low_part = low,
+        .limit = near_limit((uint32_t)factor->multiplier, n),
+        .constant = (1u << 15) + (1u << (n + 15u)) - (128u << (n + 16u)),
+        .step = step,
+    };
+    pt_affine_scale_near(&job);
+}
+
 void pt_affine_scale_sums(const struct pt_affine *affine, const struct pt_factor *factor,
                           const int32_t *sums, uint32_t count, int32_t bias, int8_t *output,
                           uint32_t step)
@@ -89,6 +124,11 @@ void pt_affine_scale_sums(const struct pt_affine *affine, const struct pt_factor
         return;
     }
     const bool relu = affine->low == affine->zero_out;
+    if (relu && affine->low == INT8_MIN && affine->high == INT8_MAX &&
+        factor->shift >= -PT_NEAR_MOST_SHIFT) {
+        scale_near(factor, sums, count, bias, output, step);
+        return;
+    }
     const struct pt_scale_job job = {
         .sums = sums,
         .end = sums + count,

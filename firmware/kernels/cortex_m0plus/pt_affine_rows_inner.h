@@ -80,4 +80,26 @@ void pt_affine_scale(const struct pt_scale_job *job);
 /* The same where low = zero_out or above, so that what is not positive becomes low. */
 void pt_affine_scale_relu(const struct pt_scale_job *job);
 
+/*
+ * The same for low = zero_out = -128, high = 127 and n 1..PT_NEAR_MOST_SHIFT, in two parts:
+ * m = low_part + high_part * 2^15, low_part in -2^14..2^14 - 1. From `limit` on, at most 2^17, a sum
+ * becomes 127; below it is less than 255.1 times 2^(31+n) / m, so products fit 32 bits.
+ */
+struct pt_near_job {
+    const int32_t *sums;
+    const int32_t *end; /* not empty */
+    int8_t *output;
+    uint32_t high_part;
+    uint32_t shift; /* n + 16 */
+    int32_t bias;
+    int32_t low_part;
+    uint32_t limit;
+    uint32_t constant; /* 2^15 + 2^(n+15) - 128 * 2^(n+16) */
+    uint32_t step;     /* from one output to the next */
+};
+
+enum { PT_NEAR_MOST_SHIFT = 8 };
+
+void pt_affine_scale_near(const struct pt_near_job *job);
+
 #endif

@@ -86,3 +86,18 @@ void pt_affine_scale_relu(const struct pt_scale_job *job)
 {
     scale(job, true);
 }
+
+void pt_affine_scale_near(const struct pt_near_job *job)
+{
+    int8_t *output = job->output;
+    for (const int32_t *sum = job->sums; sum != job->end; ++sum, output += job->step) {
+        const uint32_t x = (uint32_t)*sum + (uint32_t)job->bias;
+        if (x >= job->limit) {
+            *output = (int32_t)x < 0 ? INT8_MIN : INT8_MAX;
+            continue;
+        }
+        const int32_t low = (int32_t)(x * (uint32_t)job->low_part) >> 15;
+        *output = (int8_t)((int32_t)(x * job->high_part + (uint32_t)low + job->constant) >>
+                           job->shift);
+    }
+}
