@@ -168,13 +168,20 @@ def _numbers(random: Random, weights: Int8) -> Affine:
     low, high = _bounds(random)
     if random.random() < 0.4:  # ReLU
         low, high = zero_out, 127
+    multipliers = _multipliers(random, rows)
+    if random.random() < 0.2:  # ReLU of all of int8, and biases whose outputs are 126 to 129
+        zero_out, low, high = -128, -128, 127
+        shift = random.integers(-8, 0, rows)
+        exact = 2.0 ** (31 - shift) / np.maximum(multipliers, 1 << 30)
+        bias = (exact * random.choice([254, 254.5, 255, 255.5, 256, 257], rows)).astype(np.int64)
+        bias = np.minimum(bias + random.integers(-1, 2, rows), most)
     return Affine(
         (_zero(random),),
         zero_out,
         low,
         high,
         bias.astype(np.int32),
-        _multipliers(random, rows).astype(np.int32),
+        multipliers.astype(np.int32),
         shift.astype(np.int32),
     )
 
@@ -254,11 +261,14 @@ def add(random: Random) -> Case:
     shifts = [*random.integers(-4, 1, 2).tolist(), int(random.integers(-22, -16))]
     if random.random() < 0.2:
         shifts = random.integers(-31, 1, 3).tolist()
+    multipliers = _multipliers(random, 3)
+    if random.random() < 0.2:  # both factors 1/2 or 1/4: one element of two is a half
+        multipliers, shifts = np.full(3, 1 << 30), [-1, int(random.integers(-2, 0)), -18]
     affine = _affine(
         random,
         (_zero(random), _zero(random)),
         _zero(random),
-        _multipliers(random, 3).astype(np.int32),
+        multipliers.astype(np.int32),
         np.array(shifts, np.int32),
     )
     return _unweighted(

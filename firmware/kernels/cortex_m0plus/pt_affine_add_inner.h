@@ -7,23 +7,24 @@
 #include <stdint.h>
 
 /*
- * Sums in 2^-20: v = a * weight_a + b * weight_b + start, output min(max(v >> 20, low), high). An
- * element whose v modulo 2^20 is below `doubt` ends the loop: its rounding is not certain.
+ * Sums in 2^-21: four elements at a time, to v >> 21 within int8. An element whose v modulo 2^21 is
+ * below PT_ADD_ZONE may be rounded wrongly: its address goes into `doubts`. Ends early where more
+ * than PT_ADD_DOUBTS are there; `doubt` goes behind the last one, `output` behind the last element.
  */
-struct pt_add_job {
-    const int8_t *a; /* these three behind the last element */
+enum { PT_ADD_ZONE = 1 << 10, PT_ADD_DOUBTS = 12 };
+
+struct pt_add_words_job {
+    int8_t *output; /* aligned to 4, like the inputs */
+    const int8_t *a;
     const int8_t *b;
-    int8_t *output;
+    const int8_t *end; /* a multiple of 4 behind `output`, not empty */
     uint32_t weight_a;
     uint32_t weight_b;
-    uint32_t doubt; /* times 2^12 */
     uint32_t start;
-    int32_t low;
-    int32_t high;
+    int8_t **doubt; /* the first of `doubts` */
+    int8_t *doubts[PT_ADD_DOUBTS + 4];
 };
 
-/* From `left` elements before the end on, not 0; returns how many are left: the first of them is
- * in doubt. */
-uint32_t pt_affine_add(const struct pt_add_job *job, uint32_t left);
+void pt_affine_add_words(struct pt_add_words_job *job);
 
 #endif

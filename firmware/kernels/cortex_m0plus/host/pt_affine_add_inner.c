@@ -1,17 +1,22 @@
 #include "kernels/cortex_m0plus/pt_affine_add_inner.h"
 
-uint32_t pt_affine_add(const struct pt_add_job *job, uint32_t left)
+void pt_affine_add_words(struct pt_add_words_job *job)
 {
-    for (; left != 0u; --left) {
-        const uint32_t a = (uint32_t)*(job->a - left);
-        const uint32_t b = (uint32_t)*(job->b - left);
-        const uint32_t sum = a * job->weight_a + b * job->weight_b + job->start;
-        if (sum << 12 < job->doubt) {
-            break;
+    const int8_t *a_next = job->a;
+    const int8_t *b_next = job->b;
+    while (job->output != job->end && job->doubt <= job->doubts + PT_ADD_DOUBTS) {
+        for (uint32_t i = 0; i < 4u; ++i, ++job->output) {
+            const uint32_t a = (uint32_t)*a_next++;
+            const uint32_t b = (uint32_t)*b_next++;
+            const uint32_t sum = a * job->weight_a + b * job->weight_b + job->start;
+            if ((sum & ((1u << 21) - PT_ADD_ZONE)) == 0u) {
+                *job->doubt++ = job->output;
+                continue;
+            }
+            const int32_t rounded = (int32_t)sum >> 21;
+            *job->output = (int8_t)(rounded < INT8_MIN   ? INT8_MIN
+                                    : rounded > INT8_MAX ? INT8_MAX
+                                                         : rounded);
         }
-        const int32_t rounded = (int32_t)sum >> 20;
-        const int32_t above = rounded < job->low ? job->low : rounded;
-        *(job->output - left) = (int8_t)(above > job->high ? job->high : above);
     }
-    return left;
 }
