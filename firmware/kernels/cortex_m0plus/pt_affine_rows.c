@@ -76,7 +76,7 @@ void pt_affine_fill(const struct pt_affine *affine, const struct pt_factor *fact
 }
 
 /*
- * A sum of about 255 * 2^(31+n) / m: its product is between 254.9 and 255.1 times 2^(31+n), one that
+ * About 255 * 2^(31+n) / m: its product is between 254.9 and 255.1 times 2^(31+n), one that
  * rounds to 255 and, so do all above, to 127 at most. Two steps of Newton's from a line, with m in
  * 2^-15 of 2^31 and its inverse in 2^-14.
  */

@@ -82,7 +82,7 @@ void pt_affine_scale_relu(const struct pt_scale_job *job);
 
 /*
  * The same for low = zero_out = -128, high = 127 and n 1..PT_NEAR_MOST_SHIFT, in two parts:
- * m = low_part + high_part * 2^15, low_part in -2^14..2^14 - 1. From `limit` on, at most 2^17, a sum
+ * m = low_part + high_part * 2^15, low_part in -2^14..2^14 - 1. From `limit` on, at most 2^17, it
  * becomes 127; below it is less than 255.1 times 2^(31+n) / m, so products fit 32 bits.
  */
 struct pt_near_job {
