@@ -39,9 +39,9 @@ def pretrain_float(
     The validation split watches and chooses nothing. Raises UserError without PyTorch, for a data
     set of less than a batch, and for a step size that is not above 0.
     """
-    torch = _ready(dataset, options)
+    torch = ready(dataset, options)
     training = ChainTraining(architecture, dataset, options, torch)
-    with _threads(torch, architecture):
+    with one_thread(torch, architecture):
         history = _epochs(training, options.epochs + options.int8_epochs, report)
     return training.network(), history
 
@@ -51,15 +51,15 @@ def pretrain_graph(
 ) -> tuple[Quantised, History]:
     """The same of an affine network, which is trained in floating point alone and then quantised on
     training images."""
-    torch = _ready(dataset, options)
+    torch = ready(dataset, options)
     options = replace(options, int8_epochs=0)
     training = GraphTraining(architecture, dataset, options, torch)
-    with _threads(torch, architecture):
+    with one_thread(torch, architecture):
         history = _epochs(training, options.epochs, report)
     return training.quantised(), history
 
 
-def _ready(dataset: Dataset, options: FloatOptions) -> Any:
+def ready(dataset: Dataset, options: FloatOptions) -> Any:
     """PyTorch, if all else is there too."""
     if len(dataset.train) < options.batch:
         raise UserError(
@@ -72,7 +72,7 @@ def _ready(dataset: Dataset, options: FloatOptions) -> Any:
 
 
 @contextmanager
-def _threads(torch: Any, architecture: Architecture) -> Iterator[None]:
+def one_thread(torch: Any, architecture: Architecture) -> Iterator[None]:
     """One for a small network; PyTorch's own number for others, and afterwards."""
     own = torch.get_num_threads()
     if architecture.weight_count < _SMALL:

@@ -51,10 +51,12 @@ PARTS = {"train": _TRAIN, "validation": _VALIDATION, "test": _TEST}
 NAMES = sorted(_TRAIN + _VALIDATION + _TEST)
 """Of all classes, in the order of their labels."""
 
-PACK = packs.fileset("cifar100", "7f16c55af88487f25bfc24897bbe3299b85221abd4aabe0c9ac5cb1a0869b700")
+NAME = "cifar100"
+
+PACK = packs.fileset(NAME, "7f16c55af88487f25bfc24897bbe3299b85221abd4aabe0c9ac5cb1a0869b700")
 
 ORIGINAL = FileSet(
-    name="cifar100",
+    name=NAME,
     folders=("cifar100", "cifar-100-python", "cifar100/cifar-100-python"),
     files=(
         DataFile("train", "735e79b04f092ca3d2e6d07f368c0a7d70d48c48d28865950cc24454cf45129b"),
@@ -96,7 +98,7 @@ def loader(part: str) -> Callable[[bool], Domain]:
     return load
 
 
-def load_dataset(download: bool = True) -> Dataset:
+def to_learn_from(download: bool = True) -> Dataset:
     """The 64 classes to learn from: the official training images train, of the official test images
     of each class the first half validates and the other half tests."""
     splits, digests = _splits(PACK, ORIGINAL, download)
@@ -107,7 +109,7 @@ def load_dataset(download: bool = True) -> Dataset:
         own = np.flatnonzero(held_out.labels == label)
         first[own[: len(own) // 2]] = True
     return Dataset(
-        name="cifar100",
+        name=NAME,
         splits={
             "train": train,
             "validation": held_out.take(np.flatnonzero(first)),

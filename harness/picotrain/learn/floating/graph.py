@@ -48,6 +48,9 @@ class GraphTraining(Training):
     """Weights as PyTorch has them: [rows, C, KH, KW], of depthwise layers [rows, 1, KH, KW], and
     of linear ones [rows, K]."""
 
+    _half = True
+    """Whether products are computed in bfloat16."""
+
     def __init__(
         self, architecture: Architecture, dataset: Dataset, options: FloatOptions, torch: Any
     ) -> None:
@@ -85,13 +88,17 @@ class GraphTraining(Training):
         return values.permute(0, 3, 1, 2)
 
     def _forward(self, x: Any, learn: bool) -> Any:
+        return self._output_of(len(self._layers) - 1, x, learn)
+
+    def _output_of(self, last: int, x: Any, learn: bool) -> Any:
+        """What layer `last` makes, in golden's order: float [N, elements]."""
         torch = self._torch
         tensors: dict[int, Any] = {-1: x}
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            for index, layer in enumerate(self._layers):
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self._half):
+            for index, layer in enumerate(self._layers[: last + 1]):
                 reads = [tensors[number] for number in layer.inputs or (index - 1,)]
                 tensors[index] = self._made(index, layer, reads, learn)
-        return tensors[len(self._layers) - 1].permute(0, 2, 3, 1).flatten(1).float()
+        return tensors[last].permute(0, 2, 3, 1).flatten(1).float()
 
     def _made(self, index: int, layer: Layer, reads: list[Any], learn: bool) -> Any:
         torch = self._torch
