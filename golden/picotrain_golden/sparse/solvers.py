@@ -100,19 +100,10 @@ def largest_rows(information: NDArray[np.uint64], permille: int) -> NDArray[np.b
     return rows
 
 
-def select(
-    network: Network,
-    method: Method,
-    information: Information,
-    solver: Solver,
-    permille: int,
-    budget_bytes: int,
-    budget_macs: int,
-    lean: bool = False,
-    head: bool = False,
-) -> Selected:
-    """The rows that a method is to update. ValueError for what no solver can answer, BudgetError
-    where nothing fits."""
+def check(
+    method: Method, solver: Solver, permille: int, budget_bytes: int, budget_macs: int
+) -> None:
+    """Raise ValueError, in one sentence, for what no solver can answer."""
     if solver not in SOLVERS:
         raise ValueError(f"solver is {solver!r}, not one of {', '.join(SOLVERS)}")
     if not method.selects:
@@ -126,6 +117,22 @@ def select(
     ):
         if not low <= value <= high:
             raise ValueError(f"{what} is {value}, outside {low}..{high}")
+
+
+def select(
+    network: Network,
+    method: Method,
+    information: Information,
+    solver: Solver,
+    permille: int,
+    budget_bytes: int,
+    budget_macs: int,
+    lean: bool = False,
+    head: bool = False,
+) -> Selected:
+    """The rows that a method is to update. ValueError for what no solver can answer, BudgetError
+    where nothing fits."""
+    check(method, solver, permille, budget_bytes, budget_macs)
     problem = Problem(network, method, information, permille, lean, head)
     layers = (
         problem.greedy(budget_bytes, budget_macs)

@@ -9,6 +9,7 @@ import numpy as np
 from picotrain.device.interface import UInt8
 from picotrain.errors import UserError, must_be, whole_number
 from picotrain_golden import Method, Network, Probe, Selection, validate_training
+from picotrain_golden.sparse import solvers
 
 
 def check_network(network: Any) -> None:
@@ -49,6 +50,24 @@ def check_gathered(method: Method | None, needed: Probe, what: str) -> None:
     if method is None or method.name != needed:
         now = "no method is set" if method is None else f"the method is {method.name}"
         raise UserError(f"{now}; set method {needed} and train it with images before {what}")
+
+
+def check_search(
+    solver: Any, permille: Any, budget_bytes: Any, budget_macs: Any, method: Any
+) -> None:
+    """What a device is asked to select by."""
+    try:
+        numbers = [
+            whole_number(what, value)
+            for what, value in (
+                ("permille", permille),
+                ("the budget of bytes", budget_bytes),
+                ("the budget of MACs", budget_macs),
+            )
+        ]
+        solvers.check(Method(method), solver, *numbers)
+    except ValueError as error:
+        raise UserError(str(error)) from None
 
 
 def check_form(network: Network, method: Method, selection: Selection | None = None) -> None:

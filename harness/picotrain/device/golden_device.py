@@ -17,6 +17,7 @@ from picotrain.device.given import (
     check_gathered,
     check_method,
     check_network,
+    check_search,
     check_selection,
     checked_batch,
     checked_image,
@@ -32,7 +33,7 @@ from picotrain.device.interface import (
 )
 from picotrain.device.mailbox import METHOD_KINDS
 from picotrain.device.room import shortage
-from picotrain.errors import CommandError, UserError, whole_number
+from picotrain.errors import CommandError, whole_number
 from picotrain.image.elf import Elf
 from picotrain.image.firmware import MODEL_FLASH
 from picotrain_golden import (
@@ -271,6 +272,7 @@ class GoldenDevice:
     ) -> Selected:
         now = None if self._trainer is None else self._trainer.method
         check_gathered(now, "fisher", "rows are selected")
+        check_search(solver, permille, budget_bytes, budget_macs, method)
         trainer = self._ready("SELECT")
         try:
             found = select(
@@ -288,8 +290,6 @@ class GoldenDevice:
             least = (error.least_bytes, error.least_macs)
             given = (budget_bytes, budget_macs)
             raise self._refusal("SELECT", "PT_ERR_BUDGET", *least, *given) from None
-        except ValueError as error:
-            raise UserError(str(error)) from None
         self._selection = found.selection
         return found
 
