@@ -19,9 +19,10 @@ struct depthwise {
     int32_t *sums;
     uint32_t pitch; /* words of a row */
     uint32_t band;  /* rows of outputs that are made together */
-    uint32_t lead;
-    uint32_t inside;
-    uint32_t tail;
+    bool ready;     /* what lies outside the input stands there, and for all channels */
+    const int8_t *from; /* the first channel's first element of the band */
+    struct pt_gather_job gather;
+    struct pt_taps_job job;
 };
 
 /* One channel's patch under the window at y, x. */
@@ -71,19 +72,16 @@ __attribute__((noinline)) static void forward_patches(const struct depthwise *d,
     }
 }
 
-/* Rows that lie above or below the input. */
-static uint32_t *outside(const struct depthwise *d, uint32_t count, uint32_t *word)
+static void outside(const struct depthwise *d, uint32_t *word, uint32_t count)
 {
     const uint32_t zero = (uint32_t)d->affine->zero_in[0];
-    const uint32_t *end = word + count * d->pitch;
-    while (word != end) {
+    for (const uint32_t *end = word + count; word != end;) {
         *word++ = zero + (zero << 16);
     }
-    return word;
 }
 
-/* The words of one channel for outputs from row y on. */
-static void gather_band(const struct depthwise *d, uint32_t c, uint32_t y, uint32_t outputs)
+/* Where the words for outputs from row y on come from and go to, and those outside the input. */
+static void plan_band(struct depthwise *d, uint32_t y, uint32_t outputs)
 {
     const struct pt_shape *shape = d->shape;
     const uint32_t first = y * shape->stride_h; /* of the padded input, like `last` */
@@ -92,25 +90,17 @@ static void gather_band(const struct depthwise *d, uint32_t c, uint32_t y, uint3
     const uint32_t bottom = top + shape->in_h;
     const uint32_t from = first < top ? top : first;
     const uint32_t to = last > bottom ? bottom : last;
-    const uint32_t row = (uint32_t)shape->in_w * shape->in_c;
-    uint32_t *word = outside(d, from - first, d->words);
-    struct pt_gather_job job = {
-        .source = d->input + (from - top) * row + c,
-        .step = shape->in_c,
-        .jump = row - d->inside * shape->in_c,
-        .words = word,
-        .end = word + (to - from) * d->pitch,
-        .lead = d->lead,
-        .inside = d->inside,
-        .tail = d->tail,
-        .zero = d->affine->zero_in[0],
-    };
-    (shape->stride_w == 1u ? pt_affine_gather_1 : pt_affine_gather_2)(&job);
-    outside(d, last - to, word + (to - from) * d->pitch);
+    const uint32_t above = (from - first) * d->pitch + shape->padding_w;
+    outside(d, d->words, above);
+    d->gather.words = d->words + above;
+    d->gather.end = d->gather.words + (to - from) * d->pitch;
+    outside(d, d->words + (to - first) * d->pitch, (last - to) * d->pitch);
+    d->from = d->input + (from - top) * shape->in_w * shape->in_c;
+    d->job.rows = outputs;
+    d->ready = outputs == shape->out_h;
 }
 
-__attribute__((noinline)) static void forward_taps(const struct depthwise *d, uint32_t c,
-                                                   struct pt_taps_job *job, int32_t sum)
+__attribute__((noinline)) static void forward_taps(struct depthwise *d, uint32_t c, int32_t sum)
 {
     const struct pt_shape *shape = d->shape;
     const struct pt_factor *factor = &d->affine->factor[c];
@@ -119,19 +109,53 @@ __attribute__((noinline)) static void forward_taps(const struct depthwise *d, ui
     int8_t *output = d->output + c;
     for (uint32_t y = 0, outputs; y != shape->out_h; y += outputs) {
         outputs = shape->out_h - y < d->band ? shape->out_h - y : d->band;
+        if (!d->ready) {
+            plan_band(d, y, outputs);
+        }
         const uint32_t count = outputs * shape->out_w;
-        gather_band(d, c, y, outputs);
-        job->rows = outputs;
-        pt_affine_taps(job);
+        d->gather.source = d->from + c;
+        (shape->stride_w == 1u ? pt_affine_gather_1 : pt_affine_gather_2)(&d->gather);
+        pt_affine_taps(&d->job);
         pt_affine_scale_sums(d->affine, factor, d->sums, count, bias, output, shape->in_c);
         output += count * shape->in_c;
     }
 }
 
-/* What the jobs of all channels share. */
-static void plan_job(const struct depthwise *d, struct pt_taps_job *job)
+/* Widens the weights and adds them up; false where two that share 16 bits are both -128. */
+static bool widen(const int8_t *weights, int32_t *wide, int32_t *sum, uint32_t *bits)
+{
+    bool fit = true;
+    *bits = 0;
+    *sum = 0;
+    for (uint32_t tap = 0; tap < TAPS; ++tap) {
+        const int32_t weight = weights[tap];
+        wide[tap] = weight;
+        *sum += weight;
+        *bits |= (uint32_t)weight;
+        if (tap % 2u == 1u && wide[tap - 1u] + weight == 2 * INT8_MIN) {
+            fit = false;
+        }
+    }
+    return fit;
+}
+
+/* What all channels share. */
+static void plan_taps(struct depthwise *d, void *scratch)
 {
     const struct pt_shape *shape = d->shape;
+    d->pitch = pt_affine_depthwise_pitch(shape);
+    d->band = pt_affine_depthwise_band(shape);
+    d->words = (uint32_t *)((int8_t *)scratch + pt_round4(TAPS));
+    d->sums = (int32_t *)(d->words + d->pitch * ((d->band - 1u) * shape->stride_h + 3u));
+    d->ready = false;
+    const uint32_t right = d->pitch - shape->padding_w;
+    struct pt_gather_job *gather = &d->gather;
+    gather->step = shape->in_c;
+    gather->inside = right < shape->in_w ? right : shape->in_w;
+    gather->gap = d->pitch - gather->inside;
+    gather->jump = (shape->in_w - gather->inside) * shape->in_c;
+    gather->zero = d->affine->zero_in[0];
+    struct pt_taps_job *job = &d->job;
     job->words = d->words + shape->stride_w;
     job->sums = d->sums;
     job->row = 4u * d->pitch;
@@ -141,50 +165,12 @@ static void plan_job(const struct depthwise *d, struct pt_taps_job *job)
     job->odd = 4u * (shape->out_w & 1u);
 }
 
-/* Widens the weights; false where two that are added up in 16 bits are both -128. */
-static bool widen(const int8_t *weights, int32_t *wide, int32_t *sum)
-{
-    bool fit = true;
-    *sum = 0;
-    for (uint32_t tap = 0; tap < TAPS; ++tap) {
-        wide[tap] = weights[tap];
-        *sum += weights[tap];
-        if (tap % 2u == 1u && wide[tap - 1u] + wide[tap] == 2 * INT8_MIN) {
-            fit = false;
-        }
-    }
-    return fit;
-}
-
-static bool any(const int32_t *weights)
-{
-    int32_t bits = 0;
-    for (uint32_t tap = 0; tap < TAPS; ++tap) {
-        bits |= weights[tap];
-    }
-    return bits != 0;
-}
-
-static void plan_taps(struct depthwise *d, void *scratch)
-{
-    const struct pt_shape *shape = d->shape;
-    d->pitch = pt_affine_depthwise_pitch(shape);
-    d->band = pt_affine_depthwise_band(shape);
-    d->words = (uint32_t *)((int8_t *)scratch + pt_round4(TAPS));
-    d->sums = (int32_t *)(d->words + d->pitch * ((d->band - 1u) * shape->stride_h + 3u));
-    const uint32_t right = d->pitch - shape->padding_w;
-    d->lead = shape->padding_w;
-    d->inside = right < shape->in_w ? right : shape->in_w;
-    d->tail = right - d->inside;
-}
-
 void pt_affine_depthwise_s8(const struct pt_shape *shape, const struct pt_affine *affine,
                             const struct pt_edges *edges, const int8_t *input, void *scratch,
                             int8_t *output)
 {
     const bool taps = shape->kernel_h == 3u && shape->kernel_w == 3u;
     struct depthwise d;
-    struct pt_taps_job job;
     struct pt_edges left = *edges;
     d.shape = shape;
     d.affine = affine;
@@ -194,18 +180,19 @@ void pt_affine_depthwise_s8(const struct pt_shape *shape, const struct pt_affine
                       pt_shape_positions(shape), scratch);
     if (taps) {
         plan_taps(&d, scratch);
-        plan_job(&d, &job);
     }
     for (uint32_t c = 0; c < shape->in_c; ++c) {
         const int8_t *weights = pt_edges_next_row(&left, d.rows.row);
-        int32_t sum = 0;
-        if (!taps || !widen(weights, job.weights, &sum)) {
+        int32_t sum;
+        uint32_t bits;
+        if (!taps || !widen(weights, d.job.weights, &sum, &bits)) {
             forward_patches(&d, c, weights);
-        } else if (affine->factor[c].multiplier == 0 || (PT_SKIP_ZEROS && !any(job.weights))) {
+            d.ready = false;
+        } else if (affine->factor[c].multiplier == 0 || (PT_SKIP_ZEROS && bits == 0u)) {
             pt_affine_fill(affine, &affine->factor[c], pt_shape_positions(shape), output + c,
                            shape->in_c);
         } else {
-            forward_taps(&d, c, &job, sum);
+            forward_taps(&d, c, sum);
         }
     }
 }

@@ -4,67 +4,67 @@
  */
 #include "kernels/cortex_m0plus/pt_macros.inc"
 
-    .equ GATHER_SOURCE, 0
     .equ GATHER_STEP, 4
-    .equ GATHER_JUMP, 8
-    .equ GATHER_WORDS, 12
-    .equ GATHER_END, 16
-    .equ GATHER_LEAD, 20
-    .equ GATHER_INSIDE, 24
-    .equ GATHER_TAIL, 28
-    .equ GATHER_ZERO, 32
+    .equ GATHER_INSIDE, 20
+
+    /* On the stack, from sp: */
+    .equ LEFT_END, 0
+    .equ LEFT_GAP, 4
 
 /*
- *   r0 source  r1 0  r2 words  r7 step  r9 two steps  r10 job  r11 bytes of all pairs of elements
- *   of a row  r12 1 where there is one more  lr zero
+ *   r0 source  r1 0  r2 words  r7 step  r8 end of the row  r9 two steps  r10 from a row to the next
+ *   r11 bytes of the elements of a row but for r12 single ones, fewer than 2^\unrolled  lr zero
  */
-.macro load_gather
+.macro load_gather unrolled
     save_all
-    mov r10, r0
-    ldr r7, [r0, #GATHER_STEP]
-    lsls r1, r7, #1
+    movs r1, r0
+    adds r1, #GATHER_INSIDE
+    ldm r1!, {r2-r4}
+    push {r3}
+    mov lr, r4
+    movs r1, r0
+    adds r1, #GATHER_STEP
+    ldm r1!, {r3-r6}
+    push {r6}
+    mov r10, r4
+    movs r7, r3
+    adds r1, r3, r3
     mov r9, r1
-    ldr r2, [r0, #GATHER_INSIDE]
-    movs r3, #1
-    ands r3, r2
-    mov r12, r3
-    lsrs r2, #1
-    muls r2, r1
-    mov r11, r2
-    ldr r1, [r0, #GATHER_ZERO]
-    mov lr, r1
-    ldr r2, [r0, #GATHER_WORDS]
-    ldr r0, [r0, #GATHER_SOURCE]
+    lsrs r4, r2, #\unrolled
+    lsls r4, #\unrolled
+    subs r2, r4
+    mov r12, r2
+    muls r4, r3
+    mov r11, r4
+    movs r2, r5
+    ldr r0, [r0]
     movs r1, #0
 .endm
 
 /* To \row unless that was the last. */
 .macro next_gather row
-    mov r6, r10                 /* 1 */
-    ldr r5, [r6, #GATHER_JUMP]  /* 2 */
-    adds r0, r5                 /* 1 */
-    ldr r5, [r6, #GATHER_END]   /* 2 */
+    add r0, r10                 /* 1 */
+    ldr r5, [sp, #LEFT_END]     /* 2 */
     cmp r2, r5                  /* 1 */
-    bne \row                    /* 2 */
+    blo \row                    /* 2 */
+    add sp, #8
     restore_all
 .endm
 
-/* 7.5 cycles for an element. r3 the element before, r4 an element, r5, r6 words, r8 end. */
+/* r6 end of the row, that of single elements first; to \none where there are none. */
+.macro row_end none
+    mov r6, r11                 /* 1 */
+    adds r6, r0                 /* 1 */
+    mov r8, r6                  /* 1 */
+    cmp r0, r8                  /* 1 */
+    beq \none                   /* 1, 2 */
+.endm
+
+/* 7.5 cycles for an element. r3 the element before, r4 an element, r5, r6 words. */
     start_function pt_affine_gather_1
-    load_gather
+    load_gather 1
 1:
     mov r3, lr                  /* 1 */
-    mov r6, r10                 /* 1 */
-    ldr r6, [r6, #GATHER_LEAD]  /* 2 */
-    lsls r5, r3, #16            /* 1 */
-    adds r5, r3                 /* 1 */
-    cmp r6, #0                  /* 1 */
-    beq 3f                      /* 1, 2 */
-2:
-    stm r2!, {r5}               /* 2 */
-    subs r6, #1                 /* 1 */
-    bne 2b                      /* 2 */
-3:
     mov r6, r12                 /* 1 */
     cmp r6, #0                  /* 1 */
     beq 4f                      /* 1, 2 */
@@ -75,11 +75,7 @@
     stm r2!, {r5}               /* 2 */
     movs r3, r4                 /* 1 */
 4:
-    mov r6, r11                 /* 1 */
-    adds r6, r0                 /* 1 */
-    mov r8, r6                  /* 1 */
-    cmp r0, r8                  /* 1 */
-    beq 6f                      /* 1, 2 */
+    row_end 6f                  /* 5 */
 5:
     ldrsb r4, [r0, r1]          /* 2 */
     lsls r5, r4, #16            /* 1 */
@@ -93,90 +89,82 @@
     bne 5b                      /* 2 */
 6:
     mov r4, lr                  /* 1 */
-    mov r6, r10                 /* 1 */
-    ldr r5, [r6, #GATHER_TAIL]  /* 2 */
-    lsls r6, r4, #16            /* 1 */
-    cmp r5, #0                  /* 1 */
-    beq 8f                      /* 1, 2 */
-7:
-    adds r3, r6                 /* 1 */
+    lsls r5, r4, #16            /* 1 */
+    adds r3, r5                 /* 1 */
+    adds r4, r5                 /* 1 */
+    ldr r6, [sp, #LEFT_GAP]     /* 2 */
+    subs r6, #1                 /* 1 */
+    bmi 8f                      /* 1, 2 */
     stm r2!, {r3}               /* 2 */
-    movs r3, r4                 /* 1 */
-    subs r5, #1                 /* 1 */
-    bne 7b                      /* 2 */
+    subs r6, #1                 /* 1 */
+    bmi 8f                      /* 1, 2 */
+7:
+    stm r2!, {r4}               /* 2 */
+    subs r6, #1                 /* 1 */
+    bpl 7b                      /* 1, 2 */
 8:
     next_gather 1b
     .size pt_affine_gather_1, . - pt_affine_gather_1
     .global __stack_pt_affine_gather_1
-    .set __stack_pt_affine_gather_1, 36
+    .set __stack_pt_affine_gather_1, 44
 
-/* 11 cycles for an element. r3, r4 the elements before, r5, r6 elements, r8 end. */
+/* Two elements, \a and \b, behind \c and \d: these become words. */
+.macro gather_two a, b, c, d
+    ldrsb \a, [r0, r1]          /* 2 */
+    ldrsb \b, [r0, r7]          /* 2 */
+    add r0, r9                  /* 1 */
+    lsls \a, #16                /* 1 */
+    adds \c, \a                 /* 1 */
+    asrs \a, #16                /* 1 */
+    lsls \b, #16                /* 1 */
+    adds \d, \b                 /* 1 */
+    asrs \b, #16                /* 1 */
+    stm r2!, {\c, \d}           /* 3 */
+.endm
+
+/* 7.8 cycles for an element. r3, r4 the elements before, then words; so r5, r6. */
     start_function pt_affine_gather_2
-    load_gather
+    load_gather 2
 1:
     mov r3, lr                  /* 1 */
     mov r4, lr                  /* 1 */
-    mov r6, r10                 /* 1 */
-    ldr r6, [r6, #GATHER_LEAD]  /* 2 */
-    lsls r5, r3, #16            /* 1 */
-    adds r5, r3                 /* 1 */
-    cmp r6, #0                  /* 1 */
-    beq 3f                      /* 1, 2 */
-2:
-    stm r2!, {r5}               /* 2 */
-    subs r6, #1                 /* 1 */
-    bne 2b                      /* 2 */
-3:
     mov r6, r12                 /* 1 */
-    cmp r6, #0                  /* 1 */
-    beq 4f                      /* 1, 2 */
-    ldrsb r6, [r0, r1]          /* 2 */
-    adds r0, r7                 /* 1 */
-    lsls r5, r6, #16            /* 1 */
-    adds r5, r3                 /* 1 */
-    stm r2!, {r5}               /* 2 */
-    movs r3, r4                 /* 1 */
-    movs r4, r6                 /* 1 */
-4:
-    mov r6, r11                 /* 1 */
-    adds r6, r0                 /* 1 */
-    mov r8, r6                  /* 1 */
-    cmp r0, r8                  /* 1 */
-    beq 6f                      /* 1, 2 */
-5:
+    b 3f                        /* 2 */
+2:
     ldrsb r5, [r0, r1]          /* 2 */
-    ldrsb r6, [r0, r7]          /* 2 */
-    add r0, r9                  /* 1 */
+    adds r0, r7                 /* 1 */
     lsls r5, #16                /* 1 */
     adds r3, r5                 /* 1 */
-    asrs r5, #16                /* 1 */
-    lsls r6, #16                /* 1 */
-    adds r4, r6                 /* 1 */
-    asrs r6, #16                /* 1 */
-    stm r2!, {r3, r4}           /* 3 */
-    movs r3, r5                 /* 1 */
-    movs r4, r6                 /* 1 */
+    stm r2!, {r3}               /* 2 */
+    movs r3, r4                 /* 1 */
+    asrs r4, r5, #16            /* 1 */
+3:
+    subs r6, #1                 /* 1 */
+    bpl 2b                      /* 1, 2 */
+    row_end 6f                  /* 5 */
+5:
+    gather_two r5, r6, r3, r4   /* 14 */
+    gather_two r3, r4, r5, r6   /* 14 */
     cmp r0, r8                  /* 1 */
     bne 5b                      /* 2 */
 6:
-    mov r6, r10                 /* 1 */
-    ldr r5, [r6, #GATHER_TAIL]  /* 2 */
-    mov r6, lr                  /* 1 */
-    lsls r6, #16                /* 1 */
-    cmp r5, #0                  /* 1 */
-    beq 8f                      /* 1, 2 */
+    mov r5, lr                  /* 1 */
+    ldr r6, [sp, #LEFT_GAP]     /* 2 */
+    b 8f                        /* 2 */
 7:
-    adds r3, r6                 /* 1 */
+    lsls r1, r5, #16            /* 1 */
+    adds r3, r1                 /* 1 */
     stm r2!, {r3}               /* 2 */
     movs r3, r4                 /* 1 */
-    mov r4, lr                  /* 1 */
-    subs r5, #1                 /* 1 */
-    bne 7b                      /* 2 */
+    movs r4, r5                 /* 1 */
 8:
+    subs r6, #1                 /* 1 */
+    bpl 7b                      /* 1, 2 */
+    movs r1, #0                 /* 1 */
     next_gather 1b
     .size pt_affine_gather_2, . - pt_affine_gather_2
     .global __stack_pt_affine_gather_2
-    .set __stack_pt_affine_gather_2, 36
+    .set __stack_pt_affine_gather_2, 44
 
     .equ TAPS_WORDS, 0
     .equ TAPS_SUMS, 4

@@ -13,9 +13,9 @@
 #include <stdint.h>
 
 /*
- * Rows of a channel as words. A row has `lead` elements `zero`, `inside` ones `step` bytes apart in
- * the source, and `tail` elements `zero`; each becomes the upper half of a word, whose lower half
- * is the element 1 or 2 before it. The first 1 or 2 words of a row mean nothing.
+ * Rows of a channel as words. A row has `inside` elements `step` bytes apart in the source, and `gap`
+ * elements `zero`, up to the first element of the next row; each becomes the upper half of a word,
+ * whose lower half is the element 1 or 2 before it. What stands before the first of a row is `zero`.
  */
 struct pt_gather_job {
     const int8_t *source;
@@ -23,9 +23,8 @@ struct pt_gather_job {
     uint32_t jump; /* from behind the last element of a row to the first of the next */
     uint32_t *words;
     const uint32_t *end; /* a multiple of a row behind `words`, not empty */
-    uint32_t lead;
-    uint32_t inside; /* not 0 */
-    uint32_t tail;
+    uint32_t inside;     /* not 0 */
+    uint32_t gap;
     int32_t zero;
 };
 

@@ -5,10 +5,10 @@ static void gather(const struct pt_gather_job *job, uint32_t stride)
     const int8_t *source = job->source;
     uint32_t *word = job->words;
     while (word != job->end) {
-        int32_t before[2] = {0, 0}; /* the newest first */
-        for (uint32_t i = 0; i < job->lead + job->inside + job->tail; ++i) {
+        int32_t before[2] = {job->zero, job->zero}; /* the newest first */
+        for (uint32_t i = 0; i < job->inside + job->gap; ++i) {
             int32_t value = job->zero;
-            if (i >= job->lead && i < job->lead + job->inside) {
+            if (i < job->inside) {
                 value = *source;
                 source += job->step;
             }
