@@ -124,19 +124,24 @@ __attribute__((noinline)) static void forward_taps(struct depthwise *d, uint32_t
 /* Widens the weights and adds them up; false where two that share 16 bits are both -128. */
 static bool widen(const int8_t *weights, int32_t *wide, int32_t *sum, uint32_t *bits)
 {
-    bool fit = true;
-    *bits = 0;
-    *sum = 0;
-    for (uint32_t tap = 0; tap < TAPS; ++tap) {
-        const int32_t weight = weights[tap];
-        wide[tap] = weight;
-        *sum += weight;
-        *bits |= (uint32_t)weight;
-        if (tap % 2u == 1u && wide[tap - 1u] + weight == 2 * INT8_MIN) {
-            fit = false;
-        }
-    }
-    return fit;
+    const int8_t *end = weights + TAPS - 1;
+    int32_t least = 0;
+    int32_t all = *end;
+    uint32_t any = (uint32_t)all;
+    wide[TAPS - 1] = all;
+    do {
+        const int32_t first = *weights++;
+        const int32_t second = *weights++;
+        const int32_t both = first + second;
+        *wide++ = first;
+        *wide++ = second;
+        any |= (uint32_t)(first | second);
+        all += both;
+        least = both < least ? both : least;
+    } while (weights != end);
+    *sum = all;
+    *bits = any;
+    return least != 2 * INT8_MIN;
 }
 
 /* What all channels share. */

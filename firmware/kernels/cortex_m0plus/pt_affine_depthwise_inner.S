@@ -198,17 +198,17 @@
 .endm
 
 /*
- * 70 cycles for two outputs.
- *   r0 words  r1-r3 words of a row  r4 weight 0  r5 upper sum  r6 scratch  r7 a product
- *   r8 sum of all  r9 to the next row  r10 to the next pair  r11 sums  r12 end of the row
+ * 69 cycles for two outputs.
+ *   r0 words  r1-r3 words of a row, r4 of the second the last  r5 upper sum  r6 scratch  r7 sums
+ *   r8 sum of all  r9 to the next row  r10 to the next pair  r11 weight 0  r12 end of the row
  *   lr weight 1
  */
     start_function pt_affine_taps
     save_all
     sub sp, #LEFT_SIZE
-    movs r7, r0
-    ldm r7!, {r0-r4}
-    mov r11, r1
+    movs r6, r0
+    ldm r6!, {r0-r4}
+    movs r7, r1
     str r4, [sp, #LEFT_PAIRS]
     movs r5, r2
     subs r5, #12
@@ -217,17 +217,19 @@
     adds r5, #12
     subs r3, r5
     mov r10, r3
-    ldm r7!, {r1-r3}
+    ldm r6!, {r1-r3}
     str r1, [sp, #LEFT_NEXT_ROW]
     str r2, [sp, #LEFT_ODD]
     str r3, [sp, #LEFT_ROWS]
-    ldm r7!, {r4, r5}
+    ldm r6!, {r4, r5}
+    mov r11, r4
     mov lr, r5
-    add r6, sp, #LEFT_WEIGHTS
-    ldm r7!, {r1-r3, r5}
-    stm r6!, {r1-r3, r5}
-    ldm r7!, {r1-r3}
-    stm r6!, {r1-r3}
+    ldm r6!, {r1-r5}
+    str r1, [sp, #LEFT_WEIGHTS]
+    add r1, sp, #LEFT_WEIGHTS + 4
+    stm r1!, {r2-r5}
+    ldm r6!, {r2, r3}
+    stm r1!, {r2, r3}
 1:
     str r0, [sp, #LEFT_WORDS]   /* 2 */
     ldr r1, [sp, #LEFT_PAIRS]   /* 2 */
@@ -235,7 +237,8 @@
     mov r12, r1                 /* 1 */
 2:
     ldm r0!, {r1-r3}            /* 4 */
-    muls r1, r4                 /* 1 */
+    mov r6, r11                 /* 1 */
+    muls r1, r6                 /* 1 */
     mov r6, lr                  /* 1 */
     muls r2, r6                 /* 1 */
     adds r1, r2                 /* 1 */
@@ -243,16 +246,15 @@
     movs r5, #0                 /* 1 */
     asrs r1, #16                /* 1 */
     adcs r5, r1                 /* 1 */
-    ldr r7, [sp, #LEFT_WEIGHTS] /* 2 */
-    muls r7, r3                 /* 1 */
+    weigh r3, 2                 /* 3 */
     add r0, r9                  /* 1 */
-    ldm r0!, {r1-r3}            /* 4 */
+    ldm r0!, {r1, r2, r4}       /* 4 */
     weigh r1, 3                 /* 3 */
-    adds r1, r7                 /* 1 */
+    adds r1, r3                 /* 1 */
     take r1                     /* 3 */
     weigh r2, 4                 /* 3 */
-    weigh r3, 5                 /* 3 */
-    adds r2, r3                 /* 1 */
+    weigh r4, 5                 /* 3 */
+    adds r2, r4                 /* 1 */
     take r2                     /* 3 */
     add r0, r9                  /* 1 */
     ldm r0!, {r1-r3}            /* 4 */
@@ -263,21 +265,17 @@
     weigh r3, 8                 /* 3 */
     take r3                     /* 3 */
     add r0, r10                 /* 1 */
-    mov r1, r8                  /* 1 */
+    mov r4, r8                  /* 1 */
     lsls r2, r5, #16            /* 1 */
-    subs r1, r2                 /* 1 */
-    mov r6, r11                 /* 1 */
-    stm r6!, {r1, r5}           /* 3 */
-    mov r11, r6                 /* 1 */
+    subs r4, r2                 /* 1 */
+    stm r7!, {r4, r5}           /* 3 */
     cmp r0, r12                 /* 1 */
     bne 2b                      /* 2 */
     ldr r0, [sp, #LEFT_WORDS]   /* 2 */
     ldr r1, [sp, #LEFT_NEXT_ROW] /* 2 */
     adds r0, r1                 /* 1 */
     ldr r1, [sp, #LEFT_ODD]     /* 2 */
-    mov r6, r11                 /* 1 */
-    subs r6, r1                 /* 1 */
-    mov r11, r6                 /* 1 */
+    subs r7, r1                 /* 1 */
     ldr r1, [sp, #LEFT_ROWS]    /* 2 */
     subs r1, #1                 /* 1 */
     str r1, [sp, #LEFT_ROWS]    /* 2 */

@@ -13,9 +13,9 @@
 #include <stdint.h>
 
 /*
- * Rows of a channel as words. A row has `inside` elements `step` bytes apart in the source, and `gap`
- * elements `zero`, up to the first element of the next row; each becomes the upper half of a word,
- * whose lower half is the element 1 or 2 before it. What stands before the first of a row is `zero`.
+ * Rows of a channel as words. A row has `inside` elements, `step` bytes apart in the source, then
+ * `gap` elements `zero`, up to the first element of the next row; each becomes the upper half of a
+ * word, whose lower half is the element 1 or 2 before it: `zero` at the beginning of a row.
  */
 struct pt_gather_job {
     const int8_t *source;
