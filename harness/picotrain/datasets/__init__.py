@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from picotrain import inputs
-from picotrain.datasets import cifar10, digits, files, fsdd, mlperf_tiny, mnist, npz
+from picotrain.datasets import cifar10, digits, fewshot, files, fsdd, mlperf_tiny, mnist, npz
 from picotrain.datasets.dataset import Dataset, Split
 from picotrain.datasets.kept import seen
 from picotrain.datasets.shuffle import SPLIT_STREAM, permutation
@@ -38,9 +38,9 @@ __all__ = [
     "verify",
 ]
 
-COLLECTIONS = ("mnist", "digits", "cifar10", "fsdd", "mlperf-tiny")
-"""What can be fetched and verified; `fsdd` is the recordings of every `fsdd-SPEAKER`, and
-`mlperf-tiny` a network, no data to load."""
+COLLECTIONS = ("mnist", "digits", "cifar10", "fsdd", "mlperf-tiny", *fewshot.FILED)
+"""What can be fetched and verified; `fsdd` is the recordings of every `fsdd-SPEAKER`,
+`mlperf-tiny` a network, no data to load, and the last ones are domains of few-shot tasks."""
 
 NAMES = ("mnist", "digits", "cifar10", *fsdd.NAMES)
 """What can be loaded, a user's own file apart."""
@@ -93,6 +93,8 @@ def load(name: str | Path, download: bool = True) -> Dataset:
         )
     if name == mlperf_tiny.FILES.name:
         raise UserError(f"{name!r} is a network, with no images to load; use {CHOICES}")
+    if name in fewshot.FILED:
+        raise UserError(f"{name!r} is for few-shot tasks, with nothing to adapt to; use {CHOICES}")
     raise UserError(f"unknown dataset {name!r}; use {CHOICES}")
 
 
@@ -127,6 +129,8 @@ def fetch(name: str) -> Status:
 
 
 def _fileset(name: str) -> files.FileSet | None:
+    if name in fewshot.FILED:
+        return fewshot.fileset(name)
     known = (mnist.FILES, cifar10.FILES, fsdd.FILES, mlperf_tiny.FILES)
     wanted = "fsdd" if name in fsdd.NAMES else name
     return next((one for one in known if one.name == wanted), None)

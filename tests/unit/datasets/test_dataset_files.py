@@ -220,7 +220,10 @@ def test_own_folder_that_is_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 def test_describe_says_what_is_here(tmp_path: Path, tiny: dict[str, bytes]) -> None:
     store(tmp_path / "shared" / "data" / "mnist", packed(tiny))
     states = {status.name: status for status in datasets.describe()}
-    assert list(states) == ["mnist", "digits", "cifar10", "fsdd", "mlperf-tiny"]
+    assert list(states) == [
+        *("mnist", "digits", "cifar10", "fsdd", "mlperf-tiny"),
+        *("cifar100", "gtsrb", "omniglot", "flowers", "usps", "fashion-mnist", "magic-wand"),
+    ]
     assert states["mnist"].state == "present"
     assert states["mnist"].bytes == sum(map(len, packed(tiny).values()))
     assert states["cifar10"].state == "absent"

@@ -12,9 +12,11 @@ from picotrain.datasets.fewshot import brought, cifar100, packs, wand
 from picotrain.datasets.fewshot.augment import augmented
 from picotrain.datasets.fewshot.domain import Domain
 from picotrain.datasets.fewshot.episodes import PUBLISHED, Episode, Rule, sample_episode
+from picotrain.datasets.files import FileSet
 from picotrain.errors import UserError
 
 __all__ = [
+    "FILED",
     "LEARNT_FROM",
     "NAMES",
     "PUBLISHED",
@@ -24,6 +26,7 @@ __all__ = [
     "Episode",
     "Rule",
     "augmented",
+    "fileset",
     "load_domain",
     "sample_episode",
 ]
@@ -47,6 +50,16 @@ _LOADERS: dict[str, Callable[[bool], Domain]] = {
 NAMES = tuple(_LOADERS)
 UNSEEN = NAMES[len(cifar100.PARTS) :]
 """Domains of which no network saw anything before."""
+
+FILED = ("cifar100", *(pack.name for pack in packs.FILES), brought.FASHION.name, wand.FILES.name)
+"""What has files that nothing else has."""
+
+
+def fileset(name: str) -> FileSet:
+    """The files of one of `FILED`."""
+    if name == cifar100.NAME:
+        return cifar100.here()
+    return next(one for one in (*packs.FILES, brought.FASHION, wand.FILES) if one.name == name)
 
 
 def load_domain(name: str, download: bool = True) -> Domain:

@@ -131,12 +131,17 @@ def _of(split: Split, numbers: list[int]) -> Split:
     return Split(split.images[chosen], labels[chosen])
 
 
+def here(pack: FileSet = PACK, original: FileSet = ORIGINAL) -> FileSet:
+    """The pack where it is on this machine, or else the original files."""
+    return original if None in locate(pack).values() else pack
+
+
 def _splits(
     pack: FileSet, original: FileSet, download: bool
 ) -> tuple[dict[str, Split], dict[str, str]]:
     """All 100 classes, official "train" and "test", and the digests of the files."""
-    packed = None not in locate(pack).values()
-    fileset = pack if packed else original
+    fileset = here(pack, original)
+    packed = fileset is pack
     digests = {file.name: file.sha256 for file in fileset.files}
     splits = decoded.kept(
         "cifar100",
