@@ -248,7 +248,7 @@ def add_angle(parser: argparse.ArgumentParser) -> None:
         "--angle",
         type=float,
         metavar="DEGREES",
-        help="by how much images are turned (default: 30, or 0 for npz: and fsdd-*)",
+        help="by how much images are turned (default: 30, or 0 for npz:, fsdd-*, watch-*)",
     )
 
 

@@ -1,4 +1,5 @@
-"""Datasets by name: `mnist`, `digits`, `cifar10`, `fsdd-SPEAKER`, and `npz:FILE` for a user's own.
+"""Datasets by name: `mnist`, `digits`, `cifar10`, `fsdd-SPEAKER`, `watch-PERSON`, and `npz:FILE`
+for a user's own.
 
 Files are looked for in the folder that PICOTRAIN_DATA names, in `../shared/data` beside the
 repository, and in the user's cache, where what is missing is downloaded to. A file that is found
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from picotrain import inputs
-from picotrain.datasets import cifar10, digits, fewshot, files, fsdd, mlperf_tiny, mnist, npz
+from picotrain.datasets import cifar10, digits, fewshot, files, fsdd, mlperf_tiny, mnist, npz, watch
 from picotrain.datasets.dataset import Dataset, Split
 from picotrain.datasets.kept import seen
 from picotrain.datasets.shuffle import SPLIT_STREAM, permutation
@@ -38,20 +39,21 @@ __all__ = [
     "verify",
 ]
 
-COLLECTIONS = ("mnist", "digits", "cifar10", "fsdd", "mlperf-tiny", *fewshot.FILED)
-"""What can be fetched and verified; `fsdd` is the recordings of every `fsdd-SPEAKER`,
-`mlperf-tiny` a network, no data to load, and the last ones are domains of few-shot tasks."""
+COLLECTIONS = ("mnist", "digits", "cifar10", "fsdd", "watch", "mlperf-tiny", *fewshot.FILED)
+"""What can be fetched and verified; `fsdd` is the recordings of every `fsdd-SPEAKER`, `watch` those
+of every `watch-PERSON`, `mlperf-tiny` a network, no data to load, and the last ones are domains of
+few-shot tasks."""
 
-NAMES = ("mnist", "digits", "cifar10", *fsdd.NAMES)
+NAMES = ("mnist", "digits", "cifar10", *fsdd.NAMES, *watch.NAMES)
 """What can be loaded, a user's own file apart."""
 DEFAULT = "digits"
 """It needs no download."""
 
-CHOICES = "mnist, digits, cifar10, fsdd-SPEAKER or npz:FILE"
+CHOICES = "mnist, digits, cifar10, fsdd-SPEAKER, watch-PERSON or npz:FILE"
 """The same in words, for help and errors."""
 
 _NPZ = "npz:"
-_FSDD = "fsdd-"
+_FSDD, _WATCH = "fsdd-", "watch-"
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,13 @@ def load(name: str | Path, download: bool = True) -> Dataset:
     if name == "fsdd" or name.startswith(_FSDD):
         raise UserError(
             f"dataset {name!r} needs one of its speakers to adapt to; use {', '.join(fsdd.NAMES)}"
+        )
+    if name in watch.NAMES:
+        return watch.load(name, watch.FILES, download)
+    if name == "watch" or name.startswith(_WATCH):
+        raise UserError(
+            f"dataset {name!r} needs one of its people to adapt to; use {watch.NAMES[0]} to "
+            f"{watch.NAMES[-1]}"
         )
     if name == mlperf_tiny.FILES.name:
         raise UserError(f"{name!r} is a network, with no images to load; use {CHOICES}")
@@ -131,9 +140,11 @@ def fetch(name: str) -> Status:
 def _fileset(name: str) -> files.FileSet | None:
     if name in fewshot.FILED:
         return fewshot.fileset(name)
-    known = (mnist.FILES, cifar10.FILES, fsdd.FILES, mlperf_tiny.FILES)
-    wanted = "fsdd" if name in fsdd.NAMES else name
-    return next((one for one in known if one.name == wanted), None)
+    known = (mnist.FILES, cifar10.FILES, fsdd.FILES, watch.FILES, mlperf_tiny.FILES)
+    for one, names in (("fsdd", fsdd.NAMES), ("watch", watch.NAMES)):
+        if name in names:
+            name = one
+    return next((one for one in known if one.name == name), None)
 
 
 def _state(name: str) -> Status:

@@ -100,7 +100,10 @@ def test_two_seeds_give_two_results(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["adapt", "--dataset", "foo"], "use mnist, digits, cifar10, fsdd-SPEAKER or npz:FILE"),
+        (
+            ["adapt", "--dataset", "foo"],
+            "use mnist, digits, cifar10, fsdd-SPEAKER, watch-PERSON or npz:FILE",
+        ),
         (["adapt", "--target", "foo"], "use one of golden, host, qemu"),
         (["adapt", "--method", "foo"], "use one of infer, niti-dynamic"),
         (["adapt", "--method", "infer"], "trains nothing"),

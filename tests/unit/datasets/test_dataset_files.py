@@ -96,7 +96,7 @@ class CutOff(BaseHTTPRequestHandler):
 
 
 def test_unknown_name_lists_the_known_ones() -> None:
-    known = "use mnist, digits, cifar10, fsdd-SPEAKER or npz:FILE"
+    known = "use mnist, digits, cifar10, fsdd-SPEAKER, watch-PERSON or npz:FILE"
     with pytest.raises(UserError, match=f"unknown dataset 'fashion'; {known}"):
         datasets.load("fashion")
     with pytest.raises(UserError, match="unknown dataset"):
@@ -221,7 +221,7 @@ def test_describe_says_what_is_here(tmp_path: Path, tiny: dict[str, bytes]) -> N
     store(tmp_path / "shared" / "data" / "mnist", packed(tiny))
     states = {status.name: status for status in datasets.describe()}
     assert list(states) == [
-        *("mnist", "digits", "cifar10", "fsdd", "mlperf-tiny"),
+        *("mnist", "digits", "cifar10", "fsdd", "watch", "mlperf-tiny"),
         *("cifar100", "gtsrb", "omniglot", "flowers", "usps", "fashion-mnist", "magic-wand"),
     ]
     assert states["mnist"].state == "present"

@@ -210,7 +210,7 @@ SHIPPED = [name for name in models.shipped() if models.resolve(name).affine]
 
 def test_which_are_shipped() -> None:
     mobilenets = ["mobilenet-v1-025", "mobilenet-v2-few", "mobilenet-v2-pico"]
-    assert ["ds-cnn", *mobilenets, "proxyless-few", "resnet8"] == SHIPPED
+    assert ["ds-cnn", *mobilenets, "motion", "proxyless-few", "resnet8"] == SHIPPED
 
 
 def test_they_are_those_of_mlperf_tiny() -> None:

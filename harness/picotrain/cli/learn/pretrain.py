@@ -103,7 +103,7 @@ def add_parser(verbs: Verbs) -> None:
         "--calibration-angle",
         type=angle_bound,
         metavar="DEGREES",
-        help="turn the calibration images by up to so much (default: 45, or 0 for npz: and fsdd-*)",
+        help="turn the calibration images by so much (default: 45; 0 for npz:, fsdd-*, watch-*)",
     )
     parser.add_argument(
         "--target", default="host", help=f"one of {', '.join(TARGETS)} (default: %(default)s)"
