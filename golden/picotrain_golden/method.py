@@ -66,7 +66,8 @@ class Method:
 
     def __post_init__(self) -> None:
         for what, value, allowed in (
-            ("method", self.name, (*get_args(MethodName), *get_args(Probe))),
+            # A probe is no choice of somebody who trains.
+            ("method", self.name if not self.probes else "infer", get_args(MethodName)),
             ("select", self.select, get_args(Select)),
             ("start", self.start, get_args(Start)),
         ):
