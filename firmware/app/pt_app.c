@@ -3,6 +3,7 @@
 #include <stddef.h>
 
 #include "app/pt_bench.h"
+#include "app/pt_sparse.h"
 #include "kernels/pt_memory.h"
 #include "nn/pt_crc32.h"
 #include "nn/pt_scores.h"
@@ -51,6 +52,7 @@ static void report_memory(struct pt_app *app)
         for (uint32_t l = 0; l < t->model.header->layers; ++l) {
             memory->weights += t->frozen ? 0u : t->model.layer[l].weights_size;
         }
+        memory->weights += t->frozen ? t->plan.blob_size : 0u; /* the copies */
         memory->blob_in_flash = t->frozen ? t->model.header->size : 0u;
         memory->scores = t->plan.scores_size;
         memory->activations = t->plan.activations_size;
@@ -174,17 +176,21 @@ static int find_tensor(const struct pt_app *app, uint8_t **data, uint32_t *count
 
 /*
  * Frozen weights can be read and used, not changed; nor affine ones that the range of sums rests
- * on, which it does not under a method that trains them.
+ * on, which it does not of a layer that the method trains, in the arena or in a copy.
  */
-static int need_writable(const struct pt_app *app, bool weights, struct pt_detail *detail)
+static int need_writable(const struct pt_app *app, uint32_t layer, struct pt_detail *detail)
 {
     const struct pt_trainer *t = &app->trainer;
-    const bool trained = pt_method_trains(&t->method) && !pt_method_scores(&t->method);
-    if (weights && !trained && pt_model_affine(&t->model)) {
+    const struct pt_planned planned = pt_trainer_planned(t);
+    const bool none = layer >= t->model.header->layers || /* find_tensor says so */
+                      pt_layer_rows(&t->model.layer[layer]) == 0u;
+    const bool trained = pt_method_weights(&t->method) &&
+                         (none || pt_planned_learns(&planned, layer));
+    if (!trained && pt_model_affine(&t->model)) {
         return pt_refuse(detail, PT_ERR_AFFINE, t->method.kind, 0, 0, 0);
     }
-    return weights && t->frozen ? pt_refuse(detail, PT_ERR_FROZEN, t->method.kind, 0, 0, 0)
-                                : PT_OK;
+    return !trained && t->frozen ? pt_refuse(detail, PT_ERR_FROZEN, t->method.kind, 0, 0, 0)
+                                 : PT_OK;
 }
 
 static int check_values(const uint8_t *values, uint32_t count, uint32_t layer,
@@ -218,7 +224,7 @@ static int write_tensor(struct pt_app *app, struct pt_detail *detail)
         return pt_refuse(detail, PT_ERR_ARGUMENT, 0, argument[0], PT_TENSOR_WEIGHTS,
                          PT_TENSOR_SCORES);
     }
-    int err = need_writable(app, argument[0] == PT_TENSOR_WEIGHTS, detail);
+    int err = argument[0] == PT_TENSOR_WEIGHTS ? need_writable(app, argument[1], detail) : PT_OK;
     if (!err) {
         err = find_tensor(app, &data, &count, detail);
     }
@@ -231,14 +237,32 @@ static int write_tensor(struct pt_app *app, struct pt_detail *detail)
     return err;
 }
 
-/* The part of a layer's state that learns. */
+/* The part of a layer's state that learns, or that NITI may have trained before; PT_ERR_TENSOR
+ * where there is none. */
 static int learned_tensor(const struct pt_app *app, uint32_t layer, uint8_t **data,
                           uint32_t *size)
 {
+    const struct pt_trainer *t = &app->trainer;
+    const struct pt_planned planned = pt_trainer_planned(t);
     struct pt_detail ignored;
-    const uint32_t kind = pt_method_scores(&app->trainer.method) ? PT_TENSOR_SCORES
-                                                                 : PT_TENSOR_WEIGHTS;
-    return pt_trainer_tensor(&app->trainer, kind, layer, data, size, &ignored);
+    if (t->method.kind != PT_INFER &&
+        (!pt_planned_learns(&planned, layer) || t->method.kind == PT_FISHER)) {
+        return PT_ERR_TENSOR;
+    }
+    const uint32_t kind = pt_method_scores(&t->method) ? PT_TENSOR_SCORES : PT_TENSOR_WEIGHTS;
+    return pt_trainer_tensor(t, kind, layer, data, size, &ignored);
+}
+
+/* Over the weights of a layer that are no state, and its factors, which a head from prototypes has
+ * of its own. */
+static uint32_t fixed_crc(const struct pt_trainer *t, uint32_t layer, bool state, uint32_t crc)
+{
+    const struct pt_model_layer *entry = &t->model.layer[layer];
+    if (!state) {
+        crc = pt_crc32(crc, pt_model_weights(&t->model, layer), entry->weights_size);
+    }
+    return pt_crc32(crc, pt_model_factors(&t->model, layer),
+                    entry->factors * (uint32_t)sizeof(struct pt_factor));
 }
 
 static struct pt_checkpoint describe_state(const struct pt_app *app)
@@ -249,14 +273,15 @@ static struct pt_checkpoint describe_state(const struct pt_app *app)
     struct pt_checkpoint head = {
         PT_CHECKPOINT_MAGIC, t->model.header->crc32, pt_crc32(0, &method, sizeof method), 0, 0,
     };
+    if (pt_method_selects(&method)) {
+        head.method = pt_crc32(head.method, t->selected.bits, t->selected.size);
+    }
     for (uint32_t l = 0; l < t->model.header->layers; ++l) {
         uint8_t *data;
         uint32_t size;
-        if (pt_method_scores(&method)) {
-            head.model_crc = pt_crc32(head.model_crc, pt_model_weights(&t->model, l),
-                                      t->model.layer[l].weights_size);
-        }
-        if (learned_tensor(app, l, &data, &size) == PT_OK) {
+        const bool learned = learned_tensor(app, l, &data, &size) == PT_OK;
+        head.model_crc = fixed_crc(t, l, learned && !pt_method_scores(&method), head.model_crc);
+        if (learned) {
             head.state_crc = pt_crc32(head.state_crc, data, size);
             head.state_size += size;
         }
@@ -292,9 +317,16 @@ static int restore(struct pt_app *app, struct pt_detail *detail)
     const uint32_t given = app->mailbox->argument[0];
     const uint8_t *from = io_window(app);
     struct pt_checkpoint head;
-    const int err = need_writable(app, !pt_method_scores(&app->trainer.method), detail);
-    if (err) {
-        return err;
+    for (uint32_t l = 0; l < app->trainer.model.header->layers; ++l) {
+        uint8_t *data;
+        uint32_t size;
+        const int err = learned_tensor(app, l, &data, &size) == PT_OK &&
+                                !pt_method_scores(&app->trainer.method)
+                            ? need_writable(app, l, detail)
+                            : PT_OK;
+        if (err) {
+            return err;
+        }
     }
     if (given > io_size(app) || given != sizeof head + now.state_size) {
         return pt_refuse(detail, PT_ERR_RANGE, 0, given, (uint32_t)sizeof head + now.state_size,
@@ -412,6 +444,12 @@ static int dispatch(struct pt_app *app, uint32_t command, struct pt_detail *deta
         return checkpoint(app, detail);
     case PT_CMD_RESTORE:
         return restore(app, detail);
+    case PT_CMD_SET_SELECTION:
+        return pt_sparse_set_selection(app, detail);
+    case PT_CMD_SELECT:
+        return pt_sparse_select(app, detail);
+    case PT_CMD_MAKE_HEAD:
+        return pt_prototypes_make(t, detail);
     default:
         memset(t->saturation, 0, sizeof t->saturation);
         return PT_OK;

@@ -15,7 +15,7 @@
 
 enum pt_protocol {
     PT_MAILBOX_MAGIC = 0x424d5450, /* "PTMB" */
-    PT_PROTOCOL_VERSION = 3,
+    PT_PROTOCOL_VERSION = 4,
 };
 
 enum pt_command {
@@ -37,6 +37,11 @@ enum pt_command {
     PT_CMD_CLEAR_SATURATION = 14,
     PT_CMD_BENCH = 15,        /* (dry): runs the struct pt_bench_job at the start of the model
                                  window, before a model is there; dry: only checks -> {answer} */
+    PT_CMD_SET_SELECTION = 16, /* (size): the bits in the io window say which rows learn, 0: all;
+                                 ends a method that this changes */
+    PT_CMD_SELECT = 17,       /* (struct pt_solver_job): under fisher, selects rows -> struct
+                                 pt_solution */
+    PT_CMD_MAKE_HEAD = 18,    /* under prototype, makes the last layer; ends the method */
     PT_COMMANDS
 };
 
@@ -98,11 +103,13 @@ struct pt_mailbox {
     struct pt_window window[PT_WINDOWS];
 };
 
-/* Heads a checkpoint; the state follows, layer by layer: weights (NITI) or scores (PRIOT). */
+/* Heads a checkpoint; the state follows, layer by layer: weights (NITI) or scores (PRIOT), of
+ * layers of which a row learns. */
 struct pt_checkpoint {
     uint32_t magic;
-    uint32_t model_crc; /* of the blob as it was loaded; for scores, of the frozen weights too */
-    uint32_t method;    /* CRC-32 of struct pt_method without mu */
+    uint32_t model_crc; /* of the blob as it was loaded, and of weights and factors that no longer
+                           need be its, but are no state */
+    uint32_t method;    /* CRC-32 of struct pt_method without mu, and of the selection, if any */
     uint32_t state_crc;
     uint32_t state_size;
 };

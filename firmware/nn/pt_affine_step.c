@@ -4,6 +4,7 @@
 #include "kernels/pt_memory.h"
 #include "kernels/pt_requantize.h"
 #include "nn/operators/pt_row_update.h"
+#include "nn/pt_fisher.h"
 #include "nn/pt_loss.h"
 #include "nn/pt_trainer_parts.h"
 
@@ -65,13 +66,18 @@ uint32_t pt_affine_step_loss(const struct pt_trainer *t, const int8_t *logits, i
                                    t->target, error);
 }
 
-/* By the multipliers of its rows. */
-static void weigh_error(struct pt_trainer *t, uint32_t l)
+/* An error that has its zeros is looked at, and weighted by the multipliers of its rows. */
+static void complete_error(struct pt_trainer *t, uint32_t l)
 {
     const struct pt_model_layer *layer = &t->model.layer[l];
     if (pt_layer_rows(layer) != 0u) {
+        int8_t *error = error_of(t, l);
+        if (t->method.kind == PT_FISHER) {
+            pt_fisher_add_s8(&layer->shape, activation_of(t, l), layer->zero_out, error,
+                             pt_fisher_of(t, l));
+        }
         pt_affine_weigh_error_s8(pt_model_factors(&t->model, l), layer->factors,
-                                 pt_shape_positions(&layer->shape), error_of(t, l));
+                                 pt_shape_positions(&layer->shape), error);
     }
 }
 
@@ -80,7 +86,7 @@ void pt_affine_step_begin_errors(struct pt_trainer *t)
     const uint32_t last = t->model.header->layers - 1u;
     memset(t->scale, 0, sizeof t->scale);
     t->scale[last].multiplier = PT_ERROR_SCALE_ONE;
-    weigh_error(t, last);
+    complete_error(t, last);
 }
 
 /* True where no layer before `reader` reads the output of that layer. */
@@ -101,7 +107,7 @@ static void finish_error(struct pt_trainer *t, uint32_t l)
     const struct pt_affine affine = affine_of(t, l);
     pt_affine_mask_error_s8(&affine, activation_of(t, l),
                             pt_shape_out_size(&t->model.layer[l].shape), error_of(t, l));
-    weigh_error(t, l);
+    complete_error(t, l);
 }
 
 void pt_affine_step_error(struct pt_trainer *t, const struct pt_operation *operation)
@@ -152,6 +158,7 @@ void pt_affine_step_update(const struct pt_trainer *t, uint32_t l, uint8_t *scra
                            struct pt_update *update)
 {
     const struct pt_model_layer *layer = &t->model.layer[l];
+    update->rows = pt_selection_bits(&t->selected, &t->model, l);
     update->input = activation_of(t, layer->input[0]);
     update->error = error_of(t, l);
     update->zero = layer->zero_in[0];

@@ -63,6 +63,19 @@ enum pt_error {
     PT_ERR_TRAIN_FACTOR = -42,  /* multipliers of 0 end the error: {layer, of so many, so many} */
     PT_ERR_TRAIN_RANGE = -43,   /* a sum of trained weights could overflow int32: {layer, row,
                                    magnitude of the sum or 2^31, shift, as uint32} */
+    /* Of sparse updates: */
+    PT_ERR_SPARSE_FORM = -44,     /* only affine networks have them: {form, form needed} */
+    PT_ERR_ROWS = -45,            /* more rows than a selection holds: {bytes of bits, most} */
+    PT_ERR_SELECTION_SIZE = -46,  /* bits of another network: {bytes given, bytes needed} */
+    PT_ERR_SELECTION_ROW = -47,   /* a bit behind a layer's last row: {layer, row, rows} */
+    PT_ERR_SELECTION_EMPTY = -48, /* no row is selected */
+    PT_ERR_SELECTION_METHOD = -49, /* the method takes no selection: {method kind} */
+    PT_ERR_METHOD_NEEDED = -50,   /* under another method alone: {method kind, kind needed} */
+    PT_ERR_BUDGET = -51,          /* nothing fits: {fewest bytes and MACs of one layer alone, bytes
+                                     and MACs given} */
+    PT_ERR_PROTOTYPE_HEAD = -52,  /* the last layer is not linear, or too long: {layer, inputs,
+                                     most; 0 and 0: not linear} */
+    PT_ERR_CLASS_EMPTY = -53,     /* no image of that class was seen: {class, classes} */
 };
 
 struct pt_detail {

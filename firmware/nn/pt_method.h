@@ -15,6 +15,9 @@ enum pt_method_kind {
     PT_NITI_STATIC = 2,  /* weights learn; calibrated scales */
     PT_PRIOT = 3,        /* a score per edge learns; calibrated scales */
     PT_PRIOT_S = 4,      /* scores of a chosen share of the edges learn */
+    /* Nothing learns (docs/numerics.md, section 16): */
+    PT_FISHER = 5,       /* how much each row would */
+    PT_PROTOTYPE = 6,    /* means of the classes, for a new head */
     PT_METHOD_KINDS
 };
 
@@ -40,14 +43,32 @@ struct pt_method {
 /* Checks every field; `detail` names the first bad one by its index in the struct. */
 int pt_method_check(const struct pt_method *method, struct pt_detail *detail);
 
+/* Whether it takes images with their labels. */
 static inline bool pt_method_trains(const struct pt_method *method)
 {
     return method->kind != PT_INFER;
 }
 
+/* Whether a step goes on behind the prediction. */
+static inline bool pt_method_backward(const struct pt_method *method)
+{
+    return method->kind != PT_INFER && method->kind != PT_PROTOTYPE;
+}
+
+static inline bool pt_method_weights(const struct pt_method *method)
+{
+    return method->kind == PT_NITI_DYNAMIC || method->kind == PT_NITI_STATIC;
+}
+
 static inline bool pt_method_scores(const struct pt_method *method)
 {
     return method->kind == PT_PRIOT || method->kind == PT_PRIOT_S;
+}
+
+/* Whether a selection of rows says what it trains. */
+static inline bool pt_method_selects(const struct pt_method *method)
+{
+    return pt_method_weights(method) || method->kind == PT_PRIOT;
 }
 
 #endif

@@ -194,7 +194,8 @@ static int check_weights(const struct pt_model *model, uint32_t index, uint32_t 
         return pt_refuse(detail, PT_ERR_BLOB_SIZE, model->header->size, *offset + pt_round4(size),
                          0, 0);
     }
-    const int8_t *weights = (const int8_t *)(model->blob + *offset);
+    model->weights[index] = (int8_t *)(model->blob + layer->weights_offset);
+    const int8_t *weights = model->weights[index];
     for (uint32_t i = 0; i < size && model->header->form == PT_POWER_OF_TWO; ++i) {
         if (weights[i] == INT8_MIN) {
             return pt_refuse(detail, PT_ERR_WEIGHT, index, i, 0, 0);
@@ -347,9 +348,20 @@ static int check_header(const struct pt_model_header *header, uint32_t size,
     return PT_OK;
 }
 
-int pt_model_open(struct pt_model *model, uint8_t *blob, uint32_t size, struct pt_detail *detail)
+void pt_model_forget_copies(struct pt_model *model)
+{
+    model->head = NULL;
+    for (uint32_t l = 0; l < model->header->layers; ++l) {
+        model->weights[l] = (int8_t *)(model->blob + model->layer[l].weights_offset);
+    }
+}
+
+int pt_model_open(struct pt_model *model, int8_t **weights, uint8_t *blob, uint32_t size,
+                  struct pt_detail *detail)
 {
     model->blob = blob;
+    model->weights = weights;
+    model->head = NULL;
     model->header = (const struct pt_model_header *)blob;
     model->layer = (const struct pt_model_layer *)(blob + sizeof *model->header);
     int err = check_header(model->header, size, detail);
@@ -384,7 +396,7 @@ int pt_model_open(struct pt_model *model, uint8_t *blob, uint32_t size, struct p
 }
 
 /* A weight that no training makes, and sums with weights that it could make. */
-static int check_trained_weights(const struct pt_model *model, uint32_t index, bool weights,
+static int check_trained_weights(const struct pt_model *model, uint32_t index, bool trained,
                                  struct pt_detail *detail)
 {
     const struct pt_model_layer *layer = &model->layer[index];
@@ -394,7 +406,7 @@ static int check_trained_weights(const struct pt_model *model, uint32_t index, b
             return pt_refuse(detail, PT_ERR_TRAIN_WEIGHT, index, i, 0, 0);
         }
     }
-    for (uint32_t row = 0; row < pt_layer_rows(layer) && weights; ++row) {
+    for (uint32_t row = 0; row < pt_layer_rows(layer) && trained; ++row) {
         const struct pt_factor *factor = &pt_model_factors(model, index)[row];
         const uint32_t length = pt_layer_row_length(layer);
         const uint32_t sum = largest_sum(factor, &layer->shape, length, NULL);
@@ -437,7 +449,7 @@ static int check_trained_terms(const struct pt_model_layer *layer, uint32_t inde
     return PT_OK;
 }
 
-int pt_model_trains(const struct pt_model *model, bool weights, struct pt_detail *detail)
+int pt_model_trains(const struct pt_model *model, uint32_t weights, struct pt_detail *detail)
 {
     const struct pt_model_header *header = model->header;
     uint32_t weighted = 0;
@@ -454,7 +466,7 @@ int pt_model_trains(const struct pt_model *model, bool weights, struct pt_detail
             err = check_trained_factors(model, l, detail);
         }
         if (!err) {
-            err = check_trained_weights(model, l, weights, detail);
+            err = check_trained_weights(model, l, (weights >> l & 1u) != 0u, detail);
         }
         if (err) {
             return err;

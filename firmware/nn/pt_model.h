@@ -4,7 +4,7 @@
  * A blob is little-endian: pt_model_header, `layers` times pt_model_layer, then for each layer in
  * order its weights, [rows, row length] int8, padded to 4 bytes, and its factors (pt_factor).
  * The C structs are the format; the harness reads their layout from DWARF. Weights are used and
- * trained in place.
+ * trained in place, or where a trainer put a copy.
  *
  * All layers are of one form (docs/numerics.md, section 13). What belongs to the other form is 0.
  * In the power-of-two form every layer reads the one before it.
@@ -13,6 +13,7 @@
 #define PT_MODEL_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "kernels/pt_shape.h"
@@ -95,26 +96,32 @@ struct pt_model {
     const struct pt_model_header *header;
     const struct pt_model_layer *layer;
     uint8_t *blob;
-    int32_t logits_exponent; /* with the static shifts; affine: 0 */
+    int8_t **weights;             /* of each layer: the blob's, or a copy */
+    const struct pt_factor *head; /* factors of the last layer's copy; NULL: the blob's */
+    int32_t logits_exponent;      /* with the static shifts; affine: 0 */
 };
 
 /*
  * Validates blob[0..size) completely (magic, version, CRC, what reads what and of which shape,
  * overflow bounds, weights, factors, head) and fills `model`; on error nothing in `model` may be
  * used and `detail` says why. `blob` must be aligned to PT_MODEL_ALIGNMENT. Reads no byte outside
- * the blob.
+ * the blob. `weights` is room for PT_MAX_LAYERS pointers, which the model goes on to use.
  */
-int pt_model_open(struct pt_model *model, uint8_t *blob, uint32_t size, struct pt_detail *detail);
+int pt_model_open(struct pt_model *model, int8_t **weights, uint8_t *blob, uint32_t size,
+                  struct pt_detail *detail);
+
+/* All weights and factors are those in the blob, as at first. */
+void pt_model_forget_copies(struct pt_model *model);
 
 /*
- * Whether an affine model may train (section 15), its weights themselves if `weights`; `detail`
- * says why not. Others always may.
+ * Whether an affine model may train (section 15), of the layers with a bit in `weights` the weights
+ * themselves; `detail` says why not. Others always may.
  */
-int pt_model_trains(const struct pt_model *model, bool weights, struct pt_detail *detail);
+int pt_model_trains(const struct pt_model *model, uint32_t weights, struct pt_detail *detail);
 
 static inline int8_t *pt_model_weights(const struct pt_model *model, uint32_t layer)
 {
-    return (int8_t *)(model->blob + model->layer[layer].weights_offset);
+    return model->weights[layer];
 }
 
 static inline bool pt_model_affine(const struct pt_model *model)
@@ -125,6 +132,9 @@ static inline bool pt_model_affine(const struct pt_model *model)
 static inline const struct pt_factor *pt_model_factors(const struct pt_model *model,
                                                        uint32_t layer)
 {
+    if (model->head != NULL && layer + 1u == model->header->layers) {
+        return model->head;
+    }
     return (const struct pt_factor *)(model->blob + model->layer[layer].factors_offset);
 }
 

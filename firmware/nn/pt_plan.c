@@ -56,15 +56,57 @@ uint32_t pt_bitmap_row_size(const struct pt_model_layer *layer)
     return pt_bitmap_size(pt_layer_row_length(layer));
 }
 
-uint32_t pt_layer_scores_size(const struct pt_model_layer *layer, const struct pt_method *method,
+bool pt_planned_learns(const struct pt_planned *planned, uint32_t layer)
+{
+    const struct pt_method *method = planned->method;
+    if (!pt_method_backward(method) || pt_layer_rows(&planned->model->layer[layer]) == 0u) {
+        return false;
+    }
+    return !pt_method_selects(method) ||
+           pt_selection_rows(planned->selected, planned->model, layer) != 0u;
+}
+
+uint32_t pt_planned_copy(const struct pt_planned *planned, uint32_t layer)
+{
+    const struct pt_model *model = planned->model;
+    const struct pt_model_layer *entry = &model->layer[layer];
+    if (!planned->frozen) {
+        return 0u;
+    }
+    if (model->head != NULL && layer + 1u == model->header->layers) {
+        return pt_round4(entry->weights_size) +
+               entry->factors * (uint32_t)sizeof(struct pt_factor);
+    }
+    return pt_method_weights(planned->method) && pt_planned_learns(planned, layer)
+               ? pt_round4(entry->weights_size)
+               : 0u;
+}
+
+/* Scores of so many edges, and a bitmap that says which. */
+static uint32_t indexed_size(const struct pt_model_layer *layer, uint32_t scored)
+{
+    return pt_round4(scored) + pt_round4(pt_layer_rows(layer) * pt_bitmap_row_size(layer));
+}
+
+uint32_t pt_layer_scores_size(const struct pt_planned *planned, uint32_t layer,
                               const struct pt_allotment *allotment)
 {
-    switch (method->kind) {
+    const struct pt_model_layer *entry = &planned->model->layer[layer];
+    switch (planned->method->kind) {
     case PT_PRIOT:
-        return pt_round4(layer->weights_size);
+        if (planned->selected->size != 0u) {
+            const uint32_t rows = pt_selection_rows(planned->selected, planned->model, layer);
+            return rows == 0u ? 0u : indexed_size(entry, rows * pt_layer_row_length(entry));
+        }
+        return pt_round4(entry->weights_size);
     case PT_PRIOT_S:
-        return pt_round4(pt_scored_edges(layer, allotment)) +
-               pt_round4(pt_layer_rows(layer) * pt_bitmap_row_size(layer));
+        return indexed_size(entry, pt_scored_edges(entry, allotment));
+    case PT_FISHER:
+        return pt_layer_rows(entry) * (uint32_t)sizeof(uint64_t);
+    case PT_PROTOTYPE: /* sums and a count of each class, by the last layer */
+        return layer + 1u == planned->model->header->layers
+                   ? 4u * (entry->weights_size + pt_layer_rows(entry))
+                   : 0u;
     default:
         return 0u;
     }
@@ -96,26 +138,29 @@ static bool reads(const struct pt_model *model, uint32_t layer, const bool *lear
     return false;
 }
 
-/* A layer learns if it has weights or reads a layer that learns. */
-static void list_operations(struct pt_plan *plan, const struct pt_model *model, bool trains)
+/* A layer learns if a row of it does or it reads a layer that learns. */
+static void list_operations(struct pt_plan *plan, const struct pt_planned *planned)
 {
+    const struct pt_model *model = planned->model;
     const uint32_t layers = model->header->layers;
     for (uint32_t l = 0; l < layers; ++l) {
         add_operation(plan, PT_FORWARD, l);
     }
     add_operation(plan, PT_LOSS, layers - 1u);
-    if (!trains) {
+    if (!pt_method_backward(planned->method)) {
         return;
     }
+    bool rows[PT_MAX_LAYERS];
     bool learns[PT_MAX_LAYERS];
     for (uint32_t l = 0; l < layers; ++l) {
-        learns[l] = pt_layer_rows(&model->layer[l]) != 0u || reads(model, l, learns);
+        rows[l] = pt_planned_learns(planned, l);
+        learns[l] = rows[l] || reads(model, l, learns);
     }
     for (uint32_t l = layers; l-- > 0u;) {
         if (reads(model, l, learns)) {
             add_operation(plan, PT_ERROR, l);
         }
-        if (pt_layer_rows(&model->layer[l]) != 0u) {
+        if (rows[l] && planned->method->kind != PT_FISHER) {
             add_operation(plan, PT_UPDATE, l);
         }
     }
@@ -192,9 +237,22 @@ static void prolong_lives(struct pt_plan *plan, const struct pt_model *model)
     }
 }
 
-static void list_buffers(struct pt_plan *plan, const struct pt_model *model,
-                         const struct pt_method *method)
+/* The operation after which the error of a layer is complete: that of the first layer that reads
+ * it. */
+static uint8_t finished_error(const struct pt_plan *plan, const struct pt_model *model,
+                              uint32_t layer, uint8_t loss)
 {
+    for (uint32_t l = layer + 1u; l < model->header->layers; ++l) {
+        if (model->layer[l].input[0] == layer || model->layer[l].input[1] == layer) {
+            return find(plan, PT_ERROR, l, loss);
+        }
+    }
+    return loss;
+}
+
+static void list_buffers(struct pt_plan *plan, const struct pt_planned *planned)
+{
+    const struct pt_model *model = planned->model;
     const uint32_t layers = model->header->layers;
     const uint8_t loss = find(plan, PT_LOSS, layers - 1u, 0);
     add_buffer(plan, PT_MEMORY_ACTIVATION, PT_INPUT_LAYER, plan->image_size, 0, 0);
@@ -207,7 +265,11 @@ static void list_buffers(struct pt_plan *plan, const struct pt_model *model,
         plan->activations_size += plan->buffer[i].size;
     }
     for (uint32_t l = layers; l-- > 0u;) {
-        const uint8_t last = last_backward(plan, l, PT_NO_OPERATION);
+        uint8_t last = last_backward(plan, l, PT_NO_OPERATION);
+        if (planned->method->kind == PT_FISHER && last == PT_NO_OPERATION &&
+            pt_planned_learns(planned, l)) {
+            last = finished_error(plan, model, l, loss); /* its error is looked at, no more */
+        }
         if (last != PT_NO_OPERATION) { /* it learns */
             add_buffer(plan, PT_MEMORY_ERROR, l, pt_shape_out_size(&model->layer[l].shape),
                        first_error(plan, model, l, loss), last);
@@ -215,7 +277,7 @@ static void list_buffers(struct pt_plan *plan, const struct pt_model *model,
     }
     for (uint32_t i = 0; i < plan->operations; ++i) {
         struct pt_operation *operation = &plan->operation[i];
-        const uint32_t size = scratch_size(model, operation, method);
+        const uint32_t size = scratch_size(model, operation, planned->method);
         if (size != 0u) {
             operation->scratch = (uint8_t)plan->buffers;
             add_buffer(plan, PT_MEMORY_SCRATCH, operation->layer, size, (uint8_t)i, (uint8_t)i);
@@ -267,10 +329,10 @@ static void place_buffers(struct pt_plan *plan)
 }
 
 /* PT_ERR_MEMORY with the largest of all buffers, weights and scores included. */
-static int refuse_memory(const struct pt_plan *plan, const struct pt_model *model,
-                         const struct pt_method *method, uint32_t needed, uint32_t available,
-                         struct pt_detail *detail)
+static int refuse_memory(const struct pt_plan *plan, const struct pt_planned *planned,
+                         uint32_t needed, uint32_t available, struct pt_detail *detail)
 {
+    const struct pt_model *model = planned->model;
     uint32_t size = 0;
     uint32_t name = 0;
     for (uint32_t i = 0; i < plan->buffers; ++i) {
@@ -281,11 +343,12 @@ static int refuse_memory(const struct pt_plan *plan, const struct pt_model *mode
     }
     for (uint32_t l = 0; l < model->header->layers; ++l) {
         const struct pt_model_layer *layer = &model->layer[l];
-        if (plan->blob_size != 0u && layer->weights_size > size) {
+        if ((!planned->frozen || pt_planned_copy(planned, l) != 0u) &&
+            layer->weights_size > size) {
             size = layer->weights_size;
             name = (uint32_t)PT_MEMORY_WEIGHTS << 8 | l;
         }
-        const uint32_t scores = pt_layer_scores_size(layer, method, &plan->allotment);
+        const uint32_t scores = pt_layer_scores_size(planned, l, &plan->allotment);
         if (scores > size) {
             size = scores;
             name = (uint32_t)PT_MEMORY_SCORES << 8 | l;
@@ -294,33 +357,36 @@ static int refuse_memory(const struct pt_plan *plan, const struct pt_model *mode
     return pt_refuse(detail, PT_ERR_MEMORY, needed, available, size, name);
 }
 
-int pt_plan_make(struct pt_plan *plan, const struct pt_model *model,
-                 const struct pt_method *method, bool frozen, uint32_t arena_size,
+int pt_plan_make(struct pt_plan *plan, const struct pt_planned *planned, uint32_t arena_size,
                  struct pt_detail *detail)
 {
     const uint32_t alignment = PT_MODEL_ALIGNMENT;
+    const struct pt_model *model = planned->model;
+    const struct pt_method *method = planned->method;
     if (method->kind != PT_NITI_DYNAMIC && model->logits_exponent < PT_LEAST_LOGITS_EXPONENT) {
         return pt_refuse(detail, PT_ERR_EXPONENT, (uint32_t)model->logits_exponent,
                          (uint32_t)PT_LEAST_LOGITS_EXPONENT, 0, 0);
     }
     *plan = (struct pt_plan){0};
-    plan->blob_size = frozen ? 0u : (model->header->size + alignment - 1u) & ~(alignment - 1u);
+    plan->blob_size = planned->frozen ? 0u : model->header->size;
     plan->image_size = pt_shape_in_size(&model->layer[0].shape);
     plan->io_minimum = pt_batch_size(plan->image_size, 1);
     if (method->kind == PT_PRIOT_S) {
         plan->allotment = pt_allot(model, method->permille);
     }
     for (uint32_t l = 0; l < model->header->layers; ++l) {
-        plan->scores_size += pt_layer_scores_size(&model->layer[l], method, &plan->allotment);
+        plan->blob_size += pt_planned_copy(planned, l);
+        plan->scores_size += pt_layer_scores_size(planned, l, &plan->allotment);
     }
-    list_operations(plan, model, pt_method_trains(method));
-    list_buffers(plan, model, method);
+    plan->blob_size = (plan->blob_size + alignment - 1u) & ~(alignment - 1u);
+    list_operations(plan, planned);
+    list_buffers(plan, planned);
     place_buffers(plan);
     /* Each term is far below 2^31: layers <= 48, weights and tensors of a layer <= 2^22. */
     const uint32_t needed = plan->blob_size + plan->scores_size + plan->transient_size +
                             plan->io_minimum;
     if (needed > arena_size) {
-        return refuse_memory(plan, model, method, needed, arena_size, detail);
+        return refuse_memory(plan, planned, needed, arena_size, detail);
     }
     return PT_OK;
 }

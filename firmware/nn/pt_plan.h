@@ -3,7 +3,8 @@
  *
  *   arena: blob | scores | transient | io
  *
- * A frozen blob lies elsewhere, and its part of the arena is empty.
+ * A frozen blob lies elsewhere; its part of the arena has copies of what was made or is trained on
+ * the device: a head from prototypes, and under a selection the weights of layers that NITI trains.
  * Transient buffers share memory where they do not live through a common operation.
  */
 #ifndef PT_PLAN_H
@@ -16,6 +17,7 @@
 #include "nn/pt_error.h"
 #include "nn/pt_method.h"
 #include "nn/pt_model.h"
+#include "nn/pt_selection.h"
 
 enum pt_plan_limit {
     /* Forward, error and update each, and the loss; L + 1 activations, L errors, 3 L - 1 scratches.
@@ -56,7 +58,8 @@ struct pt_allotment {
 };
 
 struct pt_plan {
-    uint32_t blob_size;      /* in the arena, rounded up to PT_MODEL_ALIGNMENT; frozen: 0 */
+    uint32_t blob_size;      /* in the arena, rounded up to PT_MODEL_ALIGNMENT; frozen: of the
+                                copies */
     uint32_t scores_size;
     uint32_t transient_size;
     uint32_t activations_size; /* all activations, before buffers are overlapped */
@@ -80,17 +83,30 @@ struct pt_allotment pt_allot(const struct pt_model *model, uint32_t permille);
 uint32_t pt_scored_edges(const struct pt_model_layer *layer,
                          const struct pt_allotment *allotment);
 
+/* What a plan is for. */
+struct pt_planned {
+    const struct pt_model *model;
+    const struct pt_method *method;
+    const struct pt_selected *selected;
+    bool frozen; /* the model is not in the arena */
+};
+
+/* Whether a row of the layer learns under the method and selection. */
+bool pt_planned_learns(const struct pt_planned *planned, uint32_t layer);
+
+/* Bytes of one layer's weights and factors among the copies; 0: the blob's serve. */
+uint32_t pt_planned_copy(const struct pt_planned *planned, uint32_t layer);
+
 /* Bytes of one layer's score bitmap row and of its scores with index, for the method. */
 uint32_t pt_bitmap_row_size(const struct pt_model_layer *layer);
-uint32_t pt_layer_scores_size(const struct pt_model_layer *layer, const struct pt_method *method,
+uint32_t pt_layer_scores_size(const struct pt_planned *planned, uint32_t layer,
                               const struct pt_allotment *allotment);
 
 /*
- * Plans `model` under `method` into `arena_size` bytes; PT_ERR_MEMORY with the bytes needed, the
- * bytes there and the largest buffer where it does not fit. A `frozen` model is not in the arena.
+ * Plans into `arena_size` bytes; PT_ERR_MEMORY with the bytes needed, the bytes there and the
+ * largest buffer where it does not fit.
  */
-int pt_plan_make(struct pt_plan *plan, const struct pt_model *model,
-                 const struct pt_method *method, bool frozen, uint32_t arena_size,
+int pt_plan_make(struct pt_plan *plan, const struct pt_planned *planned, uint32_t arena_size,
                  struct pt_detail *detail);
 
 /* The output of a layer, or of PT_INPUT_LAYER the network's input. */

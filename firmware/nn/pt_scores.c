@@ -7,17 +7,25 @@
 #include "kernels/pt_numerics.h"
 #include "nn/pt_generator.h"
 
-struct pt_scores pt_scores_at(uint8_t *memory, const struct pt_model_layer *layer,
-                              const struct pt_method *method,
+struct pt_scores pt_scores_at(uint8_t *memory, const struct pt_planned *planned, uint32_t layer,
                               const struct pt_allotment *allotment)
 {
+    const struct pt_model_layer *entry = &planned->model->layer[layer];
+    const bool priot_s = planned->method->kind == PT_PRIOT_S;
+    const bool selected = !priot_s && planned->selected->size != 0u;
     struct pt_scores scores = {NULL, NULL, 0};
-    if (method->kind == PT_PRIOT) {
-        scores.score = (int8_t *)memory;
-        scores.count = layer->weights_size;
-    } else if (method->kind == PT_PRIOT_S) {
-        scores.score = (int8_t *)memory;
-        scores.count = pt_scored_edges(layer, allotment);
+    if (!pt_method_scores(planned->method) || (selected && !pt_planned_learns(planned, layer))) {
+        return scores;
+    }
+    scores.score = (int8_t *)memory;
+    scores.count = entry->weights_size;
+    if (priot_s) {
+        scores.count = pt_scored_edges(entry, allotment);
+    } else if (selected) {
+        scores.count = pt_layer_row_length(entry) *
+                       pt_selection_rows(planned->selected, planned->model, layer);
+    }
+    if (priot_s || selected) {
         scores.bitmap = memory + pt_round4(scores.count);
     }
     return scores;
@@ -92,10 +100,32 @@ static void choose_edges(const struct pt_scores *scores, const struct pt_model_l
     }
 }
 
-void pt_scores_initialise(const struct pt_scores *scores, const struct pt_model *model,
-                          uint32_t layer, const struct pt_method *method)
+/* All edges of the selected rows. */
+static void choose_rows(const struct pt_scores *scores, const struct pt_planned *planned,
+                        uint32_t layer)
 {
-    if (scores->bitmap != NULL) {
+    const struct pt_model_layer *entry = &planned->model->layer[layer];
+    const uint8_t *selected = pt_selection_bits(planned->selected, planned->model, layer);
+    const uint32_t row_length = pt_layer_row_length(entry);
+    const uint32_t bitmap_row = pt_bitmap_row_size(entry);
+    uint8_t *bits = scores->bitmap;
+    for (uint32_t row = 0; row < pt_layer_rows(entry); ++row, bits += bitmap_row) {
+        const bool chosen = pt_selection_has(selected, row);
+        memset(bits, chosen ? 0xff : 0, bitmap_row);
+        if (chosen && row_length % 8u != 0u) {
+            bits[bitmap_row - 1u] = (uint8_t)((1u << row_length % 8u) - 1u);
+        }
+    }
+}
+
+void pt_scores_initialise(const struct pt_scores *scores, const struct pt_planned *planned,
+                          uint32_t layer)
+{
+    const struct pt_model *model = planned->model;
+    const struct pt_method *method = planned->method;
+    if (scores->bitmap != NULL && method->kind == PT_PRIOT) {
+        choose_rows(scores, planned, layer);
+    } else if (scores->bitmap != NULL) {
         const struct ranking ranking = {
             pt_model_weights(model, layer),
             pt_generator_key(method->seed, layer, PT_STREAM_SELECTION),

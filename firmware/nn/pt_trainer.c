@@ -9,6 +9,7 @@
 #include "nn/operators/pt_row_update.h"
 #include "nn/pt_affine_step.h"
 #include "nn/pt_loss.h"
+#include "nn/pt_prototypes.h"
 #include "nn/pt_trainer_parts.h"
 
 /* Positions up to which G * w is in int32, without a halving. */
@@ -172,6 +173,7 @@ static void prepare_update(const struct pt_trainer *t, const struct pt_operation
         pt_affine_step_update(t, l, scratch, update);
         return;
     }
+    update->rows = NULL;
     update->input = chain_activation(t, l);
     update->error = direct_error(t, l);
     update->halvings = pt_part_halvings(&layer->shape, MOST_POSITIONS);
@@ -222,7 +224,7 @@ static void update(struct pt_trainer *t, const struct pt_operation *operation, i
             learns = pt_bitmap_count(u.bitmap, u.row_length);
         }
         saturated += update_row(&u);
-        if (sink != NULL) {
+        if (sink != NULL && pt_selection_has(u.rows, u.row)) {
             memcpy(sink + event->updates, u.steps, learns);
             event->updates += learns;
         }
@@ -284,10 +286,13 @@ struct pt_event pt_trainer_next(struct pt_trainer *t, int8_t *sink, uint32_t sin
         forward(t, operation);
         break;
     case PT_LOSS:
-        if (pt_method_trains(&t->method)) {
+        if (pt_method_backward(&t->method)) {
             loss(t);
-        } else {
-            predict(t);
+            break;
+        }
+        predict(t);
+        if (t->method.kind == PT_PROTOTYPE) {
+            pt_prototypes_add(t);
         }
         break;
     case PT_ERROR:

@@ -25,6 +25,7 @@
 #include "nn/pt_model.h"
 #include "nn/pt_plan.h"
 #include "nn/pt_scores.h"
+#include "nn/pt_selection.h"
 
 enum pt_trainer_state { PT_STATE_EMPTY = 0, PT_STATE_MODEL = 1, PT_STATE_READY = 2 };
 
@@ -71,6 +72,8 @@ struct pt_trainer {
     struct pt_scores scores[PT_MAX_LAYERS]; /* where each layer's lie */
     struct pt_saturation saturation[PT_MAX_LAYERS];
     struct pt_error_scale scale[PT_MAX_TRAINED_LAYERS]; /* affine: of each layer's error so far */
+    int8_t *weights[PT_MAX_LAYERS]; /* where each layer's lie, for the model */
+    struct pt_selected selected;    /* for the methods that select rows */
 };
 
 /* Empties the trainer; the arena must be aligned to PT_MODEL_ALIGNMENT. */
@@ -87,10 +90,21 @@ int pt_trainer_open(struct pt_trainer *trainer, uint8_t *blob, uint32_t size, bo
 /*
  * Plans and initialises `method`; not every affine model can train (pt_model_trains). The weights
  * stay as they are: what NITI has trained, stays trained. Methods that train weights refuse a
- * frozen blob. On error the model stays open, without a method.
+ * frozen blob, but under a selection train copies of its weights, which begin anew here. On error
+ * the model stays open, without a method.
  */
 int pt_trainer_method(struct pt_trainer *trainer, const struct pt_method *method,
                       struct pt_detail *detail);
+
+/*
+ * Which rows learn, for the next method (pt_selection_set). Ends a method that a selection would
+ * change.
+ */
+int pt_trainer_select(struct pt_trainer *trainer, const uint8_t *bits, uint32_t size,
+                      struct pt_detail *detail);
+
+/* What the method is planned for. */
+struct pt_planned pt_trainer_planned(const struct pt_trainer *trainer);
 
 /* Changes the step size; state and plan stay. */
 int pt_trainer_set_mu(struct pt_trainer *trainer, int32_t mu, struct pt_detail *detail);
@@ -120,7 +134,11 @@ enum pt_tensor_kind {
     PT_TENSOR_ERROR = 1,      /* int8, the error of that output */
     PT_TENSOR_WEIGHTS = 2,    /* int8 [rows, row length] */
     PT_TENSOR_SCORES = 3,     /* int8, one per scored edge */
-    PT_TENSOR_BITMAP = 4,     /* uint8 [rows, ceil(row length / 8)], PRIOT-S */
+    PT_TENSOR_BITMAP = 4,     /* uint8 [rows, ceil(row length / 8)], PRIOT-S, or of a selection */
+    PT_TENSOR_FISHER = 5,     /* uint64 [rows] */
+    PT_TENSOR_SELECTION = 6,  /* the layer's bits; none where all rows learn */
+    PT_TENSOR_FACTORS = 7,    /* struct pt_factor [factors] */
+    PT_TENSOR_PROTOTYPES = 8, /* of the last layer: int32 [classes, inputs], uint32 [classes] */
 };
 
 int pt_trainer_tensor(const struct pt_trainer *trainer, uint32_t kind, uint32_t layer,

@@ -26,6 +26,12 @@ static inline int8_t *pt_part_activation(const struct pt_trainer *t, uint32_t la
     return (int8_t *)pt_part_transient(t, pt_plan_activation(&t->plan, layer));
 }
 
+/* Scores begin here, or what PT_FISHER and PT_PROTOTYPE have in their place. */
+static inline uint8_t *pt_part_scores(const struct pt_trainer *t)
+{
+    return t->arena + t->plan.blob_size;
+}
+
 /* NULL where the operation has none. */
 static inline uint8_t *pt_part_scratch(const struct pt_trainer *t,
                                        const struct pt_operation *operation)

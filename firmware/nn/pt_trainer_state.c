@@ -4,6 +4,8 @@
 #include <stddef.h>
 
 #include "kernels/pt_memory.h"
+#include "nn/pt_fisher.h"
+#include "nn/pt_prototypes.h"
 #include "nn/pt_scores.h"
 #include "nn/pt_trainer.h"
 #include "nn/pt_trainer_parts.h"
@@ -25,27 +27,94 @@ int pt_trainer_open(struct pt_trainer *t, uint8_t *blob, uint32_t size, bool fro
         return pt_refuse(detail, PT_ERR_MEMORY, size, t->arena_size, size,
                          (uint32_t)PT_MEMORY_WEIGHTS << 8);
     }
-    const int err = pt_model_open(&t->model, blob, size, detail);
+    t->selected.size = 0;
+    const int err = pt_model_open(&t->model, t->weights, blob, size, detail);
     if (!err) {
         t->state = PT_STATE_MODEL;
     }
     return err;
 }
 
+struct pt_planned pt_trainer_planned(const struct pt_trainer *t)
+{
+    const struct pt_planned planned = {&t->model, &t->method, &t->selected, t->frozen};
+    return planned;
+}
+
+/* Layers of which a row of weights learns, as bits; of as many as a network that trains has. */
+static uint32_t trained_layers(const struct pt_planned *planned)
+{
+    uint32_t layers = 0;
+    for (uint32_t l = 0; l < planned->model->header->layers && l < PT_MAX_TRAINED_LAYERS; ++l) {
+        if (pt_method_weights(planned->method) && pt_planned_learns(planned, l)) {
+            layers |= 1u << l;
+        }
+    }
+    return layers;
+}
+
+/* What the method asks of the model, but for the memory. */
+static int check_method(const struct pt_planned *planned, struct pt_detail *detail)
+{
+    const struct pt_method *method = planned->method;
+    const struct pt_model *model = planned->model;
+    const bool selected = planned->selected->size != 0u;
+    int err = pt_method_check(method, detail);
+    if (!err && method->kind >= PT_FISHER && !pt_model_affine(model)) {
+        err = pt_refuse(detail, PT_ERR_SPARSE_FORM, model->header->form, PT_AFFINE, 0, 0);
+    }
+    if (!err && method->kind == PT_PRIOT_S && selected) {
+        err = pt_refuse(detail, PT_ERR_SELECTION_METHOD, method->kind, 0, 0, 0);
+    }
+    if (!err && pt_method_trains(method)) {
+        err = pt_model_trains(model, trained_layers(planned), detail);
+    }
+    if (!err && planned->frozen && pt_method_weights(method) && !selected) {
+        err = pt_refuse(detail, PT_ERR_FROZEN, method->kind, 0, 0, 0);
+    }
+    if (!err && method->kind == PT_PROTOTYPE) {
+        err = pt_prototypes_check(model, detail);
+    }
+    return err;
+}
+
+/* Weights are the blob's again, but for a head that was made, which stays where it is. */
+static void forget_copies(struct pt_trainer *t)
+{
+    const uint32_t last = t->model.header->layers - 1u;
+    const struct pt_factor *head = t->model.head;
+    pt_model_forget_copies(&t->model);
+    if (head != NULL) {
+        t->model.head = head;
+        t->model.weights[last] = (int8_t *)t->arena;
+    }
+}
+
+/* Copies begin with what the blob has. */
+static void place_copies(struct pt_trainer *t, const struct pt_planned *planned)
+{
+    const uint32_t last = t->model.header->layers - 1u;
+    const bool made = t->model.head != NULL;
+    uint8_t *memory = t->arena + (made ? pt_planned_copy(planned, last) : 0u);
+    for (uint32_t l = 0; l < last + (made ? 0u : 1u); ++l) {
+        const uint32_t size = pt_planned_copy(planned, l);
+        if (size != 0u) {
+            memcpy(memory, t->model.weights[l], t->model.layer[l].weights_size);
+            t->model.weights[l] = (int8_t *)memory;
+            memory += size;
+        }
+    }
+}
+
 int pt_trainer_method(struct pt_trainer *t, const struct pt_method *method,
                       struct pt_detail *detail)
 {
+    const struct pt_planned planned = {&t->model, method, &t->selected, t->frozen};
     t->state = PT_STATE_MODEL;
-    int err = pt_method_check(method, detail);
-    const bool weights = pt_method_trains(method) && !pt_method_scores(method);
-    if (!err && pt_method_trains(method)) {
-        err = pt_model_trains(&t->model, weights, detail);
-    }
-    if (!err && t->frozen && weights) {
-        err = pt_refuse(detail, PT_ERR_FROZEN, method->kind, 0, 0, 0);
-    }
+    forget_copies(t);
+    int err = check_method(&planned, detail);
     if (!err) {
-        err = pt_plan_make(&t->plan, &t->model, method, t->frozen, t->arena_size, detail);
+        err = pt_plan_make(&t->plan, &planned, t->arena_size, detail);
     }
     if (err) {
         return err;
@@ -53,16 +122,30 @@ int pt_trainer_method(struct pt_trainer *t, const struct pt_method *method,
     t->method = *method;
     memset(t->saturation, 0, sizeof t->saturation);
     t->operation = t->plan.operations; /* no step is in work */
-    uint8_t *memory = t->arena + t->plan.blob_size;
+    place_copies(t, &planned);
+    uint8_t *memory = pt_part_scores(t);
+    if (method->kind >= PT_FISHER) {
+        memset(memory, 0, t->plan.scores_size);
+    }
     for (uint32_t l = 0; l < t->model.header->layers; ++l) {
-        t->scores[l] = pt_scores_at(memory, &t->model.layer[l], method, &t->plan.allotment);
-        memory += pt_layer_scores_size(&t->model.layer[l], method, &t->plan.allotment);
+        t->scores[l] = pt_scores_at(memory, &planned, l, &t->plan.allotment);
+        memory += pt_layer_scores_size(&planned, l, &t->plan.allotment);
         if (t->scores[l].count != 0u) {
-            pt_scores_initialise(&t->scores[l], &t->model, l, method);
+            pt_scores_initialise(&t->scores[l], &planned, l);
         }
     }
     t->state = PT_STATE_READY;
     return PT_OK;
+}
+
+int pt_trainer_select(struct pt_trainer *t, const uint8_t *bits, uint32_t size,
+                      struct pt_detail *detail)
+{
+    const int err = pt_selection_set(&t->selected, &t->model, bits, size, detail);
+    if (!err && (pt_method_selects(&t->method) || t->method.kind == PT_PRIOT_S)) {
+        t->state = PT_STATE_MODEL;
+    }
+    return err;
 }
 
 int pt_trainer_set_mu(struct pt_trainer *t, int32_t mu, struct pt_detail *detail)
@@ -114,6 +197,26 @@ int pt_trainer_tensor(const struct pt_trainer *t, uint32_t kind, uint32_t layer,
         case PT_TENSOR_SCORES:
             *data = (uint8_t *)scores.score;
             *size = scores.count;
+            break;
+        case PT_TENSOR_FISHER:
+            if (t->method.kind == PT_FISHER) {
+                *data = (uint8_t *)pt_fisher_of(t, layer);
+                *size = pt_layer_rows(entry) * (uint32_t)sizeof(uint64_t);
+            }
+            break;
+        case PT_TENSOR_SELECTION:
+            *data = (uint8_t *)pt_selection_bits(&t->selected, &t->model, layer);
+            *size = pt_selection_layer_size(entry);
+            break;
+        case PT_TENSOR_FACTORS:
+            *data = (uint8_t *)pt_model_factors(&t->model, layer);
+            *size = entry->factors * (uint32_t)sizeof(struct pt_factor);
+            break;
+        case PT_TENSOR_PROTOTYPES:
+            if (t->method.kind == PT_PROTOTYPE && layer + 1u == layers) {
+                *data = pt_part_scores(t);
+                *size = t->plan.scores_size;
+            }
             break;
         case PT_TENSOR_BITMAP:
             *data = scores.bitmap;

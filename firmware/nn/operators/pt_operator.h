@@ -63,6 +63,7 @@ struct pt_update {
     void *kernel;
     /* The row: */
     uint32_t row;
+    const uint8_t *rows; /* affine: bits of those that learn (pt_selection.h); NULL: all */
     int8_t *weights;
     int8_t *scores;      /* NULL: the weights learn */
     const uint8_t *bitmap;
@@ -150,7 +151,7 @@ struct pt_operator {
     /* Before the first row. If `dynamic`, returns the range bits of the layer's gradient. */
     uint32_t (*update_begin)(const struct pt_update *update);
 
-    /* One row. Returns how many elements saturated. */
+    /* One row, if it is one that learns. Returns how many elements saturated. */
     uint32_t (*update_row)(const struct pt_update *update);
 };
 

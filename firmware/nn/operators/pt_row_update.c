@@ -3,6 +3,7 @@
 #include "kernels/pt_affine_backward.h"
 #include "kernels/pt_requantize.h"
 #include "kernels/pt_skips.h"
+#include "nn/pt_selection.h"
 
 void pt_affine_update_layout(struct pt_update *update, uint8_t *scratch)
 {
@@ -18,7 +19,8 @@ uint32_t pt_affine_update_begin(const struct pt_update *update)
     }
     /* All rows, of which one is kept at a time: each is made anew when it moves its weights. */
     for (uint32_t row = 0; row < update->shape->out_c; ++row) {
-        if (update->op->gradient_affine(update, row, update->gradient)) {
+        if (pt_selection_has(update->rows, row) &&
+            update->op->gradient_affine(update, row, update->gradient)) {
             const uint32_t highest = pt_max_abs_s32(update->gradient, update->row_length);
             peak = highest > peak ? highest : peak;
         }
@@ -28,6 +30,9 @@ uint32_t pt_affine_update_begin(const struct pt_update *update)
 
 uint32_t pt_affine_update_row(const struct pt_update *update)
 {
+    if (!pt_selection_has(update->rows, update->row)) {
+        return 0;
+    }
     const bool any = update->op->gradient_affine(update, update->row, update->gradient);
     if (PT_SKIP_ZEROS && !any && update->update == NULL) {
         return 0; /* no gradient (docs/numerics.md, section 10) */

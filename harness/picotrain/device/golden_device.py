@@ -165,7 +165,7 @@ class GoldenDevice:
         images, labels = checked_batch(self._network, images, labels)
         trainer = self._ready("TRAIN")
         if not trainer.method.trains:
-            raise self._refusal("TRAIN", "PT_ERR_ARGUMENT", 0, 0, 1, 4)
+            raise self._refusal("TRAIN", "PT_ERR_ARGUMENT", 0, 0, 1, len(METHOD_KINDS) - 1)
         results = []
         for image, label in zip(images, labels, strict=True):
             results.append(trainer.train_step(image, int(label)))

@@ -15,7 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from picotrain.device.cycles import BlockCount
-from picotrain_golden import Method, Network
+from picotrain_golden import (
+    Information,
+    Method,
+    MethodName,
+    Network,
+    Selected,
+    Selection,
+    Solver,
+)
 
 Int8 = NDArray[np.int8]
 UInt8 = NDArray[np.uint8]
@@ -134,7 +142,7 @@ class Device(Protocol):
     def trace(self, image: UInt8, label: int) -> Iterator[TraceTensor]:
         """One step, tensor by tensor in the order of computation; exhaust it.
 
-        With method `infer` it is the forward pass alone.
+        With methods `infer` and `prototype` it is the forward pass alone.
         """
 
     def weights(self, layer: int) -> Int8:
@@ -145,6 +153,29 @@ class Device(Protocol):
 
     def scored_edges(self, layer: int) -> NDArray[np.int64]:
         """Flat indices of the scored edges, ascending; empty where the method has no scores."""
+
+    def set_selection(self, selection: Selection | None) -> None:
+        """Which rows learn, or None for all, under the method that is set next: set one."""
+
+    def selection(self) -> Selection | None:
+        """What was given or selected last."""
+
+    def fisher(self) -> Information:
+        """Of each layer with weights uint64 [rows], as method `fisher` gathered it."""
+
+    def make_head(self) -> None:
+        """The last layer anew, from what method `prototype` gathered; set a method afterwards."""
+
+    def select(
+        self,
+        solver: Solver,
+        permille: int,
+        budget_bytes: int,
+        budget_macs: int,
+        method: MethodName,
+    ) -> Selected:
+        """Rows for `method` within the budgets, from what `fisher` gathered; that goes on, and
+        the selection is for the method that is set next."""
 
     def saturation(self) -> NDArray[np.int64]:
         """Clamped elements [layers, 3] (forward, error, update) since the last clear."""

@@ -18,8 +18,10 @@ from picotrain.device.cycles import BlockCount, CallNode
 from picotrain.device.explain import explain, refuse_blob
 from picotrain.device.given import (
     check_form,
+    check_gathered,
     check_method,
     check_network,
+    check_selection,
     checked_batch,
     checked_image,
 )
@@ -38,11 +40,21 @@ from picotrain.errors import (
     CommandError,
     LinkFailure,
     MagicMismatch,
+    UserError,
     VersionMismatch,
     whole_number,
 )
 from picotrain.image.elf import Elf, open_elf
-from picotrain_golden import Method, Network
+from picotrain_golden import (
+    Information,
+    Method,
+    MethodName,
+    Network,
+    Selected,
+    Selection,
+    Solver,
+    learning,
+)
 
 METHOD_KINDS = {
     "infer": "PT_INFER",
@@ -50,12 +62,16 @@ METHOD_KINDS = {
     "niti-static": "PT_NITI_STATIC",
     "priot": "PT_PRIOT",
     "priot-s": "PT_PRIOT_S",
+    "fisher": "PT_FISHER",
+    "prototype": "PT_PROTOTYPE",
 }
 _SELECTIONS = {"random": "PT_SELECT_RANDOM", "weight": "PT_SELECT_WEIGHT"}
+_SOLVERS = {"greedy": "PT_SOLVER_GREEDY", "true-cost": "PT_SOLVER_TRUE_COST"}
 _STARTS = {"zero": "PT_START_ZERO", "normal": "PT_START_NORMAL"}
 
 _COMMAND_SECONDS = 30.0
 _IMAGE_SECONDS = 15.0
+_SELECT_SECONDS = 120.0
 _MOST_IMAGES = 64
 """Of one command, so that progress shows and an interrupt is served."""
 
@@ -79,7 +95,9 @@ class MailboxDevice:
         self._address = target.mailbox_address()
         self._network: Network | None = None
         self._method = Method("infer")
-        self._frozen = False
+        self._frozen = self._head = False
+        self._selection: Selection | None = None
+        self._in_force: Selection | None = None
         self.check()
 
     def check(self) -> None:
@@ -149,6 +167,7 @@ class MailboxDevice:
             raise CommandError(name, error_name, detail, hint)
         if name == "RESET":
             self._network, self._method = None, Method("infer")
+            self._selection = self._in_force = None
         return mailbox
 
     def window(self, name: str) -> tuple[int, int]:
@@ -179,7 +198,7 @@ class MailboxDevice:
         if len(blob) > room:
             raise refuse_blob(network, len(blob), room, self._elf, frozen)
         self.load_blob(blob, frozen)
-        self._network, self._frozen = network, frozen
+        self._network, self._frozen, self._head = network, frozen, False
 
     def load_blob(self, blob: bytes, frozen: bool = False) -> None:
         """Reset the device and load a blob that fits, whatever its bytes are."""
@@ -191,7 +210,7 @@ class MailboxDevice:
     def set_method(self, method: Method) -> None:
         check_method(method)
         if self._network is not None:
-            check_form(self._network, method)
+            check_form(self._network, method, self._selection)
         arguments = [
             self._elf.enum("pt_method_kind")[METHOD_KINDS[method.name]],
             method.mu,
@@ -207,13 +226,23 @@ class MailboxDevice:
         except CommandError as refusal:
             raise self._in_words(refusal, method) from None
         self._method = method
+        self._in_force = self._selection if method.selects else None
 
     def _in_words(self, refusal: CommandError, method: Method) -> CommandError:
         """A refusal for want of memory with what would fit; any other as it is."""
         if refusal.name != "PT_ERR_MEMORY" or self._network is None:
             return refusal
         room = refusal.detail[1]
-        short = shortage(self._network, method, self._frozen, room, self._elf, self.name)
+        short = shortage(
+            self._network,
+            method,
+            self._frozen,
+            room,
+            self._elf,
+            self.name,
+            selection=self._selection,
+            head=self._head,
+        )
         return refusal if short is None else replace(refusal, hint=short.sentence)
 
     def set_mu(self, mu: int) -> None:
@@ -279,11 +308,14 @@ class MailboxDevice:
             if kind == "PT_FORWARD":
                 yield TraceTensor("activation", layer, self.tensor("ACTIVATION", layer))
             elif kind == "PT_LOSS":
-                if self._method.trains:
+                if self._method.goes_back:
                     yield TraceTensor("error", layer, self.tensor("ERROR", layer))
             elif kind == "PT_ERROR":
                 known = self._network
-                for below in (layer - 1,) if known is None else known.learning_inputs(layer):
+                below_it: tuple[int, ...] = (layer - 1,)
+                if known is not None:
+                    below_it = known.learning_inputs(layer, learning(known, self._in_force))
+                for below in below_it:
                     yield TraceTensor("error", below, self.tensor("ERROR", below))
             else:
                 address, _ = self.window("IO")
@@ -326,14 +358,21 @@ class MailboxDevice:
         return self.tensor("WEIGHTS", layer)
 
     def scores(self, layer: int) -> Int8:
-        if not self._method.scored:
+        if not self._method.scored or self._untouched(layer):
             return np.zeros(0, np.int8)
         return self.tensor("SCORES", layer)
 
+    def _untouched(self, layer: int) -> bool:
+        """It has rows, of which none is selected."""
+        layer = whole_number("the layer", layer)
+        if self._in_force is None or not 0 <= layer < len(self._in_force.rows):
+            return False
+        return self._in_force.rows[layer] is not None and not self._in_force.count(layer)
+
     def scored_edges(self, layer: int) -> NDArray[np.int64]:
-        if not self._method.scored:
+        if not self._method.scored or self._untouched(layer):
             return np.zeros(0, np.int64)
-        if self._method.name == "priot":
+        if self._method.name == "priot" and self._in_force is None:
             return np.arange(self.tensor("SCORES", layer).size, dtype=np.int64)
         bitmap = self.tensor("BITMAP", layer)  # refused where the layer has none
         assert self._network is not None
@@ -341,6 +380,69 @@ class MailboxDevice:
         rows = bitmap.view(np.uint8).reshape(geometry.rows, -1)
         bits = np.unpackbits(rows, axis=1, bitorder="little")[:, : geometry.row_length]
         return np.flatnonzero(bits)
+
+    def set_selection(self, selection: Selection | None) -> None:
+        if self._network is not None:
+            check_selection(self._network, selection)
+        if not self.window("IO")[1]:
+            self.set_method(Method("infer"))  # which opens the window that bits go through
+        bits = b"" if selection is None else selection.pack()
+        self.write_window("IO", bits)
+        self.command("SET_SELECTION", [len(bits)])
+        self._selection = selection
+
+    def selection(self) -> Selection | None:
+        if self._selection is None or self._network is None or not self.window("IO")[1]:
+            return self._selection  # without a method the device shows none
+        layers = [i for i, layer in enumerate(self._network.layers) if layer.has_weights]
+        bits = b"".join(self.tensor("SELECTION", index).tobytes() for index in layers)
+        return Selection.unpack(self._network, bits)
+
+    def fisher(self) -> Information:
+        check_gathered(self._method, "fisher", "its information is read")
+        assert self._network is not None
+        return tuple(
+            self.tensor("FISHER", index).view(np.uint64) if layer.has_weights else None
+            for index, layer in enumerate(self._network.layers)
+        )
+
+    def make_head(self) -> None:
+        check_gathered(self._method, "prototype", "a head is made")
+        self.command("MAKE_HEAD")
+        self._method, self._head = Method("infer"), True
+
+    def select(
+        self,
+        solver: Solver,
+        permille: int,
+        budget_bytes: int,
+        budget_macs: int,
+        method: MethodName,
+    ) -> Selected:
+        check_gathered(self._method, "fisher", "rows are selected")
+        given = {"solver": (solver, _SOLVERS), "method": (method, METHOD_KINDS)}
+        for what, (name, known) in given.items():
+            if name not in known:
+                raise UserError(f"{what} is {name!r}, not one of {', '.join(known)}")
+        numbers = {
+            "permille": permille,
+            "the budget of bytes": budget_bytes,
+            "the budget of MACs": budget_macs,
+        }
+        for what, value in numbers.items():
+            if not 0 <= whole_number(what, value) < 1 << 32:
+                raise UserError(f"{what} is {value}, outside 1..{(1 << 32) - 1}")
+        job = [
+            int(self._elf.enum("pt_solver")[_SOLVERS[solver]]),
+            *numbers.values(),
+            int(self._elf.enum("pt_method_kind")[METHOD_KINDS[method]]),
+        ]
+        size, macs, *_ = self.command("SELECT", job, _SELECT_SECONDS)["response"]
+        self._selection = Selection(())  # whatever it is, there is one
+        found = self.selection()
+        assert found is not None
+        self._selection = found
+        return Selected(found, int(size), int(macs))
 
     def saturation(self) -> NDArray[np.int64]:
         if not self.window("SATURATION")[1]:
