@@ -72,7 +72,8 @@ __attribute__((noinline)) static void forward_patches(const struct depthwise *d,
     }
 }
 
-static void outside(const struct depthwise *d, uint32_t *word, uint32_t count)
+__attribute__((noinline)) static void outside(const struct depthwise *d, uint32_t *word,
+                                             uint32_t count)
 {
     const uint32_t zero = (uint32_t)d->affine->zero_in[0];
     for (const uint32_t *end = word + count; word != end;) {
@@ -81,7 +82,7 @@ static void outside(const struct depthwise *d, uint32_t *word, uint32_t count)
 }
 
 /* Where the words for outputs from row y on come from and go to, and those outside the input. */
-static void plan_band(struct depthwise *d, uint32_t y, uint32_t outputs)
+__attribute__((noinline)) static void plan_band(struct depthwise *d, uint32_t y, uint32_t outputs)
 {
     const struct pt_shape *shape = d->shape;
     const uint32_t first = y * shape->stride_h; /* of the padded input, like `last` */
@@ -104,8 +105,7 @@ __attribute__((noinline)) static void forward_taps(struct depthwise *d, uint32_t
 {
     const struct pt_shape *shape = d->shape;
     const struct pt_factor *factor = &d->affine->factor[c];
-    const uint32_t zeros = (uint32_t)(d->affine->zero_in[0] * sum);
-    const int32_t bias = (int32_t)((uint32_t)factor->bias - zeros);
+    d->job.start = (uint32_t)factor->bias - (uint32_t)(d->affine->zero_in[0] * sum);
     int8_t *output = d->output + c;
     for (uint32_t y = 0, outputs; y != shape->out_h; y += outputs) {
         outputs = shape->out_h - y < d->band ? shape->out_h - y : d->band;
@@ -116,32 +116,39 @@ __attribute__((noinline)) static void forward_taps(struct depthwise *d, uint32_t
         d->gather.source = d->from + c;
         (shape->stride_w == 1u ? pt_affine_gather_1 : pt_affine_gather_2)(&d->gather);
         pt_affine_taps(&d->job);
-        pt_affine_scale_sums(d->affine, factor, d->sums, count, bias, output, shape->in_c);
+        pt_affine_scale_sums(d->affine, factor, d->sums, count, output, shape->in_c);
         output += count * shape->in_c;
     }
 }
 
-/* Widens the weights and adds them up; false where two that share 16 bits are both -128. */
-static bool widen(const int8_t *weights, int32_t *wide, int32_t *sum, uint32_t *bits)
+/* For pt_affine_taps; returns the sum of the weights, `least` is the smallest. */
+static int32_t put(const int8_t *w, struct pt_taps_job *job, int32_t *least)
 {
-    const int8_t *end = weights + TAPS - 1;
-    int32_t least = 0;
-    int32_t all = *end;
-    uint32_t any = (uint32_t)all;
-    wide[TAPS - 1] = all;
-    do {
-        const int32_t first = *weights++;
-        const int32_t second = *weights++;
-        const int32_t both = first + second;
-        *wide++ = first;
-        *wide++ = second;
-        any |= (uint32_t)(first | second);
-        all += both;
-        least = both < least ? both : least;
-    } while (weights != end);
-    *sum = all;
-    *bits = any;
-    return least != 2 * INT8_MIN;
+    const bool pairs = job->pair == 8u;
+    uint32_t *words = job->weights;
+    int32_t sum = 0;
+    int32_t smallest = 0;
+    for (const int8_t *end = w + TAPS; w != end; w += 3) {
+        const int32_t first = w[0];
+        const int32_t second = w[1];
+        const int32_t third = w[2];
+        smallest = first < smallest ? first : smallest;
+        smallest = second < smallest ? second : smallest;
+        smallest = third < smallest ? third : smallest;
+        sum += first + second + third;
+        if (pairs) {
+            words[0] = (uint32_t)second + ((uint32_t)first << 16);
+            words[3] = (uint32_t)third;
+            words += 1;
+        } else {
+            words[0] = (uint32_t)first;
+            words[1] = (uint32_t)second;
+            words[2] = (uint32_t)third;
+            words += 3;
+        }
+    }
+    *least = smallest;
+    return sum;
 }
 
 /* What all channels share. */
@@ -188,12 +195,13 @@ void pt_affine_depthwise_s8(const struct pt_shape *shape, const struct pt_affine
     }
     for (uint32_t c = 0; c < shape->in_c; ++c) {
         const int8_t *weights = pt_edges_next_row(&left, d.rows.row);
-        int32_t sum;
-        uint32_t bits;
-        if (!taps || !widen(weights, d.job.weights, &sum, &bits)) {
+        int32_t least = INT8_MIN;
+        const int32_t sum = taps ? put(weights, &d.job, &least) : 0;
+        if (least == INT8_MIN) {
             forward_patches(&d, c, weights);
             d.ready = false;
-        } else if (affine->factor[c].multiplier == 0 || (PT_SKIP_ZEROS && bits == 0u)) {
+        } else if (affine->factor[c].multiplier == 0 ||
+                   (PT_SKIP_ZEROS && sum == 0 && least == 0)) {
             pt_affine_fill(affine, &affine->factor[c], pt_shape_positions(shape), output + c,
                            shape->in_c);
         } else {

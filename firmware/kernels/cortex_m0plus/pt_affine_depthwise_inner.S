@@ -93,16 +93,13 @@
     adds r3, r5                 /* 1 */
     adds r4, r5                 /* 1 */
     ldr r6, [sp, #LEFT_GAP]     /* 2 */
-    subs r6, #1                 /* 1 */
-    bmi 8f                      /* 1, 2 */
-    stm r2!, {r3}               /* 2 */
-    subs r6, #1                 /* 1 */
-    bmi 8f                      /* 1, 2 */
+    b 8f                        /* 2 */
 7:
-    stm r2!, {r4}               /* 2 */
+    stm r2!, {r3}               /* 2 */
+    movs r3, r4                 /* 1 */
+8:
     subs r6, #1                 /* 1 */
     bpl 7b                      /* 1, 2 */
-8:
     next_gather 1b
     .size pt_affine_gather_1, . - pt_affine_gather_1
     .global __stack_pt_affine_gather_1
@@ -166,111 +163,114 @@
     .global __stack_pt_affine_gather_2
     .set __stack_pt_affine_gather_2, 44
 
-    .equ TAPS_WORDS, 0
-    .equ TAPS_SUMS, 4
-    .equ TAPS_ROW, 8
-    .equ TAPS_PAIR, 12
-    .equ TAPS_PAIRS, 16
-    .equ TAPS_NEXT_ROW, 20
-    .equ TAPS_ODD, 24
-    .equ TAPS_ROWS, 28
-    .equ TAPS_WEIGHTS, 32
-
     /* On the stack, from sp: */
-    .equ LEFT_ROWS, 0
-    .equ LEFT_WORDS, 4
+    .equ LEFT_WORDS, 0
+    .equ LEFT_PAIR, 4
     .equ LEFT_PAIRS, 8
     .equ LEFT_NEXT_ROW, 12
     .equ LEFT_ODD, 16
-    .equ LEFT_WEIGHTS, 20 /* 2 to 8 */
-    .equ LEFT_SIZE, 48
+    .equ LEFT_ROWS, 20
+    .equ LEFT_START, 24
+    .equ LEFT_WEIGHTS, 28
+    .equ LEFT_SIZE, 56
 
-.macro weigh word, tap
-    ldr r6, [sp, #LEFT_WEIGHTS + 4 * \tap - 8] /* 2 */
+.macro weigh word, number
+    ldr r6, [sp, #LEFT_WEIGHTS + 4 * \number] /* 2 */
     muls \word, r6              /* 1 */
+.endm
+
+/* The upper half of \word, rounded, to \sum. */
+.macro take_upper word, sum
+    asrs \word, #16             /* 1 */
+    adcs \sum, \word            /* 1 */
 .endm
 
 /* The two sums in \group go to the sum of all, r8, and the upper one to r5. */
 .macro take group
     add r8, \group              /* 1 */
-    asrs \group, #16            /* 1 */
-    adcs r5, \group             /* 1 */
+    take_upper \group, r5       /* 2 */
+.endm
+
+/* Two terms of either output: the words times r6, two weights. */
+.macro two_terms
+    muls r1, r6                 /* 1 */
+    take_upper r1, r4           /* 2 */
+    muls r2, r6                 /* 1 */
+    take_upper r2, r5           /* 2 */
+.endm
+
+/* Both halves of r3: a term, or two, of either output. */
+.macro take_halves
+    sxth r6, r3                 /* 1 */
+    adds r4, r6                 /* 1 */
+    take_upper r3, r5           /* 2 */
 .endm
 
 /*
- * 69 cycles for two outputs.
- *   r0 words  r1-r3 words of a row, r4 of the second the last  r5 upper sum  r6 scratch  r7 sums
- *   r8 sum of all  r9 to the next row  r10 to the next pair  r11 weight 0  r12 end of the row
- *   lr weight 1
+ * 65 cycles for two outputs with words of stride 1, 73 with those of stride 2.
+ *   r0 words  r1-r3 words of a row  r4, r5 sums; with stride 2 r4 a word, r5 the upper sum
+ *   r6 scratch  r7 where sums go  r8 a product; the sum of all  r9 to the next row
+ *   r10 to the next pair  r11, lr weights 0 and 1, the others on the stack  r12 end of the row
  */
     start_function pt_affine_taps
     save_all
     sub sp, #LEFT_SIZE
     movs r6, r0
     ldm r6!, {r0-r4}
+    mov r12, r0
     movs r7, r1
-    str r4, [sp, #LEFT_PAIRS]
-    movs r5, r2
-    subs r5, #12
-    mov r9, r5
-    lsls r5, r2, #1
-    adds r5, #12
-    subs r3, r5
+    add r5, sp, #LEFT_PAIR
+    stm r5!, {r3, r4}
+    movs r4, r2
+    subs r4, #12
+    mov r9, r4
+    lsls r4, r2, #1
+    adds r4, #12
+    subs r3, r4
     mov r10, r3
-    ldm r6!, {r1-r3}
-    str r1, [sp, #LEFT_NEXT_ROW]
-    str r2, [sp, #LEFT_ODD]
-    str r3, [sp, #LEFT_ROWS]
-    ldm r6!, {r4, r5}
-    mov r11, r4
-    mov lr, r5
-    ldm r6!, {r1-r5}
-    str r1, [sp, #LEFT_WEIGHTS]
-    add r1, sp, #LEFT_WEIGHTS + 4
-    stm r1!, {r2-r5}
-    ldm r6!, {r2, r3}
-    stm r1!, {r2, r3}
+    ldm r6!, {r1-r4}
+    stm r5!, {r1-r4}
+    ldm r6!, {r1-r4}
+    mov r11, r1
+    mov lr, r2
+    stm r5!, {r3, r4}
+    ldm r6!, {r0-r4}
+    stm r5!, {r0-r4}
+    mov r0, r12
 1:
     str r0, [sp, #LEFT_WORDS]   /* 2 */
     ldr r1, [sp, #LEFT_PAIRS]   /* 2 */
     adds r1, r0                 /* 1 */
     mov r12, r1                 /* 1 */
+    ldr r1, [sp, #LEFT_PAIR]    /* 2 */
+    cmp r1, #8                  /* 1 */
+    bne 4f                      /* 1, 2 */
 2:
     ldm r0!, {r1-r3}            /* 4 */
+    ldr r4, [sp, #LEFT_START]   /* 2 */
+    movs r5, r4                 /* 1 */
     mov r6, r11                 /* 1 */
-    muls r1, r6                 /* 1 */
-    mov r6, lr                  /* 1 */
-    muls r2, r6                 /* 1 */
-    adds r1, r2                 /* 1 */
-    mov r8, r1                  /* 1 */
-    movs r5, #0                 /* 1 */
-    asrs r1, #16                /* 1 */
-    adcs r5, r1                 /* 1 */
-    weigh r3, 2                 /* 3 */
-    add r0, r9                  /* 1 */
-    ldm r0!, {r1, r2, r4}       /* 4 */
-    weigh r1, 3                 /* 3 */
-    adds r1, r3                 /* 1 */
-    take r1                     /* 3 */
-    weigh r2, 4                 /* 3 */
-    weigh r4, 5                 /* 3 */
-    adds r2, r4                 /* 1 */
-    take r2                     /* 3 */
+    two_terms                   /* 6 */
+    weigh r3, 1                 /* 3 */
+    mov r8, r3                  /* 1 */
     add r0, r9                  /* 1 */
     ldm r0!, {r1-r3}            /* 4 */
-    weigh r1, 6                 /* 3 */
-    weigh r2, 7                 /* 3 */
-    adds r1, r2                 /* 1 */
-    take r1                     /* 3 */
-    weigh r3, 8                 /* 3 */
-    take r3                     /* 3 */
+    mov r6, lr                  /* 1 */
+    two_terms                   /* 6 */
+    weigh r3, 2                 /* 3 */
+    add r3, r8                  /* 1 */
+    take_halves                 /* 4 */
+    add r0, r9                  /* 1 */
+    ldm r0!, {r1-r3}            /* 4 */
+    ldr r6, [sp, #LEFT_WEIGHTS] /* 2 */
+    two_terms                   /* 6 */
+    weigh r3, 3                 /* 3 */
+    take_halves                 /* 4 */
     add r0, r10                 /* 1 */
-    mov r4, r8                  /* 1 */
-    lsls r2, r5, #16            /* 1 */
-    subs r4, r2                 /* 1 */
     stm r7!, {r4, r5}           /* 3 */
     cmp r0, r12                 /* 1 */
     bne 2b                      /* 2 */
+3:
     ldr r0, [sp, #LEFT_WORDS]   /* 2 */
     ldr r1, [sp, #LEFT_NEXT_ROW] /* 2 */
     adds r0, r1                 /* 1 */
@@ -282,6 +282,45 @@
     bne 1b                      /* 2 */
     add sp, #LEFT_SIZE
     restore_all
+4:
+    ldm r0!, {r1-r3}            /* 4 */
+    mov r6, r11                 /* 1 */
+    muls r1, r6                 /* 1 */
+    mov r6, lr                  /* 1 */
+    muls r2, r6                 /* 1 */
+    adds r1, r2                 /* 1 */
+    mov r8, r1                  /* 1 */
+    movs r5, #0                 /* 1 */
+    take_upper r1, r5           /* 2 */
+    weigh r3, 0                 /* 3 */
+    add r0, r9                  /* 1 */
+    ldm r0!, {r1, r2, r4}       /* 4 */
+    weigh r1, 1                 /* 3 */
+    adds r1, r3                 /* 1 */
+    take r1                     /* 3 */
+    weigh r2, 2                 /* 3 */
+    weigh r4, 3                 /* 3 */
+    adds r2, r4                 /* 1 */
+    take r2                     /* 3 */
+    add r0, r9                  /* 1 */
+    ldm r0!, {r1-r3}            /* 4 */
+    weigh r1, 4                 /* 3 */
+    weigh r2, 5                 /* 3 */
+    adds r1, r2                 /* 1 */
+    take r1                     /* 3 */
+    weigh r3, 6                 /* 3 */
+    take r3                     /* 3 */
+    add r0, r10                 /* 1 */
+    mov r4, r8                  /* 1 */
+    lsls r2, r5, #16            /* 1 */
+    subs r4, r2                 /* 1 */
+    ldr r6, [sp, #LEFT_START]   /* 2 */
+    adds r4, r6                 /* 1 */
+    adds r5, r6                 /* 1 */
+    stm r7!, {r4, r5}           /* 3 */
+    cmp r0, r12                 /* 1 */
+    bne 4b                      /* 2 */
+    b 3b                        /* 2 */
     .size pt_affine_taps, . - pt_affine_taps
     .global __stack_pt_affine_taps
-    .set __stack_pt_affine_taps, 84
+    .set __stack_pt_affine_taps, 92

@@ -3,9 +3,11 @@
  * elsewhere.
  *
  * One channel at a time, as words a(x) + a(x + stride_w) * 2^16: times a weight that is a term of
- * two neighbouring outputs. Both sums of two terms fit 16 bits, but for four values of -128; so
- * after every two the upper sum is taken off, rounded, and a word keeps the plain sum of all
- * products, from which the lower sum follows at the end.
+ * two neighbouring outputs. Two such terms fit 16 bits, as no weight is -128. With a stride of 1 it
+ * times w1 + w0 * 2^16 has two terms of one output in its upper half, and one below 2^15,
+ * which rounds, in the lower: so the left two columns of a kernel are made, the third as terms of
+ * two outputs. With a stride of 2 all are; after every two terms the upper sum is taken off,
+ * rounded, and a word keeps the plain sum of all products, from which the lower sum follows.
  */
 #ifndef PT_AFFINE_DEPTHWISE_INNER_H
 #define PT_AFFINE_DEPTHWISE_INNER_H
@@ -32,8 +34,8 @@ void pt_affine_gather_1(const struct pt_gather_job *job);
 void pt_affine_gather_2(const struct pt_gather_job *job);
 
 /*
- * Sums of nine products for `rows` rows of `outputs` sums, one row after the other. An odd row
- * writes one sum more, which the next row overwrites.
+ * Sums, from `start`, of nine products for `rows` rows of `outputs` sums, one row after the other.
+ * An odd row writes one sum more, which the next row overwrites.
  */
 struct pt_taps_job {
     const uint32_t *words; /* of the first output: three words in each of three rows */
@@ -44,7 +46,12 @@ struct pt_taps_job {
     uint32_t next_row; /* bytes from a row of outputs to the next */
     uint32_t odd;      /* 4 where a row has an odd number of outputs, else 0 */
     uint32_t rows;
-    int32_t weights[9]; /* 0 and 1, 2 and 3, 4 and 5, 6 and 7 are not both -128 */
+    uint32_t start;
+    /*
+     * None is -128. With words of pt_affine_gather_1, whose pairs are 8 bytes, w1 + w0 * 2^16,
+     * w4 + w3 * 2^16, w7 + w6 * 2^16, w2, w5, w8; with those of pt_affine_gather_2 w0 to w8.
+     */
+    uint32_t weights[9];
 };
 
 void pt_affine_taps(const struct pt_taps_job *job);

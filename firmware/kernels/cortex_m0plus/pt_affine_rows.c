@@ -91,17 +91,16 @@ static uint32_t near_limit(uint32_t m, uint32_t n)
 }
 
 static void scale_near(const struct pt_factor *factor, const int32_t *sums, uint32_t count,
-                       int32_t bias, int8_t *output, uint32_t step)
+                       int8_t *output, uint32_t step)
 {
     const uint32_t n = (uint32_t)-factor->shift;
-    const int32_t low = ((factor->multiplier & 0x7fff) ^ 0x4000) - 0x4000;
+    const int32_t low = (int32_t)((uint32_t)factor->multiplier << 17) >> 17;
     const struct pt_near_job job = {
         .sums = sums,
         .end = sums + count,
         .output = output,
         .high_part = ((uint32_t)factor->multiplier - (uint32_t)low) >> 15,
         .shift = 16u + n,
-        .bias = bias,
         .low_part = low,
         .limit = near_limit((uint32_t)factor->multiplier, n),
         .constant = (1u << 15) + (1u << (n + 15u)) - (128u << (n + 16u)),
@@ -111,22 +110,20 @@ static void scale_near(const struct pt_factor *factor, const int32_t *sums, uint
 }
 
 void pt_affine_scale_sums(const struct pt_affine *affine, const struct pt_factor *factor,
-                          const int32_t *sums, uint32_t count, int32_t bias, int8_t *output,
-                          uint32_t step)
+                          const int32_t *sums, uint32_t count, int8_t *output, uint32_t step)
 {
     const uint32_t m = (uint32_t)factor->multiplier;
     const uint32_t shift = 9u + (uint32_t)-factor->shift;
     if (factor->shift > -1 || factor->shift < -PT_SCALE_MOST_SHIFT) {
         for (uint32_t i = 0; i < count; ++i, output += step) {
-            const int32_t sum = (int32_t)((uint32_t)sums[i] + (uint32_t)bias);
-            *output = pt_affine_rounded(affine, factor, sum);
+            *output = pt_affine_rounded(affine, factor, sums[i]);
         }
         return;
     }
     const bool relu = affine->low == affine->zero_out;
     if (relu && affine->low == INT8_MIN && affine->high == INT8_MAX &&
         factor->shift >= -PT_NEAR_MOST_SHIFT) {
-        scale_near(factor, sums, count, bias, output, step);
+        scale_near(factor, sums, count, output, step);
         return;
     }
     const struct pt_scale_job job = {
@@ -134,7 +131,6 @@ void pt_affine_scale_sums(const struct pt_affine *affine, const struct pt_factor
         .end = sums + count,
         .output = output,
         .step = step,
-        .bias = bias,
         .m0 = m & 0x7ffu,
         .m1 = m >> 11 & 0x7ffu,
         .m2 = m >> 22,
@@ -163,9 +159,8 @@ void pt_affine_rows_forward(const struct pt_affine_rows *rows, const int8_t *wei
         .pairs = rows->pairs,
         .pairs_end = rows->pairs + (count + 1u) / 2u * rows->rounded,
         .sums = rows->sums,
-        .start = 0,
+        .start = (uint32_t)factor->bias - (uint32_t)(affine->zero_in[0] * sum),
     };
     pt_affine_dots(&job);
-    const uint32_t bias = (uint32_t)factor->bias - (uint32_t)(affine->zero_in[0] * sum);
-    pt_affine_scale_sums(affine, factor, rows->sums, count, (int32_t)bias, output, step);
+    pt_affine_scale_sums(affine, factor, rows->sums, count, output, step);
 }

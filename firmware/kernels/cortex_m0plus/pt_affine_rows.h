@@ -36,10 +36,9 @@ void pt_affine_rows_forward(const struct pt_affine_rows *rows, const int8_t *wei
                             const struct pt_factor *factor, uint32_t count, int8_t *output,
                             uint32_t step);
 
-/* Sums to output[i * step], bias + sums[i] being what section 14 scales. */
+/* Sums, bias included, to output[i * step]. */
 void pt_affine_scale_sums(const struct pt_affine *affine, const struct pt_factor *factor,
-                          const int32_t *sums, uint32_t count, int32_t bias, int8_t *output,
-                          uint32_t step);
+                          const int32_t *sums, uint32_t count, int8_t *output, uint32_t step);
 
 /* bound(zero_out + scale(sum)), slowly. */
 int8_t pt_affine_rounded(const struct pt_affine *affine, const struct pt_factor *factor,

@@ -177,36 +177,24 @@
     .global __stack_pt_affine_dots
     .set __stack_pt_affine_dots, 36
 
-    .equ SCALE_SUMS, 0
-    .equ SCALE_END, 4
-    .equ SCALE_OUTPUT, 8
     .equ SCALE_STEP, 12
-    .equ SCALE_BIAS, 16
-    .equ SCALE_M0, 20
-    .equ SCALE_M1, 24
-    .equ SCALE_M2, 28
-    .equ SCALE_SHIFT, 32
-    .equ SCALE_CONSTANT, 36
-    .equ SCALE_LOW, 40
-    .equ SCALE_HIGH, 44
 
 /*
- *   r0 sums  r1 sum  r2, r3 scratch  r4 m2  r5 shift  r6 output  r7 high  r8 bias  r9 m0  r10 m1
- *   r11 constant  r12 step  lr end  [sp] low
+ *   r0 sums  r1 sum  r2, r3 scratch  r4 m2  r5 shift  r6 output  r7 high  r8 low  r9 m0  r10 m1
+ *   r11 constant  r12 step  lr end
  */
 .macro load_scale
     save_all
     movs r3, r0
     adds r3, #SCALE_STEP
-    ldm r3!, {r1, r2, r4, r5}
+    ldm r3!, {r1, r2, r4}
     mov r12, r1
-    mov r8, r2
-    mov r9, r4
-    mov r10, r5
+    mov r9, r2
+    mov r10, r4
     ldm r3!, {r4, r5}
     ldm r3!, {r1, r2, r7}
     mov r11, r1
-    push {r2}
+    mov r8, r2
     ldm r0!, {r1, r2, r6}
     mov lr, r2
     movs r0, r1
@@ -225,12 +213,11 @@
     adds r1, r2                 /* 1 */
 .endm
 
-/* 38 cycles for an output. */
+/* 36 cycles for an output. */
     start_function pt_affine_scale
     load_scale
 1:
     ldm r0!, {r1}               /* 2 */
-    add r1, r8                  /* 1 */
     movs r2, #1                 /* 1 */
     lsls r2, #20                /* 1 */
     adds r2, r1                 /* 1 */
@@ -246,15 +233,13 @@
     asrs r1, r5                 /* 1 */
     cmp r1, r7                  /* 1 */
     bgt 4f                      /* 1 */
-    ldr r2, [sp]                /* 2 */
-    cmp r1, r2                  /* 1 */
+    cmp r1, r8                  /* 1 */
     blt 5f                      /* 1 */
 2:
     strb r1, [r6]               /* 2 */
     add r6, r12                 /* 1 */
     cmp r0, lr                  /* 1 */
     bne 1b                      /* 2 */
-    add sp, #4
     restore_all
 3:
     cmp r1, #0
@@ -263,81 +248,46 @@
     movs r1, r7
     b 2b
 5:
-    ldr r1, [sp]
+    mov r1, r8
     b 2b
     .size pt_affine_scale, . - pt_affine_scale
     .global __stack_pt_affine_scale
-    .set __stack_pt_affine_scale, 40
+    .set __stack_pt_affine_scale, 36
 
-/* One output; to \low or \high where it is that bound. */
-.macro scale_relu low, high
+/* 25 cycles for an output, 13 where it is low. */
+    start_function pt_affine_scale_relu
+    load_scale
+1:
     ldm r0!, {r1}               /* 2 */
-    add r1, r8                  /* 1 */
     cmp r1, #0                  /* 1 */
-    ble \low                    /* 1, 2 */
+    ble 3f                      /* 1, 2 */
     lsrs r2, r1, #20            /* 1 */
-    bne \high                   /* 1 */
+    bne 4f                      /* 1 */
     times_m                     /* 9 */
     add r1, r11                 /* 1 */
     asrs r1, r5                 /* 1 */
     cmp r1, r7                  /* 1 */
-    bgt \high                   /* 1 */
-    strb r1, [r6]               /* 2 */
-    add r6, r12                 /* 1 */
-.endm
-
-.macro put_low
-    ldr r1, [sp]                /* 2 */
-    strb r1, [r6]               /* 2 */
-    add r6, r12                 /* 1 */
-.endm
-
-.macro put_high
-    strb r7, [r6]
-    add r6, r12
-.endm
-
-/* 24.5 cycles for an output, 13 where it is low. */
-    start_function pt_affine_scale_relu
-    load_scale
-    mov r1, lr
-    subs r1, r0
-    lsls r1, #29
-    bmi 2f                      /* an odd number */
-1:
-    scale_relu 3f, 5f
+    bgt 4f                      /* 1 */
 2:
-    scale_relu 4f, 6f
+    strb r1, [r6]               /* 2 */
+    add r6, r12                 /* 1 */
     cmp r0, lr                  /* 1 */
     bne 1b                      /* 2 */
-7:
-    add sp, #4
     restore_all
 3:
-    put_low
+    mov r1, r8                  /* 1 */
     b 2b                        /* 2 */
 4:
-    put_low
-    cmp r0, lr                  /* 1 */
-    bne 1b                      /* 2 */
-    b 7b
-5:
-    put_high
+    movs r1, r7
     b 2b
-6:
-    put_high
-    cmp r0, lr
-    bne 1b
-    b 7b
     .size pt_affine_scale_relu, . - pt_affine_scale_relu
     .global __stack_pt_affine_scale_relu
-    .set __stack_pt_affine_scale_relu, 40
+    .set __stack_pt_affine_scale_relu, 36
 
-    .equ NEAR_BIAS, 20
+    .equ NEAR_LOW_PART, 20
 
 /* \x to an output; from \far on what is out of bounds. */
 .macro scale_near x, far, back
-    add \x, r8                  /* 1 */
     cmp \x, r10                 /* 1: below 0 too */
     bhs \far                    /* 1, 2 */
     mov r3, r9                  /* 1 */
@@ -360,20 +310,19 @@
 .endm
 
 /*
- * 16 cycles for an output, 14 where it is a bound.
- *   r0 sums  r1, r2 sums  r3 scratch  r4 high part  r5 shift  r6 output  r7 127  r8 bias
- *   r9 low part  r10 limit  r11 constant  r12 step  lr end
+ * 15 cycles for an output, 13 where it is a bound.
+ *   r0 sums  r1, r2 sums  r3 scratch  r4 high part  r5 shift  r6 output  r7 127  r9 low part
+ *   r10 limit  r11 constant  r12 step  lr end
  */
     start_function pt_affine_scale_near
     save_all
     movs r1, r0
-    adds r1, #NEAR_BIAS
-    ldm r1!, {r2-r6}
-    mov r8, r2
-    mov r9, r3
-    mov r10, r4
-    mov r11, r5
-    mov r12, r6
+    adds r1, #NEAR_LOW_PART
+    ldm r1!, {r2-r5}
+    mov r9, r2
+    mov r10, r3
+    mov r11, r4
+    mov r12, r5
     ldm r0!, {r1, r2, r6}
     ldm r0!, {r4, r5}
     movs r0, r1

@@ -54,7 +54,7 @@ struct pt_dots_job {
 void pt_affine_dots(const struct pt_dots_job *job);
 
 /*
- * Sums to int8: section 14's bound(zero_out + scale(bias + sum, m, -n)), n 1..PT_SCALE_MOST_SHIFT,
+ * Sums to int8: section 14's bound(zero_out + scale(sum, m, -n)), n 1..PT_SCALE_MOST_SHIFT,
  * m in three parts: m0 + m1 * 2^11 + m2 * 2^22. A sum from 2^20 on, in magnitude, is out of all
  * bounds then, and below that the products with a part fit 32 bits.
  */
@@ -63,7 +63,6 @@ struct pt_scale_job {
     const int32_t *end; /* not empty */
     int8_t *output;
     uint32_t step; /* from one output to the next */
-    int32_t bias;
     uint32_t m0;
     uint32_t m1;
     uint32_t m2;
@@ -91,7 +90,6 @@ struct pt_near_job {
     int8_t *output;
     uint32_t high_part;
     uint32_t shift; /* n + 16 */
-    int32_t bias;
     int32_t low_part;
     uint32_t limit;
     uint32_t constant; /* 2^15 + 2^(n+15) - 128 * 2^(n+16) */

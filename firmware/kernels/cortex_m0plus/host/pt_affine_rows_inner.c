@@ -58,7 +58,7 @@ static void scale(const struct pt_scale_job *job, bool relu)
 {
     int8_t *output = job->output;
     for (const int32_t *sum = job->sums; sum != job->end; ++sum, output += job->step) {
-        const int32_t x = (int32_t)((uint32_t)*sum + (uint32_t)job->bias);
+        const int32_t x = *sum;
         int32_t y = x < 0 ? job->low : job->high;
         if (x > -(1 << 20) && x < 1 << 20 && !(relu && x <= 0)) {
             y = (x * (int32_t)job->m0) >> 11;
@@ -91,7 +91,7 @@ void pt_affine_scale_near(const struct pt_near_job *job)
 {
     int8_t *output = job->output;
     for (const int32_t *sum = job->sums; sum != job->end; ++sum, output += job->step) {
-        const uint32_t x = (uint32_t)*sum + (uint32_t)job->bias;
+        const uint32_t x = (uint32_t)*sum;
         if (x >= job->limit) {
             *output = (int32_t)x < 0 ? INT8_MIN : INT8_MAX;
             continue;
