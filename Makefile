@@ -18,7 +18,7 @@ TOOLS := arm-none-eabi-gcc:gcc-arm-none-eabi qemu-system-arm:qemu-system-arm $(C
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-renode firmware run test lint ci verify profile bench figures report robot \
         link-test uf2 hw-flash hw-test hw-probe-test backbones \
-        backbones-speech backbone-vgg11 reproduce clean
+        backbones-few backbones-speech backbone-vgg11 reproduce clean
 
 help: ## This list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -146,6 +146,12 @@ backbones: setup ## Trains the shipped networks anew, into models/backbones
 	    --logits-exponent -3 --out models/backbones/tinycnn-digits.npz
 	@$(BIN)/picotrain pretrain --model tinycnn --dataset mnist --logits-exponent -3 \
 	    --out models/backbones/tinycnn-mnist.npz
+
+backbones-few: setup ## Those for tasks of few samples, in float: PyTorch, half an hour on one core
+	@$(BIN)/pip install -q --disable-pip-version-check -e '.[train]'
+	@$(BIN)/picotrain metatrain --model mobilenet-v2-few \
+	    --pretrained models/backbones/mobilenet-v2-few-pre.npz \
+	    --out models/backbones/mobilenet-v2-few-meta.npz
 
 SPEAKERS := george jackson lucas nicolas theo yweweler
 

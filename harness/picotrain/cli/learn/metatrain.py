@@ -159,7 +159,7 @@ def _save(
         "torch": version("torch"),
         "versions": {name: text for name, text in versions().items() if name != "commit"},
     }
-    models.save_backbone(path, made.network, info, scales=Scales.of(made.quantised))
+    models.save_backbone(path, made.network, info, made.histograms, Scales.of(made.quantised))
     print(f"accuracy   {made.accuracy} over tasks of validation classes, nearest mean, in float")
     output.tell("backbone", path)
     return info

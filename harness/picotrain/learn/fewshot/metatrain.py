@@ -17,7 +17,7 @@ from picotrain.learn.float_pretrain import FloatOptions, one_thread, ready
 from picotrain.learn.floating.tasks import TaskOptions, TaskTraining
 from picotrain.progress import progress_bar
 from picotrain.quantise.quantise import Quantised
-from picotrain_golden import Network, calibrated
+from picotrain_golden import Histograms, Network, calibrated
 
 _REPORT = 250
 """Tasks between two entries of the history."""
@@ -47,6 +47,7 @@ class Backbone:
 
     quantised: Quantised
     network: Network
+    histograms: Histograms
     accuracy: Interval
     sha256: dict[str, str]
 
@@ -131,5 +132,9 @@ class MetaTraining:
         seed = self._options.classes.seed
         histograms = calibrate(made.network, dataset, _CALIBRATED, 0, seed)
         return Backbone(
-            made, calibrated(made.network, histograms), watched, dict(self._tuned.sha256)
+            made,
+            calibrated(made.network, histograms),
+            histograms,
+            watched,
+            dict(self._tuned.sha256),
         )
