@@ -21,6 +21,7 @@ from picotrain.device.given import (
     check_gathered,
     check_method,
     check_network,
+    check_search,
     check_selection,
     checked_batch,
     checked_image,
@@ -40,7 +41,6 @@ from picotrain.errors import (
     CommandError,
     LinkFailure,
     MagicMismatch,
-    UserError,
     VersionMismatch,
     whole_number,
 )
@@ -420,21 +420,10 @@ class MailboxDevice:
         method: MethodName,
     ) -> Selected:
         check_gathered(self._method, "fisher", "rows are selected")
-        given = {"solver": (solver, _SOLVERS), "method": (method, METHOD_KINDS)}
-        for what, (name, known) in given.items():
-            if name not in known:
-                raise UserError(f"{what} is {name!r}, not one of {', '.join(known)}")
-        numbers = {
-            "permille": permille,
-            "the budget of bytes": budget_bytes,
-            "the budget of MACs": budget_macs,
-        }
-        for what, value in numbers.items():
-            if not 0 <= whole_number(what, value) < 1 << 32:
-                raise UserError(f"{what} is {value}, outside 1..{(1 << 32) - 1}")
+        check_search(solver, permille, budget_bytes, budget_macs, method)
         job = [
             int(self._elf.enum("pt_solver")[_SOLVERS[solver]]),
-            *numbers.values(),
+            *(permille, budget_bytes, budget_macs),
             int(self._elf.enum("pt_method_kind")[METHOD_KINDS[method]]),
         ]
         size, macs, *_ = self.command("SELECT", job, _SELECT_SECONDS)["response"]

@@ -21,16 +21,18 @@ from picotrain.cli.options import (
 )
 from picotrain.datasets import Split
 from picotrain.device.backends import arena_bytes, choose_kernels, open_device
+from picotrain.device.blob import blob_size
 from picotrain.device.given import check_form, images_for
 from picotrain.device.interface import Device
-from picotrain.device.room import Shortage, fits_flash, missing
+from picotrain.device.room import Roomy, Shortage, fits_flash, missing
 from picotrain.errors import UserError
+from picotrain.image.firmware import layout
 from picotrain.learn import logits, methods, models, plans
 from picotrain.learn.calibration import FAIR, calibrated_by, of_images
 from picotrain.learn.turning import angle_of, in_words
-from picotrain.learn.verify import Comparison, verify
+from picotrain.learn.verify import Comparison, verify, verify_selected
 from picotrain.progress import progress_bar
-from picotrain_golden import Method, Network
+from picotrain_golden import Method, Network, plan, validate_training
 from picotrain_golden.generator import Select
 
 RANDOM = "random"
@@ -57,6 +59,13 @@ def add_parser(verbs: Verbs) -> None:
         metavar="N",
         help="images, one at a time, for each method (default: %(default)s)",
     )
+    parser.add_argument(
+        "--selected",
+        type=float,
+        metavar="SHARE",
+        help="affine networks: train so large a share of the rows of the layers that Fisher "
+        "information selects, and compare that, the selections and a head from prototypes too",
+    )
     add_logits_exponent(parser, "the backbone's own")
     add_plan(parser)
     methods.add_options(parser)
@@ -69,7 +78,10 @@ def run(options: argparse.Namespace) -> int:
         check_backbone(options, *(methods.from_options(options, name) for name in named))
     if options.logits_exponent is not None:
         check_backbone(options)
+    permille = _permille(options)
     network, split, material = _verify_material(options)
+    if permille is not None:
+        _check_selects(network)
     prepared = _verified_methods(options, network)
     kernels = choose_kernels(options.target, options.kernels)
     room = arena(options) or arena_bytes(options.target, options.kernels)
@@ -78,12 +90,14 @@ def run(options: argparse.Namespace) -> int:
     form = f"{'affine, ' if network.affine else ''}logits exponent {exponent}"
     print(
         f"{network.name}, {material}: {options.target} ({kernels} kernels) against golden, "
-        f"plan {options.plan}, {form}, seed {options.seed}"
+        f"plan {options.plan}, {form}, seed {options.seed}{_share_in_words(permille)}"
     )
     results, skipped = [], []
     try:
         for label, method in prepared:
-            frozen, short = _placed((golden, device), network, method, options)
+            # Of a selection the first to fit is what it is made by.
+            first = method if permille is None else Method("fisher")
+            frozen, short = _placed((golden, device), network, first, options)
             if short is not None and options.method == "all":
                 needs = f"needs {short.need:,} bytes of {short.room:,}; {short.advice}"
                 print(f"skipped {label}: {needs}", flush=True)
@@ -91,14 +105,21 @@ def run(options: argparse.Namespace) -> int:
                 continue
             if short is not None:
                 raise short.error()
+            left = _room_left((golden, device), network, frozen)
             for side in (golden, device):
                 side.load_model(network, frozen=frozen)
-                side.set_method(method)
             comparison = Comparison(golden, device, network)
-            with progress_bar(label, options.steps, "step") as advance:
-                done = verify(
-                    comparison, split.images, split.labels, options.steps, method.trains, advance
-                )
+            given = (split.images, split.labels, options.steps)
+            # Of a selection there are two runs.
+            runs = options.steps * (1 if permille is None else 2)
+            with progress_bar(label, runs, "step") as advance:
+                if permille is None:
+                    comparison.start(method)
+                    done = verify(comparison, *given, method.trains, advance)
+                else:
+                    done = verify_selected(
+                        comparison, method, *given, permille, frozen, left, advance
+                    )
             print(
                 f"{label:17} {done.steps} steps, {done.batches} batches: {done.tensors:,} tensors, "
                 f"{done.elements:,} elements, 0 differences"
@@ -120,6 +141,7 @@ def run(options: argparse.Namespace) -> int:
             "plan": options.plan,
             "plan_note": plans.note(options.plan),
             "seed": options.seed,
+            "selected": options.selected,
             "runs": results,
             "skipped": [
                 {"method": label, "needs": short.need, "room": short.room}
@@ -130,6 +152,37 @@ def run(options: argparse.Namespace) -> int:
     if not results:
         print("picotrain: no method fits, so nothing was compared", file=sys.stderr)
     return 0 if results else 1
+
+
+def _permille(options: argparse.Namespace) -> int | None:
+    """Of --selected."""
+    share: float | None = options.selected
+    if share is None:
+        return None
+    if not 0.001 <= share <= 1:
+        raise UserError(
+            f"--selected {share} is no share; use 0.001 to 1, e.g. 0.25 for a quarter of the rows"
+        )
+    return round(share * 1000)
+
+
+def _share_in_words(permille: int | None) -> str:
+    return "" if permille is None else f", {permille / 10:g} % of the rows of selected layers"
+
+
+def _room_left(sides: tuple[Device, Device], network: Network, frozen: bool) -> int:
+    """Of the smaller arena, beside the blob and an image."""
+    room = min(side.arena_bytes for side in sides if isinstance(side, Roomy))
+    planned = plan(network, Method("infer"), 0 if frozen else blob_size(network, layout()))
+    return room - planned.blob - planned.io_minimum
+
+
+def _check_selects(network: Network) -> None:
+    try:
+        # It asks for the least of all methods that selections have to do with.
+        validate_training(network, Method("fisher"))
+    except ValueError as error:
+        raise UserError(f"{error}; leave --selected out, or use another network") from None
 
 
 def _placed(
@@ -215,7 +268,13 @@ def _verified_methods(options: argparse.Namespace, network: Network) -> list[tup
         names = options.method.split(",")
         runs = [(name, methods.from_options(options, name)) for name in names]
         for _, method in runs:
-            plans.check(options.plan, method)
+            if options.selected is None:
+                plans.check(options.plan, method)
+            elif not method.selects:
+                raise UserError(
+                    f"method {method.name} takes no selection; use niti-dynamic, niti-static or "
+                    "priot with --selected"
+                )
         return runs
     runs = []
     for name in methods.NAMES:
@@ -228,7 +287,8 @@ def _verified_methods(options: argparse.Namespace, network: Network) -> list[tup
     return [
         (label, method)
         for label, method in runs
-        if plans.allows(options.plan, method) and _allowed(network, method)
+        if _allowed(network, method)
+        and (plans.allows(options.plan, method) if options.selected is None else method.selects)
     ]
 
 
