@@ -100,9 +100,9 @@ def test_both_backbones_are_made(
         network, info = models.load_backbone(path)
         assert (network.name, network.classes) == ("small", 6)
         assert info["validation_accuracy"] == results[name]["validation_accuracy"] > 0.5
-        # A logit of 100 is a cosine of 1, and that is 10 nats: 0.1 is M * 2^(E-15).
+        # A logit of 100 is a cosine of 1, and that is 20 nats: 0.2 is M * 2^(E-15).
         mantissa, exponent = network.logits_scale
-        assert mantissa * 2.0 ** (exponent - 15) == pytest.approx(0.1, rel=1e-4)
+        assert mantissa * 2.0 ** (exponent - 15) == pytest.approx(0.2, rel=1e-4)
         held = network.parameters[0]
         assert held is not None and min(held.gradient_bits, held.score_bits) > 0
         integers = float(np.mean(accuracies(tuned, features(network, TUNED.images), 50)))
