@@ -23,6 +23,7 @@ from picotrain.research.keywords import summary
 from picotrain.research.reproduce import collapse, figures, findings, horizon, mechanism, regions
 from picotrain.research.reproduce.results import Frame, Spread, cells, read
 from picotrain.research.reproduce.steps import STEPS, Workplace
+from picotrain.research.watch import summary as wearers
 
 FIGURE_METHODS = (
     *(findings.NITI_DYNAMIC, findings.NITI_STATIC, findings.PRIOT),
@@ -111,6 +112,7 @@ def render(place: Workplace, missing: Mapping[str, str] | None = None) -> Page:
         shipped=calibration.SHIPPED,
         methods=FIGURE_METHODS,
         keyword_rows=summary.rows,
+        wearers=wearers,
     )
     return Page(text, drawn)
 
@@ -269,6 +271,9 @@ class _Found:
 
     def keywords(self) -> dict[str, Any] | None:
         return _json(self._place.json("keywords"))
+
+    def watch(self) -> dict[str, Any] | None:
+        return _json(self._place.json("watch"))
 
     def collapse(self) -> list[dict[str, Any]] | None:
         found = [_json(self._place.json(f"collapse-{run.name}")) for run in collapse.RUNS]

@@ -17,6 +17,7 @@ from picotrain.research.reproduce.results import Frame, condensed
 from picotrain.research.sweep.grid import load_grid
 from picotrain.research.sweep.results import write_results
 from picotrain.research.sweep.run import CELLS, Store, frame, plan, sweep
+from picotrain.research.watch import measure as watch
 
 EXPERIMENTS = SHIPPED / "experiments"
 _MADE = MADE_BACKBONES.relative_to(SHIPPED) if IN_CHECKOUT else MADE_BACKBONES
@@ -32,6 +33,7 @@ _KEYWORDS = (
     "it needs the data set fsdd, MLPerf Tiny's kws_ref_model.tflite, the package tflite, QEMU and "
     "the ARM compiler"
 )
+_WATCH = "it needs the data set watch, PyTorch (extra train), QEMU and the ARM compiler"
 _BACKBONES = f"it describes what is in {_MADE}"
 
 
@@ -122,6 +124,11 @@ def _keywords(place: Workplace, step: Step) -> None:
     write_json(place.json(step.name), keywords.measure(place.jobs))
 
 
+def _watch(place: Workplace, step: Step) -> None:
+    measure = watch.measure_small if place.small else watch.measure
+    write_json(place.json(step.name), measure(place.jobs))
+
+
 def _backbones(place: Workplace, step: Step) -> None:
     write_json(place.json(step.name), backbones.collect())
 
@@ -149,6 +156,7 @@ _STEPS = (
     ),
     Step("speech", "spoken digits", _sweep, _SPEECH, large=True),
     Step("keywords", "an imported keyword spotter adapts", _keywords, _KEYWORDS, large=True),
+    Step("watch", "a watch gets to know its wearer", _watch, _WATCH),
     Step(
         "choose-cifar10",
         "step sizes of VGG11, on validation images",

@@ -1,0 +1,3 @@
+"""A watch gets to know its wearer: a network that knows nine people's exercises meets the tenth,
+and adapts to the first seconds of each recording, by every method.
+"""

@@ -1,0 +1,69 @@
+"""One adaptation on a device of its own, batch size 1."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import cast
+
+from picotrain.datasets.dataset import Split
+from picotrain.device.backends import open_device
+from picotrain.device.interface import Device
+from picotrain.learn.adapt import epoch_order, mu_at
+from picotrain.research.watch import ways
+from picotrain.research.watch.people import Lesson
+from picotrain.research.watch.ways import Search, Way
+from picotrain_golden import Method, MethodName, Network
+
+DEVICE = "host"
+
+
+@dataclass(frozen=True)
+class Run:
+    """Shares of the test windows that get their label, before and after; the dense MACs of a
+    step's backward pass, and the bytes of RAM that network and method take."""
+
+    person: int
+    seconds: int
+    label: str
+    way: Way
+    seed: int
+    before: float
+    after: float
+    macs: int
+    ram: int
+
+
+def adapted(network: Network, lesson: Lesson, way: Way, seed: int) -> tuple[float, float, int, int]:
+    """`before`, `after`, `macs` and `ram` of a Run. Scored weights are frozen."""
+    method = way.method
+    with open_device(DEVICE) as device:
+        device.load_model(network, frozen=method.scored or way.learns != "all")
+        device.set_method(Method("infer"))
+        before = _accuracy(device, lesson.test)
+        macs = _selected(device, network, lesson.train, way)
+        device.set_method(replace(method, seed=seed))
+        ram = device.memory().network
+        for epoch in range(1, way.epochs + 1):
+            device.set_mu(mu_at(method.schedule, epoch, way.epochs))
+            order = epoch_order(len(lesson.train), seed, epoch)
+            device.train(lesson.train.images[order], lesson.train.labels[order])
+        return before, _accuracy(device, lesson.test), macs, ram
+
+
+def _selected(device: Device, network: Network, train: Split, way: Way) -> int:
+    """Tell the device which rows learn; the MACs of the backward pass that is left."""
+    if way.learns == "all":
+        return ways.backward_macs(network, None)
+    if isinstance(way.learns, Search):
+        device.set_method(Method("fisher"))
+        device.train(train.images, train.labels)
+        budget = ways.backward_macs(network, None) // way.learns.share
+        name = cast(MethodName, way.method.name)
+        return device.select(ways.SOLVER, way.learns.permille, ways.BYTES, budget, name).macs
+    rows = ways.last_rows(network)
+    device.set_selection(rows)
+    return ways.backward_macs(network, rows)
+
+
+def _accuracy(device: Device, split: Split) -> float:
+    return device.evaluate(split.images, split.labels).correct(split.labels) / len(split)

@@ -1,0 +1,99 @@
+"""The ways to adapt, and what may be chosen of each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from picotrain_golden import Method, MethodName, Network, Selection
+from picotrain_golden.sparse.solvers import MOST, Solver, cost
+
+SOLVER: Solver = "true-cost"
+SHARES = (7, 3)
+"""A TinyTrain's backward pass has at most the full one's MACs over this."""
+BYTES = MOST
+"""Its budget of memory: as much as there is."""
+
+
+@dataclass(frozen=True)
+class Search:
+    """Rows are selected on the device by their Fisher information on the support windows, at most
+    `permille` of each layer's, within the full backward pass's MACs over `share`."""
+
+    share: int
+    permille: int
+
+
+@dataclass(frozen=True)
+class Way:
+    """One setting of one method, whose schedule is spread over the epochs. Of what `learns` the
+    rows do: those of "all" layers, of the "last" one, or those that a search finds."""
+
+    method: Method
+    epochs: int
+    learns: str | Search = "all"
+
+    @property
+    def permille(self) -> int | None:
+        return self.learns.permille if isinstance(self.learns, Search) else None
+
+
+EPOCHS = (3, 10)
+_NITI = ((2, 1, 0), (0, -1, -2))
+_PRIOT = ((7, 6, 5, 4), (5, 4, 3, 2))
+_THETA = -64
+_PERMILLE = (500, 1000)
+_RULES: dict[str, MethodName] = {"NITI": "niti-static", "PRIOT": "priot"}
+
+
+def _ways(
+    name: MethodName, learns: Sequence[str | Search] = ("all",), permille: int = 100
+) -> tuple[Way, ...]:
+    schedules = _NITI if name == "niti-static" else _PRIOT
+    return tuple(
+        Way(Method(name, mu=mu[0], later_mu=mu[1:], theta=_THETA, permille=permille), epochs, rows)
+        for rows in learns
+        for mu in schedules
+        for epochs in EPOCHS
+    )
+
+
+def _tiny(name: MethodName, share: int) -> tuple[Way, ...]:
+    return _ways(name, [Search(share, permille) for permille in _PERMILLE])
+
+
+CANDIDATES: dict[str, tuple[Way, ...]] = {
+    "last layer": _ways("niti-static", ["last"]),
+    "NITI static": _ways("niti-static"),
+    "PRIOT": _ways("priot"),
+    "PRIOT-S 10 %": _ways("priot-s"),
+    "PRIOT-S 20 %": _ways("priot-s", permille=200),
+    **{
+        f"TinyTrain 1/{share}, {rule}": _tiny(name, share)
+        for share in SHARES
+        for rule, name in _RULES.items()
+    },
+}
+"""Of which validating people choose: step sizes, epochs and, of TinyTrain, rows of a layer."""
+
+
+def rows_from(network: Network, first: int) -> Selection:
+    """All rows of layer `first` and of those after it."""
+    return Selection(
+        tuple(
+            np.full(layer.rows, index >= first) if layer.has_weights else None
+            for index, layer in enumerate(network.layers)
+        )
+    )
+
+
+def last_rows(network: Network) -> Selection:
+    return rows_from(network, len(network.layers) - 1)
+
+
+def backward_macs(network: Network, selection: Selection | None) -> int:
+    """Of a step with an error: error and update operations, no zero left out."""
+    rows = rows_from(network, 0) if selection is None else selection
+    return cost(network, Method("niti-static"), rows, lean=True, head=False)[1]
