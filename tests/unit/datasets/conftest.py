@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 from picotrain.datasets import files
+from picotrain.datasets.fewshot import brought
 
 
 @pytest.fixture
@@ -18,6 +20,8 @@ def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No data on this machine, and no network but this machine's own."""
     monkeypatch.delenv("PICOTRAIN_DATA", raising=False)
     monkeypatch.setattr(files, "SHIPPED", tmp_path / "repository")
+    fashion = replace(brought.FASHION, folders=brought.FASHION.folders[:-1])
+    monkeypatch.setattr(brought, "FASHION", fashion)  # where Debian has it
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("PICOTRAIN_MIRROR", "http://127.0.0.1:9")
     monkeypatch.setenv("no_proxy", "*")

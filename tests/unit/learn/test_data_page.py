@@ -15,8 +15,11 @@ from picotrain.learn.calibration import SAMPLES
 PAGE = (Path(__file__).resolve().parents[3] / "docs" / "data.md").read_text(encoding="utf-8")
 
 
+OWN = PAGE.split("\n## Your own\n")[1].split("\n## ")[0]
+
+
 def block(language: str) -> str:
-    found = re.search(rf"```{language}\n(.*?)```", PAGE, re.DOTALL)
+    found = re.search(rf"```{language}\n(.*?)```", OWN, re.DOTALL)
     assert found is not None
     return found[1]
 
