@@ -201,6 +201,23 @@ def test_what_is_missing_is_told_before_the_work(monkeypatch: pytest.MonkeyPatch
         measure.measure()
 
 
+def test_costs_need_a_target_that_counts(fold: Fold, monkeypatch: pytest.MonkeyPatch) -> None:
+    lesson = people.lesson(EVERY, 1, fold.final, 4)
+    monkeypatch.setattr(measure, "EMULATED", "host")
+    with pytest.raises(UserError, match="target host does not count cycles"):
+        measure.costs(fold.final, lesson)
+
+
+def test_differences_are_of_the_same_people() -> None:
+    def row(by_person: dict[int, float]) -> summary.Row:
+        nothing = summary.Spread(0.0, 0.0)
+        return summary.Row(8, "", nothing, nothing, nothing, nothing, 1, 1, 0, by_person)
+
+    found = summary.difference(row({1: 0.9, 2: 0.8}), row({2: 0.9, 1: 0.7}))
+    assert found.mean == pytest.approx(0.05)
+    assert found.std == pytest.approx(0.3 / np.sqrt(2))
+
+
 def test_rows_are_over_people_of_their_means_over_seeds() -> None:
     runs = [
         {

@@ -37,10 +37,10 @@ def adapted(network: Network, lesson: Lesson, way: Way, seed: int) -> tuple[floa
     """`before`, `after`, `macs` and `ram` of a Run. Scored weights are frozen."""
     method = way.method
     with open_device(DEVICE) as device:
-        device.load_model(network, frozen=method.scored or way.learns != "all")
+        load(device, network, way)
         device.set_method(Method("infer"))
         before = _accuracy(device, lesson.test)
-        macs = _selected(device, network, lesson.train, way)
+        macs = select(device, network, lesson.train, way)
         device.set_method(replace(method, seed=seed))
         ram = device.memory().network
         for epoch in range(1, way.epochs + 1):
@@ -50,7 +50,12 @@ def adapted(network: Network, lesson: Lesson, way: Way, seed: int) -> tuple[floa
         return before, _accuracy(device, lesson.test), macs, ram
 
 
-def _selected(device: Device, network: Network, train: Split, way: Way) -> int:
+def load(device: Device, network: Network, way: Way) -> None:
+    """Into SRAM where all weights may change, else into flash."""
+    device.load_model(network, frozen=way.method.scored or way.learns != "all")
+
+
+def select(device: Device, network: Network, train: Split, way: Way) -> int:
     """Tell the device which rows learn; the MACs of the backward pass that is left."""
     if way.learns == "all":
         return ways.backward_macs(network, None)

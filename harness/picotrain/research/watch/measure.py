@@ -10,21 +10,23 @@ from importlib.util import find_spec
 from statistics import fmean
 from typing import Any
 
+import numpy as np
+
 from picotrain.datasets import watch
 from picotrain.datasets.dataset import Split
 from picotrain.datasets.watch import Recording
+from picotrain.device import cycles
 from picotrain.device.backends import open_device
-from picotrain.device.mailbox import MailboxDevice
+from picotrain.device.interface import Device
 from picotrain.errors import UserError
-from picotrain.profile.profile import profile
 from picotrain.progress import progress_bar
 from picotrain.research.sweep import pool
 from picotrain.research.watch import made_up, people
-from picotrain.research.watch.adapting import Run, adapted
+from picotrain.research.watch.adapting import Run, adapted, load, select
 from picotrain.research.watch.people import Fold, Known, Lesson, Make
-from picotrain.research.watch.ways import CANDIDATES, Way
+from picotrain.research.watch.ways import CANDIDATES, Search, Way
 from picotrain.versions import to_install
-from picotrain_golden import Method
+from picotrain_golden import Method, Network, Trainer
 
 SECONDS = (4, 8)
 """Of each recording of the new person, that teach."""
@@ -186,26 +188,50 @@ def _numbered(numbered: tuple[int, _Job]) -> tuple[int, Run]:
 
 
 def costs(known: Known, lesson: Lesson) -> dict[str, Any]:
-    """Cycles of an inference and of a training step of the methods that train all layers, and RAM;
-    weights are in flash where they are frozen."""
-    split = Split(lesson.train.images[:COSTED_WINDOWS], lesson.train.labels[:COSTED_WINDOWS])
-    methods = {"inference": Method("infer")}
-    methods |= {label: found[0].method for label, found in CANDIDATES.items() if _whole(found[0])}
+    """Cycles of an inference, of a step with an error, and of choosing rows with all windows; and
+    RAM. Of each method with its first setting, on windows that the network takes for others."""
+    said = Trainer(known.network, Method("infer")).predict(lesson.train.images)
+    wrong = np.flatnonzero(said != lesson.train.labels)[:COSTED_WINDOWS]
+    split = lesson.train.take(wrong)
     found: dict[str, Any] = {}
-    for label, method in methods.items():
-        frozen = not method.trains or method.scored
-        with open_device(EMULATED) as device:
-            if not isinstance(device, MailboxDevice):
-                raise UserError(f"target {EMULATED} does not count cycles")
-            made = profile(device, known.network, method, split, frozen)[0]
-        found[label] = {
-            "infer": made.infer,
-            "step": made.train_with_error,
-            "ram_bytes": made.ram_bytes,
-            "model_in_flash": made.model_in_flash,
-        }
+    with progress_bar("costs", len(CANDIDATES), "method") as advance:
+        for label, (way, *_) in CANDIDATES.items():
+            with open_device(EMULATED) as device:
+                found[label] = _costs(device, known.network, lesson.train, split, way)
+            advance(1)
     return found
 
 
-def _whole(way: Way) -> bool:
-    return way.learns == "all"
+def _costs(
+    device: Device, network: Network, train: Split, split: Split, way: Way
+) -> dict[str, Any]:
+    load(device, network, way)
+    device.set_method(Method("infer"))
+    start = _cycles(device)
+    device.evaluate(split.images, split.labels)
+    inferred = _cycles(device)
+    select(device, network, train, way)
+    chosen = _cycles(device)
+    device.set_method(way.method)
+    steps = []
+    for number in range(len(split)):
+        ready = _cycles(device)
+        one = split.take(np.array([number]))
+        # Who has learnt from the first may make no error on the next.
+        if device.train(one.images, one.labels).loss_norms[0] > 0:
+            steps.append(_cycles(device) - ready)
+    memory = device.memory()
+    return {
+        "infer": (inferred - start) / len(split),
+        "step": fmean(steps),
+        "choosing": chosen - inferred if isinstance(way.learns, Search) else 0,
+        "ram_bytes": memory.by_part(),
+        "model_in_flash": memory.model_in_flash,
+    }
+
+
+def _cycles(device: Device) -> int:
+    blocks = device.blocks()
+    if blocks is None:
+        raise UserError(f"target {EMULATED} does not count cycles")
+    return cycles.total(blocks)

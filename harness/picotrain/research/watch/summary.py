@@ -59,6 +59,11 @@ def before(found: dict[str, Any]) -> dict[int, float]:
     return {int(run["person"]): float(run["before"]) for run in found["runs"]}
 
 
+def difference(one: Row, other: Row) -> Spread:
+    """Of accuracies after adapting, over people."""
+    return Spread.of(pd.Series([one.by_person[p] - other.by_person[p] for p in one.by_person]))
+
+
 def share(row: Row, every: list[Row]) -> str:
     """Its MACs as a part of those of the rows that take most."""
     most = max(one.macs for one in every)

@@ -40,9 +40,9 @@ class Way:
         return self.learns.permille if isinstance(self.learns, Search) else None
 
 
-EPOCHS = (3, 10)
-_NITI = ((2, 1, 0), (0, -1, -2))
-_PRIOT = ((7, 6, 5, 4), (5, 4, 3, 2))
+EPOCHS = (5, 20)
+_NITI = ((4, 3, 2), (3, 2, 1), (2, 1, 0), (0, -1, -2))
+_PRIOT = ((7, 6, 5, 4), (5, 4, 3, 2), (4, 3, 2, 1), (3, 2, 1, 0))
 _THETA = -64
 _PERMILLE = (500, 1000)
 _RULES: dict[str, MethodName] = {"NITI": "niti-static", "PRIOT": "priot"}
