@@ -12,6 +12,7 @@ import pytest
 from picotrain.datasets import watch
 from picotrain.datasets.dataset import Dataset
 from picotrain.errors import UserError
+from picotrain.inputs import read_json
 from picotrain.learn import models
 from picotrain.learn.architectures.architecture import Architecture
 from picotrain.output import write_json
@@ -167,6 +168,10 @@ def test_validating_people_choose_and_the_new_one_has_no_part(
     monkeypatch.setattr(people, "lesson", lesson)
     monkeypatch.setattr(measure, "adapted", pretended)
     found = measure._measured(EVERY, make, SCOPE, 1, emulated=False)
+    committed = read_json(steps.EXPERIMENTS / "results" / "watch.json", "")
+    assert found.keys() == committed.keys()
+    assert found["runs"][0].keys() == committed["runs"][0].keys()
+    assert found["candidates"] == committed["candidates"]
     for label, chosen in found["chosen"]["2"].items():
         assert chosen == measure._setting(CANDIDATES[label][1])
     tried = sum(map(len, CANDIDATES.values()))
@@ -216,6 +221,9 @@ def test_differences_are_of_the_same_people() -> None:
     found = summary.difference(row({1: 0.9, 2: 0.8}), row({2: 0.9, 1: 0.7}))
     assert found.mean == pytest.approx(0.05)
     assert found.std == pytest.approx(0.3 / np.sqrt(2))
+    # Two standard errors are 0.3.
+    assert summary.chance(row({1: 0.9, 2: 0.8}), row({2: 0.9, 1: 0.7}))
+    assert not summary.chance(row({1: 0.9, 2: 0.8}), row({1: 0.4, 2: 0.2}))
 
 
 def test_rows_are_over_people_of_their_means_over_seeds() -> None:

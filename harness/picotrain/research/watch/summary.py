@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import dataclass
 from statistics import fmean
@@ -62,6 +63,12 @@ def before(found: dict[str, Any]) -> dict[int, float]:
 def difference(one: Row, other: Row) -> Spread:
     """Of accuracies after adapting, over people."""
     return Spread.of(pd.Series([one.by_person[p] - other.by_person[p] for p in one.by_person]))
+
+
+def chance(one: Row, other: Row) -> bool:
+    """Whether their difference is within two standard errors of 0."""
+    found = difference(one, other)
+    return abs(found.mean) <= 2 * found.std / math.sqrt(len(one.by_person))
 
 
 def share(row: Row, every: list[Row]) -> str:
