@@ -15,8 +15,8 @@ from picotrain.learn.fewshot.prototypes import features, nearest
 from picotrain_golden import Method, validate_training
 
 SHA256 = {
-    "mobilenet-v2-few-meta": "d54b506690f762736d5d56920be482625a1dd1272ff98df17ea9777fe58ac719",
-    "mobilenet-v2-few-pre": "27fc041b81f8fcfb27d10aceb64bb2d4fab6cb01b2916765ea2de8926d21c978",
+    "mobilenet-v2-few-meta": "8b61639d09d1fe9771491165a5d28a73bc4b99c6e4cc343336ef8b114a31ddfc",
+    "mobilenet-v2-few-pre": "6d93e56675facef75c45d21786b8383c97d3dabfcf7182e0afe093dbf69ca7c6",
 }
 EASY = Rule(ways=5, shots=5, query=5)
 
