@@ -22,6 +22,7 @@ VERBS = {
     "metatrain": ("learn", "train a network to start from for tasks of few samples"),
     "adapt": ("learn", "the main job: adapt a network to rotated images on a device"),
     "sweep": ("research", "a grid of adaptations; one that was stopped goes on"),
+    "fewshot": ("research", "tasks of few samples, by every scheme of sparse updates"),
     "reproduce": ("research", "the papers' experiments, and the page of their results"),
     "verify": ("learn", "a device and golden side by side, tensor by tensor"),
     "import": ("convert", "make a backbone of a .tflite or .onnx file"),

@@ -42,6 +42,7 @@ def add_parser(verbs: Verbs) -> None:
 def run(options: argparse.Namespace) -> int:
     # Only here: pandas and the plots' library take longer to import than most verbs to run.
     from picotrain.cli.research.sweep import CELLS_VARIABLE
+    from picotrain.research.fewshot import page as sparse
     from picotrain.research.reproduce import page, steps
 
     if options.render and options.only:
@@ -51,6 +52,7 @@ def run(options: argparse.Namespace) -> int:
     if os.environ.get(CELLS_VARIABLE):
         place = replace(place, cells=named(os.environ[CELLS_VARIABLE]))
     check(place.page)
+    check(place.sparse_page)
     check_folder(place.figures)
     missing: dict[str, str] = {}
     if not options.render:
@@ -58,13 +60,15 @@ def run(options: argparse.Namespace) -> int:
         missing = steps.run(steps.choose(options.only), place, lambda text: print(text, flush=True))
     made = page.render(place, missing)
     made.write(place)
+    drawn = sparse.write(place.results, place.sparse_page, place.figures)
     print(f"page: {place.page}")
+    print(f"page: {place.sparse_page}")
     if missing:
         # Why of each was said when its turn came, and is on the page.
         print(f"picotrain: these steps did not run: {', '.join(missing)}", file=sys.stderr)
     finish(
         options,
-        {"page": str(place.page), "figures": sorted(made.figures), "missing": missing},
+        {"page": str(place.page), "figures": sorted([*made.figures, *drawn]), "missing": missing},
     )
     # The small version does without what needs something else; the full one is not done without.
     return 1 if any(not options.fast or not steps.STEPS[name].needs for name in missing) else 0

@@ -6,6 +6,7 @@ from __future__ import annotations
 import numpy as np
 
 from picotrain.datasets import cifar10 as cifar10_files
+from picotrain.datasets import digits as digits_file
 from picotrain.datasets import fsdd as fsdd_files
 from picotrain.datasets import mnist as mnist_files
 from picotrain.datasets.dataset import Bytes, Dataset
@@ -61,13 +62,21 @@ def cifar10(download: bool = True) -> Domain:
     return Domain("cifar10", images, found.test.labels, found.source, found.sha256, mirror=True)
 
 
+def digits(download: bool = True) -> Domain:
+    """All of scikit-learn's, which need no download."""
+    return _every(digits_file.load(), "digits")
+
+
 def fsdd(download: bool = True) -> Domain:
     """Spoken digits, all recordings of all speakers: their mel spectrograms."""
     speaker = fsdd_files.NAMES[0]
-    found = fsdd_files.load(speaker, fsdd_files.FILES, download)
+    return _every(fsdd_files.load(speaker, fsdd_files.FILES, download), "fsdd")
+
+
+def _every(found: Dataset, name: str) -> Domain:
     images = np.concatenate([split.images for split in found.splits.values()])
     labels = np.concatenate([split.labels for split in found.splits.values()])
-    return Domain("fsdd", bordered(images), labels, found.source, found.sha256)
+    return Domain(name, bordered(images), labels, found.source, found.sha256)
 
 
 def _tests(found: Dataset, name: str, source: str = "") -> Domain:

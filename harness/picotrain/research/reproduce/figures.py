@@ -50,10 +50,10 @@ _STYLE: dict[str, Any] = {
     "figure.facecolor": "white",
     "axes.facecolor": "white",
 }
-_PERCENT = FuncFormatter(lambda value, _: f"{100 * value:g} %")
+PERCENT = FuncFormatter(lambda value, _: f"{100 * value:g} %")
 
 
-def _svg(size: tuple[float, float], draw: Callable[[Figure], None]) -> str:
+def svg(size: tuple[float, float], draw: Callable[[Figure], None]) -> str:
     """The SVG text of what `draw` draws on a figure of `size` inches."""
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
@@ -90,11 +90,11 @@ def histories(rows: Frame, labels: Sequence[str], cells: Frame) -> str:
                 axes.plot(epochs, mean, color=colour, label=label)
             axes.set_title(f"{angle:g} degrees")
             axes.set_xlabel("epoch")
-            axes.yaxis.set_major_formatter(_PERCENT)
+            axes.yaxis.set_major_formatter(PERCENT)
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=5)
 
-    return _svg((9.5, 4.2), draw)
+    return svg((9.5, 4.2), draw)
 
 
 def heat_map(
@@ -136,7 +136,7 @@ def heat_map(
             axes.set_xlabel("mu")
 
     height = 0.3 * sum(map(len, mine.values())) + 0.42 * len(tables) + 0.4
-    return _svg((0.4 * len(mus) * len(exponents) + 1.4, height), draw)
+    return svg((0.4 * len(mus) * len(exponents) + 1.4, height), draw)
 
 
 def _heat(axes: Axes, grid: NDArray[np.float64]) -> None:
@@ -194,7 +194,7 @@ def region_panels(panels: Sequence[regions.Panel]) -> str:
         ]
         figure.legend(handles=patches, loc="outside lower center", ncols=3)
 
-    return _svg((3.2 * len(panels) + 0.6, 3.4), draw)
+    return svg((3.2 * len(panels) + 0.6, 3.4), draw)
 
 
 def until_collapse(found: horizon.Runs, labels: Sequence[str]) -> str:
@@ -227,7 +227,7 @@ def until_collapse(found: horizon.Runs, labels: Sequence[str]) -> str:
         lines, names = panels[0][0].get_legend_handles_labels()
         figure.legend(lines, names, loc="outside lower center", ncols=len(mus))
 
-    return _svg((4.2 * len(labels) + 0.8, 2.9 * len(angles) + 0.5), draw)
+    return svg((4.2 * len(labels) + 0.8, 2.9 * len(angles) + 0.5), draw)
 
 
 def _collapse_line(
@@ -282,7 +282,7 @@ def long_runs(found: horizon.Runs, labels: Sequence[str], exponents: Sequence[in
             beneath[0].set_ylabel("logits clamped")
         for axes in panels.flat:
             axes.set_ylim(-0.03, 1.03)
-            axes.yaxis.set_major_formatter(_PERCENT)
+            axes.yaxis.set_major_formatter(PERCENT)
         for axes in panels[-1]:
             axes.set_xlabel("images")
             axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
@@ -295,7 +295,7 @@ def long_runs(found: horizon.Runs, labels: Sequence[str], exponents: Sequence[in
             list(handles.values()), list(handles), loc="outside lower center", ncols=len(handles)
         )
 
-    return _svg((3.1 * len(exponents) + 0.5, 3.6 * len(angles) + 0.5), draw)
+    return svg((3.1 * len(exponents) + 0.5, 3.6 * len(angles) + 0.5), draw)
 
 
 def _band(
@@ -356,9 +356,9 @@ def collapse(runs: Sequence[Mapping[str, Any]]) -> str:
                 )
         for row in (1, 2):
             panels[row, 0].set_ylim(-0.03, 1.03)
-            panels[row, 0].yaxis.set_major_formatter(_PERCENT)
+            panels[row, 0].yaxis.set_major_formatter(PERCENT)
 
-    return _svg((1.45 * len(runs) + 2.6, 7.6), draw)
+    return svg((1.45 * len(runs) + 2.6, 7.6), draw)
 
 
 def _sums(axes: Axes, at: Sequence[int], run: Mapping[str, Any]) -> None:

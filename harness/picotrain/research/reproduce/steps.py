@@ -11,6 +11,7 @@ from picotrain.errors import UserError
 from picotrain.learn import models
 from picotrain.output import write_json
 from picotrain.places import IN_CHECKOUT, MADE_BACKBONES, RESULTS, SHIPPED
+from picotrain.research.fewshot import measure as fewshot
 from picotrain.research.keywords import measure as keywords
 from picotrain.research.reproduce import backbones, collapse, costs, horizon
 from picotrain.research.reproduce.results import Frame, condensed
@@ -34,6 +35,9 @@ _KEYWORDS = (
     "the ARM compiler"
 )
 _WATCH = "it needs the data set watch, PyTorch (extra train), QEMU and the ARM compiler"
+_FEWSHOT = (
+    'it needs the data sets of docs/data.md, "Domains of few-shot tasks", QEMU and the ARM compiler'
+)
 _BACKBONES = f"it describes what is in {_MADE}"
 
 
@@ -52,6 +56,11 @@ class Workplace:
     @property
     def figures(self) -> Path:
         return self.page.parent / "figures"
+
+    @property
+    def sparse_page(self) -> Path:
+        """Of sparse updates, beside the page of results."""
+        return self.page.with_name("tinytrain.md")
 
     @property
     def dataset(self) -> str:
@@ -129,6 +138,11 @@ def _watch(place: Workplace, step: Step) -> None:
     write_json(place.json(step.name), measure(place.jobs))
 
 
+def _fewshot(place: Workplace, step: Step) -> None:
+    for name, content in fewshot.measure(place.small, place.jobs):
+        write_json(place.json(f"{step.name}-{name}"), content)
+
+
 def _backbones(place: Workplace, step: Step) -> None:
     write_json(place.json(step.name), backbones.collect())
 
@@ -157,6 +171,7 @@ _STEPS = (
     Step("speech", "spoken digits", _sweep, _SPEECH, large=True),
     Step("keywords", "an imported keyword spotter adapts", _keywords, _KEYWORDS, large=True),
     Step("watch", "a watch gets to know its wearer", _watch, _WATCH),
+    Step("fewshot", "sparse updates on few-shot tasks", _fewshot, _FEWSHOT),
     Step(
         "choose-cifar10",
         "step sizes of VGG11, on validation images",

@@ -1,0 +1,144 @@
+"""`picotrain fewshot`: few-shot tasks of many domains, by every scheme of sparse updates."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from picotrain.cli.options import (
+    NamedFile,
+    Verbs,
+    add_output,
+    add_seed,
+    add_verb,
+    finish,
+    positive,
+)
+from picotrain.output import tell, write_json
+from picotrain.places import RESULTS
+from picotrain.research.fewshot.summary import Row
+from picotrain.stopping import status_of
+from picotrain.text import table
+
+_KEPT = RESULTS / "fewshot"
+
+
+def add_parser(verbs: Verbs) -> None:
+    from picotrain.datasets.fewshot import NAMES as DOMAINS
+    from picotrain.datasets.fewshot import UNSEEN
+    from picotrain.research.fewshot.defaults import BACKBONE, SETTINGS, SHARES
+    from picotrain.research.fewshot.schemes import NAMES, RULES
+
+    parser = add_verb(
+        verbs,
+        "fewshot",
+        "Adapt to few-shot tasks on a device, by every scheme of sparse updates (docs/tinytrain.md)"
+        "; what is finished is kept.",
+        "picotrain fewshot --domains omniglot usps --episodes 20",
+    )
+    parser.add_argument(
+        "--backbone",
+        action=NamedFile,
+        metavar="FILE",
+        default=BACKBONE,
+        help="network whose head the tasks replace (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--domains",
+        nargs="+",
+        metavar="NAME",
+        default=list(UNSEEN),
+        help=f"{', '.join(DOMAINS)} (default: those that no network has seen)",
+    )
+    parser.add_argument(
+        "--episodes", type=positive, default=200, metavar="N", help="tasks (default: %(default)s)"
+    )
+    parser.add_argument("--ways", type=positive, metavar="N", help="classes (default: by the rule)")
+    parser.add_argument(
+        "--shots", type=positive, metavar="N", help="images of each class (default: by the rule)"
+    )
+    parser.add_argument(
+        "--schemes",
+        nargs="+",
+        metavar="NAME",
+        default=list(NAMES),
+        help=f"{', '.join(NAMES)} (default: all)",
+    )
+    parser.add_argument(
+        "--rules",
+        nargs="+",
+        metavar="NAME",
+        default=list(RULES),
+        help=f"what learns: {', '.join(RULES)} (default: both)",
+    )
+    parser.add_argument(
+        "--budgets",
+        nargs="+",
+        type=float,
+        metavar="SHARE",
+        default=list(SHARES),
+        help="of the MACs of full's backward pass (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--steps",
+        type=positive,
+        default=SETTINGS.steps,
+        metavar="N",
+        help="images that a task is learnt from, one by one (default: %(default)s)",
+    )
+    add_seed(parser, 0, "draws the tasks, the views of images, and all that is random")
+    parser.add_argument("--target", default="host", help="backend (default: %(default)s)")
+    parser.add_argument("--jobs", type=positive, metavar="N", help="processes (default: all cores)")
+    add_output(parser, "--out", "the results: accuracies of all tasks, costs, layers, as .json")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    from dataclasses import replace
+
+    from picotrain.datasets.fewshot import Rule
+    from picotrain.learn import models
+    from picotrain.research.fewshot import campaign, summary
+    from picotrain.research.fewshot.defaults import SETTINGS
+    from picotrain.research.fewshot.schemes import all_schemes
+
+    settings = replace(SETTINGS, steps=options.steps)
+    planned = campaign.Campaign(
+        models.load_backbone(options.backbone)[0],
+        tuple(all_schemes(options.schemes, options.rules, options.budgets)),
+        settings,
+        Rule(ways=options.ways, shots=options.shots),
+        options.seed,
+        options.target,
+    )
+    try:
+        tasks = campaign.run(planned, options.domains, options.episodes, _KEPT, options.jobs)
+    except KeyboardInterrupt as stop:
+        print(
+            f"picotrain: interrupted; finished tasks are kept in {_KEPT}, the same command goes on",
+            file=sys.stderr,
+        )
+        return status_of(stop)
+    print(_table(summary.rows(tasks)))
+    found = summary.condensed(planned, tasks)
+    if options.out is not None:
+        write_json(options.out, found)
+        tell("results", options.out)
+    finish(options, found)
+    return 0
+
+
+def _table(rows: list[Row]) -> str:
+    lines = []
+    for row in rows:
+        if row.domain:
+            continue
+        own = [
+            f"{100 * one.accuracy.mean:.1f}"
+            for one in rows
+            if one.domain and one.scheme == row.scheme
+        ]
+        mean = f"{100 * row.accuracy.mean:.1f} ± {100 * row.accuracy.half:.1f}"
+        lines.append([row.scheme, mean, *own, f"{row.bytes:,.0f}", f"{row.macs:,.0f}"])
+    domains = list(dict.fromkeys(row.domain for row in rows if row.domain))
+    return table(lines, ["scheme", "mean", *domains, "bytes", "MACs"])

@@ -1,0 +1,95 @@
+"""docs/tinytrain.md and its figures, from the results files alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from picotrain.inputs import read_json
+from picotrain.learn import models
+from picotrain.output import write_text
+from picotrain.profile.profile import Profile
+from picotrain.research.fewshot import choose, figures
+from picotrain.research.fewshot.defaults import BACKBONES, SETTINGS, SHARES
+from picotrain.research.fewshot.schemes import BUDGETED
+
+DRAWN = ("last-layer", "full", *BUDGETED)
+RESULTS = {name: f"fewshot-{name}.json" for name in (*BACKBONES, "choose", "cost")}
+"""Files of results: a campaign for each backbone, the choices, and what the chip takes."""
+
+
+def write(results: Path, page: Path, own_figures: Path) -> list[str]:
+    """Write the page and its figures; returns the names of these."""
+    text, drawn = render(results, own_figures)
+    write_text(page, text)
+    for name, svg in drawn.items():
+        write_text(own_figures / name, svg)
+    return sorted(drawn)
+
+
+def render(results: Path, own_figures: Path) -> tuple[str, dict[str, str]]:
+    """The text, and the figures by file name; what has no file yet is a sentence."""
+    found = {name: _json(results / file) for name, file in RESULTS.items()}
+    drawn: dict[str, str] = {}
+    for name in BACKBONES:
+        campaign = found[name]
+        if campaign is not None:
+            entries = _together(campaign)
+            drawn[f"fewshot-{name}.svg"] = figures.trade(entries, DRAWN)
+    first = found[next(iter(BACKBONES))]
+    if first is not None:
+        network = models.load_backbone(next(iter(BACKBONES.values())))[0]
+        layers = [f"{i} {layer.kind}" for i, layer in enumerate(network.layers)]
+        shown = [
+            one
+            for one in _together(first)
+            if one["scheme"].split()[0] in ("tinytrain", "true-cost") and "NITI" in one["scheme"]
+        ]
+        drawn["fewshot-chosen.svg"] = figures.chosen(shown, layers)
+    environment = Environment(
+        loader=PackageLoader("picotrain.research.fewshot", "."),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,
+    )
+    environment.filters |= {
+        "pct": lambda share: f"{100 * share:.1f}",
+        "count": lambda value: f"{value:,.0f}",
+        "seconds": lambda cycles: f"{Profile.milliseconds(cycles) / 1000:.1f}",
+    }
+    text = environment.get_template("tinytrain.md.j2").render(
+        found=found,
+        backbones=BACKBONES,
+        drawn=drawn,
+        figures=own_figures.name,
+        together=_together,
+        by_domain=_by_domain,
+        entry=_entry,
+        settings=SETTINGS,
+        shares=SHARES,
+        choose=choose,
+    )
+    return text, drawn
+
+
+def _json(path: Path) -> dict[str, Any] | None:
+    return read_json(path, "remove it and run again") if path.is_file() else None
+
+
+def _together(campaign: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Over all domains, each scheme's row."""
+    return [row for row in campaign["rows"] if not row["domain"]]
+
+
+def _by_domain(campaign: Mapping[str, Any], scheme: str) -> dict[str, dict[str, Any]]:
+    rows = (row for row in campaign["rows"] if row["scheme"] == scheme and row["domain"])
+    return {row["domain"]: row for row in rows}
+
+
+def _entry(campaign: Mapping[str, Any], scheme: str) -> dict[str, Any] | None:
+    return next((row for row in _together(campaign) if row["scheme"] == scheme), None)

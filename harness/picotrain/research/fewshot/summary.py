@@ -1,0 +1,94 @@
+"""What came of a campaign: means over tasks, and what each scheme costs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Any
+
+from picotrain.learn.fewshot.prototypes import Interval
+from picotrain.research.fewshot.campaign import Campaign, Tasks
+from picotrain.research.fewshot.task import Outcome
+
+
+@dataclass(frozen=True)
+class Row:
+    """A scheme over the tasks of one domain, or of all, `domain` empty: there each domain counts
+    the same, and the interval is that of a mean of means.
+
+    `bytes` and `macs` are means over the tasks; `chosen` is in how many of them a row of a layer
+    learned, as a share, by the layer's index.
+    """
+
+    scheme: str
+    domain: str
+    accuracy: Interval
+    bytes: float
+    macs: float
+    chosen: dict[int, float]
+
+
+def rows(tasks: Tasks) -> list[Row]:
+    """Of every scheme, over all domains and then of each."""
+    first = next(outcomes for found in tasks.values() for outcomes in found.values())
+    made = []
+    for place, scheme in enumerate(one.scheme for one in first):
+        by_domain = {
+            domain: [outcomes[place] for outcomes in found.values()]
+            for domain, found in tasks.items()
+            if found
+        }
+        each = [_row(scheme, domain, own) for domain, own in by_domain.items()]
+        half = sum(one.accuracy.half**2 for one in each) ** 0.5 / len(each)
+        mean = Interval(fmean(one.accuracy.mean for one in each), half)
+        together = _row(scheme, "", [one for own in by_domain.values() for one in own])
+        made.append(Row(scheme, "", mean, together.bytes, together.macs, together.chosen))
+        made += each
+    return made
+
+
+def _row(scheme: str, domain: str, outcomes: list[Outcome]) -> Row:
+    layers = sorted({layer for one in outcomes for layer in one.rows})
+    return Row(
+        scheme,
+        domain,
+        Interval.of([one.accuracy for one in outcomes]),
+        fmean(one.bytes for one in outcomes),
+        fmean(one.macs for one in outcomes),
+        {layer: fmean(layer in one.rows for one in outcomes) for layer in layers},
+    )
+
+
+def condensed(campaign: Campaign, tasks: Tasks) -> dict[str, Any]:
+    """The file of results: what the page needs, and the accuracy of every task.
+
+    Accuracies are in the order of the tasks' numbers, which are 0 and on.
+    """
+    return {
+        **campaign.describe(),
+        "episodes": {domain: len(found) for domain, found in tasks.items()},
+        "accuracies": {
+            domain: {
+                scheme: [round(one.accuracy, 6) for one in _of(found, scheme)]
+                for scheme in campaign.describe()["schemes"]
+            }
+            for domain, found in tasks.items()
+        },
+        "rows": [
+            {
+                "scheme": row.scheme,
+                "domain": row.domain,
+                "accuracy": row.accuracy.mean,
+                "half": row.accuracy.half,
+                "bytes": row.bytes,
+                "macs": row.macs,
+                "chosen": {str(layer): share for layer, share in row.chosen.items()},
+            }
+            for row in rows(tasks)
+        ],
+    }
+
+
+def _of(found: dict[int, list[Outcome]], scheme: str) -> Iterable[Outcome]:
+    return (one for outcomes in found.values() for one in outcomes if one.scheme == scheme)

@@ -1,0 +1,195 @@
+"""One task on one device: its head, what is selected, the adaptation, and what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from picotrain.datasets.dataset import Bytes
+from picotrain.datasets.fewshot import Episode, augmented
+from picotrain.device.given import images_for
+from picotrain.device.interface import Device
+from picotrain.learn.adapt import mu_at
+from picotrain.learn.fewshot.heads import with_head
+from picotrain.research.fewshot.schemes import Scheme, for_ways, with_other_rows, without_head
+from picotrain_golden import Information, Method, Network, Selection, Solver
+from picotrain_golden.sparse.solvers import MOST, cost
+
+_SOLVERS: dict[str, Solver] = {"tinytrain": "greedy", "true-cost": "true-cost"}
+_STREAM = 1515
+"""Apart from what the task was drawn with."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a device adapts to a task: the numbers of the campaign, all chosen on tasks of the domain
+    that is tuned on.
+
+    `steps` images of the support set, each time another view of it, are learnt from one by one; of
+    a selected layer `permille` of the rows learn. `mu` has the step sizes of each kind of scheme
+    (`Scheme.kind`).
+    """
+
+    steps: int
+    permille: int
+    theta: int
+    mu: Mapping[str, tuple[int, ...]]
+
+    def method(self, scheme: Scheme, seed: int) -> Method:
+        first, *later = self.mu[scheme.kind]
+        return Method(scheme.rule, first, self.theta, later_mu=tuple(later), seed=seed)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """`accuracy` on the query set; `bytes` of what learns and of a step, and `macs` of its backward
+    pass; `rows` that learn of each layer with weights, by its index."""
+
+    scheme: str
+    accuracy: float
+    bytes: int
+    macs: int
+    rows: dict[int, int]
+
+
+def gather(device: Device, backbone: Network, episode: Episode) -> Information:
+    """The Fisher information of a task, with its head."""
+    _make_head(device, _headed(device, backbone, episode), episode)
+    return _fisher(device, episode)
+
+
+def run_task(
+    device: Device,
+    backbone: Network,
+    episode: Episode,
+    mirror: bool,
+    schemes: Sequence[Scheme],
+    settings: Settings,
+    seed: int,
+    fixed: dict[Scheme, Selection],
+) -> list[Outcome]:
+    """Every scheme on one task. `fixed` has the selections of `sparse-update`."""
+    network = _headed(device, backbone, episode)
+    _make_head(device, network, episode)
+    selections = _selections(device, network, episode, schemes, settings, seed, fixed)
+    made = []
+    for scheme in schemes:
+        selection = selections.get(scheme)
+        if selection is not None:
+            _make_head(device, network, episode)
+            device.set_selection(selection)
+            _adapt(device, network, episode, mirror, settings, settings.method(scheme, seed))
+        accuracy = _accuracy(device, network, episode)
+        made.append(_outcome(network, scheme, settings, seed, selection, accuracy))
+    return made
+
+
+def _headed(device: Device, backbone: Network, episode: Episode) -> Network:
+    network = with_head(backbone, episode.ways)
+    device.load_model(network, frozen=True)
+    return network
+
+
+def _make_head(device: Device, network: Network, episode: Episode) -> None:
+    device.set_selection(None)
+    device.set_method(Method("prototype"))
+    device.train(images_for(network, episode.support.images), episode.support.labels)
+    device.make_head()
+    device.set_method(Method("infer"))
+
+
+def _fisher(device: Device, episode: Episode) -> Information:
+    device.set_method(Method("fisher"))
+    device.train(episode.support.images ^ np.uint8(0x80), episode.support.labels)
+    return device.fisher()
+
+
+def _selections(
+    device: Device,
+    network: Network,
+    episode: Episode,
+    schemes: Sequence[Scheme],
+    settings: Settings,
+    seed: int,
+    fixed: dict[Scheme, Selection],
+) -> dict[Scheme, Selection]:
+    whole = tuple(index for index, layer in enumerate(network.layers) if layer.has_weights)
+    everything = Selection.whole(network, whole[:-1])
+    made: dict[Scheme, Selection] = {}
+    if any(scheme.share for scheme in schemes):
+        _fisher(device, episode)
+    for scheme in schemes:
+        if scheme.name == "full":
+            made[scheme] = everything
+        elif scheme.name == "last-layer":
+            made[scheme] = Selection.whole(network, whole[-1:])
+        elif scheme.name == "sparse-update":
+            made[scheme] = for_ways(fixed[scheme], episode.ways)
+        elif scheme.name != "none":
+            full = cost(network, settings.method(scheme, seed), everything, True, True)[1]
+            solver = _SOLVERS.get(scheme.name, "greedy")
+            found = device.select(
+                solver, settings.permille, MOST, max(1, int(scheme.share * full)), scheme.rule
+            ).selection
+            found = without_head(found)
+            if scheme.name in ("random", "l2"):
+                random = np.random.default_rng([seed, _STREAM])
+                found = with_other_rows(network, found, scheme.name, random)
+            made[scheme] = found
+    return made
+
+
+def _adapt(
+    device: Device,
+    network: Network,
+    episode: Episode,
+    mirror: bool,
+    settings: Settings,
+    method: Method,
+) -> None:
+    device.set_method(method)
+    random = np.random.default_rng([method.seed, _STREAM, 1])
+    images, labels = _views(episode, mirror, settings.steps, random)
+    parts = len(method.schedule)
+    # One part of the steps for each step size.
+    for part in range(parts):
+        device.set_mu(mu_at(method.schedule, part + 1, parts))
+        here = slice(settings.steps * part // parts, settings.steps * (part + 1) // parts)
+        device.train(images_for(network, images[here]), labels[here])
+
+
+def _views(
+    episode: Episode, mirror: bool, steps: int, random: np.random.Generator
+) -> tuple[Bytes, Bytes]:
+    """Images of the support set, each time another view. All classes come equally often, whatever
+    they have: else the head learns how many images of each class there happened to be."""
+    labels = episode.support.labels
+    passes = -(-steps // episode.ways)
+    classes = np.concatenate([random.permutation(episode.ways) for _ in range(passes)])[:steps]
+    order = np.array([random.choice(np.flatnonzero(labels == one)) for one in classes])
+    images = augmented(episode.support.images[order], mirror, random)
+    return images, labels[order]
+
+
+def _accuracy(device: Device, network: Network, episode: Episode) -> float:
+    query = episode.query
+    result = device.evaluate(images_for(network, query.images), query.labels)
+    return result.correct(query.labels) / len(query)
+
+
+def _outcome(
+    network: Network,
+    scheme: Scheme,
+    settings: Settings,
+    seed: int,
+    selection: Selection | None,
+    accuracy: float,
+) -> Outcome:
+    if selection is None:
+        return Outcome(scheme.label, accuracy, 0, 0, {})
+    method = replace(settings.method(scheme, seed))
+    size, macs = cost(network, method, selection, True, True)
+    rows = {i: selection.count(i) for i in range(len(network.layers)) if selection.count(i)}
+    return Outcome(scheme.label, accuracy, size, macs, rows)

@@ -1,0 +1,137 @@
+"""Few-shot tasks on devices, and what is kept of them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from picotrain import cli
+from picotrain.datasets.fewshot import EMBEDDED, Rule, load_domain, sample_episode
+from picotrain.device.backends import open_device
+from picotrain.learn import models
+from picotrain.research.fewshot import campaign, summary
+from picotrain.research.fewshot.defaults import BACKBONES, SETTINGS
+from picotrain.research.fewshot.schemes import Scheme, all_schemes
+from picotrain.research.fewshot.task import Outcome, run_task
+
+TASK = Rule(ways=3, shots=2, query=4)
+QUICK = replace(SETTINGS, steps=4)
+SCHEMES = tuple(
+    all_schemes(
+        ["none", "last-layer", "full", "tinytrain", "true-cost", "random", "l2"],
+        ["niti-static", "priot"],
+        [1 / 7],
+    )
+)
+
+
+@pytest.fixture(scope="module")
+def planned() -> campaign.Campaign:
+    backbone = models.load_backbone(BACKBONES["meta"])[0]
+    return campaign.Campaign(backbone, SCHEMES, QUICK, TASK)
+
+
+def outcomes_on(planned: campaign.Campaign, target: str) -> list[Outcome]:
+    episode = sample_episode(load_domain(EMBEDDED), 3, 0, TASK)
+    with open_device(target) as device:
+        return run_task(device, planned.backbone, episode, False, SCHEMES, QUICK, 3, {})
+
+
+def test_golden_and_host_come_to_the_same(planned: campaign.Campaign) -> None:
+    host = outcomes_on(planned, "host")
+    assert host == outcomes_on(planned, "golden")
+    by_name = {one.scheme: one for one in host}
+    full, sparse = by_name["full NITI"], by_name["tinytrain NITI 0.142857"]
+    assert full.rows[0] == 16 and len(full.rows) == 20
+    assert 0 < sparse.macs <= full.macs // 7 and sparse.bytes < full.bytes
+    for name in ("random", "l2"):
+        assert by_name[f"{name} NITI 0.142857"].rows == sparse.rows
+    assert by_name["last-layer PRIOT"].rows == {23: 3}
+    assert by_name["none"] == Outcome("none", by_name["none"].accuracy, 0, 0, {})
+
+
+def test_a_finished_task_is_kept(planned: campaign.Campaign, tmp_path: Path) -> None:
+    few = replace(planned, schemes=SCHEMES[:2])
+    made = campaign.run(few, [EMBEDDED], 2, tmp_path, 1)
+    files = sorted(tmp_path.rglob("*.json"))
+    assert [path.name for path in files] == ["digits-0.json", "digits-1.json"]
+    content = json.loads(files[0].read_text())
+    content["outcomes"][0]["accuracy"] = 0.125
+    files[0].write_text(json.dumps(content))
+    again = campaign.run(few, [EMBEDDED], 2, tmp_path, 1)
+    assert again[EMBEDDED][0][0].accuracy == 0.125
+    assert again[EMBEDDED][1] == made[EMBEDDED][1]
+    # Other settings are another campaign.
+    campaign.run(replace(few, seed=1), [EMBEDDED], 1, tmp_path, 1)
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_a_fixed_scheme_is_of_the_tuning_domain(
+    planned: campaign.Campaign, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(campaign, "FIXED_TASKS", 1)
+    monkeypatch.setattr(campaign, "TUNED_ON", EMBEDDED)
+    scheme = Scheme("sparse-update", "niti-static", 0.2)
+    found = campaign.fixed_schemes(replace(planned, schemes=(*SCHEMES, scheme)))
+    assert list(found) == [scheme]
+    head = found[scheme].rows[-1]
+    assert head is not None and len(head) == campaign.FIXED_WAYS
+
+
+def test_means_count_every_domain_the_same() -> None:
+    def outcome(accuracy: float, rows: dict[int, int]) -> list[Outcome]:
+        return [Outcome("full NITI", accuracy, 100, 1000, rows)]
+
+    tasks = {
+        "a": {0: outcome(0.5, {1: 2}), 1: outcome(0.7, {1: 2, 4: 1})},
+        "b": {0: outcome(0.9, {4: 1})},
+    }
+    together, a, b = summary.rows(tasks)
+    assert a.accuracy.mean == pytest.approx(0.6) and b.accuracy.mean == 0.9
+    assert together.accuracy.mean == pytest.approx(0.75)
+    assert together.chosen == pytest.approx({1: 2 / 3, 4: 2 / 3})
+    half = 1.959964 * np.std([0.5, 0.7], ddof=1) / 2**0.5
+    assert a.accuracy.half == pytest.approx(half, rel=1e-4)
+    assert together.accuracy.half == pytest.approx(half / 2, rel=1e-4)
+
+
+def test_the_verb(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = ["fewshot", "--domains", EMBEDDED, "--episodes", "1", "--ways", "3", "--shots", "2"]
+    more = ["--schemes", "none", "full", "--rules", "priot", "--steps", "2", "--jobs", "1"]
+    assert cli.main([*words, *more, "--out", "found.json"]) == 0
+    told = capsys.readouterr().out
+    assert told.split()[:5] == ["scheme", "mean", EMBEDDED, "bytes", "MACs"]
+    found = json.loads(Path("found.json").read_text())
+    assert found["episodes"] == {EMBEDDED: 1}
+    assert set(found["accuracies"][EMBEDDED]) == {"none", "full PRIOT"}
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--domains", "moon"], "unknown domain 'moon'; use one of cifar100-train"),
+        (["--domains", EMBEDDED, "--ways", "11"], "has 10 classes, fewer than 11 ways"),
+        (["--schemes", "some"], "scheme 'some' is none"),
+        (["--backbone", "nowhere.npz"], "there is no backbone at nowhere.npz"),
+        (["--target", "moon"], "unknown target"),
+    ],
+)
+def test_a_mistake_gets_one_sentence(
+    words: list[str],
+    sentence: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    few = ["fewshot", "--episodes", "1", "--jobs", "1", "--domains", EMBEDDED]
+    assert cli.main([*few, "--schemes", "none", *words]) == 2
+    told = capsys.readouterr().err.strip().splitlines()[-1]
+    assert told.startswith("picotrain: ") and sentence in told

@@ -1,0 +1,57 @@
+"""docs/tinytrain.md from results files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from picotrain.inputs import read_json
+from picotrain.learn import models
+from picotrain.output import write_json
+from picotrain.places import SHIPPED
+from picotrain.research.fewshot import campaign, page, summary
+from picotrain.research.fewshot.defaults import BACKBONES, SETTINGS, SHARES
+from picotrain.research.fewshot.schemes import all_schemes
+from picotrain.research.fewshot.task import Outcome
+
+SCHEMES = tuple(all_schemes(["none", "full", "tinytrain"], ["niti-static"], SHARES))
+
+
+def made_up(accuracy: float) -> list[Outcome]:
+    made = [
+        Outcome("none", accuracy, 0, 0, {}),
+        Outcome("full NITI", accuracy + 0.1, 1000, 700, {0: 16}),
+    ]
+    return made + [
+        Outcome(scheme.label, accuracy + 0.05, 250, 70, {21: 8}) for scheme in SCHEMES[2:]
+    ]
+
+
+def test_without_results_every_part_says_so(tmp_path: Path) -> None:
+    text, drawn = page.render(tmp_path, tmp_path / "figures")
+    assert drawn == {}
+    assert text.count("No results yet") == 4
+
+
+def test_with_results(tmp_path: Path) -> None:
+    planned = campaign.Campaign(models.load_backbone(BACKBONES["meta"])[0], SCHEMES, SETTINGS)
+    tasks = {"usps": {0: made_up(0.5), 1: made_up(0.7)}, "omniglot": {0: made_up(0.2)}}
+    write_json(tmp_path / page.RESULTS["meta"], summary.condensed(planned, tasks))
+    text, drawn = page.render(tmp_path, tmp_path / "figures")
+    assert set(drawn) == {"fewshot-meta.svg", "fewshot-chosen.svg"}
+    assert "| full NITI | 50.0 ± 9.8 | 1,000 | 700 | 70.0 | 30.0 |" in text
+    assert "| bytes, batch 1, integers | 1,000 | 250 | 4.0 |" in text
+    assert "| MACs backward | 700 | 70 | 10.0 |" in text
+    assert "1 to 2 tasks of each domain" in text
+
+
+def test_the_page_is_what_its_files_make() -> None:
+    results = SHIPPED / "experiments" / "results"
+    text, drawn = page.render(results, SHIPPED / "docs" / "figures")
+    assert text == (SHIPPED / "docs" / "tinytrain.md").read_text(encoding="utf-8")
+    assert {name for name in drawn if not (SHIPPED / "docs" / "figures" / name).is_file()} == set()
+
+
+def test_the_results_are_those_of_the_shipped_backbones() -> None:
+    for name, file in BACKBONES.items():
+        held = read_json(SHIPPED / "experiments" / "results" / page.RESULTS[name], "run again")
+        assert held["network_sha256"] == models.network_sha256(models.load_backbone(file)[0])
