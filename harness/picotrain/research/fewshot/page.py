@@ -10,9 +10,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from picotrain.inputs import read_json
 from picotrain.learn import models
+from picotrain.learn.fewshot.prototypes import Interval
 from picotrain.output import write_text
 from picotrain.profile.profile import Profile
-from picotrain.research.fewshot import choose, figures
+from picotrain.research.fewshot import choose, figures, summary
 from picotrain.research.fewshot.defaults import BACKBONES, SETTINGS, SHARES
 from picotrain.research.fewshot.schemes import BUDGETED
 
@@ -70,6 +71,7 @@ def render(results: Path, own_figures: Path) -> tuple[str, dict[str, str]]:
         together=_together,
         by_domain=_by_domain,
         entry=_entry,
+        pairs=_pairs,
         settings=SETTINGS,
         shares=SHARES,
         choose=choose,
@@ -89,6 +91,33 @@ def _together(campaign: Mapping[str, Any]) -> list[dict[str, Any]]:
 def _by_domain(campaign: Mapping[str, Any], scheme: str) -> dict[str, dict[str, Any]]:
     rows = (row for row in campaign["rows"] if row["scheme"] == scheme and row["domain"])
     return {row["domain"]: row for row in rows}
+
+
+def _pairs(campaign: Mapping[str, Any]) -> list[tuple[str, str, Interval]]:
+    """Schemes that are compared task by task: what is asked, the two, and their difference."""
+    middle = f"{SHARES[1]:g}"
+    wanted = [
+        ("does updating help", "full NITI", "none"),
+        ("within a seventh, published order", f"tinytrain NITI {middle}", "none"),
+        ("within a seventh, true costs", f"true-cost NITI {middle}", "none"),
+        (
+            "true costs or the published order",
+            f"true-cost NITI {middle}",
+            f"tinytrain NITI {middle}",
+        ),
+        ("Fisher information or chance", f"tinytrain NITI {middle}", f"random NITI {middle}"),
+        ("Fisher information or size", f"tinytrain NITI {middle}", f"l2 NITI {middle}"),
+        ("for each task or once", f"true-cost NITI {middle}", f"sparse-update NITI {middle}"),
+        ("a seventh or everything", f"true-cost NITI {middle}", "full NITI"),
+        ("scores or weights, everything", "full PRIOT", "full NITI"),
+        ("scores or weights, a seventh", f"tinytrain PRIOT {middle}", f"tinytrain NITI {middle}"),
+    ]
+    known = set(campaign["schemes"])
+    return [
+        (what, f"{one} less {other}", summary.difference(campaign, one, other))
+        for what, one, other in wanted
+        if {one, other} <= known
+    ]
 
 
 def _entry(campaign: Mapping[str, Any], scheme: str) -> dict[str, Any] | None:

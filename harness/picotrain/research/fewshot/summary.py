@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
@@ -88,6 +88,19 @@ def condensed(campaign: Campaign, tasks: Tasks) -> dict[str, Any]:
             for row in rows(tasks)
         ],
     }
+
+
+def difference(campaign: Mapping[str, Any], one: str, other: str) -> Interval:
+    """How much more accurate a scheme is than another, task by task; each domain counts the same.
+
+    `campaign` is what `condensed` returned.
+    """
+    each = [
+        Interval.of([a - b for a, b in zip(found[one], found[other], strict=True)])
+        for found in campaign["accuracies"].values()
+    ]
+    half = sum(domain.half**2 for domain in each) ** 0.5 / len(each)
+    return Interval(fmean(domain.mean for domain in each), half)
 
 
 def _of(found: dict[int, list[Outcome]], scheme: str) -> Iterable[Outcome]:

@@ -105,12 +105,16 @@ def test_the_verb(
     monkeypatch.chdir(tmp_path)
     words = ["fewshot", "--domains", EMBEDDED, "--episodes", "1", "--ways", "3", "--shots", "2"]
     more = ["--schemes", "none", "full", "--rules", "priot", "--steps", "2", "--jobs", "1"]
+    assert cli.main([*words, *more, "--target", "golden", "--json", "golden.json"]) == 0
+    capsys.readouterr()
+    Path("picotrain-results/fewshot").rename("elsewhere")
     assert cli.main([*words, *more, "--out", "found.json"]) == 0
     told = capsys.readouterr().out
     assert told.split()[:5] == ["scheme", "mean", EMBEDDED, "bytes", "MACs"]
     found = json.loads(Path("found.json").read_text())
     assert found["episodes"] == {EMBEDDED: 1}
     assert set(found["accuracies"][EMBEDDED]) == {"none", "full PRIOT"}
+    assert json.loads(Path("golden.json").read_text()) == found
 
 
 @pytest.mark.parametrize(

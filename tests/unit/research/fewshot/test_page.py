@@ -13,7 +13,7 @@ from picotrain.research.fewshot.defaults import BACKBONES, SETTINGS, SHARES
 from picotrain.research.fewshot.schemes import all_schemes
 from picotrain.research.fewshot.task import Outcome
 
-SCHEMES = tuple(all_schemes(["none", "full", "tinytrain"], ["niti-static"], SHARES))
+SCHEMES = tuple(all_schemes(["none", "full", "tinytrain", "true-cost"], ["niti-static"], SHARES))
 
 
 def made_up(accuracy: float) -> list[Outcome]:
@@ -39,8 +39,9 @@ def test_with_results(tmp_path: Path) -> None:
     text, drawn = page.render(tmp_path, tmp_path / "figures")
     assert set(drawn) == {"fewshot-meta.svg", "fewshot-chosen.svg"}
     assert "| full NITI | 50.0 ± 9.8 | 1,000 | 700 | 70.0 | 30.0 |" in text
-    assert "| bytes, batch 1, integers | 1,000 | 250 | 4.0 |" in text
-    assert "| MACs backward | 700 | 70 | 10.0 |" in text
+    assert "| bytes, batch 1, integers | 1,000 | 250 | 4.0 | 250 | 4.0 |" in text
+    assert "| MACs backward | 700 | 70 | 10.0 | 70 | 10.0 |" in text
+    assert "| does updating help | full NITI less none | +10.0 ± 0.0 |" in text
     assert "1 to 2 tasks of each domain" in text
 
 
