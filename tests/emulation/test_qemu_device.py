@@ -170,7 +170,13 @@ def test_every_block_lies_in_a_function(qemu: MailboxDevice, microbit_elf: Elf) 
         *("pt_app_serve", "pt_trainer_next", "pt_conv2d_forward_s8", "pt_update_sparse_scores_s8"),
     }
     assert all(microbit_elf.function_at(block.pc) != "?" for block in ran)
-    assert all(block.pc >= 0x20000000 for block in ran)
+    # What runs once a command, and the linker's stubs from there, may be in flash.
+    cold = {microbit_elf.function_at(block.pc) for block in ran if block.pc < 0x20000000}
+    assert {name for name in cold if not name.endswith("_veneer")} <= {
+        "pt_app_serve",
+        "open_windows",
+        "report_memory",
+    }
 
 
 def test_memory_adds_up_to_the_chip(qemu: MailboxDevice, microbit_elf: Elf) -> None:

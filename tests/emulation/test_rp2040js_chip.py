@@ -213,9 +213,9 @@ def test_the_chip_counts_the_cycles_of_the_model(
 
 
 def test_a_fault_is_told_with_its_place(target: Rp2040jsTarget, symbols: Elf) -> None:
-    place = symbols.symbol("pt_app_serve")
+    place = symbols.symbol("pt_watchdog_feed")
     target.write(place, UDF)
-    with pytest.raises(CrashFailure, match=r"pt_app_serve\+0x0") as caught:
+    with pytest.raises(CrashFailure, match=r"pt_watchdog_feed\+0x0") as caught:
         target.run(10.0)
     assert caught.value.registers["pc"] == place
     assert symbols.function_at(caught.value.registers["lr"]) == "pt_board_run"
@@ -225,12 +225,12 @@ def test_a_fault_is_told_with_its_place(target: Rp2040jsTarget, symbols: Elf) ->
 
 def test_a_fault_with_no_stack_left_is_told_too(target: Rp2040jsTarget, symbols: Elf) -> None:
     """The exception's frame just fits below; the handler goes on at the stack's other end."""
-    place = symbols.symbol("pt_app_serve")
+    place = symbols.symbol("pt_watchdog_feed")
     assert place % 4 == 0
     low = symbols.symbol("pt_stack_start") + 32
     # LDR r0, =low; MOV sp, r0; an undefined instruction; nothing; the number
     target.write(place, struct.pack("<4HI", 0x4801, 0x4685, 0xDE00, 0xBF00, low))
-    with pytest.raises(CrashFailure, match=r"pt_app_serve\+0x4") as caught:
+    with pytest.raises(CrashFailure, match=r"pt_watchdog_feed\+0x4") as caught:
         target.run(10.0)
     assert caught.value.registers["pc"] == place + 4
     assert caught.value.registers["sp"] == low
@@ -242,7 +242,7 @@ def test_a_program_that_hangs_is_reset_by_its_watchdog(
     target: Rp2040jsTarget, symbols: Elf
 ) -> None:
     before = target.machine.state()["cycles"]
-    target.write(symbols.symbol("pt_app_serve"), BRANCH_TO_ITSELF)
+    target.write(symbols.symbol("pt_watchdog_feed"), BRANCH_TO_ITSELF)
     with pytest.raises(TimeoutFailure, match="watchdog"):
         target.run(30.0)
     seconds = (target.machine.state()["cycles"] - before) / 125e6
@@ -251,8 +251,8 @@ def test_a_program_that_hangs_is_reset_by_its_watchdog(
 
 
 def test_a_timeout_says_where(target: Rp2040jsTarget, symbols: Elf) -> None:
-    target.write(symbols.symbol("pt_app_serve"), NOP_AND_BACK)
-    with pytest.raises(TimeoutFailure, match=r"still in pt_app_serve\+0x[02] after 0.2 s"):
+    target.write(symbols.symbol("pt_watchdog_feed"), NOP_AND_BACK)
+    with pytest.raises(TimeoutFailure, match=r"still in pt_watchdog_feed\+0x[02] after 0.2 s"):
         target.run(0.2)
     with pytest.raises(LinkFailure, match="connect again"):
         target.run(0.2)
@@ -261,7 +261,7 @@ def test_a_timeout_says_where(target: Rp2040jsTarget, symbols: Elf) -> None:
 def test_a_halt_is_told(target: Rp2040jsTarget, symbols: Elf) -> None:
     # LDR R0, [PC]; BX R0
     halt = (symbols.symbol("pt_board_halt") | 1).to_bytes(4, "little")
-    place = symbols.symbol("pt_app_serve")
+    place = symbols.symbol("pt_watchdog_feed")
     target.write(place, bytes.fromhex("00480047") + (halt if place % 4 == 0 else b"\0\0" + halt))
     with pytest.raises(CrashFailure, match="halted in pt_board_halt"):
         target.run(10.0)
@@ -271,7 +271,7 @@ def test_a_stack_that_overflows_ends_with_the_watchdog(
     target: Rp2040jsTarget, symbols: Elf
 ) -> None:
     # PUSH {R0}; B to it
-    target.write(symbols.symbol("pt_app_serve"), bytes.fromhex("01b4fde7"))
+    target.write(symbols.symbol("pt_watchdog_feed"), bytes.fromhex("01b4fde7"))
     with pytest.raises(CrashFailure, match="locked up"):
         target.run(10.0)
 

@@ -20,7 +20,7 @@ A Batch Without A Model
 
 A Method That Does Not Exist
     Load Random Network    oddnet
-    Command Should Be Refused    SET_METHOD    99    error=PT_ERR_ARGUMENT    numbers=0 99 0 4
+    Command Should Be Refused    SET_METHOD    99    error=PT_ERR_ARGUMENT    numbers=0 99 0 6
 
 A Label That Is No Class
     Load Random Network    oddnet

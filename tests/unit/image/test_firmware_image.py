@@ -128,7 +128,8 @@ def test_nothing_is_left_to_link(image: ELFFile, symbols: list[Symbol]) -> None:
 
 COLD = {
     *("pt_crc32", "pt_generator", "pt_method", "pt_model", "pt_plan", "pt_scores", "pt_bench"),
-    *("pt_bench_affine", "pt_geometry", "pt_trainer_state"),
+    *("pt_bench_affine", "pt_geometry", "pt_trainer_state", "pt_app", "pt_sparse"),
+    *("pt_selection", "pt_prototypes", "pt_solver", "pt_wide"),
 }
 """The sources whose code runs between steps and stays in flash (link.ld)."""
 
@@ -144,7 +145,8 @@ BOARD_IN_FLASH = {
         *("pt_board_run", "pt_board_restart", "pt_board_receive", "pt_board_send"),
         *("pt_clocks_start", "pt_clocks_usb", "pt_cycles_start", "pt_halt", "pt_rom_function"),
         *("pt_uart_start", "pt_uart_send", "pt_uart_receive", "pt_uart_flush"),
-        "pt_watchdog_start",
+        *("pt_watchdog_start", "pt_usb_start", "pt_usb_descriptor", "pt_usb_descriptors_start"),
+        "pt_usb_ms_os_20",
     },
 }
 """The public functions of the board that are in flash, the rest being in SRAM."""
@@ -369,7 +371,7 @@ def test_stack_frames_are_known_and_bounded() -> None:
     # A histogram of 256 words: the deepest call may not need much beside it.
     assert worst == "cut_rank" and 1024 <= frames[worst][0] < 1200
     others = sorted((size for name, (size, _) in frames.items() if name != worst), reverse=True)
-    assert others[0] < 416
+    assert others[0] < 640
     # `picotrain memory` follows the calls; here, six large frames and what assembly takes must fit.
     assert frames[worst][0] + sum(others[:6]) + 128 < ON_STACK
 

@@ -118,13 +118,13 @@ def add_parser(verbs: Verbs) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    if backend_of(options.target) not in COUNTING:
-        raise UserError(no_counts(options.target))
     pinned, limit = _baseline(options)
     adaptation = settle(options)
     method = methods.from_options(options, options.method)
     plans.check(options.plan, method)
     check_backbone(options, method)
+    if backend_of(options.target) not in COUNTING:
+        raise UserError(no_counts(options.target))
     frozen = options.plan == "lean"
     dataset = datasets.load(options.dataset)
     network = network_of(options, dataset, adaptation, method)

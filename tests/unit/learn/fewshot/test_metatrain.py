@@ -87,6 +87,7 @@ def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_both_backbones_are_made(
     small: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    pytest.importorskip("torch")
     out, first, told = (tmp_path / name for name in ("meta.npz", "pre.npz", "told.json"))
     words = ["metatrain", "--model", str(small), "--epochs", "12", "--tasks", "40"]
     words += ["--pretrained", str(first), "--out", str(out), "--json", str(told)]
@@ -113,6 +114,7 @@ def test_both_backbones_are_made(
 
 
 def test_the_same_seed_gives_the_same_backbone(small: Path) -> None:
+    pytest.importorskip("torch")
     splits = {"train": LEARNT, "validation": LEARNT, "test": LEARNT}
     dataset = Dataset("stripes", splits, 8, "made up", {})
     default = MetaOptions()
