@@ -6,6 +6,7 @@
 #include "app/pt_sparse.h"
 #include "kernels/pt_memory.h"
 #include "nn/pt_crc32.h"
+#include "nn/pt_prototypes.h"
 #include "nn/pt_scores.h"
 
 /* A model's windows are open while nothing uses what lies there, the io window once planned. */

@@ -5,7 +5,6 @@
 #define PT_SPARSE_H
 
 #include "app/pt_app.h"
-#include "nn/pt_prototypes.h"
 
 /* (size): the bits in the io window, or with 0 all rows. */
 int pt_sparse_set_selection(struct pt_app *app, struct pt_detail *detail);

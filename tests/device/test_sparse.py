@@ -76,11 +76,11 @@ def test_something_is_selected_and_learns(device: Device, name: str) -> None:
     for search in searches(network, Method("niti-static"), 300, False, PLENTY):
         try:
             found.append(device.select(*search))
+            assert 0 < found[-1].bytes <= search.budget_bytes
+            assert 0 < found[-1].macs <= search.budget_macs
         except CommandError as refusal:
             assert refusal.name == "PT_ERR_BUDGET"
-    macs = {one.macs for one in found}
-    assert len(macs) > 1
-    assert all(one.macs <= max(macs) and one.bytes > 0 for one in found)
+    assert len({one.macs for one in found}) > 1
     most = max(found, key=lambda one: one.macs).selection
     device.set_selection(most)
     device.set_method(Method("niti-static", mu=4))
@@ -205,6 +205,29 @@ def test_many_classes(device: Device, reference: GoldenDevice) -> None:
     comparison = compared(device, reference, network)
     images, _ = pixels(network, 60, 0)
     comparison.head(images, (np.arange(60) % 50).astype(np.uint8))
+
+
+@pytest.mark.parametrize("lean", [False, True], ids=["fast", "lean"])
+@pytest.mark.parametrize("name", ["infer", "fisher", *SELECTING])
+def test_a_selection_ends_what_it_changes(
+    device: Device, reference: GoldenDevice, name: str, lean: bool
+) -> None:
+    """And what the method had trained stays, but for copies of a model in flash."""
+    network = with_scales(NETWORKS["resnet"](0), 0)
+    comparison = compared(device, reference, network, lean)
+    images, labels = pixels(network, 4, 0)
+    last = (len(network.layers) - 1,)
+    comparison.start(SELECTING.get(name) or Method(name), Selection.whole(network, last))  # type: ignore[arg-type]
+    comparison.batch(0, images, labels, train=name != "infer")
+    for one in (reference, device):
+        one.set_selection(Selection.whole(network, (0,)))
+        if name in SELECTING:
+            with pytest.raises(CommandError, match="PT_ERR_STATE"):
+                one.train(images, labels)
+    if name not in SELECTING:
+        comparison.batch(1, images, labels, train=name != "infer")
+    comparison.start(Method("infer"))
+    comparison.batch(2, images, labels, train=False)
 
 
 def test_bad_input(device: Device, reference: GoldenDevice) -> None:

@@ -30,8 +30,6 @@ class Selection:
             for one, two in zip(self.rows, other.rows, strict=True)
         )
 
-    __hash__ = None  # type: ignore[assignment]
-
     def count(self, layer: int) -> int:
         """How many rows of a layer are selected."""
         rows = self.rows[layer]

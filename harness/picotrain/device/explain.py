@@ -22,6 +22,10 @@ _TENSORS = {
     "PT_TENSOR_WEIGHTS": "weights",
     "PT_TENSOR_SCORES": "scores",
     "PT_TENSOR_BITMAP": "scored edges",
+    "PT_TENSOR_FISHER": "Fisher information",
+    "PT_TENSOR_SELECTION": "selection of rows",
+    "PT_TENSOR_FACTORS": "factors",
+    "PT_TENSOR_PROTOTYPES": "prototypes",
 }
 
 _LAYER_FAULTS = {
@@ -118,6 +122,11 @@ def explain(command: str, name: str, detail: tuple[int, ...], elf: Elf) -> str:
         known = {int(kind): kind.name for kind in kinds}
         what = _TENSORS.get(known.get(a, ""))
         return f"layer {_signed(b)} has no {what} now" if what else ""
+    if name == "PT_ERR_MEMORY" and command == "SELECT":
+        return (
+            f"selecting rows takes {c:,} bytes beside what was gathered, {a:,} in all, and the "
+            f"device has {b:,}; use target host or golden with --ram-kib"
+        )
     if name == "PT_ERR_MEMORY":
         return (
             f"the model needs {a:,} bytes and the device has {b:,}, so {a - b:,} are missing; "

@@ -46,6 +46,7 @@ from picotrain_golden import (
     MethodName,
     Network,
     Plan,
+    Probe,
     Selected,
     Selection,
     Solver,
@@ -232,28 +233,31 @@ class GoldenDevice:
     def scored_edges(self, layer: int) -> NDArray[np.int64]:
         if not self._scored():
             return np.zeros(0, np.int64)
-        every = self._trainer is not None and (
-            self._trainer.method.name == "priot" and self._trainer.selection is None
-        )
+        trainer = self._ready("READ_TENSOR")
+        every = trainer.method.name == "priot" and trainer.selection is None
         trainer, layer = self._tensor_of(layer, "SCORES" if every else "BITMAP")
         return trainer.scored_edges(layer)
 
     def set_selection(self, selection: Selection | None) -> None:
         check_selection(self._model("SET_SELECTION"), selection)
         self._selection = selection
+        method = None if self._trainer is None else self._trainer.method
+        if method is not None and (method.changes_weights or method.scored):
+            self._keep()
 
     def selection(self) -> Selection | None:
         return self._selection
 
+    def _gathered(self, needed: Probe, what: str) -> Trainer:
+        check_gathered(None if self._trainer is None else self._trainer.method, needed, what)
+        assert self._trainer is not None
+        return self._trainer
+
     def fisher(self) -> Information:
-        method = None if self._trainer is None else self._trainer.method
-        check_gathered(method, "fisher", "its information is read")
-        return self._ready("READ_TENSOR").fisher()
+        return self._gathered("fisher", "its information is read").fisher()
 
     def make_head(self) -> None:
-        method = None if self._trainer is None else self._trainer.method
-        check_gathered(method, "prototype", "a head is made")
-        trainer = self._ready("MAKE_HEAD")
+        trainer = self._gathered("prototype", "a head is made")
         assert trainer.prototypes is not None
         try:
             self._network = with_head(trainer.network, trainer.prototypes)
@@ -270,10 +274,8 @@ class GoldenDevice:
         budget_macs: int,
         method: MethodName,
     ) -> Selected:
-        now = None if self._trainer is None else self._trainer.method
-        check_gathered(now, "fisher", "rows are selected")
+        trainer = self._gathered("fisher", "rows are selected")
         check_search(solver, permille, budget_bytes, budget_macs, method)
-        trainer = self._ready("SELECT")
         try:
             found = select(
                 trainer.network,

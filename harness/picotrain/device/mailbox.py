@@ -168,6 +168,7 @@ class MailboxDevice:
         if name == "RESET":
             self._network, self._method = None, Method("infer")
             self._selection = self._in_force = None
+            self._head = False
         return mailbox
 
     def window(self, name: str) -> tuple[int, int]:
@@ -198,7 +199,7 @@ class MailboxDevice:
         if len(blob) > room:
             raise refuse_blob(network, len(blob), room, self._elf, frozen)
         self.load_blob(blob, frozen)
-        self._network, self._frozen, self._head = network, frozen, False
+        self._network, self._frozen = network, frozen
 
     def load_blob(self, blob: bytes, frozen: bool = False) -> None:
         """Reset the device and load a blob that fits, whatever its bytes are."""
@@ -394,9 +395,13 @@ class MailboxDevice:
     def selection(self) -> Selection | None:
         if self._selection is None or self._network is None or not self.window("IO")[1]:
             return self._selection  # without a method the device shows none
-        layers = [i for i, layer in enumerate(self._network.layers) if layer.has_weights]
+        return self._read_selection(self._network)
+
+    def _read_selection(self, network: Network) -> Selection:
+        """The device's, which has one."""
+        layers = [i for i, layer in enumerate(network.layers) if layer.has_weights]
         bits = b"".join(self.tensor("SELECTION", index).tobytes() for index in layers)
-        return Selection.unpack(self._network, bits)
+        return Selection.unpack(network, bits)
 
     def fisher(self) -> Information:
         check_gathered(self._method, "fisher", "its information is read")
@@ -421,17 +426,15 @@ class MailboxDevice:
     ) -> Selected:
         check_gathered(self._method, "fisher", "rows are selected")
         check_search(solver, permille, budget_bytes, budget_macs, method)
+        assert self._network is not None
         job = [
             int(self._elf.enum("pt_solver")[_SOLVERS[solver]]),
             *(permille, budget_bytes, budget_macs),
             int(self._elf.enum("pt_method_kind")[METHOD_KINDS[method]]),
         ]
         size, macs, *_ = self.command("SELECT", job, _SELECT_SECONDS)["response"]
-        self._selection = Selection(())  # whatever it is, there is one
-        found = self.selection()
-        assert found is not None
-        self._selection = found
-        return Selected(found, int(size), int(macs))
+        self._selection = self._read_selection(self._network)
+        return Selected(self._selection, int(size), int(macs))
 
     def saturation(self) -> NDArray[np.int64]:
         if not self.window("SATURATION")[1]:

@@ -110,11 +110,11 @@ def shortage(
     name = int(kind) << 8 | where
     kib = -(-planned.total // 1024)
     wider = f"give it --ram-kib {kib}" if target in _WIDE else f"use --target host --ram-kib {kib}"
-    # Of a selection its budgets are what is to be changed.
-    free = choice and selection is None
-    ways = [*_ways(network, method, frozen, room, elf)] if free else []
-    if choice and selection is not None:
-        ways = ["select fewer rows"]
+    ways: list[str] = []
+    if choice:
+        # Of a selection its budgets are what is to be changed.
+        selects = selection is not None and method.selects
+        ways = ["select fewer rows"] if selects else [*_ways(network, method, frozen, room, elf)]
     return Shortage(
         planned.total,
         room,

@@ -303,6 +303,8 @@ def test_too_little_room_for_a_solver(
     name, detail = refusal(device, "SELECT", [0, 500, FULL, FULL, 2])
     assert name == "PT_ERR_MEMORY"
     assert detail[0] > detail[1] == 8192 and detail[0] > detail[2] > 20_000
+    with pytest.raises(support.CommandError, match=r"selecting rows takes 2\d,\d{3} bytes beside"):
+        device.select("greedy", 500, FULL, FULL, "priot")
     device.evaluate(*images(affine, 1))
 
 

@@ -15,12 +15,9 @@ from picotrain.cli.options import (
     positive,
 )
 from picotrain.output import tell, write_json
-from picotrain.places import RESULTS
 from picotrain.research.fewshot.summary import Row
 from picotrain.stopping import status_of
 from picotrain.text import table
-
-_KEPT = RESULTS / "fewshot"
 
 
 def add_parser(verbs: Verbs) -> None:
@@ -99,7 +96,7 @@ def run(options: argparse.Namespace) -> int:
     from picotrain.datasets.fewshot import Rule
     from picotrain.learn import models
     from picotrain.research.fewshot import campaign, summary
-    from picotrain.research.fewshot.defaults import SETTINGS
+    from picotrain.research.fewshot.defaults import KEPT, SETTINGS
     from picotrain.research.fewshot.schemes import all_schemes
 
     settings = replace(SETTINGS, steps=options.steps)
@@ -111,11 +108,12 @@ def run(options: argparse.Namespace) -> int:
         options.seed,
         options.target,
     )
+    domains = list(dict.fromkeys(options.domains))
     try:
-        tasks = campaign.run(planned, options.domains, options.episodes, _KEPT, options.jobs)
+        tasks = campaign.run(planned, domains, options.episodes, KEPT, options.jobs)
     except KeyboardInterrupt as stop:
         print(
-            f"picotrain: interrupted; finished tasks are kept in {_KEPT}, the same command goes on",
+            f"picotrain: interrupted; finished tasks are kept in {KEPT}, the same command goes on",
             file=sys.stderr,
         )
         return status_of(stop)

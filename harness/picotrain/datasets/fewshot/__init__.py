@@ -16,6 +16,7 @@ from picotrain.datasets.files import FileSet
 from picotrain.errors import UserError
 
 __all__ = [
+    "EMBEDDED",
     "FILED",
     "LEARNT_FROM",
     "NAMES",

@@ -79,6 +79,7 @@ class TaskTraining(GraphTraining):
             nesterov=True,
         )
         self._optimiser.zero_grad(set_to_none=True)
+        # As for the classes: with few steps OneCycleLR divides by 0.
         self._schedule = torch.optim.lr_scheduler.OneCycleLR(
             self._optimiser, options.rate, total_steps=max(8, options.tasks), pct_start=0.1
         )

@@ -25,11 +25,11 @@ from picotrain.learn import models
 from picotrain.learn.fewshot.heads import with_head
 from picotrain.output import check_folder, write_json
 from picotrain.progress import progress_bar
-from picotrain.research.fewshot.schemes import Scheme, added, without_head
+from picotrain.research.fewshot.schemes import Scheme, added, budget, without_head
 from picotrain.research.fewshot.task import Outcome, Settings, gather, run_task
 from picotrain.research.sweep import pool
 from picotrain_golden import Network, Selection, select
-from picotrain_golden.sparse.solvers import MOST, cost
+from picotrain_golden.sparse.solvers import MOST
 
 FIXED_WAYS, FIXED_TASKS = 10, 20
 """Of the tasks on which the fixed scheme is found."""
@@ -143,7 +143,7 @@ def _load(path: Path) -> list[Outcome] | None:
             Outcome(**{**one, "rows": {int(layer): n for layer, n in one["rows"].items()}})
             for one in content["outcomes"]
         ]
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise UserError(f"{path} holds no finished task ({error}); remove it") from error
 
 
@@ -166,12 +166,9 @@ def fixed_schemes(campaign: Campaign) -> dict[Scheme, Selection]:
             gathered.append(gather(device, campaign.backbone, episode))
             advance(1)
     information = added(gathered)
-    weighted = tuple(i for i, layer in enumerate(network.layers) if layer.has_weights)
     made = {}
     for scheme in wanted:
         method = campaign.settings.method(scheme, 0)
-        full = cost(network, method, Selection.whole(network, weighted[:-1]), True, True)[1]
-        budget = max(1, int(scheme.share * full))
         found = select(
             network,
             method,
@@ -179,7 +176,7 @@ def fixed_schemes(campaign: Campaign) -> dict[Scheme, Selection]:
             "true-cost",
             campaign.settings.permille,
             MOST,
-            budget,
+            budget(network, method, scheme.share),
             lean=True,
             head=True,
         ).selection

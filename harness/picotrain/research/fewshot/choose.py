@@ -13,14 +13,13 @@ from typing import Any
 
 from picotrain.datasets.fewshot import EMBEDDED, TUNED_ON
 from picotrain.research.fewshot import campaign, summary
-from picotrain.research.fewshot.defaults import SETTINGS
+from picotrain.research.fewshot.defaults import SETTINGS, SHARE
 from picotrain.research.fewshot.schemes import Name, Rule, Scheme
 from picotrain.research.fewshot.task import Settings
 from picotrain_golden import Network
 
 TASKS = 6
 DOMAINS = (TUNED_ON, EMBEDDED)
-SHARE = 1 / 7
 FIRST_SEED = 1000
 """Tasks of its own: those of `fewshot` have the seed 0."""
 

@@ -14,10 +14,17 @@ from picotrain.device.mailbox import MailboxDevice
 from picotrain.errors import UserError
 from picotrain.learn.fewshot.heads import with_head
 from picotrain.profile.profile import no_counts
-from picotrain.research.fewshot.schemes import RULES, Scheme, without_head
+from picotrain.research.fewshot.schemes import (
+    RULES,
+    Scheme,
+    budget,
+    costs,
+    everything,
+    without_head,
+)
 from picotrain.research.fewshot.task import Settings
-from picotrain_golden import Method, Network, Selection, Solver
-from picotrain_golden.sparse.solvers import MOST, cost
+from picotrain_golden import Method, Network, Solver
+from picotrain_golden.sparse.solvers import MOST
 
 WAYS, SHOTS = 5, 5
 COUNTED = 5
@@ -38,8 +45,6 @@ def measure(
     episode = sample_episode(domain, seed, 0, Rule(ways=WAYS, shots=SHOTS))
     network = with_head(backbone, episode.ways)
     images, labels = images_for(network, episode.support.images), episode.support.labels
-    weighted = tuple(i for i, layer in enumerate(network.layers) if layer.has_weights)
-    everything = Selection.whole(network, weighted[:-1])
     found: dict[str, Any] = {"images": len(labels), "steps": settings.steps, "share": share}
     with open_device(target) as device:
         if not isinstance(device, MailboxDevice) or device.blocks() is None:
@@ -59,28 +64,27 @@ def measure(
         found["fisher_ram_bytes"] = device.memory().by_part()
         for rule in RULES:
             method = settings.method(Scheme("tinytrain", rule, share), seed)
-            full = cost(network, method, everything, True, True)[1]
             device.set_selection(None)
             device.set_method(Method("fisher"))
             device.train(images, labels)
-            budget = max(1, int(share * full))
-            ask = partial(device.select, solver, settings.permille, MOST, budget, rule)
+            most = budget(network, method, share)
+            ask = partial(device.select, solver, settings.permille, MOST, most, rule)
             spent = counted(ask)
             chosen = device.selection()
             assert chosen is not None
             chosen = without_head(chosen)
             sides: dict[str, Any] = {"select": spent}
-            for name, selection in (("sparse", chosen), ("full", everything)):
+            for name, selection in (("sparse", chosen), ("full", everything(network))):
                 device.set_selection(selection)
                 device.set_method(method)
                 step = counted(lambda: device.train(images[:COUNTED], labels[:COUNTED])) / COUNTED
-                macs = cost(network, method, selection, True, True)
+                size, macs = costs(network, method, selection)
                 sides[name] = {
                     "step": step,
                     "ram_bytes": device.memory().by_part(),
-                    "plan_bytes": macs[0],
-                    "macs": macs[1],
-                    "layers": sum(selection.count(i) > 0 for i in weighted),
+                    "plan_bytes": size,
+                    "macs": macs,
+                    "layers": sum(selection.count(i) > 0 for i in range(len(network.layers))),
                 }
             found[rule] = sides
     return found

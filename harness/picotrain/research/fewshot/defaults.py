@@ -3,7 +3,7 @@ validation classes and of digits (docs/tinytrain.md, "Choices")."""
 
 from __future__ import annotations
 
-from picotrain.places import SHIPPED
+from picotrain.places import RESULTS, SHIPPED
 from picotrain.research.fewshot.task import Settings
 
 _FOLDER = SHIPPED / "models" / "backbones"
@@ -13,7 +13,11 @@ BACKBONES = {
 }
 """Meta-trained as well, and pre-trained alone: every scheme has the same one."""
 BACKBONE = BACKBONES["meta"]
-SHARES = (0.05, 1 / 7, 1 / 3)
+SHARE = 1 / 7
+"""The budget of every comparison."""
+SHARES = (0.05, SHARE, 1 / 3)
+KEPT = RESULTS / "fewshot"
+"""Finished tasks."""
 SETTINGS = Settings(
     steps=1000,
     permille=500,

@@ -8,9 +8,8 @@ from typing import Any
 
 from picotrain.datasets.fewshot import EMBEDDED, PUBLISHED, UNSEEN, Rule, load_domain
 from picotrain.learn import models
-from picotrain.places import RESULTS
 from picotrain.research.fewshot import campaign, choose, cost, summary
-from picotrain.research.fewshot.defaults import BACKBONES, SETTINGS, SHARES
+from picotrain.research.fewshot.defaults import BACKBONES, KEPT, SETTINGS, SHARE, SHARES
 from picotrain.research.fewshot.schemes import NAMES, Name, Scheme, all_schemes
 
 EPISODES = 200
@@ -18,8 +17,6 @@ _WITH_SCORES: tuple[Name, ...] = ("last-layer", "full", "tinytrain")
 """Schemes that are compared by both rules; what else differs, NITI tells."""
 _SMALL = Rule(ways=5, shots=2)
 _SMALL_STEPS = 10
-
-KEPT = RESULTS / "fewshot"
 
 
 def measure(small: bool, processes: int | None) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -29,7 +26,7 @@ def measure(small: bool, processes: int | None) -> Iterator[tuple[str, dict[str,
     domains = [EMBEDDED] if small else list(UNSEEN)
     schemes = _schemes(small)
     first = models.load_backbone(BACKBONES["meta"])[0]
-    yield "cost", cost.measure(first, load_domain(EMBEDDED), settings, SHARES[1], "greedy")
+    yield "cost", cost.measure(first, load_domain(EMBEDDED), settings, SHARE, "greedy")
     for name, file in BACKBONES.items():
         planned = campaign.Campaign(
             models.load_backbone(file)[0], schemes, settings, _SMALL if small else PUBLISHED
@@ -41,7 +38,7 @@ def measure(small: bool, processes: int | None) -> Iterator[tuple[str, dict[str,
 
 
 def _schemes(small: bool) -> tuple[Scheme, ...]:
-    shares = SHARES[1:2] if small else SHARES
+    shares = (SHARE,) if small else SHARES
     names = [name for name in NAMES if not small or name != "sparse-update"]
     moving = all_schemes(names, ["niti-static"], shares)
     return (*moving, *all_schemes(_WITH_SCORES, ["priot"], shares))

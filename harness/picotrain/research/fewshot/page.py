@@ -14,7 +14,7 @@ from picotrain.learn.fewshot.prototypes import Interval
 from picotrain.output import write_text
 from picotrain.profile.profile import Profile
 from picotrain.research.fewshot import choose, figures, summary
-from picotrain.research.fewshot.defaults import BACKBONES, SETTINGS, SHARES
+from picotrain.research.fewshot.defaults import BACKBONES, SETTINGS, SHARE
 from picotrain.research.fewshot.schemes import BUDGETED
 
 DRAWN = ("last-layer", "full", *BUDGETED)
@@ -73,7 +73,7 @@ def render(results: Path, own_figures: Path) -> tuple[str, dict[str, str]]:
         entry=_entry,
         pairs=_pairs,
         settings=SETTINGS,
-        shares=SHARES,
+        share=f"{SHARE:g}",
         choose=choose,
     )
     return text, drawn
@@ -95,7 +95,7 @@ def _by_domain(campaign: Mapping[str, Any], scheme: str) -> dict[str, dict[str, 
 
 def _pairs(campaign: Mapping[str, Any]) -> list[tuple[str, str, Interval]]:
     """Schemes that are compared task by task: what is asked, the two, and their difference."""
-    middle = f"{SHARES[1]:g}"
+    middle = f"{SHARE:g}"
     wanted = [
         ("does updating help", "full NITI", "none"),
         ("within a seventh, published order", f"tinytrain NITI {middle}", "none"),

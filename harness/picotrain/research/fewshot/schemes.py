@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from picotrain.errors import UserError
-from picotrain_golden import Information, Network, Selection
+from picotrain_golden import Information, Method, Network, Selection
+from picotrain_golden.sparse.solvers import cost
 
 Name = Literal[
     "none", "last-layer", "full", "sparse-update", "tinytrain", "true-cost", "random", "l2"
@@ -75,7 +76,22 @@ def all_schemes(
             if rule in rules:
                 budgets = shares if name in BUDGETED else (0.0,)
                 made += [Scheme(name, rule, share) for share in budgets]
-    return made
+    return list(dict.fromkeys(made))
+
+
+def everything(network: Network) -> Selection:
+    """What `full` updates: every layer but the head."""
+    return Selection.whole(network, tuple(range(len(network.layers) - 1)))
+
+
+def costs(network: Network, method: Method, selection: Selection) -> tuple[int, int]:
+    """Bytes and MACs of a selection, the network in flash and its head made on the device."""
+    return cost(network, method, selection, lean=True, head=True)
+
+
+def budget(network: Network, method: Method, share: float) -> int:
+    """MACs: a share of what `full` takes."""
+    return max(1, int(share * costs(network, method, everything(network))[1]))
 
 
 def with_other_rows(

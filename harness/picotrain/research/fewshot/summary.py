@@ -40,8 +40,7 @@ def rows(tasks: Tasks) -> list[Row]:
             if found
         }
         each = [_row(scheme, domain, own) for domain, own in by_domain.items()]
-        half = sum(one.accuracy.half**2 for one in each) ** 0.5 / len(each)
-        mean = Interval(fmean(one.accuracy.mean for one in each), half)
+        mean = _together([one.accuracy for one in each])
         together = _row(scheme, "", [one for own in by_domain.values() for one in own])
         made.append(Row(scheme, "", mean, together.bytes, together.macs, together.chosen))
         made += each
@@ -99,8 +98,13 @@ def difference(campaign: Mapping[str, Any], one: str, other: str) -> Interval:
         Interval.of([a - b for a, b in zip(found[one], found[other], strict=True)])
         for found in campaign["accuracies"].values()
     ]
-    half = sum(domain.half**2 for domain in each) ** 0.5 / len(each)
-    return Interval(fmean(domain.mean for domain in each), half)
+    return _together(each)
+
+
+def _together(domains: list[Interval]) -> Interval:
+    """Each domain counts the same."""
+    half = sum(one.half**2 for one in domains) ** 0.5 / len(domains)
+    return Interval(fmean(one.mean for one in domains), half)
 
 
 def _of(found: dict[int, list[Outcome]], scheme: str) -> Iterable[Outcome]:

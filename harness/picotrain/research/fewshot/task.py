@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -13,9 +13,17 @@ from picotrain.device.given import images_for
 from picotrain.device.interface import Device
 from picotrain.learn.adapt import mu_at
 from picotrain.learn.fewshot.heads import with_head
-from picotrain.research.fewshot.schemes import Scheme, for_ways, with_other_rows, without_head
-from picotrain_golden import Information, Method, Network, Selection, Solver
-from picotrain_golden.sparse.solvers import MOST, cost
+from picotrain.research.fewshot.schemes import (
+    Scheme,
+    budget,
+    costs,
+    everything,
+    for_ways,
+    with_other_rows,
+    without_head,
+)
+from picotrain_golden import Information, Method, Network, Probe, Selection, Solver
+from picotrain_golden.sparse.solvers import MOST
 
 _SOLVERS: dict[str, Solver] = {"tinytrain": "greedy", "true-cost": "true-cost"}
 _STREAM = 1515
@@ -56,8 +64,9 @@ class Outcome:
 
 def gather(device: Device, backbone: Network, episode: Episode) -> Information:
     """The Fisher information of a task, with its head."""
-    _make_head(device, _headed(device, backbone, episode), episode)
-    return _fisher(device, episode)
+    network = _headed(device, backbone, episode)
+    _make_head(device, network, episode)
+    return _fisher(device, network, episode)
 
 
 def run_task(
@@ -94,16 +103,19 @@ def _headed(device: Device, backbone: Network, episode: Episode) -> Network:
 
 def _make_head(device: Device, network: Network, episode: Episode) -> None:
     device.set_selection(None)
-    device.set_method(Method("prototype"))
-    device.train(images_for(network, episode.support.images), episode.support.labels)
+    _probe(device, network, episode, "prototype")
     device.make_head()
     device.set_method(Method("infer"))
 
 
-def _fisher(device: Device, episode: Episode) -> Information:
-    device.set_method(Method("fisher"))
-    device.train(episode.support.images ^ np.uint8(0x80), episode.support.labels)
+def _fisher(device: Device, network: Network, episode: Episode) -> Information:
+    _probe(device, network, episode, "fisher")
     return device.fisher()
+
+
+def _probe(device: Device, network: Network, episode: Episode, name: Probe) -> None:
+    device.set_method(Method(name))
+    device.train(images_for(network, episode.support.images), episode.support.labels)
 
 
 def _selections(
@@ -115,24 +127,20 @@ def _selections(
     seed: int,
     fixed: dict[Scheme, Selection],
 ) -> dict[Scheme, Selection]:
-    whole = tuple(index for index, layer in enumerate(network.layers) if layer.has_weights)
-    everything = Selection.whole(network, whole[:-1])
     made: dict[Scheme, Selection] = {}
     if any(scheme.share for scheme in schemes):
-        _fisher(device, episode)
+        _fisher(device, network, episode)
     for scheme in schemes:
         if scheme.name == "full":
-            made[scheme] = everything
+            made[scheme] = everything(network)
         elif scheme.name == "last-layer":
-            made[scheme] = Selection.whole(network, whole[-1:])
+            made[scheme] = Selection.whole(network, (len(network.layers) - 1,))
         elif scheme.name == "sparse-update":
             made[scheme] = for_ways(fixed[scheme], episode.ways)
         elif scheme.name != "none":
-            full = cost(network, settings.method(scheme, seed), everything, True, True)[1]
+            macs = budget(network, settings.method(scheme, seed), scheme.share)
             solver = _SOLVERS.get(scheme.name, "greedy")
-            found = device.select(
-                solver, settings.permille, MOST, max(1, int(scheme.share * full)), scheme.rule
-            ).selection
+            found = device.select(solver, settings.permille, MOST, macs, scheme.rule).selection
             found = without_head(found)
             if scheme.name in ("random", "l2"):
                 random = np.random.default_rng([seed, _STREAM])
@@ -189,7 +197,6 @@ def _outcome(
 ) -> Outcome:
     if selection is None:
         return Outcome(scheme.label, accuracy, 0, 0, {})
-    method = replace(settings.method(scheme, seed))
-    size, macs = cost(network, method, selection, True, True)
+    size, macs = costs(network, settings.method(scheme, seed), selection)
     rows = {i: selection.count(i) for i in range(len(network.layers)) if selection.count(i)}
     return Outcome(scheme.label, accuracy, size, macs, rows)

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from picotrain_golden import Method, MethodName, Network, Selection
 from picotrain_golden.sparse.solvers import MOST, Solver, cost
 
@@ -79,21 +77,12 @@ CANDIDATES: dict[str, tuple[Way, ...]] = {
 """Of which validating people choose: step sizes, epochs and, of TinyTrain, rows of a layer."""
 
 
-def rows_from(network: Network, first: int) -> Selection:
-    """All rows of layer `first` and of those after it."""
-    return Selection(
-        tuple(
-            np.full(layer.rows, index >= first) if layer.has_weights else None
-            for index, layer in enumerate(network.layers)
-        )
-    )
-
-
 def last_rows(network: Network) -> Selection:
-    return rows_from(network, len(network.layers) - 1)
+    return Selection.whole(network, (len(network.layers) - 1,))
 
 
 def backward_macs(network: Network, selection: Selection | None) -> int:
     """Of a step with an error: error and update operations, no zero left out."""
-    rows = rows_from(network, 0) if selection is None else selection
+    every = Selection.whole(network, tuple(range(len(network.layers))))
+    rows = every if selection is None else selection
     return cost(network, Method("niti-static"), rows, lean=True, head=False)[1]
