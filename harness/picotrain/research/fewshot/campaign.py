@@ -34,7 +34,8 @@ from picotrain_golden.sparse.solvers import MOST
 FIXED_WAYS, FIXED_TASKS = 10, 20
 """Of the tasks on which the fixed scheme is found."""
 
-_FORMAT = 1
+_FORMAT = 2
+"""Of what is kept of a task; tasks of another one are left where they are."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +65,7 @@ class Campaign:
         }
 
     def digest(self) -> str:
-        text = json.dumps(self.describe(), sort_keys=True)
+        text = json.dumps({"format": _FORMAT, **self.describe()}, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -140,7 +141,7 @@ def _load(path: Path) -> list[Outcome] | None:
         if content["format"] != _FORMAT:
             raise ValueError("it is of another version")
         return [
-            Outcome(**{**one, "rows": {int(layer): n for layer, n in one["rows"].items()}})
+            Outcome(**{**one, "rows": {int(i): rows for i, rows in one["rows"].items()}})
             for one in content["outcomes"]
         ]
     except (AttributeError, KeyError, TypeError, ValueError) as error:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from picotrain.datasets.dataset import Bytes
 from picotrain.datasets.fewshot import Episode, augmented
@@ -53,13 +54,14 @@ class Settings:
 @dataclass(frozen=True)
 class Outcome:
     """`accuracy` on the query set; `bytes` of what learns and of a step, and `macs` of its backward
-    pass; `rows` that learn of each layer with weights, by its index."""
+    pass; `rows` that learn of each layer that has such, by its index: bit `o % 8` of byte `o // 8`,
+    in hex."""
 
     scheme: str
     accuracy: float
     bytes: int
     macs: int
-    rows: dict[int, int]
+    rows: dict[int, str]
 
 
 def gather(device: Device, backbone: Network, episode: Episode) -> Information:
@@ -198,5 +200,17 @@ def _outcome(
     if selection is None:
         return Outcome(scheme.label, accuracy, 0, 0, {})
     size, macs = costs(network, settings.method(scheme, seed), selection)
-    rows = {i: selection.count(i) for i in range(len(network.layers)) if selection.count(i)}
+    rows = {i: _hex(one) for i, one in enumerate(selection.rows) if one is not None and one.any()}
     return Outcome(scheme.label, accuracy, size, macs, rows)
+
+
+def _hex(rows: NDArray[np.bool_]) -> str:
+    return np.packbits(rows, bitorder="little").tobytes().hex()
+
+
+def rows_of(text: str, count: int) -> NDArray[np.bool_]:
+    """The `count` rows of a layer as an Outcome has them. ValueError for a text of others."""
+    packed = np.frombuffer(bytes.fromhex(text), np.uint8)
+    if packed.size != -(-count // 8):
+        raise ValueError(f"{text!r} has no {count} rows")
+    return np.unpackbits(packed, count=count, bitorder="little").astype(np.bool_)

@@ -16,7 +16,7 @@ from picotrain.learn import models
 from picotrain.research.fewshot import campaign, summary
 from picotrain.research.fewshot.defaults import BACKBONES, SETTINGS
 from picotrain.research.fewshot.schemes import Scheme, all_schemes
-from picotrain.research.fewshot.task import Outcome, run_task
+from picotrain.research.fewshot.task import Outcome, rows_of, run_task
 
 TASK = Rule(ways=3, shots=2, query=4)
 QUICK = replace(SETTINGS, steps=4)
@@ -41,16 +41,21 @@ def outcomes_on(planned: campaign.Campaign, target: str) -> list[Outcome]:
         return run_task(device, planned.backbone, episode, False, SCHEMES, QUICK, 3, {})
 
 
+def counts(rows: dict[int, str]) -> dict[int, int]:
+    return {layer: int(text, 16).bit_count() for layer, text in rows.items()}
+
+
 def test_golden_and_host_come_to_the_same(planned: campaign.Campaign) -> None:
     host = outcomes_on(planned, "host")
     assert host == outcomes_on(planned, "golden")
     by_name = {one.scheme: one for one in host}
     full, sparse = by_name["full NITI"], by_name["tinytrain NITI 0.142857"]
-    assert full.rows[0] == 16 and len(full.rows) == 19
+    assert full.rows[0] == "ffff" and len(full.rows) == 19
     assert 0 < sparse.macs <= full.macs // 7 and sparse.bytes < full.bytes
     for name in ("random", "l2"):
-        assert by_name[f"{name} NITI 0.142857"].rows == sparse.rows
-    assert by_name["last-layer PRIOT"].rows == {23: 3}
+        other = by_name[f"{name} NITI 0.142857"].rows
+        assert other != sparse.rows and counts(other) == counts(sparse.rows)
+    assert by_name["last-layer PRIOT"].rows == {23: "07"}
     assert by_name["none"] == Outcome("none", by_name["none"].accuracy, 0, 0, {})
 
 
@@ -82,13 +87,20 @@ def test_a_fixed_scheme_is_of_the_tuning_domain(
     assert head is not None and len(head) == campaign.FIXED_WAYS
 
 
+def test_rows_of_a_task_are_bits() -> None:
+    assert rows_of("05", 3).tolist() == [True, False, True]
+    assert rows_of("0001", 9).tolist() == 8 * [False] + [True]
+    with pytest.raises(ValueError, match="'05' has no 9 rows"):
+        rows_of("05", 9)
+
+
 def test_means_count_every_domain_the_same() -> None:
-    def outcome(accuracy: float, rows: dict[int, int]) -> list[Outcome]:
+    def outcome(accuracy: float, rows: dict[int, str]) -> list[Outcome]:
         return [Outcome("full NITI", accuracy, 100, 1000, rows)]
 
     tasks = {
-        "a": {0: outcome(0.5, {1: 2}), 1: outcome(0.7, {1: 2, 4: 1})},
-        "b": {0: outcome(0.9, {4: 1})},
+        "a": {0: outcome(0.5, {1: "03"}), 1: outcome(0.7, {1: "06", 4: "01"})},
+        "b": {0: outcome(0.9, {4: "01"})},
     }
     together, a, b = summary.rows(tasks)
     assert a.accuracy.mean == pytest.approx(0.6) and b.accuracy.mean == 0.9
