@@ -49,11 +49,6 @@ class Campaign:
     seed: int = 0
     target: str = "host"
 
-    @property
-    def kernels(self) -> str | None:
-        """Those of the Cortex-M0+ are the faster ones on the host, too."""
-        return None if self.target == "golden" else "tuned"
-
     def describe(self) -> dict[str, Any]:
         """All that decides a task's outcome but for the code."""
         return {
@@ -85,7 +80,7 @@ def run(
     folder = kept / campaign.digest()
     check_folder(folder)
     loaded = {name: load_domain(name) for name in domains}
-    with open_device(campaign.target, kernels=campaign.kernels) as device:
+    with open_device(campaign.target) as device:
         device.load_model(with_head(campaign.backbone, 2), frozen=True)
     wanted = [(name, number) for number in range(episodes) for name in domains]
     found: Tasks = {name: {} for name in domains}
@@ -115,7 +110,7 @@ _Job = tuple[Campaign, Domain, int, dict[Scheme, Selection]]
 def _one(job: _Job) -> tuple[str, int, list[Outcome]]:
     campaign, domain, number, fixed = job
     episode = sample_episode(domain, campaign.seed, number, campaign.rule)
-    with open_device(campaign.target, kernels=campaign.kernels) as device:
+    with open_device(campaign.target) as device:
         outcomes = run_task(
             device,
             campaign.backbone,
@@ -159,7 +154,7 @@ def fixed_schemes(campaign: Campaign) -> dict[Scheme, Selection]:
     network = with_head(campaign.backbone, FIXED_WAYS)
     gathered = []
     with (
-        open_device(campaign.target, kernels=campaign.kernels) as device,
+        open_device(campaign.target) as device,
         progress_bar("fixed scheme", FIXED_TASKS, "task") as advance,
     ):
         for number in range(FIXED_TASKS):

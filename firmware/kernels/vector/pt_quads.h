@@ -1,0 +1,113 @@
+/*
+ * Products of matrices of bytes, four terms of a sum and 16 sums at a time.
+ *
+ * One side are quads: vectors of 16 words of four int8, each vector four terms of 16 sums; vectors
+ * of the same sums follow each other. The other side are bytes moved up by 128, of which a word is
+ * four terms. What that adds to the sums, 128 times those of the quads, comes off their start.
+ */
+#ifndef PT_QUADS_H
+#define PT_QUADS_H
+
+#include <stdint.h>
+
+#include "kernels/vector/pt_lanes.h"
+
+enum {
+    PT_QUADS_AT_ONCE = 4,      /* words that a vector of quads is multiplied with */
+    PT_QUADS_TERMS = 1 << 17,  /* the most that a sum may have */
+    PT_QUADS_ROOM = 1 << 21,   /* bytes of quads: 16 sums with as many terms */
+    PT_BYTES_ROOM = 1 << 20    /* bytes of the other side: 8 sums */
+};
+
+#define PT_QUADS_MOVED 0x80808080u
+
+/* Room for both sides; nothing in it is kept from one kernel to the next. */
+extern pt_words pt_quads_room[PT_QUADS_ROOM / (4 * PT_VECTOR)];
+extern uint8_t pt_bytes_room[PT_BYTES_ROOM];
+
+/* The sums of the quads themselves. */
+static inline pt_words pt_quads_total(const pt_words *quads, uint32_t count)
+{
+    pt_words sum = {0};
+    for (uint32_t q = 0; q < count; ++q) {
+        sum = pt_dot4(sum, 0x01010101u, quads[q]);
+    }
+    return sum;
+}
+
+static inline uint32_t pt_quads_word(const uint8_t *from)
+{
+    uint32_t word;
+    __builtin_memcpy(&word, from, sizeof word);
+    return word;
+}
+
+/* sums[i] = start + those of `count` vectors of quads and the words from left[i], `step` bytes
+ * from one to the next. */
+static inline void pt_quads_multiply(const pt_words *quads, uint32_t count,
+                                     const uint8_t *const left[PT_QUADS_AT_ONCE], uint32_t step,
+                                     pt_words start, pt_words sums[PT_QUADS_AT_ONCE])
+{
+    const uint8_t *l0 = left[0];
+    const uint8_t *l1 = left[1];
+    const uint8_t *l2 = left[2];
+    const uint8_t *l3 = left[3];
+    pt_words s0 = start;
+    pt_words s1 = start;
+    pt_words s2 = start;
+    pt_words s3 = start;
+    for (uint32_t q = 0, at = 0; q < count; ++q, at += step) {
+        const pt_words right = quads[q];
+        s0 = pt_dot4(s0, pt_quads_word(l0 + at), right);
+        s1 = pt_dot4(s1, pt_quads_word(l1 + at), right);
+        s2 = pt_dot4(s2, pt_quads_word(l2 + at), right);
+        s3 = pt_dot4(s3, pt_quads_word(l3 + at), right);
+    }
+    sums[0] = s0;
+    sums[1] = s1;
+    sums[2] = s2;
+    sums[3] = s3;
+}
+
+/* The i-th of `count` rows, or the last. */
+static inline const uint8_t *pt_quads_left(const uint8_t *first, uint32_t size, uint32_t i,
+                                           uint32_t count)
+{
+    return first + (i < count ? i : count - 1u) * size;
+}
+
+/* Quads of sums side by side: four rows of `count` int8, of which each is a term. NULL: zeros. */
+static inline pt_words pt_quads_beside(const int8_t *const row[4], uint32_t at, uint32_t count)
+{
+    pt_words quads = {0};
+    for (uint32_t term = 0; term < 4u; ++term) {
+        if (row[term] != 0) {
+            const pt_words bytes = (pt_words)pt_load_bytes(row[term] + at, count);
+            quads |= (bytes & 0xffu) << 8u * term;
+        }
+    }
+    return quads;
+}
+
+/*
+ * Forward: rows of weights, `length` each, times patches, in int8. Patches hold the input moved up
+ * by 128, what lies outside is its zero point; `size` bytes from one to the next, which holds whole
+ * words. The next 16 rows of edges, or as many as are left, become quads; `masked` as for
+ * pt_edges_next_row.
+ */
+struct pt_quads_rows {
+    const struct pt_affine *affine;
+    uint32_t length;
+    uint32_t row; /* the first of them */
+    uint32_t count;
+    struct pt_scaler scaler;
+    pt_words start;
+};
+
+void pt_quads_next_rows(struct pt_quads_rows *rows, struct pt_edges *edges, int8_t *masked);
+
+/* The outputs of these rows at some positions, `step` bytes from one to the next. */
+void pt_quads_forward(const struct pt_quads_rows *rows, const uint8_t *patch, uint32_t size,
+                      uint32_t positions, int8_t *output, uint32_t step);
+
+#endif
