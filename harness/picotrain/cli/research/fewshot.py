@@ -14,7 +14,8 @@ from picotrain.cli.options import (
     finish,
     positive,
 )
-from picotrain.output import tell, write_json
+from picotrain.output import tell, write_json, write_text
+from picotrain.research.fewshot.campaign import Campaign, Tasks
 from picotrain.research.fewshot.summary import Row
 from picotrain.stopping import status_of
 from picotrain.text import table
@@ -31,7 +32,7 @@ def add_parser(verbs: Verbs) -> None:
         "fewshot",
         "Adapt to few-shot tasks on a device, by every scheme of sparse updates (docs/tinytrain.md)"
         "; what is finished is kept.",
-        "picotrain fewshot --domains omniglot usps --episodes 20",
+        "picotrain fewshot --domains omniglot usps --episodes 20 --report fewshot.html",
     )
     parser.add_argument(
         "--backbone",
@@ -87,6 +88,7 @@ def add_parser(verbs: Verbs) -> None:
     parser.add_argument("--target", default="host", help="backend (default: %(default)s)")
     parser.add_argument("--jobs", type=positive, metavar="N", help="processes (default: all cores)")
     add_output(parser, "--out", "the results: accuracies of all tasks, costs, layers, as .json")
+    add_output(parser, "--report", "a page with accuracies, costs, and what learned, as .html")
     parser.set_defaults(run=run)
 
 
@@ -122,8 +124,20 @@ def run(options: argparse.Namespace) -> int:
     if options.out is not None:
         write_json(options.out, found)
         tell("results", options.out)
+    if options.report is not None:
+        _write_report(options, planned, tasks)
     finish(options, found)
     return 0
+
+
+def _write_report(options: argparse.Namespace, planned: Campaign, tasks: Tasks) -> None:
+    # Only here: the plots' library takes long to import.
+    from picotrain.research.fewshot.report.render import render
+    from picotrain.versions import versions
+
+    page = render(planned, tasks, options.backbone.name, options.command, versions())
+    write_text(options.report, page)
+    tell("report", options.report)
 
 
 def _table(rows: list[Row]) -> str:

@@ -1,87 +1,27 @@
-"""Line charts as SVG for an HTML page: its fonts and colours come from the page.
-
-Each chart is drawn for a wide page (about 1,000 px) and for a phone (about 340 px), with text of
-the same size in both. The same numbers give the same bytes.
-"""
+"""The line charts of the report."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from html import escape
-from io import StringIO
-from typing import Any
 
-import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from picotrain.profile.report.content import LayerName
+from picotrain.profile.report.drawing import (
+    ACCENT,
+    DASHES,
+    MUTED,
+    SECOND,
+    SERIES,
+    VARIABLES,
+    Key,
+    Plot,
+    plot,
+    svg,
+)
 from picotrain.profile.report.run_file import KINDS, Run
-
-TEXT, MUTED, LINE, SURFACE, ACCENT, SECOND = (f"#0a0b0{digit}" for digit in range(1, 7))
-"""Stand-ins: colours that nothing else has, replaced by the page's custom properties."""
-
-SERIES = tuple(f"#0a0c0{digit}" for digit in range(1, 7))
-
-_VARIABLES = {
-    TEXT: "--text",
-    MUTED: "--muted",
-    LINE: "--line",
-    SURFACE: "--surface",
-    ACCENT: "--accent",
-    SECOND: "--second",
-    **{colour: f"--series-{number}" for number, colour in enumerate(SERIES, 1)},
-}
-_DASHES = ("-", (0, (5, 2)), (0, (1, 1.5)))
-_STYLE: dict[str, Any] = {
-    "svg.fonttype": "none",
-    "svg.hashsalt": "picotrain",
-    "font.size": 12.5,
-    "text.color": TEXT,
-    "axes.edgecolor": LINE,
-    "axes.labelcolor": MUTED,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.spines.left": False,
-    "axes.titlesize": 12.5,
-    "axes.titlelocation": "left",
-    "axes.titlecolor": TEXT,
-    "axes.facecolor": "none",
-    "axes.axisbelow": True,
-    "axes.grid": True,
-    "axes.grid.axis": "y",
-    "grid.color": LINE,
-    "grid.linewidth": 1,
-    "xtick.color": LINE,
-    "ytick.color": LINE,
-    "xtick.labelcolor": MUTED,
-    "ytick.labelcolor": MUTED,
-    "ytick.major.size": 0,
-    "lines.linewidth": 2,
-    "lines.markersize": 5,
-    "lines.solid_capstyle": "round",
-    "figure.facecolor": "none",
-}
-
-
-@dataclass(frozen=True)
-class Plot:
-    """One chart as SVG text, for both widths of a page."""
-
-    wide: str
-    narrow: str
-
-
-@dataclass(frozen=True)
-class Key:
-    """An entry of a chart's legend: a CSS variable, and the dashes of its line (0: solid)."""
-
-    label: str
-    variable: str
-    dashes: int
 
 
 def accuracy_plot(run: Run) -> Plot:
@@ -125,7 +65,7 @@ def accuracy_plot(run: Run) -> Plot:
         f"Accuracy by epoch: {_percent(run.accuracy_before)} before, "
         f"best {_percent(run.accuracy_best)}, last {_percent(run.accuracy_final)}"
     )
-    return _plot("accuracy", label, draw, (1000, 300), (340, 260))
+    return plot("accuracy", label, draw, (1000, 300), (340, 260))
 
 
 def saturation_keys(layers: Sequence[LayerName]) -> list[Key]:
@@ -133,8 +73,8 @@ def saturation_keys(layers: Sequence[LayerName]) -> list[Key]:
     return [
         Key(
             f"layer {layer.index} {layer.kind}",
-            _VARIABLES[SERIES[number % len(SERIES)]],
-            number // len(SERIES) % len(_DASHES),
+            VARIABLES[SERIES[number % len(SERIES)]],
+            number // len(SERIES) % len(DASHES),
         )
         for number, layer in enumerate(layer for layer in layers if layer.has_weights)
     ]
@@ -158,7 +98,7 @@ def saturation_plot(run: Run, layers: Sequence[LayerName]) -> Plot:
                         epochs,
                         shares,
                         color=SERIES[number % len(SERIES)],
-                        linestyle=_DASHES[number // len(SERIES) % len(_DASHES)],
+                        linestyle=DASHES[number // len(SERIES) % len(DASHES)],
                         marker="o",
                         markersize=4,
                     )
@@ -179,8 +119,8 @@ def saturation_plot(run: Run, layers: Sequence[LayerName]) -> Plot:
     )
     label = f"Share of clamped elements by epoch and layer; at most {100 * largest:.3g} %"
     name = "saturation"
-    wide = _svg(name, "wide", label, draw(1, 3), (1000, 270))
-    return Plot(wide, _svg(name, "narrow", label, draw(3, 1), (340, 620)))
+    wide = svg(name, "wide", label, draw(1, 3), (1000, 270))
+    return Plot(wide, svg(name, "narrow", label, draw(3, 1), (340, 620)))
 
 
 def _epoch_axis(axes: Axes, first: int, last: int) -> None:
@@ -192,48 +132,3 @@ def _epoch_axis(axes: Axes, first: int, last: int) -> None:
 
 def _percent(share: float) -> str:
     return f"{100 * share:.1f} %"
-
-
-def _plot(
-    name: str,
-    label: str,
-    draw: Callable[[Figure], None],
-    wide: tuple[int, int],
-    narrow: tuple[int, int],
-) -> Plot:
-    return Plot(_svg(name, "wide", label, draw, wide), _svg(name, "narrow", label, draw, narrow))
-
-
-def _svg(
-    name: str,
-    variant: str,
-    label: str,
-    draw: Callable[[Figure], None],
-    size: tuple[int, int],
-) -> str:
-    """An `<svg>` element of `size` CSS pixels, with ids that no other element of a page has."""
-    with matplotlib.rc_context():
-        matplotlib.rcdefaults()
-        settings: Any = matplotlib.rcParams
-        settings.update(_STYLE)
-        figure = Figure(figsize=(size[0] / 72, size[1] / 72), layout="constrained")
-        draw(figure)
-        out = StringIO()
-        figure.savefig(out, format="svg", metadata={"Date": None})
-    text = out.getvalue()
-    text = text[text.index("<svg") :]
-    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
-    text = re.sub(r"<!--.*?-->", "", text, flags=re.DOTALL)
-    text = re.sub(r"(font: [^;\"]*?[\d.]+px) [^;\"]*", r"\1 var(--sans)", text)
-    prefix = f"{name}-{variant}-"
-    text = re.sub(r'\bid="', f'id="{prefix}', text)
-    text = re.sub(r'href="#', f'href="#{prefix}', text)
-    text = text.replace("url(#", f"url(#{prefix}")
-    for colour, variable in _VARIABLES.items():
-        text = text.replace(colour, f"var({variable})")
-    opening = (
-        f'<svg class="plot {variant}" viewBox="0 0 {size[0]} {size[1]}" role="img" '
-        f'aria-label="{escape(label)}" xmlns="http://www.w3.org/2000/svg" '
-        'xmlns:xlink="http://www.w3.org/1999/xlink">'
-    )
-    return opening + re.sub(r"^<svg[^>]*>", "", text).rstrip()

@@ -7,7 +7,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from picotrain.research.reproduce.figures import MUTED, PERCENT, SERIES, svg
+from picotrain.research.reproduce.figures import LINE, MUTED, PERCENT, SERIES, svg
 
 Entry = Mapping[str, Any]
 _MARKERS = {"NITI": "o", "PRIOT": "s"}
@@ -50,14 +50,27 @@ def trade(entries: Sequence[Entry], names: Sequence[str]) -> str:
     return svg((9.5, 5.2), draw)
 
 
-def chosen(entries: Sequence[Entry], layers: Sequence[str]) -> str:
-    """In how many tasks a layer learns, a panel for each scheme, `layers` by their index."""
+def chosen(
+    entries: Sequence[Entry],
+    channels: Mapping[str, Mapping[str, str]],
+    layers: Sequence[str],
+) -> str:
+    """In how many tasks a layer learns, and before it each of its channels, those that learn most
+    often first; a panel for each scheme, `layers` by their index, `channels` as a file of results
+    has them."""
 
     def draw(figure: Figure) -> None:
         panels = figure.subplots(len(entries), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
         for axes, entry in zip(panels, entries, strict=True):
             shares = [entry["chosen"].get(str(index), 0.0) for index in range(len(layers))]
-            axes.bar(range(len(layers)), shares, color=SERIES[0])
+            own = channels.get(entry["scheme"], {})
+            axes.bar(range(len(layers)), shares, color=LINE if own else SERIES[0])
+            for index, text in own.items():
+                each = sorted((int(one) / 1000 for one in text.split()), reverse=True)
+                edges = [
+                    int(index) - 0.4 + 0.8 * place / len(each) for place in range(len(each) + 1)
+                ]
+                axes.stairs(each, edges, fill=True, color=SERIES[0])
             axes.set_title(entry["scheme"])
             axes.yaxis.set_major_formatter(PERCENT)
         panels[-1].set_xticks(range(len(layers)), labels=layers, rotation=90)

@@ -49,7 +49,7 @@ def render(results: Path, own_figures: Path) -> tuple[str, dict[str, str]]:
             for one in _together(first)
             if one["scheme"].split()[0] in ("tinytrain", "true-cost") and "NITI" in one["scheme"]
         ]
-        drawn["fewshot-chosen.svg"] = figures.chosen(shown, layers)
+        drawn["fewshot-chosen.svg"] = figures.chosen(shown, first.get("channels", {}), layers)
     environment = Environment(
         loader=PackageLoader("picotrain.research.fewshot", "."),
         undefined=StrictUndefined,
@@ -61,7 +61,7 @@ def render(results: Path, own_figures: Path) -> tuple[str, dict[str, str]]:
     environment.filters |= {
         "pct": lambda share: f"{100 * share:.1f}",
         "count": lambda value: f"{value:,.0f}",
-        "seconds": lambda cycles: f"{Profile.milliseconds(cycles) / 1000:.1f}",
+        "time": _time,
     }
     text = environment.get_template("tinytrain.md.j2").render(
         found=found,
@@ -77,6 +77,11 @@ def render(results: Path, own_figures: Path) -> tuple[str, dict[str, str]]:
         choose=choose,
     )
     return text, drawn
+
+
+def _time(cycles: float) -> str:
+    took = Profile.milliseconds(cycles)
+    return f"{took / 1000:.1f} s" if took >= 1000 else f"{took:.0f} ms"
 
 
 def _json(path: Path) -> dict[str, Any] | None:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from picotrain.learn.fewshot.prototypes import Interval
 from picotrain.research.fewshot.campaign import Campaign, Tasks
-from picotrain.research.fewshot.task import Outcome
+from picotrain.research.fewshot.schemes import BUDGETED
+from picotrain.research.fewshot.task import Outcome, rows_of
+from picotrain_golden import Network
 
 
 @dataclass(frozen=True)
@@ -59,20 +64,47 @@ def _row(scheme: str, domain: str, outcomes: list[Outcome]) -> Row:
     )
 
 
+def outcomes_of(tasks: Tasks, scheme: str, domain: str = "") -> list[Outcome]:
+    """Of a scheme on the tasks of one domain, or of all, in the order of their numbers."""
+    return [
+        one
+        for name, found in tasks.items()
+        if domain in ("", name)
+        for outcomes in found.values()
+        for one in outcomes
+        if one.scheme == scheme
+    ]
+
+
+def channels(network: Network, outcomes: Sequence[Outcome]) -> dict[int, NDArray[np.int64]]:
+    """In how many of a thousand tasks each row of a layer learned, by the layer's index. Not of the
+    head, whose rows are each task's own classes."""
+    made = {}
+    for index in sorted({layer for one in outcomes for layer in one.rows}):
+        if index == len(network.layers) - 1:
+            continue
+        count = network.layers[index].rows
+        learned = [rows_of(one.rows[index], count) for one in outcomes if index in one.rows]
+        made[index] = np.rint(1000 * np.sum(learned, axis=0) / len(outcomes)).astype(np.int64)
+    return made
+
+
 def condensed(campaign: Campaign, tasks: Tasks) -> dict[str, Any]:
     """The file of results: what the page needs, and the accuracy of every task.
 
-    Accuracies are in the order of the tasks' numbers, which are 0 and on.
+    Accuracies are in the order of the tasks' numbers, which are 0 and on. `channels` has what
+    `channels` returns over all domains, a layer's rows in one text.
     """
+    schemes = [scheme.label for scheme in campaign.schemes]
     return {
         **campaign.describe(),
         "episodes": {domain: len(found) for domain, found in tasks.items()},
         "accuracies": {
             domain: {
-                scheme: [round(one.accuracy, 6) for one in _of(found, scheme)]
-                for scheme in campaign.describe()["schemes"]
+                scheme: [round(one.accuracy, 6) for one in outcomes_of(tasks, scheme, domain)]
+                for scheme in schemes
             }
-            for domain, found in tasks.items()
+            for domain in tasks
         },
         "rows": [
             {
@@ -86,6 +118,16 @@ def condensed(campaign: Campaign, tasks: Tasks) -> dict[str, Any]:
             }
             for row in rows(tasks)
         ],
+        "channels": {
+            scheme.label: {
+                str(layer): " ".join(map(str, found))
+                for layer, found in channels(
+                    campaign.backbone, outcomes_of(tasks, scheme.label)
+                ).items()
+            }
+            for scheme in campaign.schemes
+            if scheme.name in BUDGETED
+        },
     }
 
 
@@ -105,7 +147,3 @@ def _together(domains: list[Interval]) -> Interval:
     """Each domain counts the same."""
     half = sum(one.half**2 for one in domains) ** 0.5 / len(domains)
     return Interval(fmean(one.mean for one in domains), half)
-
-
-def _of(found: dict[int, list[Outcome]], scheme: str) -> Iterable[Outcome]:
-    return (one for outcomes in found.values() for one in outcomes if one.scheme == scheme)

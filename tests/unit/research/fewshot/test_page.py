@@ -8,9 +8,9 @@ from picotrain.inputs import read_json
 from picotrain.learn import models
 from picotrain.output import write_json
 from picotrain.places import SHIPPED
-from picotrain.research.fewshot import campaign, page, summary
+from picotrain.research.fewshot import campaign, figures, page, summary
 from picotrain.research.fewshot.defaults import BACKBONES, SETTINGS, SHARES
-from picotrain.research.fewshot.schemes import all_schemes
+from picotrain.research.fewshot.schemes import RULES, all_schemes
 from picotrain.research.fewshot.task import Outcome
 
 SCHEMES = tuple(all_schemes(["none", "full", "tinytrain", "true-cost"], ["niti-static"], SHARES))
@@ -19,10 +19,11 @@ SCHEMES = tuple(all_schemes(["none", "full", "tinytrain", "true-cost"], ["niti-s
 def made_up(accuracy: float) -> list[Outcome]:
     made = [
         Outcome("none", accuracy, 0, 0, {}),
-        Outcome("full NITI", accuracy + 0.1, 1000, 700, {0: 16}),
+        Outcome("full NITI", accuracy + 0.1, 1000, 700, {0: "ffff"}),
     ]
     return made + [
-        Outcome(scheme.label, accuracy + 0.05, 250, 70, {21: 8}) for scheme in SCHEMES[2:]
+        Outcome(scheme.label, accuracy + 0.05, 250, 70, {21: "ff" + 11 * "00"})
+        for scheme in SCHEMES[2:]
     ]
 
 
@@ -43,6 +44,26 @@ def test_with_results(tmp_path: Path) -> None:
     assert "| MACs backward | 700 | 70 | 10.0 | 70 | 10.0 |" in text
     assert "| does updating help | full NITI less none | +10.0 ± 0.0 |" in text
     assert "1 to 2 tasks of each domain" in text
+    assert "and each of its channels (blue" in text
+
+
+def test_channels_are_drawn_where_a_file_has_them() -> None:
+    entry = {"scheme": "a", "chosen": {"0": 1.0}}
+    layers = figures.chosen([entry], {}, ["0", "1"])
+    assert figures.chosen([entry], {"a": {}}, ["0", "1"]) == layers
+    assert figures.chosen([entry], {"a": {"0": "0 1000 500"}}, ["0", "1"]) != layers
+
+
+def test_times_below_a_second_are_milliseconds(tmp_path: Path) -> None:
+    side = {"layers": 2, "ram_bytes": {"total": 1}, "step": 125_000}
+    rule = {"select": 5_614_577, "sparse": side, "full": side}
+    rules = dict.fromkeys(RULES, rule)
+    cost = {"steps": 1000, "share": 0.1, "images": 9, "prototypes": 1, "head": 1, "fisher": 1}
+    made = {**cost, **rules, "fisher_ram_bytes": {"total": 1}}
+    write_json(tmp_path / page.RESULTS["cost"], made)
+    text, _ = page.render(tmp_path, tmp_path / "figures")
+    assert "| niti-static: selection | 5,614,577 | 45 ms |" in text
+    assert "bytes | 125,000,000 | 1.0 s |" in text
 
 
 def test_the_page_is_what_its_files_make() -> None:
