@@ -26,6 +26,18 @@ void pt_affine_depthwise_error_s32(const struct pt_shape *shape, const int8_t *e
                                    const struct pt_edges *edges, void *scratch, int32_t *sums);
 
 /*
+ * Before the rows of a layer: its input and its error are others than before. Hosts make gradients
+ * of several rows at once, and keep them; elsewhere nothing is kept.
+ */
+#ifdef PT_HOST_VECTORS
+void pt_affine_gradient_begin(void);
+#else
+static inline void pt_affine_gradient_begin(void)
+{
+}
+#endif
+
+/*
  * Gradient of one row, int32 [K], overwritten: sums of error * (input - zero). Returns false where
  * the row has no error: then it is all 0.
  */

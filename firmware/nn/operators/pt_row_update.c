@@ -14,6 +14,7 @@ void pt_affine_update_layout(struct pt_update *update, uint8_t *scratch)
 uint32_t pt_affine_update_begin(const struct pt_update *update)
 {
     uint32_t peak = 0;
+    pt_affine_gradient_begin();
     if (!update->dynamic) {
         return 0;
     }

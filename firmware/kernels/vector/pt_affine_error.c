@@ -1,0 +1,142 @@
+#include "kernels/pt_affine_backward.h"
+
+#include "kernels/pt_requantize.h"
+#include "kernels/vector/pt_lanes.h"
+
+/* clamp(x), without a branch. */
+static int32_t clamp(int32_t x)
+{
+    const int32_t above = x < -PT_S8_MAX ? -PT_S8_MAX : x;
+    return above > PT_S8_MAX ? PT_S8_MAX : above;
+}
+
+/* What an element becomes when c is merged into it, each of them times a factor that may be 2^k. */
+struct sides {
+    int32_t error;
+    int32_t error_half;
+    uint32_t error_shift;
+    int32_t other;
+    int32_t other_half;
+    uint32_t other_shift;
+};
+
+static struct sides sides_of(const struct pt_merge *merge)
+{
+    const int32_t half = 1 << (merge->shift - 1u);
+    const struct sides fine = {1, 0, 0, merge->factor, half, merge->shift};
+    const struct sides coarse = {merge->factor, half, merge->shift, 1, 0, 0};
+    return merge->coarse ? coarse : fine;
+}
+
+static int8_t merged(const struct sides *sides, int32_t error, int32_t c)
+{
+    return (int8_t)clamp(((error * sides->error + sides->error_half) >> sides->error_shift) +
+                         ((c * sides->other + sides->other_half) >> sides->other_shift));
+}
+
+uint32_t pt_affine_merge_sums_s32(const int32_t *sums, uint32_t count, uint32_t shift,
+                                  const struct pt_merge *merge)
+{
+    const int32_t half = shift == 0u ? 0 : 1 << (shift - 1u);
+    int8_t *error = merge->error;
+    uint32_t saturated = 0;
+    if (merge->factor == 0) {
+        for (uint32_t i = 0; i < count; ++i) {
+            const int32_t rounded = (sums[i] + half) >> shift;
+            const int32_t c = clamp(rounded);
+            saturated += (uint32_t)(c != rounded);
+            error[i] = (int8_t)c;
+        }
+        return saturated;
+    }
+    const struct sides sides = sides_of(merge);
+    for (uint32_t i = 0; i < count; ++i) {
+        const int32_t rounded = (sums[i] + half) >> shift;
+        const int32_t c = clamp(rounded);
+        saturated += (uint32_t)(c != rounded);
+        error[i] = merged(&sides, error[i], c);
+    }
+    return saturated;
+}
+
+void pt_affine_merge_s8(const int8_t *error, uint32_t count, const struct pt_merge *merge)
+{
+    int8_t *to = merge->error;
+    if (merge->factor == 0) {
+        for (uint32_t i = 0; i < count; ++i) {
+            to[i] = error[i];
+        }
+        return;
+    }
+    const struct sides sides = sides_of(merge);
+    for (uint32_t i = 0; i < count; ++i) {
+        to[i] = merged(&sides, to[i], error[i]);
+    }
+}
+
+void pt_affine_mask_error_s8(const struct pt_affine *affine, const int8_t *output,
+                             uint32_t count, int8_t *error)
+{
+    /* Outputs lie within the bounds; a bound that is not an activation's is no reason. */
+    const bool cut_low = affine->low > INT8_MIN || affine->low == affine->zero_out;
+    const bool cut_high = affine->high < INT8_MAX;
+    const int8_t low = (int8_t)affine->low;
+    const int8_t high = (int8_t)affine->high;
+    if (cut_low) {
+        for (uint32_t i = 0; i < count; ++i) {
+            error[i] = output[i] <= low ? 0 : error[i];
+        }
+    }
+    if (cut_high) {
+        for (uint32_t i = 0; i < count; ++i) {
+            error[i] = output[i] >= high ? 0 : error[i];
+        }
+    }
+}
+
+const struct pt_factor *pt_affine_largest_factor(const struct pt_factor *factor, uint32_t rows)
+{
+    const struct pt_factor *largest = factor;
+    for (uint32_t row = 1; row < rows; ++row) {
+        const struct pt_factor *other = &factor[row];
+        if (other->multiplier != 0 &&
+            (largest->multiplier == 0 || other->shift > largest->shift ||
+             (other->shift == largest->shift && other->multiplier > largest->multiplier))) {
+            largest = other;
+        }
+    }
+    return largest;
+}
+
+/* 128 for the largest factor, less for the others. */
+static int16_t weight_of(const struct pt_factor *factor, const struct pt_factor *largest)
+{
+    if (factor->multiplier == 0) {
+        return 0;
+    }
+    const uint32_t part = (uint32_t)factor->multiplier >> 16;
+    const uint32_t whole = (uint32_t)largest->multiplier >> 16;
+    const uint32_t below = (uint32_t)(largest->shift - factor->shift);
+    return (int16_t)pt_rhu_s32((int32_t)((part << 16) / whole), 9u + (below < 21u ? below : 21u));
+}
+
+void pt_affine_weigh_error_s8(const struct pt_factor *factor, uint32_t rows, uint32_t positions,
+                              int8_t *error)
+{
+    enum { AT_ONCE = 64 };
+    const struct pt_factor *largest = pt_affine_largest_factor(factor, rows);
+    for (uint32_t row = 0; row < rows; row += AT_ONCE) {
+        const uint32_t count = rows - row < AT_ONCE ? rows - row : AT_ONCE;
+        int16_t weight[AT_ONCE];
+        for (uint32_t i = 0; i < count; ++i) {
+            weight[i] = weight_of(&factor[row + i], largest);
+        }
+        int8_t *at = error + row;
+        for (uint32_t p = 0; p < positions; ++p, at += rows) {
+            for (uint32_t i = 0; i < count; ++i) {
+                /* At most 128 * 127 + 64, so int16. */
+                at[i] = (int8_t)((int16_t)(at[i] * weight[i] + 64) >> 7);
+            }
+        }
+    }
+}
