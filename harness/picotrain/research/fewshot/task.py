@@ -85,13 +85,14 @@ def run_task(
     network = _headed(device, backbone, episode)
     _make_head(device, network, episode)
     selections = _selections(device, network, episode, schemes, settings, seed, fixed)
+    views = _views(episode, mirror, settings.steps, np.random.default_rng([seed, _STREAM, 1]))
     made = []
     for scheme in schemes:
         selection = selections.get(scheme)
         if selection is not None:
             _make_head(device, network, episode)
             device.set_selection(selection)
-            _adapt(device, network, episode, mirror, settings, settings.method(scheme, seed))
+            _adapt(device, network, views, settings.method(scheme, seed))
         accuracy = _accuracy(device, network, episode)
         made.append(_outcome(network, scheme, settings, seed, selection, accuracy))
     return made
@@ -151,30 +152,23 @@ def _selections(
     return made
 
 
-def _adapt(
-    device: Device,
-    network: Network,
-    episode: Episode,
-    mirror: bool,
-    settings: Settings,
-    method: Method,
-) -> None:
+def _adapt(device: Device, network: Network, views: tuple[Bytes, Bytes], method: Method) -> None:
     device.set_method(method)
-    random = np.random.default_rng([method.seed, _STREAM, 1])
-    images, labels = _views(episode, mirror, settings.steps, random)
-    parts = len(method.schedule)
+    images, labels = views
+    steps, parts = len(labels), len(method.schedule)
     # One part of the steps for each step size.
     for part in range(parts):
         device.set_mu(mu_at(method.schedule, part + 1, parts))
-        here = slice(settings.steps * part // parts, settings.steps * (part + 1) // parts)
+        here = slice(steps * part // parts, steps * (part + 1) // parts)
         device.train(images_for(network, images[here]), labels[here])
 
 
 def _views(
     episode: Episode, mirror: bool, steps: int, random: np.random.Generator
 ) -> tuple[Bytes, Bytes]:
-    """Images of the support set, each time another view. All classes come equally often, whatever
-    they have: else the head learns how many images of each class there happened to be."""
+    """Images of the support set, each time another view; the same for all schemes of a task. All
+    classes come equally often, whatever they have: else the head learns how many images of each
+    class there happened to be."""
     labels = episode.support.labels
     passes = -(-steps // episode.ways)
     classes = np.concatenate([random.permutation(episode.ways) for _ in range(passes)])[:steps]
