@@ -22,9 +22,8 @@ static inline __mmask64 pt_first_bytes(uint32_t count)
 /* 64 bits of a bitmap of which `left` are left. */
 static inline uint64_t pt_load_bits(const uint8_t *bitmap, uint32_t left)
 {
-    uint64_t bits = 0;
-    __builtin_memcpy(&bits, bitmap, left < 64u ? (left + 7u) / 8u : sizeof bits);
-    return bits;
+    const __mmask16 bytes = left < 64u ? (__mmask16)((1u << (left + 7u) / 8u) - 1u) : 0xffu;
+    return (uint64_t)_mm_cvtsi128_si64(_mm_maskz_loadu_epi8(bytes, bitmap));
 }
 
 #endif

@@ -8,6 +8,7 @@
 
 #ifdef PT_AVX512
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -61,6 +62,21 @@ static inline uint32_t pt_descend_64(int8_t *state, const __m512i x[4], __mmask6
 static inline __m512i pt_load_elements(const int32_t *from, __mmask64 edges, uint32_t k)
 {
     return _mm512_maskz_loadu_epi32((__mmask16)(edges >> 16u * k), from + 16u * k);
+}
+
+/* Whether all elements are 0. */
+static inline bool pt_descend_idle(const int32_t *gradient, uint32_t count)
+{
+    __mmask16 any = 0;
+    for (uint32_t i = 0; i < count && any == 0; i += 64u) {
+        const __mmask64 edges = pt_first_bytes(count - i);
+        __m512i all = pt_load_elements(gradient + i, edges, 0);
+        for (uint32_t k = 1; k < 4u; ++k) {
+            all = _mm512_or_si512(all, pt_load_elements(gradient + i, edges, k));
+        }
+        any = _mm512_test_epi32_mask(all, all);
+    }
+    return any == 0;
 }
 
 /* RHU(gradient, gradient_shift) * weights, of 16 edges. */

@@ -47,10 +47,16 @@ uint32_t pt_mask_sparse_weights_s8(const int8_t *weights, const int8_t *scores,
 uint32_t pt_bitmap_count(const uint8_t *bitmap, uint32_t row_length)
 {
     uint32_t count = 0;
+#ifdef PT_AVX512
+    for (uint32_t i = 0; i < row_length; i += 64u) {
+        count += (uint32_t)__builtin_popcountll(pt_load_bits(bitmap + i / 8u, row_length - i));
+    }
+#else
     for (uint32_t i = 0; i < pt_bitmap_size(row_length); ++i) {
         const uint32_t pairs = bitmap[i] - (bitmap[i] >> 1 & 0x55u);
         const uint32_t fours = (pairs & 0x33u) + (pairs >> 2 & 0x33u);
         count += (fours + (fours >> 4)) & 0x0fu;
     }
+#endif
     return count;
 }

@@ -34,6 +34,9 @@ static uint32_t descend(int8_t *state, int32_t x, uint32_t shift, int8_t *update
 /* Whether a row has no gradient, as that of a channel without error: none of its edges moves. */
 static bool idle_row(const int32_t *gradient, uint32_t count)
 {
+#ifdef PT_AVX512
+    return PT_SKIP_ZEROS && pt_descend_idle(gradient, count);
+#else
     enum { AT_ONCE = 64 };
     uint32_t any = 0;
     for (uint32_t i = 0; i < count && any == 0u;) {
@@ -43,6 +46,7 @@ static bool idle_row(const int32_t *gradient, uint32_t count)
         }
     }
     return PT_SKIP_ZEROS && any == 0u;
+#endif
 }
 
 /* The steps of an idle row: none. Returns how many saturated. */

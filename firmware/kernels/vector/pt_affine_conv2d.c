@@ -3,13 +3,6 @@
 #include "kernels/vector/pt_quads.h"
 #include "kernels/vector/pt_windows.h"
 
-static void move_up(const int8_t *from, uint32_t count, uint8_t *to)
-{
-    for (uint32_t i = 0; i < count; ++i) {
-        to[i] = (uint8_t)from[i] ^ 0x80u;
-    }
-}
-
 /* The patches of the positions [begin, end), `size` bytes each. */
 static void gather(const struct pt_shape *shape, const int8_t *input, int32_t zero,
                    uint32_t begin, uint32_t end, uint32_t size)
@@ -18,7 +11,7 @@ static void gather(const struct pt_shape *shape, const int8_t *input, int32_t ze
     const uint32_t kernel_row = (uint32_t)shape->kernel_w * shape->in_c;
     uint8_t *patch = pt_bytes_room;
     if (pt_is_pointwise(shape) && size == length) {
-        move_up(input + begin * length, (end - begin) * length, patch);
+        pt_quads_move_up(input + begin * length, (end - begin) * length, patch);
         return;
     }
     for (uint32_t position = begin; position < end; ++position, patch += size) {
@@ -30,7 +23,7 @@ static void gather(const struct pt_shape *shape, const int8_t *input, int32_t ze
             memset(patch, zero + 128, length);
         }
         for (uint32_t k = window.row_begin; k < window.row_end; ++k) {
-            move_up(from, window.length, to);
+            pt_quads_move_up(from, window.length, to);
             to += kernel_row;
             from += (uint32_t)shape->in_w * shape->in_c;
         }

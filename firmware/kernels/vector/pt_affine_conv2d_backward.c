@@ -31,11 +31,12 @@ static void pack_rows(struct pt_edges *edges, uint32_t rows, uint32_t length)
 static void pack_errors(const struct pt_shape *shape, const int8_t *error, uint32_t channels,
                         uint32_t positions, uint32_t size)
 {
-    uint8_t *to = pt_bytes_room;
-    for (uint32_t p = 0; p < positions; ++p, to += size, error += shape->out_c) {
-        for (uint32_t c = 0; c < channels; ++c) {
-            to[c] = (uint8_t)error[c] ^ 0x80u;
-        }
+    if (channels == size && channels == shape->out_c) {
+        pt_quads_move_up(error, positions * size, pt_bytes_room);
+        return;
+    }
+    for (uint32_t p = 0; p < positions; ++p) {
+        pt_quads_move_up(error + p * shape->out_c, channels, pt_bytes_room + p * size);
     }
 }
 
@@ -63,10 +64,11 @@ static void add_to_window(const struct pt_shape *shape, uint32_t position, uint3
     }
 }
 
-/* What `rows` rows owe to the inputs of the positions [begin, end). */
-static void add_errors(const struct pt_shape *shape, uint32_t rows, uint32_t begin, uint32_t end,
-                       bool pointwise, int32_t *sums)
+/* What rows [row, row + rows) owe to the inputs of the positions [begin, end). */
+static void add_errors(const struct pt_shape *shape, uint32_t row, uint32_t rows, uint32_t begin,
+                       uint32_t end, int32_t *sums)
 {
+    const bool pointwise = pt_is_pointwise(shape);
     const uint32_t length = pt_shape_patch_size(shape);
     const uint32_t quads = (rows + 3u) / 4u;
     const uint32_t size = 4u * quads;
@@ -84,7 +86,9 @@ static void add_errors(const struct pt_shape *shape, uint32_t rows, uint32_t beg
             pt_quads_multiply(block, quads, left, 4, start, made);
             for (uint32_t i = 0; i < PT_QUADS_AT_ONCE && i < end - p; ++i) {
                 int32_t *to = sums + (p + i) * length + k;
-                if (pointwise) {
+                if (pointwise && row == 0u) {
+                    pt_store_words(to, made[i], count);
+                } else if (pointwise) {
                     pt_store_words(to, pt_load_words(to, count) + made[i], count);
                 } else {
                     add_to_window(shape, p + i, k, made[i], sums);
@@ -101,10 +105,11 @@ void pt_affine_conv2d_error_s32(const struct pt_shape *shape, const int8_t *erro
     struct pt_edges left = *edges;
     const uint32_t length = pt_shape_patch_size(shape);
     const uint32_t positions = pt_shape_positions(shape);
-    const bool pointwise = pt_is_pointwise(shape);
     const uint32_t most = PT_QUADS_ROOM / pt_vector_round(length) & ~3u;
     (void)scratch;
-    memset(sums, 0, pt_shape_in_size(shape) * sizeof *sums);
+    if (!pt_is_pointwise(shape)) {
+        memset(sums, 0, pt_shape_in_size(shape) * sizeof *sums);
+    }
     for (uint32_t row = 0; row < shape->out_c; row += most) {
         const uint32_t rows = shape->out_c - row < most ? shape->out_c - row : most;
         const uint32_t size = pt_round4(rows);
@@ -113,7 +118,7 @@ void pt_affine_conv2d_error_s32(const struct pt_shape *shape, const int8_t *erro
         for (uint32_t begin = 0; begin < positions; begin += fit) {
             const uint32_t end = positions - begin < fit ? positions : begin + fit;
             pack_errors(shape, error + begin * shape->out_c + row, rows, end - begin, size);
-            add_errors(shape, rows, begin, end, pointwise, sums);
+            add_errors(shape, row, rows, begin, end, sums);
         }
     }
 }
@@ -177,7 +182,7 @@ static pt_words pack_column(const struct pt_shape *shape, const int8_t *error, u
         }
         const pt_words errors = pt_quads_beside(row, 0, count);
         any |= errors;
-        sums = pt_dot4(sums, 0x01010101u, errors);
+        sums = pt_dot4(sums, pt_words_all(0x01010101u), errors);
         errors_of_rows[q] = errors ^ PT_QUADS_MOVED;
     }
     for (uint32_t lane = 0; lane < count; ++lane) {
@@ -186,8 +191,10 @@ static pt_words pack_column(const struct pt_shape *shape, const int8_t *error, u
     return sums;
 }
 
-/* Adds what the positions from `begin` on give; `quads` vectors of them stand packed. */
-static void add_gradients(uint32_t length, uint32_t begin, uint32_t quads, uint32_t rows)
+/* Adds what the positions from `begin` on give; `quads` vectors of them stand packed. The zero point
+ * comes off at the beginning, `less` times for each row. */
+static void add_gradients(uint32_t length, uint32_t begin, uint32_t quads, uint32_t rows,
+                          const pt_words *less)
 {
     const uint8_t *errors = (const uint8_t *)(errors_of_rows + begin / 4u);
     const pt_words *block = patches;
@@ -203,7 +210,9 @@ static void add_gradients(uint32_t length, uint32_t begin, uint32_t quads, uint3
             pt_quads_multiply(block, quads, left, sizeof *errors_of_rows, start, sums);
             for (uint32_t i = 0; i < PT_QUADS_AT_ONCE && row + i < rows; ++i) {
                 int32_t *to = pt_gradients_at(length, row + i) + k;
-                pt_store_words(to, pt_load_words(to, count) + sums[i], count);
+                const pt_words before = begin == 0u ? pt_words_all(0u - (*less)[row + i])
+                                                    : pt_load_words(to, count);
+                pt_store_words(to, before + sums[i], count);
             }
         }
     }
@@ -216,20 +225,13 @@ static void make_gradients(const struct pt_shape *shape, uint32_t row, uint32_t 
     const uint32_t length = pt_shape_patch_size(shape);
     const uint32_t positions = pt_shape_positions(shape);
     const uint32_t fit = (uint32_t)sizeof patches / pt_vector_round(length) & ~3u;
-    const pt_words sums = pack_column(shape, error + row, rows);
-    for (uint32_t r = 0; r < rows; ++r) {
-        int32_t *gradient = pt_gradients_at(length, r);
-        const int32_t less = (int32_t)sums[r] * zero;
-        for (uint32_t k = 0; k < length; ++k) {
-            gradient[k] = -less;
-        }
-    }
+    const pt_words less = pack_column(shape, error + row, rows) * (uint32_t)zero;
     for (uint32_t begin = 0; begin < positions; begin += fit) {
         const uint32_t end = positions - begin < fit ? positions : begin + fit;
         if (!pt_gradients.packed) {
             pack_patches(shape, zero, input, begin, end);
         }
-        add_gradients(length, begin, (end - begin + 3u) / 4u, rows);
+        add_gradients(length, begin, (end - begin + 3u) / 4u, rows, &less);
     }
     pt_gradients.packed = fit >= positions;
 }

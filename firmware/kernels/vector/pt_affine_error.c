@@ -109,7 +109,7 @@ const struct pt_factor *pt_affine_largest_factor(const struct pt_factor *factor,
 }
 
 /* 128 for the largest factor, less for the others. */
-static int16_t weight_of(const struct pt_factor *factor, const struct pt_factor *largest)
+static int32_t weight_of(const struct pt_factor *factor, const struct pt_factor *largest)
 {
     if (factor->multiplier == 0) {
         return 0;
@@ -117,26 +117,22 @@ static int16_t weight_of(const struct pt_factor *factor, const struct pt_factor 
     const uint32_t part = (uint32_t)factor->multiplier >> 16;
     const uint32_t whole = (uint32_t)largest->multiplier >> 16;
     const uint32_t below = (uint32_t)(largest->shift - factor->shift);
-    return (int16_t)pt_rhu_s32((int32_t)((part << 16) / whole), 9u + (below < 21u ? below : 21u));
+    return pt_rhu_s32((int32_t)((part << 16) / whole), 9u + (below < 21u ? below : 21u));
 }
 
 void pt_affine_weigh_error_s8(const struct pt_factor *factor, uint32_t rows, uint32_t positions,
                               int8_t *error)
 {
-    enum { AT_ONCE = 64 };
     const struct pt_factor *largest = pt_affine_largest_factor(factor, rows);
-    for (uint32_t row = 0; row < rows; row += AT_ONCE) {
-        const uint32_t count = rows - row < AT_ONCE ? rows - row : AT_ONCE;
-        int16_t weight[AT_ONCE];
+    for (uint32_t row = 0; row < rows; row += PT_VECTOR) {
+        const uint32_t count = pt_vector_count(rows - row);
+        int8_t *at = error + row;
+        pt_ints weight = {0};
         for (uint32_t i = 0; i < count; ++i) {
             weight[i] = weight_of(&factor[row + i], largest);
         }
-        int8_t *at = error + row;
         for (uint32_t p = 0; p < positions; ++p, at += rows) {
-            for (uint32_t i = 0; i < count; ++i) {
-                /* At most 128 * 127 + 64, so int16. */
-                at[i] = (int8_t)((int16_t)(at[i] * weight[i] + 64) >> 7);
-            }
+            pt_store_bytes(at, (pt_load_bytes(at, count) * weight + 64) >> 7, count);
         }
     }
 }

@@ -6,9 +6,7 @@ void pt_affine_linear_s8(const struct pt_shape *shape, const struct pt_affine *a
 {
     struct pt_edges left = *edges;
     struct pt_quads_rows rows = {.affine = affine, .length = pt_shape_in_size(shape)};
-    for (uint32_t i = 0; i < rows.length; ++i) {
-        pt_bytes_room[i] = (uint8_t)input[i] ^ 0x80u;
-    }
+    pt_quads_move_up(input, rows.length, pt_bytes_room);
     for (; rows.row < shape->out_c; rows.row += PT_VECTOR) {
         rows.count = pt_vector_count(shape->out_c - rows.row);
         pt_quads_next_rows(&rows, &left, scratch);

@@ -5,6 +5,7 @@
 #ifndef PT_LANES_H
 #define PT_LANES_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "kernels/portable/pt_avx512.h"
@@ -79,95 +80,152 @@ static inline void pt_store_words(void *to, pt_words x, uint32_t count)
 #endif
 }
 
-/* sum + the products of four uint8, of which a word is made, and four int8 in each lane. */
-static inline pt_words pt_dot4(pt_words sum, uint32_t left, pt_words right)
+/* sum + the products of four uint8 and four int8 in each lane. */
+static inline pt_words pt_dot4(pt_words sum, pt_words left, pt_words right)
 {
 #ifdef PT_AVX512
-    return (pt_words)_mm512_dpbusd_epi32((__m512i)sum, _mm512_set1_epi32((int32_t)left),
-                                         (__m512i)right);
+    return (pt_words)_mm512_dpbusd_epi32((__m512i)sum, (__m512i)left, (__m512i)right);
 #else
-    for (uint32_t byte = 0; byte < 4u; ++byte) {
-        const pt_ints element = (pt_ints)(right << (24u - 8u * byte)) >> 24;
-        sum += (pt_words)element * (left >> 8u * byte & 0xffu);
+    for (uint32_t bits = 0; bits < 32u; bits += 8u) {
+        const pt_ints element = (pt_ints)(right << (24u - bits)) >> 24;
+        sum += (pt_words)element * (left >> bits & 0xffu);
     }
     return sum;
 #endif
 }
 
-/* From sums to int8: the factors of 16 channels (docs/numerics.md, section 14). */
+/*
+ * From sums to int8 (docs/numerics.md, section 14): the factors of 16 channels. With the product
+ * t = x * multiplier + 2^30, SRDHM is t >> 31 for both signs, and RDP of that
+ * (t + 2^(30+n) - [t < 0] * 2^31) >> (31+n), or t >> 31 where n is 0.
+ */
 struct pt_scaler {
     pt_ints bias;
-    pt_ints multiplier;
-    pt_words left;
-    pt_words right;
-    pt_ints fraction; /* 2^right - 1 */
+    pt_words left; /* shifts */
+    bool any_left;
+    bool relu;     /* what is below 0 becomes `low` however it is rounded */
+    int32_t zero_out;
+    int32_t low;
+    int32_t high;
+#ifdef PT_AVX512
+    /* Of the even channels and of the odd ones. */
+    __m512i multiplier[2];
+    __m512i half[2];
+    __m512i below[2]; /* taken off where t < 0 */
+    __m512i right[2];
+#else
+    int32_t multiplier[PT_VECTOR];
+    pt_ints right;
+    pt_ints fraction; /* 2^n - 1 */
+#endif
 };
 
 /* One factor for each of `count` channels. */
-static inline void pt_scaler_of(struct pt_scaler *scaler, const struct pt_factor *factor,
-                                uint32_t count)
+static inline void pt_scaler_of(struct pt_scaler *scaler, const struct pt_affine *affine,
+                                const struct pt_factor *factor, uint32_t count)
 {
-    const struct pt_scaler none = {0};
-    *scaler = none;
+    pt_ints multiplier = {0};
+    pt_words right = {0};
+    scaler->bias = pt_ints_all(0);
+    scaler->left = pt_words_all(0);
+    scaler->any_left = false;
+    scaler->zero_out = affine->zero_out;
+    scaler->low = affine->low;
+    scaler->high = affine->high;
+    scaler->relu = affine->low >= affine->zero_out;
     for (uint32_t i = 0; i < count; ++i) {
         const int32_t shift = factor[i].shift;
         scaler->bias[i] = factor[i].bias;
-        scaler->multiplier[i] = factor[i].multiplier;
+        multiplier[i] = factor[i].multiplier;
         scaler->left[i] = shift > 0 ? (uint32_t)shift : 0u;
-        scaler->right[i] = shift < 0 ? (uint32_t)-shift : 0u;
+        scaler->any_left = scaler->any_left || shift > 0;
+        right[i] = shift < 0 ? (uint32_t)-shift : 0u;
     }
-    scaler->fraction = (pt_ints)((pt_words_all(1) << scaler->right) - 1u);
+#ifdef PT_AVX512
+    const __m512i one = _mm512_set1_epi64(1);
+    for (uint32_t odd = 0; odd < 2u; ++odd) {
+        const __m512i n = odd ? _mm512_srli_epi64((__m512i)right, 32)
+                              : _mm512_and_si512((__m512i)right, _mm512_set1_epi64(0xffffffff));
+        const __mmask8 rounds = _mm512_test_epi64_mask(n, n);
+        const __m512i half = _mm512_sllv_epi64(one, _mm512_add_epi64(n, _mm512_set1_epi64(30)));
+        scaler->multiplier[odd] = odd ? _mm512_srli_epi64((__m512i)multiplier, 32)
+                                      : (__m512i)multiplier;
+        scaler->half[odd] = _mm512_maskz_mov_epi64(rounds, half);
+        scaler->below[odd] = _mm512_maskz_slli_epi64(rounds, one, 31);
+        scaler->right[odd] = _mm512_add_epi64(n, _mm512_set1_epi64(31));
+    }
+#else
+    __builtin_memcpy(scaler->multiplier, &multiplier, sizeof multiplier);
+    scaler->right = (pt_ints)right;
+    scaler->fraction = (pt_ints)((pt_words_all(1) << right) - 1u);
+#endif
 }
 
-/* SRDHM: both signs round half up, so the low 32 bits of (x * multiplier + 2^30) >> 31. */
-static inline pt_ints pt_srdhm_ints(pt_ints x, pt_ints multiplier)
-{
 #ifdef PT_AVX512
-    const __m512i half = _mm512_set1_epi64(1 << 30);
-    const __m512i even = _mm512_mul_epi32((__m512i)x, (__m512i)multiplier);
-    const __m512i odd = _mm512_mul_epi32(_mm512_srli_epi64((__m512i)x, 32),
-                                         _mm512_srli_epi64((__m512i)multiplier, 32));
-    return (pt_ints)_mm512_mask_blend_epi32(0xaaaa,
-                                            _mm512_srli_epi64(_mm512_add_epi64(even, half), 31),
-                                            _mm512_slli_epi64(_mm512_add_epi64(odd, half), 1));
+
+/* The even or the odd ones of 16 products, scaled. */
+static inline __m512i pt_scale_half(const struct pt_scaler *scaler, __m512i x, uint32_t odd,
+                                    bool relu)
+{
+    const __m512i product = _mm512_mul_epi32(x, scaler->multiplier[odd]);
+    __m512i t = _mm512_add_epi64(product, _mm512_set1_epi64(1 << 30));
+    if (!relu) {
+        t = _mm512_mask_sub_epi64(t, _mm512_movepi64_mask(t), t, scaler->below[odd]);
+    }
+    return _mm512_srav_epi64(_mm512_add_epi64(t, scaler->half[odd]), scaler->right[odd]);
+}
+
+/* scale(x); where `relu`, of what is below 0 only that the result is not above. */
+static inline pt_ints pt_scale_ints(const struct pt_scaler *scaler, pt_ints x, bool relu)
+{
+    if (scaler->any_left) {
+        x = (pt_ints)((pt_words)x << scaler->left);
+    }
+    const __m512i even = pt_scale_half(scaler, (__m512i)x, 0, relu);
+    const __m512i odd = pt_scale_half(scaler, _mm512_srli_epi64((__m512i)x, 32), 1, relu);
+    return (pt_ints)_mm512_mask_shuffle_epi32(even, 0xaaaa, odd, _MM_PERM_CCAA);
+}
+
+/* bound(zero_out + scale(sums)) of the first `count`. */
+static inline void pt_store_output(int8_t *to, const struct pt_scaler *scaler, pt_ints sums,
+                                   uint32_t count)
+{
+    const pt_ints scaled = scaler->relu ? pt_scale_ints(scaler, sums, true)
+                                        : pt_scale_ints(scaler, sums, false);
+    /* Bounds lie within int8, so what does not may become the nearest that does. */
+    const __m128i bytes = _mm512_cvtsepi32_epi8((__m512i)(scaled + scaler->zero_out));
+    const __m128i bound = _mm_min_epi8(_mm_max_epi8(bytes, _mm_set1_epi8((char)scaler->low)),
+                                       _mm_set1_epi8((char)scaler->high));
+    _mm_mask_storeu_epi8(to, (__mmask16)pt_first_bytes(count), bound);
+}
+
 #else
-    pt_ints high;
+
+static inline pt_ints pt_scale_ints(const struct pt_scaler *scaler, pt_ints x, bool relu)
+{
+    const pt_ints lifted = (pt_ints)((pt_words)x << scaler->left);
+    pt_ints y;
+    (void)relu;
     for (uint32_t i = 0; i < PT_VECTOR; ++i) {
-        const int64_t product = (int64_t)x[i] * multiplier[i] + (1 << 30);
-        high[i] = (int32_t)(uint32_t)((uint64_t)product >> 31);
+        const int64_t product = (int64_t)lifted[i] * scaler->multiplier[i] + (1 << 30);
+        y[i] = (int32_t)(uint32_t)((uint64_t)product >> 31);
     }
-    return high;
-#endif
-}
-
-static inline pt_ints pt_scale_ints(const struct pt_scaler *scaler, pt_ints x)
-{
-    const pt_ints y = pt_srdhm_ints((pt_ints)((pt_words)x << scaler->left), scaler->multiplier);
     const pt_ints threshold = (scaler->fraction >> 1) - (y >> 31);
-    return (y >> (pt_ints)scaler->right) - ((y & scaler->fraction) > threshold);
+    return (y >> scaler->right) - ((y & scaler->fraction) > threshold);
 }
 
-static inline pt_ints pt_bound_ints(pt_ints x, int32_t low, int32_t high)
+static inline void pt_store_output(int8_t *to, const struct pt_scaler *scaler, pt_ints sums,
+                                   uint32_t count)
 {
-#ifdef PT_AVX512
-    return (pt_ints)_mm512_min_epi32(
-        _mm512_max_epi32((__m512i)x, _mm512_set1_epi32(low)), _mm512_set1_epi32(high));
-#else
-    const pt_ints least = pt_ints_all(low);
-    const pt_ints most = pt_ints_all(high);
-    const pt_ints below = x < least;
-    x = (x & ~below) | (least & below);
-    const pt_ints above = x > most;
-    return (x & ~above) | (most & above);
+    const pt_ints low = pt_ints_all(scaler->low);
+    const pt_ints high = pt_ints_all(scaler->high);
+    pt_ints x = scaler->zero_out + pt_scale_ints(scaler, sums, scaler->relu);
+    const pt_ints below = x < low;
+    x = (x & ~below) | (low & below);
+    const pt_ints above = x > high;
+    pt_store_bytes(to, (x & ~above) | (high & above), count);
+}
+
 #endif
-}
-
-/* bound(zero_out + scale(sums)) */
-static inline pt_ints pt_output_ints(const struct pt_affine *affine,
-                                     const struct pt_scaler *scaler, pt_ints sums)
-{
-    return pt_bound_ints(affine->zero_out + pt_scale_ints(scaler, sums), affine->low,
-                         affine->high);
-}
 
 #endif

@@ -32,7 +32,7 @@ void pt_quads_next_rows(struct pt_quads_rows *rows, struct pt_edges *edges, int8
     for (uint32_t lane = 0; lane < rows->count; ++lane) {
         put_row(pt_edges_next_row(edges, masked), rows->length, lane);
     }
-    pt_scaler_of(&rows->scaler, affine->factor + rows->row, rows->count);
+    pt_scaler_of(&rows->scaler, affine, affine->factor + rows->row, rows->count);
     rows->start = (pt_words)rows->scaler.bias - pt_quads_total(pt_quads_room, quads) *
                                                     (uint32_t)(affine->zero_in[0] + 128);
 }
@@ -41,6 +41,7 @@ void pt_quads_forward(const struct pt_quads_rows *rows, const uint8_t *patch, ui
                       uint32_t positions, int8_t *output, uint32_t step)
 {
     const uint32_t quads = (rows->length + 3u) / 4u;
+    const struct pt_scaler scaler = rows->scaler; /* no output can be stored over it */
     output += rows->row;
     for (uint32_t done = 0; done < positions; done += PT_QUADS_AT_ONCE) {
         const uint32_t left = positions - done;
@@ -52,8 +53,7 @@ void pt_quads_forward(const struct pt_quads_rows *rows, const uint8_t *patch, ui
         }
         pt_quads_multiply(pt_quads_room, quads, patches, 4, rows->start, sums);
         for (uint32_t i = 0; i < count; ++i) {
-            pt_store_bytes(output, pt_output_ints(rows->affine, &rows->scaler, (pt_ints)sums[i]),
-                           rows->count);
+            pt_store_output(output, &scaler, (pt_ints)sums[i], rows->count);
             output += step;
         }
         patch += PT_QUADS_AT_ONCE * size;

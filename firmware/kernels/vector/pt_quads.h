@@ -30,16 +30,17 @@ static inline pt_words pt_quads_total(const pt_words *quads, uint32_t count)
 {
     pt_words sum = {0};
     for (uint32_t q = 0; q < count; ++q) {
-        sum = pt_dot4(sum, 0x01010101u, quads[q]);
+        sum = pt_dot4(sum, pt_words_all(0x01010101u), quads[q]);
     }
     return sum;
 }
 
-static inline uint32_t pt_quads_word(const uint8_t *from)
+/* Four bytes, in all lanes. */
+static inline pt_words pt_quads_word(const uint8_t *from)
 {
     uint32_t word;
     __builtin_memcpy(&word, from, sizeof word);
-    return word;
+    return pt_words_all(word);
 }
 
 /* sums[i] = start + those of `count` vectors of quads and the words from left[i], `step` bytes
@@ -67,6 +68,23 @@ static inline void pt_quads_multiply(const pt_words *quads, uint32_t count,
     sums[1] = s1;
     sums[2] = s2;
     sums[3] = s3;
+}
+
+/* Bytes for the other side. */
+static inline void pt_quads_move_up(const int8_t *from, uint32_t count, uint8_t *to)
+{
+#ifdef PT_AVX512
+    for (uint32_t i = 0; i < count; i += 64u) {
+        const __mmask64 some = pt_first_bytes(count - i);
+        _mm512_mask_storeu_epi8(to + i, some,
+                                _mm512_xor_si512(_mm512_maskz_loadu_epi8(some, from + i),
+                                                 _mm512_set1_epi8((char)0x80)));
+    }
+#else
+    for (uint32_t i = 0; i < count; ++i) {
+        to[i] = (uint8_t)from[i] ^ 0x80u;
+    }
+#endif
 }
 
 /* The i-th of `count` rows, or the last. */
