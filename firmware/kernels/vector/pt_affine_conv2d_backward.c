@@ -191,8 +191,10 @@ static pt_words pack_column(const struct pt_shape *shape, const int8_t *error, u
     return sums;
 }
 
-/* Adds what the positions from `begin` on give; `quads` vectors of them stand packed. The zero point
- * comes off at the beginning, `less` times for each row. */
+/*
+ * Adds what the positions from `begin` on give; `quads` vectors of them stand packed. The zero
+ * point comes off at the beginning, `less` for each row.
+ */
 static void add_gradients(uint32_t length, uint32_t begin, uint32_t quads, uint32_t rows,
                           const pt_words *less)
 {
