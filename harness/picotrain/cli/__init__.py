@@ -19,6 +19,7 @@ VERBS = {
     "data": ("learn", "list, fetch and verify data sets"),
     "info": ("learn", "what is in a backbone: layers, scales, logits exponent"),
     "pretrain": ("learn", "train and calibrate a network to start from"),
+    "prune": ("shrink", "fewer channels, within limits of bytes, MACs and milliseconds"),
     "metatrain": ("learn", "train a network to start from for tasks of few samples"),
     "adapt": ("learn", "the main job: adapt a network to rotated images on a device"),
     "sweep": ("research", "a grid of adaptations; one that was stopped goes on"),

@@ -137,11 +137,14 @@ ROOMS = {
     "learn": {"device", "image", "datasets", "quantise"},
     "convert": {"learn", "device", "image", "datasets", "quantise"},
     "profile": {"learn", "device", "image", "datasets"},
-    "research": {"profile", "convert", "learn", "device", "image", "datasets", "quantise"},
+    "shrink": {"profile", "learn", "device", "image", "datasets", "quantise"},
+    "research": {
+        *("shrink", "profile", "convert", "learn", "device", "image", "datasets", "quantise"),
+    },
     "hardware": {"profile", "learn", "device", "image", "datasets"},
     "cli": {
-        *("hardware", "research", "profile", "convert", "learn", "device", "image", "datasets"),
-        "quantise",
+        *("hardware", "research", "shrink", "profile", "convert", "learn", "device", "image"),
+        *("datasets", "quantise"),
     },
 }
 """Which room may know which; all know the ground floor, and that knows none."""

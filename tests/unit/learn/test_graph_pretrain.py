@@ -142,7 +142,7 @@ def test_the_norms_become_part_of_the_weights(
     images = digits.validation.images[:20]
     with torch.no_grad():
         wanted = training._forward(training._input(images), learn=False).numpy()
-    graph = float_graph(models.load(small), training._folded())
+    graph = float_graph(models.load(small), training.folded())
     assert np.abs(graph.outputs(real(images)) - wanted).max() < 1e-4 * np.abs(wanted).max()
     assert np.unique(wanted, axis=0).shape == wanted.shape
 

@@ -7,6 +7,7 @@ of its weights and bias at the end. One without a bias has none, since nothing c
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -142,13 +143,38 @@ class GraphTraining(Training):
             amounts += [before, reach - before - layer.in_shape[axis]]
         return self._torch.nn.functional.pad(x, amounts, value=fill) if any(amounts) else x
 
+    @property
+    def architecture(self) -> Architecture:
+        return self._architecture
+
+    def validation_accuracy(self) -> float:
+        return self._accuracy(self._dataset.validation)
+
+    def parameters(self) -> dict[str, NDArray[np.float32]]:
+        """All that was learnt, by the names of `set_parameters`, in PyTorch's order."""
+        return {name: one.detach().numpy().copy() for name, one in self._named().items()}
+
+    def set_parameters(self, values: Mapping[str, NDArray[np.float32]]) -> None:
+        torch = self._torch
+        with torch.no_grad():
+            for name, one in self._named().items():
+                one.copy_(torch.from_numpy(values[name]))
+
+    def _named(self) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for index, norm in enumerate(self._norms):
+            held = {"weights": self._weights[index], "bias": self._biases[index]}
+            held |= {} if norm is None else vars(norm)
+            found |= {f"{name}_{index}": one for name, one in held.items() if one is not None}
+        return found
+
     def quantised(self) -> Quantised:
         """The affine network, its scales those of training images."""
         images = self._dataset.train.images[:_IMAGES]
-        graph = float_graph(self._architecture, self._folded())
+        graph = float_graph(self._architecture, self.folded())
         return quantise(graph, real(images))
 
-    def _folded(self) -> list[tuple[Real, Real] | None]:
+    def folded(self) -> list[tuple[Real, Real] | None]:
         """Weights [rows, K] in golden's order and biases, the norms within them."""
         folded: list[tuple[Real, Real] | None] = []
         for layer, weights, norm, bias in zip(

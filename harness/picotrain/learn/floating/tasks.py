@@ -129,7 +129,7 @@ class TaskTraining(GraphTraining):
         return quantise(self._graph(rows), real(self._images()))
 
     def _graph(self, rows: Real) -> FloatGraph:
-        weights = [*self._folded()[:-1], (rows, np.zeros(len(rows)))]
+        weights = [*self.folded()[:-1], (rows, np.zeros(len(rows)))]
         graph = float_graph(self._shipped, weights)
         head = replace(graph.layers[-1], scale=_LOGIT)
         return replace(graph, layers=(*graph.layers[:-1], head))

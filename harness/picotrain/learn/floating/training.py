@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from picotrain.datasets import Dataset, Split
+from picotrain.errors import UserError
 from picotrain.learn.architectures.architecture import Architecture
 from picotrain.progress import progress_bar
 
@@ -52,6 +54,16 @@ def suited(dataset: Dataset) -> FloatOptions:
     enough = -(-_STEPS // max(1, images // batch))
     epochs = max(FloatOptions.epochs, min(enough, _MOST_EPOCHS))
     return FloatOptions(epochs=epochs, batch=batch, mirror=dataset.photographs)
+
+
+class Diverged(UserError):
+    """The loss is no number any more."""
+
+    def __init__(self, epoch: int) -> None:
+        super().__init__(
+            f"the loss of epoch {epoch} is not a finite number; use a smaller step size (--rate)"
+        )
+        self.epoch = epoch
 
 
 class Training(ABC):
@@ -107,12 +119,11 @@ class Training(ABC):
                 labels = torch.from_numpy(chosen.labels.astype(np.int64))
                 logits = self._forward(self._augmented(chosen), learn=not quantised)
                 loss = torch.nn.functional.cross_entropy(logits, labels)
-                self._optimiser.zero_grad(set_to_none=True)
-                loss.backward()
-                self._optimiser.step()
-                self._schedule.step()
-                right += int((logits.argmax(1) == labels).sum())
                 total += loss.item() * options.batch
+                if not math.isfinite(total):
+                    raise Diverged(number)
+                self._step(loss)
+                right += int((logits.argmax(1) == labels).sum())
                 advance(options.batch)
         return {
             "epoch": number,
@@ -121,6 +132,28 @@ class Training(ABC):
             "train_accuracy": right / count,
             "validation_accuracy": self._accuracy(self._dataset.validation),
         }
+
+    def _step(self, loss: Any) -> None:
+        """Learn from a batch."""
+        self._optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        self._optimiser.step()
+        self._schedule.step()
+
+    def progress(self) -> dict[str, Any]:
+        """What the next epoch goes on from, beside the parameters: for `go_on`."""
+        return {
+            "random": self._random.get_state(),
+            "optimiser": self._optimiser.state_dict(),
+            "schedule": self._schedule.state_dict(),
+        }
+
+    def go_on(self, progress: dict[str, Any]) -> None:
+        """As if the epochs before had been trained here; of float epochs."""
+        self._optimise(self._options.rate, self._options.epochs)
+        self._random.set_state(progress["random"])
+        self._optimiser.load_state_dict(progress["optimiser"])
+        self._schedule.load_state_dict(progress["schedule"])
 
     def _optimise(self, rate: float, epochs: int) -> None:
         torch, options = self._torch, self._options

@@ -1,0 +1,65 @@
+"""What a network takes on a device, as the device itself says."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from picotrain.datasets import Split
+from picotrain.device import cycles
+from picotrain.device.given import images_for
+from picotrain.device.interface import Device
+from picotrain.errors import UserError
+from picotrain.learn.adapt import CLOCK_HZ
+from picotrain_golden import Method, Network
+
+IMAGES = 8
+"""Whose cycles are counted: they depend a little on the image, because zeros are skipped."""
+
+
+@dataclass(frozen=True)
+class Taken:
+    """`ram` are the bytes of the arena that method and network take, `ram_bytes` all of the RAM by
+    part; `cycles` are a mean, `slowest` the most of an image. None: the target cannot tell."""
+
+    flash: int
+    ram: int
+    ram_bytes: dict[str, int | None]
+    cycles: float | None
+    slowest: int | None
+
+    @property
+    def ms(self) -> float | None:
+        return None if self.cycles is None else self.cycles / CLOCK_HZ * 1000
+
+
+def measure(
+    device: Device, network: Network, method: Method, lean: bool, split: Split, timed: bool
+) -> Taken:
+    """Load the network and look; images are predicted one by one if it is `timed`."""
+    device.load_model(network, frozen=True)
+    device.set_method(Method("infer"))
+    in_flash = device.memory().model_in_flash
+    spent: list[int] = []
+    if timed:
+        for index in range(len(split)):
+            before = cycles.total(_blocks(device))
+            images = images_for(network, split.images[index : index + 1])
+            device.evaluate(images, split.labels[index : index + 1])
+            spent.append(cycles.total(_blocks(device)) - before)
+    device.load_model(network, frozen=lean)
+    device.set_method(method)
+    memory = device.memory()
+    return Taken(
+        in_flash,
+        memory.network,
+        memory.by_part(),
+        sum(spent) / len(spent) if spent else None,
+        max(spent, default=None),
+    )
+
+
+def _blocks(device: Device) -> list[cycles.BlockCount]:
+    found = device.blocks()
+    if found is None:
+        raise UserError(f"target {device.name} counts no cycles; use --target qemu for --ms")
+    return found

@@ -1,0 +1,1 @@
+"""Pruning of channels while a network trains."""
