@@ -11,7 +11,7 @@
 
 static int8_t masked_rows[4 * PT_QUADS_TERMS];
 
-/* Up to four rows at a time; for every 16 columns what `rows` of them are, one after another. */
+/* For every vector of columns the quads of `rows` rows, one after another. */
 static void pack_rows(struct pt_edges *edges, uint32_t rows, uint32_t length)
 {
     const uint32_t quads = (rows + 3u) / 4u;
@@ -40,7 +40,7 @@ static void pack_errors(const struct pt_shape *shape, const int8_t *error, uint3
     }
 }
 
-/* Adds the sums of one position, those of 16 elements of a kernel, where they lie on the input. */
+/* Adds a vector of the sums of one position where they lie on the input. */
 static void add_to_window(const struct pt_shape *shape, uint32_t position, uint32_t at,
                           pt_words sums, int32_t *to)
 {
@@ -151,7 +151,7 @@ static const int8_t *patch_at(const struct pt_shape *shape, int32_t zero, const 
     return patch;
 }
 
-/* Patches of [begin, end): for every 16 elements of a kernel the quads of all these positions. */
+/* Patches of [begin, end): for every vector of a kernel the quads of all these positions. */
 static void pack_patches(const struct pt_shape *shape, int32_t zero, const int8_t *input,
                          uint32_t begin, uint32_t end)
 {

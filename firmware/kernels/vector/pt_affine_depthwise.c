@@ -10,7 +10,7 @@ enum { GROUP = 4, MOST_GROUPS = 4 };
 
 struct depthwise {
     const struct pt_shape *shape;
-    uint32_t count;   /* channels, up to 16 */
+    uint32_t count;   /* channels, up to a vector of them */
     uint32_t groups;  /* of rows of the kernel */
     uint32_t columns; /* of words that a row of outputs takes */
     uint32_t outside; /* a word of it */

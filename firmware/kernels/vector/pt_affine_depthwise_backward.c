@@ -16,7 +16,7 @@ static bool is_zero(pt_ints x)
 #endif
 }
 
-/* Adds what the errors of 16 channels at one position owe to the inputs. */
+/* Adds what the errors of a vector of channels at one position owe to the inputs. */
 static void add_errors(const struct pt_shape *shape, const struct pt_window *window,
                        pt_ints factor, const pt_ints *weights, uint32_t count, int32_t *sums)
 {
@@ -55,7 +55,7 @@ void pt_affine_depthwise_error_s32(const struct pt_shape *shape, const int8_t *e
     }
 }
 
-/* Adds the inputs under one window, times the errors of 16 channels there. */
+/* Adds the inputs under one window, times the errors of these channels there. */
 static void add_inputs(const struct pt_shape *shape, const struct pt_window *window,
                        pt_ints factor, const int8_t *input, int32_t zero, uint32_t count,
                        pt_ints *sums)
@@ -72,7 +72,7 @@ static void add_inputs(const struct pt_shape *shape, const struct pt_window *win
     }
 }
 
-/* The gradients of the channels that are next, up to 16. */
+/* The gradients of the channels that are next. */
 static void make_gradients(const struct pt_shape *shape, int32_t zero, const int8_t *input,
                            const int8_t *error)
 {

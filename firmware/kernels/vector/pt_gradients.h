@@ -30,7 +30,7 @@ static inline bool pt_gradients_have(uint32_t row)
     return row >= pt_gradients.first && row - pt_gradients.first < pt_gradients.rows;
 }
 
-/* The rows to make when `row` is asked for: up to 16, of `all`. */
+/* The rows to make when `row` is asked for: a vector of them, of `all`. */
 static inline void pt_gradients_next(uint32_t all, uint32_t row, uint32_t length)
 {
     const uint32_t fit = pt_vector_count(PT_GRADIENTS_ROOM / length) & ~3u;

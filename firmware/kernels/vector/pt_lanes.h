@@ -1,6 +1,7 @@
 /*
- * Sixteen int32 at a time, in the vectors that GCC and Clang have for any machine: they make of
- * them what it has. Where AVX-512 does in one instruction what is long in C, both stand here.
+ * Vectors of PT_VECTOR int32, as GCC and Clang have them for any machine, of its own size: larger
+ * ones they take to pieces badly. Where AVX-512 does in one instruction what is long in C, both
+ * stand here.
  */
 #ifndef PT_LANES_H
 #define PT_LANES_H
@@ -10,12 +11,20 @@
 
 #include "kernels/portable/pt_avx512.h"
 #include "kernels/pt_affine.h"
+#include "kernels/pt_fixedpoint.h"
 
+#if defined(PT_AVX512)
 enum { PT_VECTOR = 16 };
+#elif defined(__AVX2__)
+enum { PT_VECTOR = 8 };
+#else
+enum { PT_VECTOR = 4 };
+#endif
 
 typedef int32_t pt_ints __attribute__((vector_size(4 * PT_VECTOR)));
 typedef uint32_t pt_words __attribute__((vector_size(4 * PT_VECTOR)));
-typedef int8_t pt_bytes __attribute__((vector_size(PT_VECTOR)));
+typedef int16_t pt_halves __attribute__((vector_size(4 * PT_VECTOR)));
+typedef uint16_t pt_half_words __attribute__((vector_size(4 * PT_VECTOR)));
 
 static inline uint32_t pt_vector_count(uint32_t left)
 {
@@ -37,16 +46,40 @@ static inline pt_ints pt_ints_all(int32_t x)
     return (pt_ints)pt_words_all((uint32_t)x);
 }
 
-/* The first `count` of 16 elements; the others are 0, or are left as they are. */
+#ifndef PT_AVX512
+/* Less bytes than lanes. */
+static inline void pt_copy_few(int8_t *to, const int8_t *from, uint32_t count)
+{
+    uint32_t i = 0;
+    for (uint32_t size = PT_VECTOR / 2; size != 0u; size /= 2u) {
+        if ((count & size) != 0u) {
+            __builtin_memcpy(to + i, from + i, size);
+            i += size;
+        }
+    }
+}
+#endif
+
+/* The first `count` elements of a vector; the others are 0, or are left as they are. */
 static inline pt_ints pt_load_bytes(const int8_t *from, uint32_t count)
 {
 #ifdef PT_AVX512
     return (pt_ints)_mm512_cvtepi8_epi32(
         _mm_maskz_loadu_epi8((__mmask16)pt_first_bytes(count), from));
 #else
-    pt_bytes bytes = {0};
-    __builtin_memcpy(&bytes, from, count < PT_VECTOR ? count : sizeof bytes);
-    return __builtin_convertvector(bytes, pt_ints);
+    int8_t bytes[PT_VECTOR] = {0};
+    int32_t lanes[PT_VECTOR];
+    pt_ints x;
+    if (count < PT_VECTOR) {
+        pt_copy_few(bytes, from, count);
+    } else {
+        __builtin_memcpy(bytes, from, sizeof bytes);
+    }
+    for (uint32_t i = 0; i < PT_VECTOR; ++i) {
+        lanes[i] = bytes[i];
+    }
+    __builtin_memcpy(&x, lanes, sizeof x);
+    return x;
 #endif
 }
 
@@ -55,8 +88,17 @@ static inline void pt_store_bytes(int8_t *to, pt_ints x, uint32_t count)
 #ifdef PT_AVX512
     _mm_mask_storeu_epi8(to, (__mmask16)pt_first_bytes(count), _mm512_cvtepi32_epi8((__m512i)x));
 #else
-    const pt_bytes bytes = __builtin_convertvector(x, pt_bytes);
-    __builtin_memcpy(to, &bytes, count < PT_VECTOR ? count : sizeof bytes);
+    int8_t bytes[PT_VECTOR];
+    int32_t lanes[PT_VECTOR];
+    __builtin_memcpy(lanes, &x, sizeof lanes);
+    for (uint32_t i = 0; i < PT_VECTOR; ++i) {
+        bytes[i] = (int8_t)lanes[i];
+    }
+    if (count < PT_VECTOR) {
+        pt_copy_few(to, bytes, count);
+    } else {
+        __builtin_memcpy(to, bytes, sizeof bytes);
+    }
 #endif
 }
 
@@ -86,16 +128,18 @@ static inline pt_words pt_dot4(pt_words sum, pt_words left, pt_words right)
 #ifdef PT_AVX512
     return (pt_words)_mm512_dpbusd_epi32((__m512i)sum, (__m512i)left, (__m512i)right);
 #else
-    for (uint32_t bits = 0; bits < 32u; bits += 8u) {
-        const pt_ints element = (pt_ints)(right << (24u - bits)) >> 24;
-        sum += (pt_words)element * (left >> bits & 0xffu);
-    }
-    return sum;
+    /* A product fits int16, of which machines multiply more at a time. */
+    const pt_halves even = (pt_halves)((pt_half_words)right << 8) >> 8;
+    const pt_halves odd = (pt_halves)right >> 8;
+    const pt_ints a = (pt_ints)(even * (pt_halves)(left & 0x00ff00ffu));
+    const pt_ints b = (pt_ints)(odd * (pt_halves)(left >> 8 & 0x00ff00ffu));
+    const pt_ints low = ((pt_ints)((pt_words)a << 16) >> 16) + ((pt_ints)((pt_words)b << 16) >> 16);
+    return sum + (pt_words)(low + (a >> 16) + (b >> 16));
 #endif
 }
 
 /*
- * From sums to int8 (docs/numerics.md, section 14): the factors of 16 channels. With the product
+ * From sums to int8 (docs/numerics.md, section 14): the factors of a vector of channels. With
  * t = x * multiplier + 2^30, SRDHM is t >> 31 for both signs, and RDP of that
  * (t + 2^(30+n) - [t < 0] * 2^31) >> (31+n), or t >> 31 where n is 0.
  */
@@ -115,8 +159,7 @@ struct pt_scaler {
     __m512i right[2];
 #else
     int32_t multiplier[PT_VECTOR];
-    pt_ints right;
-    pt_ints fraction; /* 2^n - 1 */
+    uint32_t right[PT_VECTOR];
 #endif
 };
 
@@ -156,14 +199,13 @@ static inline void pt_scaler_of(struct pt_scaler *scaler, const struct pt_affine
     }
 #else
     __builtin_memcpy(scaler->multiplier, &multiplier, sizeof multiplier);
-    scaler->right = (pt_ints)right;
-    scaler->fraction = (pt_ints)((pt_words_all(1) << right) - 1u);
+    __builtin_memcpy(scaler->right, &right, sizeof right);
 #endif
 }
 
 #ifdef PT_AVX512
 
-/* The even or the odd ones of 16 products, scaled. */
+/* The even or the odd channels, scaled. */
 static inline __m512i pt_scale_half(const struct pt_scaler *scaler, __m512i x, uint32_t odd,
                                     bool relu)
 {
@@ -201,29 +243,41 @@ static inline void pt_store_output(int8_t *to, const struct pt_scaler *scaler, p
 
 #else
 
+/* In loops over arrays, of which compilers make vectors. */
+static inline void pt_scale_lanes(const struct pt_scaler *scaler, pt_ints x, int32_t *lanes)
+{
+    x = (pt_ints)((pt_words)x << scaler->left);
+    __builtin_memcpy(lanes, &x, sizeof x);
+    for (uint32_t i = 0; i < PT_VECTOR; ++i) {
+        const int64_t product = (int64_t)lanes[i] * scaler->multiplier[i] + (1 << 30);
+        lanes[i] = (int32_t)(uint32_t)((uint64_t)product >> 31);
+    }
+    for (uint32_t i = 0; i < PT_VECTOR; ++i) {
+        lanes[i] = pt_rdp_s32(lanes[i], scaler->right[i]);
+    }
+}
+
 static inline pt_ints pt_scale_ints(const struct pt_scaler *scaler, pt_ints x, bool relu)
 {
-    const pt_ints lifted = (pt_ints)((pt_words)x << scaler->left);
-    pt_ints y;
+    int32_t lanes[PT_VECTOR];
     (void)relu;
-    for (uint32_t i = 0; i < PT_VECTOR; ++i) {
-        const int64_t product = (int64_t)lifted[i] * scaler->multiplier[i] + (1 << 30);
-        y[i] = (int32_t)(uint32_t)((uint64_t)product >> 31);
-    }
-    const pt_ints threshold = (scaler->fraction >> 1) - (y >> 31);
-    return (y >> scaler->right) - ((y & scaler->fraction) > threshold);
+    pt_scale_lanes(scaler, x, lanes);
+    __builtin_memcpy(&x, lanes, sizeof x);
+    return x;
 }
 
 static inline void pt_store_output(int8_t *to, const struct pt_scaler *scaler, pt_ints sums,
                                    uint32_t count)
 {
-    const pt_ints low = pt_ints_all(scaler->low);
-    const pt_ints high = pt_ints_all(scaler->high);
-    pt_ints x = scaler->zero_out + pt_scale_ints(scaler, sums, scaler->relu);
-    const pt_ints below = x < low;
-    x = (x & ~below) | (low & below);
-    const pt_ints above = x > high;
-    pt_store_bytes(to, (x & ~above) | (high & above), count);
+    int32_t lanes[PT_VECTOR];
+    pt_scale_lanes(scaler, sums, lanes);
+    for (uint32_t i = 0; i < PT_VECTOR; ++i) {
+        const int32_t x = scaler->zero_out + lanes[i];
+        const int32_t above = x < scaler->low ? scaler->low : x;
+        lanes[i] = above > scaler->high ? scaler->high : above;
+    }
+    __builtin_memcpy(&sums, lanes, sizeof sums);
+    pt_store_bytes(to, sums, count);
 }
 
 #endif

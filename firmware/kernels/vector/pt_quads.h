@@ -1,7 +1,7 @@
 /*
- * Products of matrices of bytes, four terms of a sum and 16 sums at a time.
+ * Products of matrices of bytes, four terms of a sum and a vector of sums at a time.
  *
- * One side are quads: vectors of 16 words of four int8, each vector four terms of 16 sums; vectors
+ * One side are quads: vectors of words of four int8, each vector four terms of as many sums; those
  * of the same sums follow each other. The other side are bytes moved up by 128, of which a word is
  * four terms. What that adds to the sums, 128 times those of the quads, comes off their start.
  */
@@ -15,7 +15,7 @@
 enum {
     PT_QUADS_AT_ONCE = 4,      /* words that a vector of quads is multiplied with */
     PT_QUADS_TERMS = 1 << 17,  /* the most that a sum may have */
-    PT_QUADS_ROOM = 1 << 21,   /* bytes of quads: 16 sums with as many terms */
+    PT_QUADS_ROOM = 1 << 21,   /* bytes of quads: a vector of sums with as many terms */
     PT_BYTES_ROOM = 1 << 20    /* bytes of the other side: 8 sums */
 };
 
@@ -110,7 +110,7 @@ static inline pt_words pt_quads_beside(const int8_t *const row[4], uint32_t at, 
 /*
  * Forward: rows of weights, `length` each, times patches, in int8. Patches hold the input moved up
  * by 128, what lies outside is its zero point; `size` bytes from one to the next, which holds whole
- * words. The next 16 rows of edges, or as many as are left, become quads; `masked` as for
+ * words. The next rows of edges, a vector of them, become quads; `masked` as for
  * pt_edges_next_row.
  */
 struct pt_quads_rows {

@@ -1,5 +1,5 @@
 /*
- * What convolutions of one channel each share: taps of 16 channels, and where they lie.
+ * What convolutions of one channel each share: taps of a vector of channels, and where they lie.
  */
 #ifndef PT_WINDOWS_H
 #define PT_WINDOWS_H
