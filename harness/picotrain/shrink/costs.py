@@ -30,6 +30,8 @@ class Cost(ABC):
 
     name = ""
     unit = ""
+    known = True
+    """Without a measurement."""
 
     def __init__(self, architecture: Architecture, groups: Groups) -> None:
         self.architecture, self.groups = architecture, groups

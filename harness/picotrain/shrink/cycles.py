@@ -38,6 +38,7 @@ class Milliseconds(Cost):
         super().__init__(architecture, groups)
         self._model = model
         self._factor = 1.0
+        self.known = False
 
     @property
     def factor(self) -> float:
@@ -49,7 +50,7 @@ class Milliseconds(Cost):
         self.use(measured_cycles / self._model(architecture))
 
     def use(self, factor: float) -> None:
-        self._factor = factor
+        self._factor, self.known = factor, True
         self._known.clear()
 
     def exact(self, architecture: Architecture) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import json
+import re
 import tomllib
 from collections.abc import Callable
 from dataclasses import replace
@@ -218,6 +219,17 @@ def test_limits_that_cannot_be_met_are_told_before_training(
     )
 
 
+def test_a_network_that_meets_its_limits_loses_no_channel(
+    run: Run, gates: dict[str, Any], place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    more = ["--macs", "900000", "--epochs", "2", "--target", "host"]
+    assert main(words(place, "fits", *more, "--pretrained", str(place / "whole.npz"))) == 0
+    assert "tied meets all limits as it is: no channel is removed" in capsys.readouterr().out
+    result = json.loads((place / "fits" / "result.json").read_text())
+    assert [one["kept"] for one in result["groups"]] == [12, 16, 20]
+    assert not result["limits"]["flash"]["given"]
+
+
 def test_mistakes_are_one_sentence_each(
     run: Run, gates: dict[str, Any], place: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -276,6 +288,17 @@ def on_qemu(gates: dict[str, Any]) -> None:
     missing = problem("qemu")
     if missing:
         pytest.skip(missing)
+
+
+def test_milliseconds_that_cannot_be_met_are_measured_before_training(
+    on_qemu: None, run: Run, place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told = said(capsys, words(place, "bad", "--ms", "0.01", "--target", "qemu"))
+    assert re.fullmatch(
+        r"--ms 0\.01 cannot be met: the smallest reachable value is [01]\.\d+ ms, of tied with one "
+        "channel wherever channels can be removed; allow more, or use another network",
+        told,
+    )
 
 
 def test_milliseconds_are_those_that_qemu_counts(on_qemu: None, run: Run, place: Path) -> None:

@@ -179,8 +179,8 @@ def run(options: argparse.Namespace) -> int:
         check(limits, architecture.name)
         if options.ms is not None and device.blocks() is None:
             raise UserError(f"target {options.target} counts no cycles for --ms; use qemu")
-        if met(limits, groups.sizes):
-            print(f"{architecture.name} meets all limits as it is, but for time: see below")
+        if options.ms is None and met(limits, groups.sizes):
+            print(f"{architecture.name} meets all limits as it is: no channel is removed")
         with one_thread(torch, architecture):
             stages = _stages(options, architecture, dataset, chosen, torch)
             pruned = _pruned(options, architecture, groups, dataset, limits, chosen, device, stages)

@@ -11,15 +11,15 @@ import numpy as np
 from picotrain.datasets import Dataset, Split
 from picotrain.device.given import images_for
 from picotrain.device.interface import Device
-from picotrain.errors import DeviceFailure
+from picotrain.errors import DeviceFailure, UserError
 from picotrain.learn.architectures.architecture import Architecture
 from picotrain.learn.architectures.pixels import real
-from picotrain.learn.architectures.untrained import float_graph
+from picotrain.learn.architectures.untrained import float_graph, untrained
 from picotrain.learn.floating.training import FloatOptions
 from picotrain.progress import progress_bar
 from picotrain.quantise.quantise import Quantised
 from picotrain.shrink.cycles import Milliseconds
-from picotrain.shrink.groups import Groups, Kept, counts_of
+from picotrain.shrink.groups import Groups, Kept, counts_of, resized
 from picotrain.shrink.limits import Limit, Limits, check
 from picotrain.shrink.measured import IMAGES, Taken, measure
 from picotrain.shrink.pruning import proof
@@ -94,6 +94,7 @@ class Pruning:
     def run(self, pretrained: Parameters | None, keep: Callable[[Parameters], None]) -> Pruned:
         """`keep` gets the whole network when it is trained."""
         check(self._limits, self._whole.name)
+        self._check_time()
         whole = self._warmed(pretrained)
         keep(whole.parameters())
         accuracy = {"whole": whole.validation_accuracy()}
@@ -246,6 +247,22 @@ class Pruning:
         assert taken.ms is not None
         return taken.ms <= self._time_limit.most
 
+    def _check_time(self) -> None:
+        """Raise UserError where not even the fewest channels are fast enough, as measured: before
+        long training, so of weights that were not trained, on which cycles hardly depend."""
+        if self._time is None:
+            return
+        least = resized(self._whole, self._groups, self._groups.least())
+        taken = self._measured(untrained(least, 0))
+        assert taken.ms is not None
+        most = self._time_limit.most
+        if taken.ms > most:
+            raise UserError(
+                f"--ms {most:g} cannot be met: the smallest reachable value is {taken.ms:.3f} ms, "
+                f"of {self._whole.name} with one channel wherever channels can be removed; allow "
+                "more, or use another network"
+            )
+
     def _calibrate_time(self, whole: GatedTraining) -> None:
         """The model of cycles says of the whole network what is measured, if it fits there."""
         assert self._time is not None
@@ -262,7 +279,6 @@ class Pruning:
             return self._time.factor
 
         self._time.use(float(self._stages.fact("factor", find)))
-        check(self._limits, self._whole.name)
 
     def _slower(self, kept: Kept, taken: Taken) -> None:
         """The model was wrong: what it says from now on is no less than what was measured."""
