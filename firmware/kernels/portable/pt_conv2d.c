@@ -7,12 +7,8 @@
 #include "kernels/pt_memory.h"
 #include "kernels/pt_requantize.h"
 #include "kernels/pt_overlap.h"
-
-/* A row too short for vectors is faster beside others: LANES channels are then summed at once. */
-#ifdef __ARM_ARCH_6M__
-enum { LONGEST_IN_LANES = 0, LANES = PT_LANES };
-#else
-enum { LONGEST_IN_LANES = 128, LANES = 2 * PT_LANES };
+#ifdef PT_HOST_VECTORS
+#include "kernels/vector/pt_short_rows.h"
 #endif
 
 static void gather_patch(const struct pt_shape *shape, uint32_t y, uint32_t x,
@@ -162,73 +158,25 @@ static void forward(const struct pt_shape *shape, const int8_t *input,
 void pt_conv2d_forward_s32(const struct pt_shape *shape, const int8_t *input,
                            const struct pt_edges *edges, void *scratch, int32_t *output)
 {
+#ifdef PT_HOST_VECTORS
+    if (edges->row_length <= PT_SHORT_ROW) {
+        pt_short_rows_forward_s32(shape, input, edges, scratch, output);
+        return;
+    }
+#endif
     struct output to = {output, NULL, 0, false, 0};
     forward(shape, input, edges, scratch, &to);
-}
-
-/* The weights of LANES channels, element by element; those that are not there are 0. */
-static void fill_lanes(struct pt_edges *edges, uint32_t channels, int8_t *lanes, int8_t *masked)
-{
-    memset(lanes, 0, LANES * edges->row_length);
-    for (uint32_t lane = 0; lane < channels; ++lane) {
-        const int8_t *row = pt_edges_next_row(edges, masked);
-        for (uint32_t i = 0; i < edges->row_length; ++i) {
-            lanes[i * LANES + lane] = row[i];
-        }
-    }
-}
-
-static void sum_lanes(const struct pt_shape *shape, uint32_t y, uint32_t x, const int8_t *input,
-                      const int8_t *lanes, int32_t *sums)
-{
-    const struct pt_overlap window = pt_overlap_at(shape, y, x);
-    const int8_t *from = input + window.input_start;
-    memset(sums, 0, LANES * sizeof *sums);
-    for (uint32_t k = window.row_begin; k < window.row_end; ++k) {
-        const int8_t *weights =
-            lanes + (k * shape->kernel_w * shape->in_c + window.kernel_start) * LANES;
-        for (uint32_t i = 0; i < window.length; ++i) {
-            const int16_t factor = from[i];
-            for (uint32_t lane = 0; lane < LANES; ++lane) {
-                sums[lane] += factor * weights[i * LANES + lane];
-            }
-        }
-        from += (uint32_t)shape->in_w * shape->in_c;
-    }
-}
-
-static uint32_t forward_in_lanes(const struct pt_shape *shape, const int8_t *input,
-                                 const struct pt_edges *edges, uint32_t shift, bool relu,
-                                 int8_t *scratch, int8_t *output)
-{
-    struct pt_edges left = *edges;
-    int8_t *lanes = scratch + pt_round4(edges->row_length);
-    uint32_t saturated = 0;
-    for (uint32_t begin = 0; begin < shape->out_c; begin += LANES) {
-        const uint32_t rest = shape->out_c - begin;
-        const uint32_t channels = rest < LANES ? rest : LANES;
-        int8_t *to = output + begin;
-        fill_lanes(&left, channels, lanes, scratch);
-        for (uint32_t y = 0; y < shape->out_h; ++y) {
-            for (uint32_t x = 0; x < shape->out_w; ++x, to += shape->out_c) {
-                int32_t sums[LANES];
-                sum_lanes(shape, y, x, input, lanes, sums);
-                for (uint32_t lane = 0; lane < channels; ++lane) {
-                    to[lane] = pt_requantize_s32(sums[lane], shift, relu, &saturated);
-                }
-            }
-        }
-    }
-    return saturated;
 }
 
 uint32_t pt_conv2d_forward_s8(const struct pt_shape *shape, const int8_t *input,
                               const struct pt_edges *edges, uint32_t shift, bool relu,
                               void *scratch, int8_t *output)
 {
-    if (LONGEST_IN_LANES > 0 && edges->row_length <= LONGEST_IN_LANES) {
-        return forward_in_lanes(shape, input, edges, shift, relu, scratch, output);
+#ifdef PT_HOST_VECTORS
+    if (edges->row_length <= PT_SHORT_ROW) {
+        return pt_short_rows_forward_s8(shape, input, edges, shift, relu, scratch, output);
     }
+#endif
     struct output to = {NULL, output, shift, relu, 0};
     forward(shape, input, edges, scratch, &to);
     return to.saturated;

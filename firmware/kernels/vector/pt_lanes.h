@@ -122,6 +122,23 @@ static inline void pt_store_words(void *to, pt_words x, uint32_t count)
 #endif
 }
 
+static inline pt_ints pt_bound_ints(pt_ints x, int32_t low, int32_t high)
+{
+#ifdef PT_AVX512
+    return (pt_ints)_mm512_min_epi32(_mm512_max_epi32((__m512i)x, _mm512_set1_epi32(low)),
+                                     _mm512_set1_epi32(high));
+#else
+    int32_t lanes[PT_VECTOR];
+    __builtin_memcpy(lanes, &x, sizeof x);
+    for (uint32_t i = 0; i < PT_VECTOR; ++i) {
+        const int32_t above = lanes[i] < low ? low : lanes[i];
+        lanes[i] = above > high ? high : above;
+    }
+    __builtin_memcpy(&x, lanes, sizeof x);
+    return x;
+#endif
+}
+
 /* sum + the products of four uint8 and four int8 in each lane. */
 static inline pt_words pt_dot4(pt_words sum, pt_words left, pt_words right)
 {

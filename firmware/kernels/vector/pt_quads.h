@@ -107,12 +107,18 @@ static inline pt_words pt_quads_beside(const int8_t *const row[4], uint32_t at, 
     return quads;
 }
 
+/* The next `count` rows of edges, a vector of them or less, become quads; returns their total.
+ * `masked` as for pt_edges_next_row. */
+pt_words pt_quads_pack_rows(struct pt_edges *edges, uint32_t count, int8_t *masked);
+
 /*
- * Forward: rows of weights, `length` each, times patches, in int8. Patches hold the input moved up
- * by 128, what lies outside is its zero point; `size` bytes from one to the next, which holds whole
- * words. The next rows of edges, a vector of them, become quads; `masked` as for
- * pt_edges_next_row.
+ * The patches of the positions [begin, end) of a convolution, moved up by 128: `size` bytes each,
+ * which are whole words. What lies outside is the zero point.
  */
+void pt_quads_gather(const struct pt_shape *shape, const int8_t *input, int32_t zero,
+                     uint32_t begin, uint32_t end, uint32_t size);
+
+/* Affine, forward: rows of weights, `length` each, times patches, in int8. */
 struct pt_quads_rows {
     const struct pt_affine *affine;
     uint32_t length;
