@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
 
 from picotrain.datasets import watch
 from picotrain.datasets.dataset import Dataset
+from picotrain.device.backends import open_device
 from picotrain.errors import UserError
 from picotrain.inputs import read_json
 from picotrain.learn import models
@@ -21,10 +22,11 @@ from picotrain.quantise.quantise import Quantised
 from picotrain.research.reproduce import page, steps
 from picotrain.research.watch import adapting, made_up, measure, people, summary, ways
 from picotrain.research.watch.people import Fold, Known, Lesson
-from picotrain.research.watch.ways import CANDIDATES, Search, Way
-from picotrain_golden import Method, Network
+from picotrain.research.watch.ways import CANDIDATES, Rows, Search, Way
+from picotrain_golden import Information, Method, Network, Selection, select
 
 EVERY = made_up.recordings()
+NONE: Information = ()
 
 
 def untrained(architecture: Architecture, dataset: Dataset) -> Network:
@@ -100,18 +102,28 @@ def test_a_backbone_is_trained_once(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert trained == ["watch-1"] * 3
 
 
+def others(fold: Fold) -> Information:
+    """Of a part of one validating person's windows."""
+    train = people.lesson(EVERY, 2, fold.choosing, 4).train
+    return adapting.information(fold.choosing.network, [train.take(np.arange(3))])
+
+
 @pytest.mark.parametrize(
     "label",
-    ["NITI static", "PRIOT-S 10 %", "last layer", "TinyTrain 1/3, NITI", "TinyTrain 1/3, PRIOT"],
+    [
+        *("NITI static", "PRIOT-S 10 %", "last layer"),
+        *("TinyTrain 1/3, NITI", "TinyTrain 1/3, PRIOT"),
+        *("sparse-update 1/7, NITI", "random 1/7, NITI", "l2 1/7, NITI"),
+    ],
 )
 def test_the_device_and_golden_end_alike(
     label: str, fold: Fold, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lesson = people.lesson(EVERY, 1, fold.final, 4)
     way = replace(CANDIDATES[label][0], epochs=2)
-    on_host = adapting.adapted(fold.final.network, lesson, way, 1)
+    on_host = adapting.adapted(fold.final.network, lesson, way, 1, others(fold))
     monkeypatch.setattr(adapting, "DEVICE", "golden")
-    assert adapting.adapted(fold.final.network, lesson, way, 1) == on_host
+    assert adapting.adapted(fold.final.network, lesson, way, 1, others(fold)) == on_host
     assert 0 < on_host[2] <= 188_448
 
 
@@ -129,9 +141,32 @@ def test_tinytrain_keeps_to_its_budget(fold: Fold) -> None:
     for share in ways.SHARES:
         for method in (Method("niti-static"), Method("priot")):
             way = Way(method, 1, Search(share, 500))
-            _, _, macs, ram = adapting.adapted(fold.final.network, few, way, 0)
+            _, _, macs, ram = adapting.adapted(fold.final.network, few, way, 0, NONE)
             assert 0 < macs <= 188_448 // share
             assert ram < 20_000
+
+
+def test_other_rows_are_of_the_same_layers(fold: Fold) -> None:
+    network, train = fold.final.network, people.lesson(EVERY, 1, fold.final, 4).train
+    found: dict[tuple[Rows, int], Selection | None] = {}
+    with open_device("host") as device:
+        for rows in get_args(Rows):
+            for seed in (0, 1):
+                way = Way(Method("niti-static"), 1, Search(7, 500, rows))
+                adapting.load(device, network, way)
+                macs = adapting.select(device, network, train, way, seed, others(fold))
+                assert 0 < macs <= 188_448 // 7
+                found[rows, seed] = device.selection()
+    for rows in ("fisher", "l2", "fixed"):
+        assert found[rows, 0] == found[rows, 1]
+    assert found["random", 0] != found["random", 1]
+    asked = (others(fold), ways.SOLVER, 500, ways.BYTES, 188_448 // 7)
+    assert found["fixed", 0] == select(network, Method("niti-static"), *asked, lean=True).selection
+    fisher = found["fisher", 0]
+    for rows in ("random", "l2"):
+        other = found[rows, 0]
+        assert fisher is not None and other is not None and other != fisher
+        assert [other.count(i) for i in range(9)] == [fisher.count(i) for i in range(9)]
 
 
 SCOPE = measure.Scope(people=(1, 2), seconds=(4, 8), seeds=2)
@@ -156,7 +191,9 @@ def test_validating_people_choose_and_the_new_one_has_no_part(
         knows[len(knows)] = (dataset.name, len(dataset.train))
         return network
 
-    def pretended(network: Network, lesson: Lesson, way: Way, seed: int) -> Any:
+    def pretended(
+        network: Network, lesson: Lesson, way: Way, seed: int, others: Information
+    ) -> Any:
         person = new[lesson.test.images.tobytes()]
         known = set(map(int, network.name.split("-")[1:]))
         assert person not in known
@@ -210,7 +247,7 @@ def test_costs_need_a_target_that_counts(fold: Fold, monkeypatch: pytest.MonkeyP
     lesson = people.lesson(EVERY, 1, fold.final, 4)
     monkeypatch.setattr(measure, "EMULATED", "host")
     with pytest.raises(UserError, match="target host does not count cycles"):
-        measure.costs(fold.final, lesson)
+        measure.costs(fold.final, lesson, NONE)
 
 
 def test_differences_are_of_the_same_people() -> None:

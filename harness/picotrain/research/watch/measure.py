@@ -3,7 +3,7 @@ one that it does not; and what a step costs on the emulated chip."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -22,11 +22,11 @@ from picotrain.errors import UserError
 from picotrain.progress import progress_bar
 from picotrain.research.sweep import pool
 from picotrain.research.watch import made_up, people
-from picotrain.research.watch.adapting import Run, adapted, load, select
+from picotrain.research.watch.adapting import Run, adapted, information, load, select
 from picotrain.research.watch.people import Fold, Known, Lesson, Make
 from picotrain.research.watch.ways import CANDIDATES, Search, Way
 from picotrain.versions import to_install
-from picotrain_golden import Method, Network, Trainer
+from picotrain_golden import Information, Method, Network, Trainer
 
 SECONDS = (4, 8)
 """Of each recording of the new person, that teach."""
@@ -74,11 +74,12 @@ def _measured(
 ) -> dict[str, Any]:
     folds = list(people.folds(recordings, scope.people, make))
     first = folds[0]
+    others = {fold.person: _others(recordings, fold) for fold in folds}
     costed = people.lesson(recordings, first.person, first.final, CHOSEN_WITH)
-    device = costs(first.final, costed) if emulated else {}
-    choices = _chosen(recordings, folds, scope, processes)
+    device = costs(first.final, costed, others[first.person]) if emulated else {}
+    choices = _chosen(recordings, folds, others, scope, processes)
     jobs = [
-        _Job(fold.person, seconds, label, way, seed, fold.final, lesson)
+        _Job(fold.person, seconds, label, way, seed, fold.final, lesson, others[fold.person])
         for fold in folds
         for seconds in scope.seconds
         for lesson in (people.lesson(recordings, fold.person, fold.final, seconds),)
@@ -110,9 +111,21 @@ def _candidates(scope: Scope) -> dict[str, tuple[Way, ...]]:
     return {label: found[: scope.settings] for label, found in CANDIDATES.items()}
 
 
+def _others(recordings: Sequence[Recording], fold: Fold) -> Information:
+    """Of the validating people's windows, by the network that knows neither them nor the person."""
+    return information(
+        fold.choosing.network,
+        [
+            people.lesson(recordings, other, fold.choosing, CHOSEN_WITH).train
+            for other in watch.validating(fold.person)
+        ],
+    )
+
+
 def _chosen(
     recordings: Sequence[Recording],
     folds: Sequence[Fold],
+    others: Mapping[int, Information],
     scope: Scope,
     processes: int | None,
 ) -> dict[int, dict[str, Way]]:
@@ -120,7 +133,7 @@ def _chosen(
     network does not know; of equals the first. The person has no part in it."""
     candidates = _candidates(scope)
     jobs = [
-        _Job(fold.person, CHOSEN_WITH, label, way, 0, fold.choosing, lesson)
+        _Job(fold.person, CHOSEN_WITH, label, way, 0, fold.choosing, lesson, others[fold.person])
         for fold in folds
         for other in watch.validating(fold.person)
         for lesson in (people.lesson(recordings, other, fold.choosing, CHOSEN_WITH),)
@@ -168,6 +181,7 @@ class _Job:
     seed: int
     known: Known
     lesson: Lesson
+    others: Information
 
 
 def _all(label: str, jobs: Sequence[_Job], processes: int | None) -> list[Run]:
@@ -183,11 +197,11 @@ def _all(label: str, jobs: Sequence[_Job], processes: int | None) -> list[Run]:
 
 def _numbered(numbered: tuple[int, _Job]) -> tuple[int, Run]:
     number, job = numbered
-    result = adapted(job.known.network, job.lesson, job.way, job.seed)
+    result = adapted(job.known.network, job.lesson, job.way, job.seed, job.others)
     return number, Run(job.person, job.seconds, job.label, job.way, job.seed, *result)
 
 
-def costs(known: Known, lesson: Lesson) -> dict[str, Any]:
+def costs(known: Known, lesson: Lesson, others: Information) -> dict[str, Any]:
     """Cycles of an inference, of a step with an error, and of choosing rows with all windows; and
     RAM. Of each method with its first setting, on windows that the network takes for others."""
     said = Trainer(known.network, Method("infer")).predict(lesson.train.images)
@@ -197,20 +211,25 @@ def costs(known: Known, lesson: Lesson) -> dict[str, Any]:
     with progress_bar("costs", len(CANDIDATES), "method") as advance:
         for label, (way, *_) in CANDIDATES.items():
             with open_device(EMULATED) as device:
-                found[label] = _costs(device, known.network, lesson.train, split, way)
+                found[label] = _costs(device, known.network, lesson.train, split, way, others)
             advance(1)
     return found
 
 
 def _costs(
-    device: Device, network: Network, train: Split, split: Split, way: Way
+    device: Device,
+    network: Network,
+    train: Split,
+    split: Split,
+    way: Way,
+    others: Information,
 ) -> dict[str, Any]:
     load(device, network, way)
     device.set_method(Method("infer"))
     start = _cycles(device)
     device.evaluate(split.images, split.labels)
     inferred = _cycles(device)
-    select(device, network, train, way)
+    select(device, network, train, way, 0, others)
     chosen = _cycles(device)
     device.set_method(way.method)
     steps = []
@@ -224,10 +243,14 @@ def _costs(
     return {
         "infer": (inferred - start) / len(split),
         "step": fmean(steps),
-        "choosing": chosen - inferred if isinstance(way.learns, Search) else 0,
+        "choosing": chosen - inferred if _asks_the_device(way) else 0,
         "ram_bytes": memory.by_part(),
         "model_in_flash": memory.model_in_flash,
     }
+
+
+def _asks_the_device(way: Way) -> bool:
+    return isinstance(way.learns, Search) and way.learns.rows != "fixed"
 
 
 def _cycles(device: Device) -> int:

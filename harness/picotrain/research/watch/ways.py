@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from picotrain_golden import Method, MethodName, Network, Selection
 from picotrain_golden.sparse.solvers import MOST, Solver, cost
@@ -15,13 +16,22 @@ BYTES = MOST
 """Its budget of memory: as much as there is."""
 
 
+Rows = Literal["fisher", "random", "l2", "fixed"]
+
+
 @dataclass(frozen=True)
 class Search:
     """Rows are selected on the device by their Fisher information on the support windows, at most
-    `permille` of each layer's, within the full backward pass's MACs over `share`."""
+    `permille` of each layer's, within the full backward pass's MACs over `share`.
+
+    "random" and "l2" keep the layers and numbers of rows of this, but draw the rows, or take those
+    of the largest weights. "fixed" rows are the same for everyone whom a network meets: those that
+    the information of the validating people selects.
+    """
 
     share: int
     permille: int
+    rows: Rows = "fisher"
 
 
 @dataclass(frozen=True)
@@ -58,8 +68,11 @@ def _ways(
     )
 
 
-def _tiny(name: MethodName, share: int) -> tuple[Way, ...]:
-    return _ways(name, [Search(share, permille) for permille in _PERMILLE])
+def _tiny(name: MethodName, share: int, rows: Rows = "fisher") -> tuple[Way, ...]:
+    return _ways(name, [Search(share, permille, rows) for permille in _PERMILLE])
+
+
+_OTHER_ROWS: dict[str, Rows] = {"sparse-update": "fixed", "random": "random", "l2": "l2"}
 
 
 CANDIDATES: dict[str, tuple[Way, ...]] = {
@@ -73,8 +86,13 @@ CANDIDATES: dict[str, tuple[Way, ...]] = {
         for share in SHARES
         for rule, name in _RULES.items()
     },
+    **{
+        f"{label} 1/{SHARES[0]}, NITI": _tiny("niti-static", SHARES[0], rows)
+        for label, rows in _OTHER_ROWS.items()
+    },
 }
-"""Of which validating people choose: step sizes, epochs and, of TinyTrain, rows of a layer."""
+"""Of which validating people choose: step sizes, epochs and, where a search is made, rows of a
+layer."""
 
 
 def last_rows(network: Network) -> Selection:
