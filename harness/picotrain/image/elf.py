@@ -11,7 +11,7 @@ import hashlib
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterator
-from enum import IntEnum
+from enum import EnumType, IntEnum
 from functools import cached_property, lru_cache
 from io import BytesIO
 from itertools import pairwise
@@ -54,6 +54,28 @@ def open_elf(path: Path) -> Elf:
 @lru_cache(maxsize=8)
 def _cached(path: Path, modified: int) -> Elf:
     return Elf(path)
+
+
+def _older(path: Path, name: str) -> str:
+    return f"{path}: the firmware is older than this picotrain, it has no {name}; {BUILD_AGAIN}"
+
+
+def _enumeration(path: Path, title: str, members: dict[str, int]) -> type[IntEnum]:
+    """With a sentence for a name that the firmware does not have yet."""
+
+    class Names(EnumType):
+        def __getitem__(cls, name: str) -> Any:
+            try:
+                return super().__getitem__(name)
+            except KeyError:
+                raise BuildFailure(_older(path, name)) from None
+
+    class Numbers(IntEnum, metaclass=Names):
+        pass
+
+    make: Any = Numbers
+    made: type[IntEnum] = make(title, members)
+    return made
 
 
 class Elf:
@@ -238,7 +260,7 @@ class Elf:
         try:
             return self._types[(tag, name)]
         except KeyError:
-            raise BuildFailure(f"{self.path}: its debug information has no {name}") from None
+            raise BuildFailure(_older(self.path, name)) from None
 
     def enum(self, name: str) -> type[IntEnum]:
         """A C enum as IntEnum, with the C names."""
@@ -264,9 +286,7 @@ class Elf:
             for child in die.iter_children()
             if child.tag == "DW_TAG_enumerator"
         }
-        make: Any = IntEnum
-        made: type[IntEnum] = make(die.attributes["DW_AT_name"].value.decode(), members)
-        return made
+        return _enumeration(self.path, die.attributes["DW_AT_name"].value.decode(), members)
 
     def _struct(self, die: Any) -> np.dtype[np.void]:
         names, formats, offsets = [], [], []

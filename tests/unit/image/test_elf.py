@@ -216,6 +216,8 @@ def test_names_that_are_not_there(program: Path) -> None:
         elf.dtype("pt_mailbox")
     with pytest.raises(BuildFailure, match="no pt_command"):
         elf.enum("pt_command")
+    with pytest.raises(BuildFailure, match="older than this picotrain, it has no GREY; run"):
+        elf.enum("colour")["GREY"]
     # A struct is not an enum of that name.
     with pytest.raises(BuildFailure, match="no outer"):
         elf.enum("outer")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 
 from picotrain.cli.options import (
     NamedFile,
@@ -75,7 +76,7 @@ def add_parser(verbs: Verbs) -> None:
         type=float,
         metavar="SHARE",
         default=list(SHARES),
-        help="of the MACs of full's backward pass (default: %(default)s)",
+        help="of the MACs of full's backward pass, by six digits (default: %(default)s)",
     )
     parser.add_argument(
         "--steps",
@@ -104,7 +105,7 @@ def run(options: argparse.Namespace) -> int:
     settings = replace(SETTINGS, steps=options.steps)
     planned = campaign.Campaign(
         models.load_backbone(options.backbone)[0],
-        tuple(all_schemes(options.schemes, options.rules, options.budgets)),
+        tuple(all_schemes(options.schemes, options.rules, _shares(options.budgets))),
         settings,
         Rule(ways=options.ways, shots=options.shots),
         options.seed,
@@ -128,6 +129,14 @@ def run(options: argparse.Namespace) -> int:
         _write_report(options, planned, tasks)
     finish(options, found)
     return 0
+
+
+def _shares(given: Sequence[float]) -> list[float]:
+    """By six digits, as labels name them: 0.142857 is a seventh."""
+    from picotrain.research.fewshot.defaults import SHARES
+
+    known = {f"{share:g}": share for share in SHARES}
+    return [known.get(f"{share:g}", float(f"{share:g}")) for share in given]
 
 
 def _write_report(options: argparse.Namespace, planned: Campaign, tasks: Tasks) -> None:

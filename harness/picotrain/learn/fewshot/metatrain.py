@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from math import isfinite
 from typing import Any
 
 import numpy as np
 
 from picotrain.datasets import Dataset, Split
 from picotrain.datasets.fewshot import Domain, sample_episode
+from picotrain.errors import UserError
 from picotrain.learn.architectures.architecture import Architecture
 from picotrain.learn.calibration import calibrate
 from picotrain.learn.fewshot.prototypes import Interval, accuracies
@@ -94,6 +96,11 @@ class MetaTraining:
                 for number in range(options.tasks):
                     task = sample_episode(self._learnt, options.seed, number, options.rule)
                     results.append(self.training.step(task))
+                    if not isfinite(results[-1][0]):
+                        raise UserError(
+                            f"the loss of task {number + 1} is not a finite number; use a smaller "
+                            "step size (--task-rate)"
+                        )
                     advance(1)
                     if (number + 1) % _REPORT == 0 or number + 1 == options.tasks:
                         loss, accuracy = np.mean(results, axis=0).tolist()

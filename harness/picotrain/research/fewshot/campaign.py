@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,22 +22,23 @@ from picotrain.datasets.fewshot import (
 )
 from picotrain.device.backends import open_device
 from picotrain.errors import UserError
-from picotrain.inputs import read_json
 from picotrain.learn import models
+from picotrain.learn.architectures.architecture import in_words
 from picotrain.learn.fewshot.heads import with_head
-from picotrain.output import check_folder, write_json
+from picotrain.output import check_folder
 from picotrain.progress import progress_bar
+from picotrain.research.fewshot import kept
 from picotrain.research.fewshot.schemes import Scheme, added, budget, without_head
 from picotrain.research.fewshot.task import Outcome, Settings, gather, run_task
 from picotrain.research.sweep import pool
 from picotrain_golden import Network, Selection, select
-from picotrain_golden.sparse.solvers import MOST
+from picotrain_golden.sparse.solvers import MOST, BudgetError
 
 FIXED_WAYS, FIXED_TASKS = 10, 20
 """Of the tasks on which the fixed scheme is found."""
 
-_FORMAT = 2
-"""Of what is kept of a task; tasks of another one are left where they are."""
+_IMAGE = (32, 32, 1)
+"""Of every domain."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +63,7 @@ class Campaign:
         }
 
     def digest(self) -> str:
-        text = json.dumps({"format": _FORMAT, **self.describe()}, sort_keys=True)
+        text = json.dumps({"format": kept.FORMAT, **self.describe()}, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -72,33 +75,38 @@ def run(
     campaign: Campaign,
     domains: Sequence[str],
     episodes: int,
-    kept: Path,
+    place: Path,
     processes: int | None = None,
 ) -> Tasks:
     """Tasks 0..episodes-1 of every domain, each domain's turn by turn, so that what has been done
-    at any moment is even. Raises UserError for a domain that is missing, before anything runs."""
-    folder = kept / campaign.digest()
+    at any moment is even; finished ones are kept in a folder below `place`. Raises UserError for a
+    domain that is missing, before anything runs."""
+    _check(campaign)
+    folder = place / campaign.digest()
     check_folder(folder)
     loaded = {name: load_domain(name) for name in domains}
     with open_device(campaign.target) as device:
         device.load_model(with_head(campaign.backbone, 2), frozen=True)
     wanted = [(name, number) for number in range(episodes) for name in domains]
     found: Tasks = {name: {} for name in domains}
-    missing = []
+    labels = [scheme.label for scheme in campaign.schemes]
+    code = kept.code_of(campaign.target)
+    missing, stale = [], 0
     for name, number in wanted:
-        outcomes = _load(_path(folder, name, number))
-        if outcomes is None:
+        held = kept.load(_path(folder, name, number), labels, campaign.backbone)
+        if held is None:
             missing.append((name, number))
         else:
-            found[name][number] = outcomes
+            found[name][number] = held[0]
+            stale += held[1] not in (code, "")
+    _tell_kept(len(wanted) - len(missing), len(wanted), stale, folder)
     if missing:
         fixed = fixed_schemes(campaign)
         jobs = [(campaign, loaded[name], number, fixed) for name, number in missing]
         made = pool.results(_one, jobs, processes, "finished tasks are kept")
         with closing(made), progress_bar("tasks", len(jobs), "task") as advance:
             for name, number, outcomes in made:
-                path = _path(folder, name, number)
-                write_json(path, {"format": _FORMAT, "outcomes": [asdict(one) for one in outcomes]})
+                kept.save(_path(folder, name, number), outcomes, code)
                 found[name][number] = outcomes
                 advance(1)
     return {name: dict(sorted(tasks.items())) for name, tasks in found.items()}
@@ -128,19 +136,24 @@ def _path(folder: Path, domain: str, number: int) -> Path:
     return folder / f"{domain}-{number}.json"
 
 
-def _load(path: Path) -> list[Outcome] | None:
-    if not path.exists():
-        return None
-    content = read_json(path, "remove it")
-    try:
-        if content["format"] != _FORMAT:
-            raise ValueError("it is of another version")
-        return [
-            Outcome(**{**one, "rows": {int(i): rows for i, rows in one["rows"].items()}})
-            for one in content["outcomes"]
-        ]
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{path} holds no finished task ({error}); remove it") from error
+def _check(campaign: Campaign) -> None:
+    network = campaign.backbone
+    if network.input_shape != _IMAGE:
+        raise UserError(
+            f"network {network.name} takes images of {in_words(network.input_shape)}, but those of "
+            f"tasks are {in_words(_IMAGE)}; use another network"
+        )
+
+
+def _tell_kept(done: int, wanted: int, stale: int, folder: Path) -> None:
+    if done:
+        print(f"{done} of {wanted} tasks are kept in {folder}", file=sys.stderr)
+    if stale:
+        print(
+            f"picotrain: {stale} of them were finished on another target, or by other firmware "
+            "or Python; remove that folder to run them again",
+            file=sys.stderr,
+        )
 
 
 def fixed_schemes(campaign: Campaign) -> dict[Scheme, Selection]:
@@ -165,16 +178,12 @@ def fixed_schemes(campaign: Campaign) -> dict[Scheme, Selection]:
     made = {}
     for scheme in wanted:
         method = campaign.settings.method(scheme, 0)
-        found = select(
-            network,
-            method,
-            information,
-            "true-cost",
-            campaign.settings.permille,
-            MOST,
-            budget(network, method, scheme.share),
-            lean=True,
-            head=True,
-        ).selection
+        macs = budget(network, method, scheme.share)
+        permille = campaign.settings.permille
+        ask = partial(select, network, method, information, "true-cost", permille, MOST, macs)
+        try:
+            found = ask(lean=True, head=True).selection
+        except BudgetError as error:
+            raise UserError(f"{scheme.label} has a budget of {macs} MACs: {error}") from error
         made[scheme] = without_head(found)
     return made

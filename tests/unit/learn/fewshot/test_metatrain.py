@@ -14,6 +14,7 @@ from picotrain.cli import main
 from picotrain.cli.learn import metatrain as verb
 from picotrain.datasets import Dataset, Split
 from picotrain.datasets.fewshot import Domain
+from picotrain.errors import UserError
 from picotrain.learn import models
 from picotrain.learn.fewshot.metatrain import MetaOptions, MetaTraining
 from picotrain.learn.fewshot.prototypes import accuracies, features
@@ -111,6 +112,27 @@ def test_both_backbones_are_made(
     assert "task_history" not in results["pretrained"]
     assert [entry["task"] for entry in results["metatrained"]["task_history"]] == [40]
     assert results["metatrained"]["command"].startswith(f"picotrain metatrain --model {small}")
+
+
+def test_a_loss_that_is_no_number_ends_it(small: Path) -> None:
+    """Epochs have such an end, too; tasks would go on for hours."""
+    pytest.importorskip("torch")
+    splits = {"train": LEARNT, "validation": LEARNT, "test": LEARNT}
+    dataset = Dataset("stripes", splits, 8, "made up", {})
+    default = MetaOptions()
+    options = MetaOptions(
+        replace(default.classes, epochs=1), replace(default.tasks, tasks=20, rate=1e38)
+    )
+    training = MetaTraining(
+        models.resolve(str(small)),
+        dataset,
+        domain("learnt", LEARNT),
+        domain("tuned", TUNED),
+        options,
+    )
+    training.classes(lambda _: None)
+    with pytest.raises(UserError, match=r"the loss of task \d+ is not a finite number; use a smal"):
+        training.tasks(lambda _: None)
 
 
 def test_the_same_seed_gives_the_same_backbone(small: Path) -> None:

@@ -12,8 +12,9 @@ import pytest
 from picotrain import cli
 from picotrain.datasets.fewshot import EMBEDDED, Rule, load_domain, sample_episode
 from picotrain.device.backends import open_device
+from picotrain.errors import UserError
 from picotrain.learn import models
-from picotrain.research.fewshot import campaign, summary
+from picotrain.research.fewshot import campaign, kept, summary
 from picotrain.research.fewshot.defaults import BACKBONES, SETTINGS
 from picotrain.research.fewshot.schemes import Scheme, all_schemes
 from picotrain.research.fewshot.task import Outcome, rows_of, run_task
@@ -59,7 +60,18 @@ def test_golden_and_host_come_to_the_same(planned: campaign.Campaign) -> None:
     assert by_name["none"] == Outcome("none", by_name["none"].accuracy, 0, 0, {})
 
 
-def test_a_finished_task_is_kept(planned: campaign.Campaign, tmp_path: Path) -> None:
+def test_images_of_another_shape_are_told_before_the_work(
+    planned: campaign.Campaign, tmp_path: Path
+) -> None:
+    motion = models.initial_network(models.resolve("motion"), 0)
+    with pytest.raises(UserError, match="motion takes images of 50x1x6, but those of tasks are 32"):
+        campaign.run(replace(planned, backbone=motion), [EMBEDDED], 1, tmp_path, 1)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_finished_task_is_kept(
+    planned: campaign.Campaign, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     few = replace(planned, schemes=SCHEMES[:2])
     made = campaign.run(few, [EMBEDDED], 2, tmp_path, 1)
     files = sorted(tmp_path.rglob("*.json"))
@@ -70,9 +82,82 @@ def test_a_finished_task_is_kept(planned: campaign.Campaign, tmp_path: Path) -> 
     again = campaign.run(few, [EMBEDDED], 2, tmp_path, 1)
     assert again[EMBEDDED][0][0].accuracy == 0.125
     assert again[EMBEDDED][1] == made[EMBEDDED][1]
+    told = capsys.readouterr().err
+    assert "2 of 2 tasks are kept in" in told and "other firmware" not in told
     # Other settings are another campaign.
     campaign.run(replace(few, seed=1), [EMBEDDED], 1, tmp_path, 1)
     assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_tasks_of_other_code_are_told(
+    planned: campaign.Campaign,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    few = replace(planned, schemes=SCHEMES[:1])
+    campaign.run(few, [EMBEDDED], 1, tmp_path, 1)
+    monkeypatch.setattr(kept, "_python", lambda: b"other")
+    capsys.readouterr()
+    campaign.run(few, [EMBEDDED], 2, tmp_path, 1)
+    told = capsys.readouterr().err
+    assert "1 of 2 tasks are kept in" in told
+    assert "picotrain: 1 of them were finished on another target, or by other firmware" in told
+
+
+GOOD = {"scheme": "none", "accuracy": 0.5, "bytes": 0, "macs": 0, "rows": {}}
+
+
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        ({}, "'format'"),
+        ({"format": 1, "outcomes": [GOOD]}, "another version"),
+        ({"format": 2, "outcomes": None}, "not iterable"),
+        ({"format": 2, "outcomes": []}, "its schemes are others"),
+        ({"format": 2, "outcomes": [GOOD, GOOD]}, "its schemes are others"),
+        ({"format": 2, "outcomes": [{**GOOD, "scheme": "full NITI"}]}, "its schemes are others"),
+        ({"format": 2, "outcomes": [{**GOOD, "more": 1}]}, "more"),
+        *(
+            ({"format": 2, "outcomes": [{**GOOD, name: value}]}, what)
+            for name, value, what in [
+                ("accuracy", float("nan"), "an accuracy is nan"),
+                ("accuracy", 1.5, "an accuracy is 1.5"),
+                ("accuracy", "high", "real number"),
+                ("bytes", 1.5, "a cost is 1.5"),
+                ("macs", -1, "a cost is -1"),
+                ("rows", {"99": "ff"}, "rows are of layer 99"),
+                ("rows", {"9": "ff"}, "rows are of layer 9"),
+                ("rows", {"0": "ff"}, "has no 16 rows"),
+                ("rows", {"0": "xx"}, "non-hexadecimal"),
+                ("rows", {"x": "ff"}, "invalid literal"),
+                ("rows", [], "no attribute"),
+            ]
+        ),
+    ],
+)
+def test_what_is_no_finished_task_is_refused(
+    content: object, what: str, planned: campaign.Campaign, tmp_path: Path
+) -> None:
+    path = tmp_path / "digits-0.json"
+    path.write_text(json.dumps(content))
+    with pytest.raises(UserError) as error:
+        kept.load(path, ["none"], planned.backbone)
+    told = str(error.value)
+    assert told.startswith(f"{path} holds no finished task (") and what in told
+    assert told.endswith("); remove it")
+    path.write_text(json.dumps({"format": 2, "outcomes": [GOOD]}))
+    assert kept.load(path, ["none"], planned.backbone) == ([Outcome(**GOOD)], "")
+
+
+def test_a_fixed_scheme_needs_a_budget_that_something_fits(
+    planned: campaign.Campaign, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(campaign, "FIXED_TASKS", 1)
+    monkeypatch.setattr(campaign, "TUNED_ON", EMBEDDED)
+    scheme = Scheme("sparse-update", "niti-static", 1e-9)
+    with pytest.raises(UserError, match="sparse-update NITI 1e-09 has a budget of 1 MACs: no lay"):
+        campaign.fixed_schemes(replace(planned, schemes=(scheme,)))
 
 
 def test_a_fixed_scheme_is_of_the_tuning_domain(
@@ -129,6 +214,18 @@ def test_the_verb(
     assert json.loads(Path("golden.json").read_text()) == found
 
 
+def test_budgets_that_read_alike_are_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = ["fewshot", "--domains", EMBEDDED, "--episodes", "1", "--ways", "3", "--shots", "2"]
+    more = ["--schemes", "tinytrain", "--rules", "priot", "--steps", "2", "--jobs", "1"]
+    shares = ["0.142857", repr(1 / 7), "0.1", "0.10000000001"]
+    assert cli.main([*words, *more, "--budgets", *shares]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[2] for line in lines[2:]] == ["0.142857", "0.1"]
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
@@ -137,6 +234,8 @@ def test_the_verb(
         (["--schemes", "some"], "scheme 'some' is none"),
         (["--backbone", "nowhere.npz"], "there is no backbone at nowhere.npz"),
         (["--target", "moon"], "unknown target"),
+        (["--budgets", "nan"], "nan is none; use 0 to 1"),
+        (["--budgets", "0.1", "1.5"], "1.5 is none; use 0 to 1"),
     ],
 )
 def test_a_mistake_gets_one_sentence(
