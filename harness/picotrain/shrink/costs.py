@@ -7,7 +7,7 @@ costs. Peak RAM is a maximum over operations, whose difference sees one of them:
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,11 +52,14 @@ class Cost(ABC):
         return self.value(counts)
 
     def slope(self, counts: Sequence[int]) -> Slope:
+        return self._differences(self.guide, counts)
+
+    def _differences(self, of: Callable[[Sequence[int]], float], counts: Sequence[int]) -> Slope:
         found = np.zeros(len(counts))
-        now = self.value(counts)
+        now = of(counts)
         for number in changed_groups(self.groups, counts):
             less = fewer(self.groups, counts, number)
-            found[number] = (now - self.value(less)) / (counts[number] - less[number])
+            found[number] = (now - of(less)) / (counts[number] - less[number])
         return np.maximum(found, 0)
 
     def least(self) -> float:
@@ -104,15 +107,10 @@ class Ram(Cost):
     def slope(self, counts: Sequence[int]) -> Slope:
         """Half of it is a difference of exact plans, which sees where buffers really lie, and half
         that of the smoothed peak, which sees all operations that are near it."""
-        smooth = self._smooth(counts)
-        lasting = np.zeros(len(counts))
-        now = self._lasting(counts)
-        if now:  # Weights and scores in the arena: there is no peak to smooth.
-            for number in changed_groups(self.groups, counts):
-                less = fewer(self.groups, counts, number)
-                lasting[number] = (now - self._lasting(less)) / (counts[number] - less[number])
-        found: Slope = (super().slope(counts) + smooth + lasting) / 2
-        return found
+        found: Slope = self._differences(self.value, counts) + self._smooth(counts)
+        if self._lasting(counts):  # Weights and scores in the arena: there is no peak to smooth.
+            found += self._differences(self._lasting, counts)
+        return found / 2
 
     def guide(self, counts: Sequence[int]) -> float:
         """The most bytes that are in use at once: the plan may need more, because buffers do not

@@ -15,8 +15,13 @@ from picotrain.shrink.groups import Groups, Kept, counts_of, reads, resized
 Parameters = dict[str, NDArray[np.float32]]
 
 
+_SUFFIX, _LONGEST = "-pruned", 32
+
+
 def removed(architecture: Architecture, groups: Groups, kept: Kept) -> Architecture:
-    return resized(architecture, groups, counts_of(kept))
+    """The smaller network, under a name of its own."""
+    name = architecture.name.removesuffix(_SUFFIX)[: _LONGEST - len(_SUFFIX)] + _SUFFIX
+    return replace(resized(architecture, groups, counts_of(kept)), name=name)
 
 
 def rows(groups: Groups, kept: Kept, index: int) -> NDArray[np.bool_]:
@@ -90,10 +95,6 @@ def masked(
     whole[there] = through[:, None]
     whole[np.ix_(there, taken)] = part
     return whole
-
-
-def renamed(architecture: Architecture, name: str) -> Architecture:
-    return replace(architecture, name=name)
 
 
 def told(groups: Groups, kept: Sequence[NDArray[np.bool_]]) -> list[dict[str, int]]:

@@ -65,6 +65,14 @@ def images(count: int) -> Any:
     return split.images[np.arange(count) % len(split)]
 
 
+def test_a_smaller_network_has_a_name_that_is_taken() -> None:
+    assert removed(WHOLE, GROUPS, KEPT).name == "tied-pruned"
+    long = replace(WHOLE, name="a" * 32)
+    assert removed(long, GROUPS, KEPT).name == "a" * 25 + "-pruned"
+    again = replace(WHOLE, name="tied-pruned")
+    assert removed(again, GROUPS, KEPT).name == "tied-pruned"
+
+
 def test_columns_repeat_over_taps_and_positions() -> None:
     assert columns(WHOLE, GROUPS, KEPT, 1).all()  # depthwise
     np.testing.assert_array_equal(columns(WHOLE, GROUPS, KEPT, 4), np.tile(KEPT[1], 9))

@@ -9,6 +9,7 @@ from picotrain.image.firmware import HOST
 from picotrain.learn import models
 from picotrain.learn.architectures.untrained import float_graph
 from picotrain.shrink.costs import Flash, Macs, Ram
+from picotrain.shrink.cycles import Milliseconds
 from picotrain.shrink.groups import Kept, counts_of, groups_of
 from picotrain.shrink.limits import Limit, Limits, met
 from picotrain.shrink.pruning.baselines import by_magnitude, magnitudes, uniform
@@ -82,6 +83,14 @@ def test_ram_is_met_where_one_channel_less_takes_more() -> None:
     found = counts_of(settled(architecture, groups, wanted, groups.all(), values, False))
     assert 19_000 < ram.value(found) <= 21_000
     assert min(found[1:6]) > 35
+
+
+def test_time_is_met_at_multiples_of_what_kernels_take() -> None:
+    time = Milliseconds(ARCHITECTURE, GROUPS)
+    for share in (0.9, 0.7, 0.5):
+        wanted = (Limit(time, share * time.value(GROUPS.sizes)),)
+        found = counts_of(settled(ARCHITECTURE, GROUPS, wanted, GROUPS.all(), worth(), True))
+        assert 0.9 * wanted[0].most < time.value(found) <= wanted[0].most
 
 
 def test_of_a_group_the_worst_channels_go() -> None:

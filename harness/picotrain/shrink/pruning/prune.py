@@ -103,10 +103,12 @@ class Pruning:
         kept, worth, trained = self._chosen(whole)
         kept = self._fitted_time(kept, worth, trained)
         proofs: dict[str, proof.Proof] = {}
-        epochs = self._options.train.epochs - self._searched
+        # One cycle of the step size goes over what is trained with gates and without.
+        cycle, skipped = self._options.train.epochs, self._searched
         for number in range(1, _ROUNDS + 1):
-            options = replace(self._options.train, epochs=epochs)
-            tuned = self._training(removed(self._whole, self._groups, kept), options)
+            options = replace(self._options.train, epochs=cycle)
+            small = removed(self._whole, self._groups, kept)
+            tuned = self._training(small, options, skipped=skipped)
             tuned.set_parameters(smaller(self._whole, self._groups, kept, trained.parameters()))
             if number == 1:
                 accuracy["removed"] = tuned.validation_accuracy()
@@ -115,7 +117,7 @@ class Pruning:
                     f"{accuracy['removed']:.4f} without the channels, in float"
                 )
             proofs["float"] = self._float_proof(kept, trained, tuned)
-            self._stages.train(f"tune {number}", tuned, epochs, self._report)
+            self._stages.train(f"tune {number}", tuned, cycle - skipped, self._report)
             made = tuned.quantised()
             proofs["int8"] = self._int8_proof(kept, tuned, made)
             taken = self._measured(made)
@@ -130,7 +132,7 @@ class Pruning:
             trained = self._scattered(trained, kept, tuned)
             self._slower(kept, taken)
             kept = self._settled(kept, worth)
-            epochs = max(1, self._options.train.epochs // _AGAIN)
+            cycle, skipped = max(1, self._options.train.epochs // _AGAIN), 0
         raise DeviceFailure(
             f"after {_ROUNDS} rounds {self._time_limit.option} {self._time_limit.most:g} is still "
             f"not met: {taken.ms:.2f} ms were measured; allow more"
@@ -139,7 +141,11 @@ class Pruning:
     # Training
 
     def _training(
-        self, architecture: Architecture, options: FloatOptions, gates: Gates | None = None
+        self,
+        architecture: Architecture,
+        options: FloatOptions,
+        gates: Gates | None = None,
+        skipped: int = 0,
     ) -> GatedTraining:
         return GatedTraining(architecture, self._dataset, options, self._torch, self._groups, gates)
 
@@ -153,7 +159,7 @@ class Pruning:
 
     @property
     def _searched(self) -> int:
-        return self._options.train.epochs // 2 if self._options.method == "gates" else 0
+        return -(-self._options.train.epochs // 2) if self._options.method == "gates" else 0
 
     def _settled(self, kept: Kept, worth: Worth) -> Kept:
         priced = self._options.method == "gates"
@@ -167,13 +173,13 @@ class Pruning:
             if self._options.method == "uniform":
                 return uniform(groups, limits, worth), worth, whole
             return by_magnitude(self._whole, groups, limits, worth), worth, whole
-        options = replace(self._options.train, epochs=max(1, self._searched))
         loss = float(self._stages.fact("loss", lambda: whole.loss(_LOSS_IMAGES)))
-        steps = options.epochs * (len(self._dataset.train) // options.batch)
+        options, epochs = self._options.train, self._searched
+        steps = epochs * (len(self._dataset.train) // options.batch)
         gates = Gates(groups, limits, groups.all(), loss, steps)
         search = self._training(self._whole, options, gates)
         search.set_parameters(whole.parameters())
-        self._stages.train("gates", search, options.epochs, self._report)
+        self._stages.train("gates", search, epochs, self._report)
         kept = self._settled(gates.kept, gates.worth)
         return kept, gates.worth, search
 

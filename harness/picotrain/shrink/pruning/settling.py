@@ -1,8 +1,9 @@
 """The last channels go, and those that still fit come back, until limits are met exactly.
 
 The memory plan is no sum: where tensors that follow each other have different sizes, buffers may
-lie so that one channel less takes more RAM. So what fits is tried, never concluded, and groups of
-equal images are tried at one level.
+lie so that one channel less takes more RAM; and kernels take channels in fours, so that one less
+may take more time. So what fits is tried, never concluded: also with groups of equal images at one
+level, and all channels at such multiples.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ Worth = Sequence[NDArray[np.float64]]
 
 _HELPS = 0.01
 """Of the largest slope: a group below it does nothing for a cost."""
+_STEPS = (2, 4, 8)
 _LEVELS = 8
 """Between the fewest and the most channels of some groups."""
 
@@ -77,6 +79,9 @@ def _fitting(
 def _levelled(
     groups: Groups, counts: Sequence[int], planes: list[list[int]]
 ) -> Iterator[tuple[int, ...]]:
+    """At a level within some groups, and at multiples of what kernels take at a time."""
+    for step in _STEPS:
+        yield _rounded(groups, counts, step)
     everywhere = list(counts)
     for plane in planes:
         least, most = (end(counts[one] for one in plane) for end in (min, max))
@@ -91,6 +96,14 @@ def _levelled(
                 yield tuple(changed)
     if everywhere != list(counts):
         yield tuple(everywhere)
+
+
+def _rounded(groups: Groups, counts: Sequence[int], step: int) -> tuple[int, ...]:
+    """Down, where there are so many."""
+    return tuple(
+        count - count % step if free and count > step else count
+        for count, free in zip(counts, groups.free, strict=True)
+    )
 
 
 def _with(kept: Kept, worth: Worth, counts: Sequence[int]) -> Kept:

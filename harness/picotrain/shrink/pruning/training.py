@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from typing import Any
 
 from picotrain.datasets import Dataset
@@ -25,9 +26,11 @@ class GatedTraining(GraphTraining):
         torch: Any,
         groups: Groups,
         gates: Gates | None = None,
+        skipped: int = 0,
     ) -> None:
+        """`skipped`: epochs of the cycle of the step size that are over."""
         super().__init__(architecture, dataset, options, torch)
-        self._groups, self.gates = groups, gates
+        self._groups, self.gates, self._skipped = groups, gates, skipped
 
     def _forward(self, x: Any, learn: bool) -> Any:
         if self.gates is not None:
@@ -42,6 +45,14 @@ class GatedTraining(GraphTraining):
         counts = learn and layer.kind != "depthwise"
         gate = self.gates.of(self._groups.made(index), counts)
         return made if gate is None else made * gate.to(made.dtype)[:, :, None, None]
+
+    def _optimise(self, rate: float, epochs: int) -> None:
+        super()._optimise(rate, epochs)
+        with warnings.catch_warnings():
+            # Of steps before the first one of the optimiser, which are meant.
+            warnings.simplefilter("ignore", UserWarning)
+            for _ in range(self._skipped * self._batches):
+                self._schedule.step()
 
     def _step(self, loss: Any) -> None:
         super()._step(loss)
