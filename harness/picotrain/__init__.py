@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from picotrain.errors import DeviceFailure, UserError
     from picotrain.learn.adapt import AdaptOptions, AdaptResult, adapt
     from picotrain.learn.models import load_network
-    from picotrain_golden import Method, Network
+    from picotrain_golden import Method, Network, Selection
 
 __all__ = [
     "AdaptOptions",
@@ -26,6 +26,7 @@ __all__ = [
     "DeviceFailure",
     "Method",
     "Network",
+    "Selection",
     "Split",
     "TraceTensor",
     "UserError",
@@ -45,6 +46,7 @@ _PLACES = {
     "DeviceFailure": "picotrain.errors",
     "Method": "picotrain_golden",
     "Network": "picotrain_golden",
+    "Selection": "picotrain_golden",
     "Split": "picotrain.datasets",
     "TraceTensor": "picotrain.device.interface",
     "UserError": "picotrain.errors",

@@ -244,6 +244,9 @@ def test_calls_out_of_order(mailbox: MailboxDevice, reference: GoldenDevice) -> 
                 assert said(lambda one=one: one.set_method(Method("priot")), CommandError) == (
                     f"SET_METHOD: the device refused with PT_ERR_STATE: {fix}"
                 )
+                assert said(lambda one=one: one.set_selection(None), CommandError) == (
+                    f"SET_SELECTION: the device refused with PT_ERR_STATE: {fix}"
+                )
                 one.load_model(NETWORK)
 
 

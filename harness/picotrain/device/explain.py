@@ -58,7 +58,8 @@ _SPARSE = {
     ),
     "PT_ERR_BUDGET": (
         "no layer is worth its place within {2:,} bytes and {3:,} MACs; the smallest alone takes "
-        "{0:,} bytes, and the one with the least to compute {1:,} MACs"
+        "{0:,} bytes, and the one with the least to compute {1:,} MACs; if these fit, no image "
+        "that method fisher saw had an error: make a head, or use other images"
     ),
     "PT_ERR_PROTOTYPE_HEAD": (
         "prototypes make a last layer that is linear, of at most 4096 inputs, and layer {0} is not"

@@ -385,6 +385,8 @@ class MailboxDevice:
     def set_selection(self, selection: Selection | None) -> None:
         if self._network is not None:
             check_selection(self._network, selection)
+        if self.window("MODEL")[1]:
+            self.command("SET_SELECTION")  # refuses: a model is missing
         if not self.window("IO")[1]:
             self.set_method(Method("infer"))  # which opens the window that bits go through
         bits = b"" if selection is None else selection.pack()

@@ -41,13 +41,14 @@ def run(program: str, folder: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_there_are_two_programs() -> None:
+def test_there_are_three_programs() -> None:
     assert [re.findall(r'open_device\(("?\w+"?)\)', text) for text, _ in PROGRAMS] == [
         ['"host"'],
         ["target"],
+        ['"host"'],
     ]
     assert '("golden", "qemu")' in PROGRAMS[1][0]
-    assert all(text.count("\n") <= 21 for text, _ in PROGRAMS)
+    assert all(text.count("\n") <= 26 for text, _ in PROGRAMS)
 
 
 @pytest.mark.parametrize(
@@ -58,9 +59,9 @@ def test_there_are_two_programs() -> None:
             marks=pytest.mark.skipif(
                 bool(backends.problem(target)), reason=f"{target}: {backends.problem(target)}"
             ),
-            id=target,
+            id=f"{number}-{target}",
         )
-        for number, target in enumerate(("host", "qemu"))
+        for number, target in enumerate(("host", "qemu", "host"))
     ],
 )
 def test_programs_print_what_the_page_shows(number: int, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from picotrain.datasets.dataset import Bytes
 from picotrain.datasets.fewshot import Episode, augmented
 from picotrain.device.given import images_for
 from picotrain.device.interface import Device
+from picotrain.errors import CommandError
 from picotrain.learn.adapt import mu_at
 from picotrain.learn.fewshot.heads import with_head
 from picotrain.research.fewshot.schemes import (
@@ -54,8 +55,8 @@ class Settings:
 @dataclass(frozen=True)
 class Outcome:
     """`accuracy` on the query set; `bytes` of what learns and of a step, and `macs` of its backward
-    pass; `rows` that learn of each layer that has such, by its index: bit `o % 8` of byte `o // 8`,
-    in hex."""
+    pass, 0 where nothing learns; `rows` that learn of each layer that has such, by its index: bit
+    `o % 8` of byte `o // 8`, in hex."""
 
     scheme: str
     accuracy: float
@@ -89,8 +90,8 @@ def run_task(
     made = []
     for scheme in schemes:
         selection = selections.get(scheme)
+        _make_head(device, network, episode)
         if selection is not None:
-            _make_head(device, network, episode)
             device.set_selection(selection)
             _adapt(device, network, views, settings.method(scheme, seed))
         accuracy = _accuracy(device, network, episode)
@@ -142,14 +143,26 @@ def _selections(
             made[scheme] = for_ways(fixed[scheme], episode.ways)
         elif scheme.name != "none":
             macs = budget(network, settings.method(scheme, seed), scheme.share)
-            solver = _SOLVERS.get(scheme.name, "greedy")
-            found = device.select(solver, settings.permille, MOST, macs, scheme.rule).selection
-            found = without_head(found)
+            selected = _selected(device, scheme, settings.permille, macs)
+            if selected is None:
+                continue
+            found = without_head(selected)
             if scheme.name in ("random", "l2"):
                 random = np.random.default_rng([seed, _STREAM])
                 found = with_other_rows(network, found, scheme.name, random)
             made[scheme] = found
     return made
+
+
+def _selected(device: Device, scheme: Scheme, permille: int, macs: int) -> Selection | None:
+    """None where no image of the support set has an error: then no layer has information."""
+    try:
+        solver = _SOLVERS.get(scheme.name, "greedy")
+        return device.select(solver, permille, MOST, macs, scheme.rule).selection
+    except CommandError as refusal:
+        if refusal.name != "PT_ERR_BUDGET" or refusal.detail[1] > macs:
+            raise
+        return None
 
 
 def _adapt(device: Device, network: Network, views: tuple[Bytes, Bytes], method: Method) -> None:

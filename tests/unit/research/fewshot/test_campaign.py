@@ -12,7 +12,7 @@ import pytest
 from picotrain import cli
 from picotrain.datasets.fewshot import EMBEDDED, Rule, load_domain, sample_episode
 from picotrain.device.backends import open_device
-from picotrain.errors import UserError
+from picotrain.errors import CommandError, UserError
 from picotrain.learn import models
 from picotrain.research.fewshot import campaign, kept, summary
 from picotrain.research.fewshot.defaults import BACKBONES, SETTINGS
@@ -67,6 +67,29 @@ def test_images_of_another_shape_are_told_before_the_work(
     with pytest.raises(UserError, match="motion takes images of 50x1x6, but those of tasks are 32"):
         campaign.run(replace(planned, backbone=motion), [EMBEDDED], 1, tmp_path, 1)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_where_no_image_has_an_error_the_head_stays(
+    planned: campaign.Campaign, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a scheme that has moved it; and a budget below every layer's cost ends the campaign."""
+    episode = sample_episode(load_domain(EMBEDDED), 3, 0, Rule(ways=10, shots=1))
+    schemes = [Scheme("none"), Scheme("last-layer"), Scheme("tinytrain", "niti-static", 0.1)]
+    moved = replace(QUICK, mu={**QUICK.mu, "last-layer NITI": (5,)}, steps=60)
+    with open_device("host") as device:
+
+        def outcomes(least_macs: int) -> list[Outcome]:
+            def refused(*search: object) -> None:
+                raise CommandError("SELECT", "PT_ERR_BUDGET", (1, least_macs, 1, 1))
+
+            monkeypatch.setattr(device, "select", refused)
+            return run_task(device, planned.backbone, episode, False, schemes, moved, 3, {})
+
+        none, last, sparse = outcomes(1)
+        assert last.accuracy != none.accuracy == sparse.accuracy
+        assert sparse == Outcome("tinytrain NITI 0.1", none.accuracy, 0, 0, {})
+        with pytest.raises(CommandError, match="PT_ERR_BUDGET"):
+            outcomes(1 << 30)
 
 
 def test_a_finished_task_is_kept(
