@@ -50,7 +50,11 @@ def add_parser(verbs: Verbs) -> None:
         help=f"{', '.join(DOMAINS)} (default: those that no network has seen)",
     )
     parser.add_argument(
-        "--episodes", type=positive, default=200, metavar="N", help="tasks (default: %(default)s)"
+        "--episodes",
+        type=positive,
+        default=200,
+        metavar="N",
+        help="tasks of each domain (default: %(default)s)",
     )
     parser.add_argument("--ways", type=positive, metavar="N", help="classes (default: by the rule)")
     parser.add_argument(
@@ -159,7 +163,9 @@ def _table(rows: list[Row]) -> str:
             for one in rows
             if one.domain and one.scheme == row.scheme
         ]
-        mean = f"{100 * row.accuracy.mean:.1f} ± {100 * row.accuracy.half:.1f}"
+        mean = f"{100 * row.accuracy.mean:.1f}"
+        if row.accuracy.half:  # one task of each domain has no spread
+            mean += f" ± {100 * row.accuracy.half:.1f}"
         lines.append([row.scheme, mean, *own, f"{row.bytes:,.0f}", f"{row.macs:,.0f}"])
     domains = list(dict.fromkeys(row.domain for row in rows if row.domain))
     return table(lines, ["scheme", "mean", *domains, "bytes", "MACs"])

@@ -161,7 +161,8 @@ def _chosen(campaign: Campaign, tasks: Tasks, rows: list[Row]) -> dict[str, dict
         }
         if head in row.chosen:
             packed[head] = _packed(round(1000 * row.chosen[head]))
-        accuracy = f"{100 * row.accuracy.mean:.1f} ± {100 * row.accuracy.half:.1f}{_SPACE}%"
+        half = f" ± {100 * row.accuracy.half:.1f}" if row.accuracy.half else ""
+        accuracy = f"{100 * row.accuracy.mean:.1f}{half}{_SPACE}%"
         many = "1 task" if len(outcomes) == 1 else f"{len(outcomes)} tasks"
         found.setdefault(row.scheme, {})[row.domain] = {
             "words": f"{many}: accuracy {accuracy}, {row.bytes:,.0f} bytes, "
