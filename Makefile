@@ -124,6 +124,12 @@ hw-probe-test: uf2 ## The same, flashing through a debug probe (pyOCD)
 bench: setup ## Cycles of every kernel alone: portable, tuned, and tuned on the worst input
 	@$(BIN)/picotrain bench --json build/bench.json
 
+cost-model: setup ## What each term of `picotrain fit` costs, fitted to drawn networks on QEMU
+	@$(BIN)/python -m picotrain.profile.fit.fitting.fitted
+
+fit-check: setup ## Predicted against measured cycles: experiments/results/fit.json, docs/fit.md
+	@$(BIN)/python -m picotrain.profile.fit.fitting.check
+
 figures: setup ## Measures what the pages quote and no sweep makes: docs/figures.json
 	@$(BIN)/python -m picotrain.research.figures
 

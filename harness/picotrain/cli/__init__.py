@@ -29,6 +29,7 @@ VERBS = {
     "import": ("convert", "make a backbone of a .tflite or .onnx file"),
     "export": ("convert", "a backbone as a blob, a C header or a .tflite file"),
     "check": ("convert", "such a file here and in TFLite Micro, tensor by tensor"),
+    "fit": ("profile", "before any training: RAM, flash, cycles, and if it fits"),
     "profile": ("profile", "cycles by layer, function or line, and a report to look at"),
     "bench": ("profile", "cycles of every kernel alone"),
     "memory": ("profile", "flash and RAM by symbol, the arena over time, the stack"),

@@ -1,0 +1,1 @@
+"""Cycles, RAM and flash before anything runs: the cost model of docs/fit.md."""

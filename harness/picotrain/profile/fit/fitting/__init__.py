@@ -1,0 +1,1 @@
+"""Where the cost model comes from, and how well it predicts: networks on the emulator."""
