@@ -2,31 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from picotrain.learn.adapt import CLOCK_HZ
 from picotrain.learn.architectures.architecture import Architecture
+from picotrain.profile.fit.model import load
+from picotrain.profile.fit.terms.affine import forward, pool_forward
+from picotrain.profile.fit.terms.shapes import Shape
+from picotrain.quantise.graph import FloatLayer
 from picotrain.shrink.costs import Cost
-from picotrain.shrink.groups import Groups
+from picotrain.shrink.groups import Groups, resized
 
 Model = Callable[[Architecture], float]
 """Cycles of one inference."""
 
-_A_MAC = {"conv2d": 6.0, "depthwise": 15.0, "linear": 6.0}
-_AN_OUTPUT = {"conv2d": 60.0, "depthwise": 60.0, "linear": 60.0, "add": 60.0}
-_OTHERS = 10.0
 
-
-def rough(architecture: Architecture) -> float:
-    """So many cycles a MAC and an output, by the kind of layer: its scale is to be corrected."""
+def predicted(architecture: Architecture) -> float:
+    """By the cost model (docs/fit.md), of usual factors; smooth where channels are floats."""
+    model = load()
     total = 0.0
     for layer in architecture.layers:
-        height, width, channels = layer.out_shape
-        each = _AN_OUTPUT.get(layer.kind, _OTHERS)
-        total += _A_MAC.get(layer.kind, 0.0) * layer.macs + each * height * width * channels
-        if layer.kind in ("avgpool", "maxpool"):
-            total += _OTHERS * layer.in_shape[0] * layer.in_shape[1] * channels
-    return total
+        shape = Shape.of(layer)
+        pool = layer.kind in ("avgpool", "maxpool")
+        terms = pool_forward(shape, FloatLayer(layer).is_mean) if pool else forward(shape)
+        total += model.cycles(terms)
+    height, width, channels = architecture.input_shape
+    around = {
+        "steps": 1,
+        "operations": len(architecture.layers) + 1,
+        "image words": height * width * channels / 4,
+    }
+    return total + float(model.cycles(around))
 
 
 class Milliseconds(Cost):
@@ -34,11 +41,14 @@ class Milliseconds(Cost):
 
     name, unit = "ms", "ms"
 
-    def __init__(self, architecture: Architecture, groups: Groups, model: Model = rough) -> None:
+    def __init__(
+        self, architecture: Architecture, groups: Groups, model: Model = predicted
+    ) -> None:
         super().__init__(architecture, groups)
         self._model = model
         self._factor = 1.0
         self.known = False
+        self._rounding = model(architecture) / self._smooth(groups.sizes)
 
     @property
     def factor(self) -> float:
@@ -55,3 +65,13 @@ class Milliseconds(Cost):
 
     def exact(self, architecture: Architecture) -> float:
         return self._factor * self._model(architecture) / CLOCK_HZ * 1000
+
+    def guide(self, counts: Sequence[int]) -> float:
+        """Without the steps of kernels that take channels in fours and eights: they are in it on
+        the whole."""
+        return self._factor * self._rounding * self._smooth(counts) / CLOCK_HZ * 1000
+
+    def _smooth(self, counts: Sequence[int]) -> float:
+        # A channel that is no int is a number like any other to the model.
+        floats: list[Any] = [float(one) for one in counts]
+        return self._model(resized(self.architecture, self.groups, floats))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -114,6 +116,20 @@ def test_milliseconds_follow_what_was_measured() -> None:
     small = resized(architecture, groups_of(architecture), COUNTS)
     found.correct(small, 625_000)
     assert found.value(COUNTS) == pytest.approx(5)
+
+
+def test_time_is_guided_without_the_steps_of_kernels() -> None:
+    """Kernels take words of four channels: fewer channels may take longer, but guide as less."""
+    architecture = tied()
+    groups = groups_of(architecture)
+    found = Milliseconds(architecture, groups)
+    sizes = [(1, 12, count, 20, 10) for count in range(16, 7, -1)]
+    exact, guide = ([of(one) for one in sizes] for of in (found.value, found.guide))
+    assert any(one < other for one, other in itertools.pairwise(exact))
+    assert all(one > other for one, other in itertools.pairwise(guide))
+    assert guide[0] == pytest.approx(exact[0])
+    slope = found.slope(groups.sizes)
+    assert slope[1] > slope[2] > slope[3] > 0
 
 
 def test_limits_that_cannot_be_met_say_which_and_what_can_be() -> None:
