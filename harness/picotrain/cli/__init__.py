@@ -20,6 +20,7 @@ VERBS = {
     "info": ("learn", "what is in a backbone: layers, scales, logits exponent"),
     "pretrain": ("learn", "train and calibrate a network to start from"),
     "prune": ("shrink", "fewer channels, within limits of bytes, MACs and milliseconds"),
+    "depth-prune": ("shrink", "fewer layers: a network cut behind a block, with a small head"),
     "metatrain": ("learn", "train a network to start from for tasks of few samples"),
     "adapt": ("learn", "the main job: adapt a network to rotated images on a device"),
     "sweep": ("research", "a grid of adaptations; one that was stopped goes on"),

@@ -9,6 +9,9 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from picotrain.datasets import Dataset
 from picotrain.errors import UserError
 from picotrain.learn.architectures.architecture import Architecture
@@ -28,6 +31,7 @@ then that of any number of cores, too."""
 
 History = list[dict[str, Any]]
 Report = Callable[[dict[str, Any]], None]
+Keep = Callable[[dict[str, NDArray[np.float32]]], None]
 
 
 def pretrain_float(
@@ -47,15 +51,21 @@ def pretrain_float(
 
 
 def pretrain_graph(
-    architecture: Architecture, dataset: Dataset, options: FloatOptions, report: Report
+    architecture: Architecture,
+    dataset: Dataset,
+    options: FloatOptions,
+    report: Report,
+    keep: Keep | None = None,
 ) -> tuple[Quantised, History]:
     """The same of an affine network, which is trained in floating point alone and then quantised on
-    training images."""
+    training images. `keep` gets all that was learnt, by PyTorch's names, before that."""
     torch = ready(dataset, options)
     options = replace(options, int8_epochs=0)
     training = GraphTraining(architecture, dataset, options, torch)
     with one_thread(torch, architecture):
         history = _epochs(training, options.epochs, report)
+    if keep is not None:
+        keep(training.parameters())
     return training.quantised(), history
 
 

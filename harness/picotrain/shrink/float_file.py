@@ -34,7 +34,7 @@ def save(path: Path, architecture: Architecture, parameters: Parameters, dataset
 def load(path: Path, architecture: Architecture, wanted: Parameters) -> Parameters:
     """The parameters, of the shapes that `wanted` has. UserError where it is no such file, or of
     another network."""
-    fix = "name a file that `picotrain prune --keep-float` wrote"
+    fix = "name a file that `picotrain pretrain --keep-float` or that of prune wrote"
     try:
         arrays = read_arrays(path)
         about = json.loads(str(arrays["about"]))

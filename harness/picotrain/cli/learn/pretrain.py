@@ -43,6 +43,8 @@ from picotrain.learn.pretrain import (
 )
 from picotrain.learn.turning import calibration_angle_of
 from picotrain.progress import progress_bar
+from picotrain.shrink import float_file
+from picotrain.shrink.removal import Parameters
 from picotrain.versions import versions
 from picotrain_golden import Histograms, Method, Network, calibrated
 
@@ -90,6 +92,11 @@ def add_parser(verbs: Verbs) -> None:
         "--mirror",
         action=argparse.BooleanOptionalAction,
         help="in float: mirror half of the images, or none (default: of photographs, cifar10)",
+    )
+    add_output(
+        parser,
+        "--keep-float",
+        "write an affine network in floating point too, for --pretrained of prune and depth-prune",
     )
     add_seed(parser, PretrainOptions.seed, "draws first weights, order and calibration images")
     parser.add_argument(
@@ -155,6 +162,11 @@ def _check(options: argparse.Namespace, architecture: Architecture) -> None:
                 "--logits-exponent is not an option of an affine network, whose logits have the "
                 "scale that quantising gives them; omit it, and name it for adapt"
             )
+    elif options.keep_float is not None:
+        raise UserError(
+            f"--keep-float is an option of affine networks, and {architecture.name} is of the "
+            "power-of-two form; omit it"
+        )
     options.arithmetic = options.arithmetic or (_FLOAT if architecture.affine else _INTEGER)
     other = "mu" if options.arithmetic == _FLOAT else "rate"
     if getattr(options, other) is not None:
@@ -269,8 +281,18 @@ def _graph(
     initial = models.initial_network(architecture, options.seed)
     check_room(device, initial, Method("infer"), frozen=True, choice=False)
     device.load_model(initial, frozen=True)
+
+    def keep(parameters: Parameters) -> None:
+        if options.keep_float is not None:
+            float_file.save(options.keep_float, architecture, parameters, options.dataset)
+            output.tell("in float", options.keep_float)
+
     quantised, history = pretrain_graph(
-        architecture, dataset, choice, lambda entry: print(_describe_float_epoch(entry), flush=True)
+        architecture,
+        dataset,
+        choice,
+        lambda entry: print(_describe_float_epoch(entry), flush=True),
+        keep,
     )
     network = quantised.network
     device.load_model(network, frozen=True)
@@ -344,6 +366,7 @@ def _pretrain_command(options: argparse.Namespace, made: dict[str, Any]) -> list
         *("--calibration-samples", str(options.calibration_samples)),
         *("--calibration-angle", str(options.calibration_angle)),
         *exponent,
+        *(() if options.keep_float is None else ("--keep-float", str(options.keep_float))),
         *("--out", str(options.out)),
     ]
 

@@ -1,0 +1,145 @@
+"""One cell of a sweep: a cut, a head and a tail; trained, quantised and measured."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from picotrain.datasets import Dataset, Split
+from picotrain.device.backends import open_device
+from picotrain.device.given import images_for
+from picotrain.device.interface import Device
+from picotrain.device.room import need_of
+from picotrain.errors import CommandError, DeviceFailure
+from picotrain.image.firmware import layout
+from picotrain.learn.architectures.architecture import Architecture
+from picotrain.learn.architectures.pixels import real
+from picotrain.learn.architectures.untrained import float_graph
+from picotrain.learn.floating.graph import GraphTraining
+from picotrain.progress import progress_bar
+from picotrain.quantise.quantise import Quantised, quantise
+from picotrain.shrink.depth.cuts import Cut
+from picotrain.shrink.depth.heads import trunk
+from picotrain.shrink.measured import IMAGES, measure
+from picotrain.shrink.removal import Parameters
+from picotrain_golden import Method, Network
+
+TAILS = ("frozen", "unfrozen", "random")
+"""The trunk as it was trained; the same, which learns with the head; first weights at random, of
+which all learn."""
+WHOLE = "whole"
+_QUANTISED_ON = 512
+"""Training images, as `pretrain` takes them."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    cut: Cut
+    head: str
+    tail: str
+
+    @property
+    def name(self) -> str:
+        return f"{self.cut.name}-{self.head}-{self.tail}"
+
+    @property
+    def frozen(self) -> Cut | None:
+        return self.cut if self.tail == "frozen" else None
+
+
+def started(cell: Cell, training: GraphTraining, whole: Parameters) -> None:
+    """Give the trunk its trained weights, but of a random one."""
+    if cell.tail == "random":
+        return
+    own = training.parameters()
+    training.set_parameters(own | {name: whole[name] for name in trunk([*own], cell.cut)})
+
+
+def quantised(cell: Cell, training: GraphTraining, dataset: Dataset, whole: Quantised) -> Quantised:
+    """The integers of a trained cell; a frozen trunk has the scales of the whole network."""
+    if cell.tail != "frozen":
+        return training.quantised()
+    graph = float_graph(training.architecture, training.folded())
+    layers = [
+        replace(layer, scale=whole.tensors[index], weight_scales=whole.weight_scales[index])
+        if index <= cell.cut.index
+        else layer
+        for index, layer in enumerate(graph.layers)
+    ]
+    images = real(dataset.train.images[:_QUANTISED_ON])
+    return quantise(replace(graph, layers=tuple(layers), input_scale=whole.input), images)
+
+
+def check_frozen(
+    cell: Cell,
+    now: Mapping[str, NDArray[np.float32]],
+    before: Parameters,
+    network: Network,
+    whole: Network,
+) -> dict[str, int]:
+    """How many tensors of a frozen trunk were compared with the whole network's, bit for bit, in
+    floating point and as integers. DeviceFailure for one that differs."""
+    floats = [(name, now[name], before[name]) for name in trunk([*now], cell.cut)]
+    pairs = zip(_integers(network, cell.cut), _integers(whole, cell.cut), strict=True)
+    integers = [(name, one, other) for (name, one), (_, other) in pairs]
+    for name, one, other in (*floats, *integers):
+        if one.shape != other.shape or one.tobytes() != other.tobytes():
+            raise DeviceFailure(
+                f"{cell.name}: {name} of the frozen trunk is not that of the whole network: this "
+                "is a fault of picotrain"
+            )
+    return {"float": len(floats), "int8": len(integers)}
+
+
+def _integers(network: Network, cut: Cut) -> Iterator[tuple[str, NDArray[Any]]]:
+    """All numbers of the layers of a trunk."""
+    for index in range(cut.index + 1):
+        held, affine = network.parameters[index], network.affine[index]
+        if held is not None:
+            yield f"weights_{index}", held.weights
+        for name, value in vars(affine).items():
+            yield f"{name}_{index}", np.asarray(value)
+
+
+def counted(architecture: Architecture) -> dict[str, int]:
+    """Weights and biases, and multiply-accumulates of one inference."""
+    biases = sum(
+        layer.rows
+        for layer, step in zip(architecture.layers, architecture.steps, strict=True)
+        if step.bias
+    )
+    return {
+        "parameters": architecture.weight_count + biases,
+        "macs": sum(layer.macs for layer in architecture.layers),
+    }
+
+
+def accuracies(name: str, network: Network, dataset: Dataset) -> dict[str, float]:
+    """How often the integers are right, of validation and test images."""
+    method = Method("infer")
+    found = {}
+    with open_device("host", need_of(network, method, layout(), frozen=False)) as fast:
+        fast.load_model(network)
+        fast.set_method(method)
+        for which, split in (("validation", dataset.validation), ("test", dataset.test)):
+            with progress_bar(f"{name} {which}", len(split)) as advance:
+                seen = fast.evaluate(images_for(network, split.images), split.labels, advance)
+            found[which] = seen.correct(split.labels) / len(split)
+    return found
+
+
+def measured(device: Device, network: Network, dataset: Dataset) -> dict[str, Any]:
+    """Bytes and cycles of an inference with the weights in flash; `unfit` says why there are none
+    of a network that the device has no room for."""
+    count = np.arange(IMAGES) % len(dataset.validation)
+    images, labels = dataset.validation.images[count], dataset.validation.labels[count]
+    timed = device.blocks() is not None
+    try:
+        taken = measure(device, network, Method("infer"), True, Split(images, labels), timed)
+    except CommandError as failure:
+        return {"taken": None, "unfit": failure.told}
+    return {"taken": {**asdict(taken), "ms": taken.ms}, "unfit": ""}

@@ -1,0 +1,277 @@
+"""`picotrain depth-prune`: frozen trunks stay bit for bit, and a sweep can be stopped."""
+
+from __future__ import annotations
+
+import builtins
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from picotrain.cli import main
+from picotrain.cli.shrink import depth_prune as verb
+from picotrain.device.backends import problem
+from picotrain.image.firmware import HOST
+from picotrain.learn import models
+from picotrain.learn.floating.training import Diverged
+from picotrain.shrink.depth.training import DepthTraining
+from picotrain_golden import Network
+from shrinking import TIED
+from support import require
+
+CELLS = ["--cuts", "layer3", "--tails", "frozen", "random", "--epochs", "2"]
+NAMES = [f"layer3-{head}-{tail}" for head in ("dscnn", "baseline") for tail in ("frozen", "random")]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("depth")
+    (folder / "tied.toml").write_text(TIED)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def whole(place: Path) -> dict[str, Any]:
+    """What `pretrain` says of the network that it keeps in floating point."""
+    pytest.importorskip("torch")
+    require(HOST)
+    words = ["pretrain", "--model", str(place / "tied.toml"), "--dataset", "digits"]
+    words += ["--epochs", "3", "--calibration-samples", "16", "--out", str(place / "tied.npz")]
+    more = ["--keep-float", str(place / "float.npz"), "--json", str(place / "pretrain.json")]
+    assert main([*words, *more]) == 0
+    result: dict[str, Any] = json.loads((place / "pretrain.json").read_text())
+    return result
+
+
+def words(place: Path, name: str, *more: str) -> list[str]:
+    folder = place / name
+    return [
+        *("depth-prune", "--model", str(place / "tied.toml"), "--dataset", "digits"),
+        *("--target", "host", "--out", str(folder), "--json", str(place / f"{name}.json")),
+        *(*CELLS, *more),
+    ]
+
+
+Run = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def run(place: Path, whole: dict[str, Any]) -> Run:
+    def one(name: str, *more: str) -> dict[str, Any]:
+        pretrained = ["--pretrained", str(place / "float.npz")]
+        assert main(words(place, name, *pretrained, *more)) == 0
+        result: dict[str, Any] = json.loads((place / f"{name}.json").read_text())
+        return result
+
+    return one
+
+
+@pytest.fixture(scope="module")
+def swept(run: Run) -> dict[str, Any]:
+    return run("swept")
+
+
+def network(place: Path, run: str, cell: str) -> Network:
+    return models.load_backbone(place / run / f"{cell}.npz")[0]
+
+
+def test_the_whole_network_is_the_one_that_pretrain_kept(
+    swept: dict[str, Any], whole: dict[str, Any], place: Path
+) -> None:
+    row = swept["whole"]
+    assert row["validation"] == whole["validation_accuracy"]
+    assert row["test"] == whole["test_accuracy"]
+    assert row["float_validation"] == whole["history"][-1]["validation_accuracy"]
+    mine, other = network(place, "swept", "whole"), models.load_backbone(place / "tied.npz")[0]
+    assert [one.weights.tobytes() for one in mine.parameters if one is not None] == [
+        one.weights.tobytes() for one in other.parameters if one is not None
+    ]
+
+
+def test_every_cell_is_there_with_what_it_takes(swept: dict[str, Any], place: Path) -> None:
+    assert [one["name"] for one in swept["cells"]] == NAMES
+    for one in swept["cells"]:
+        made = network(place, "swept", one["name"])
+        assert one["macs"] == sum(layer.macs for layer in made.layers)
+        assert one["taken"]["flash"] < swept["whole"]["taken"]["flash"] == 6596
+        assert one["taken"]["cycles"] is None
+        assert [entry["epoch"] for entry in one["history"]] == [1, 2]
+        assert not (place / "swept" / f"{one['name']}.state").exists()
+    assert swept["chosen"] in NAMES
+    assert "<svg" in (place / "swept" / "pareto.svg").read_text()
+
+
+@pytest.mark.parametrize("head", ["dscnn", "baseline"])
+def test_a_frozen_trunk_has_the_tensors_of_the_whole_network(
+    swept: dict[str, Any], place: Path, head: str
+) -> None:
+    before = network(place, "swept", "whole")
+    frozen, random = (
+        network(place, "swept", f"layer3-{head}-{tail}") for tail in ("frozen", "random")
+    )
+    for index in range(4):
+        one, other = before.parameters[index], frozen.parameters[index]
+        if one is not None and other is not None:
+            assert (one.weights == other.weights).all()
+            fresh = random.parameters[index]
+            assert fresh is not None and (one.weights != fresh.weights).any()
+        for name, value in vars(before.affine[index]).items():
+            assert np.array_equal(value, getattr(frozen.affine[index], name)), name
+    cell = next(one for one in swept["cells"] if one["name"] == f"layer3-{head}-frozen")
+    # Three convolutions with weights and the four numbers of each norm; 7 arrays of each layer.
+    assert cell["equal_tensors"] == {"float": 15, "int8": 3 + 4 * 7}
+
+
+def test_finished_cells_are_kept(
+    swept: dict[str, Any],
+    run: Run,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def never(*_: object) -> dict[str, Any]:
+        raise AssertionError("trains")
+
+    monkeypatch.setattr(DepthTraining, "epoch", never)
+    again = run("swept")
+    assert "goes on: 4 of 4 cells are finished in" in capsys.readouterr().out
+    assert again["cells"] == swept["cells"] and again["whole"] == swept["whole"]
+    with pytest.raises(AssertionError, match="trains"):
+        run("swept", "--epochs", "3")
+
+
+def test_a_sweep_that_was_stopped_goes_on_to_the_same_result(
+    swept: dict[str, Any],
+    run: Run,
+    place: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """In the middle of the second cell."""
+    told, count = verb._told_epoch, 0
+
+    def stop(entry: dict[str, Any]) -> str:
+        nonlocal count
+        count += 1
+        if count == 3:
+            raise KeyboardInterrupt
+        return told(entry)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(verb, "_told_epoch", stop)
+        assert main(words(place, "stopped", "--pretrained", str(place / "float.npz"))) == 130
+    assert (place / "stopped" / f"{NAMES[1]}.state").is_file()
+    capsys.readouterr()
+    result = run("stopped")
+    out = capsys.readouterr().out
+    assert "goes on: 1 of 4 cells are finished in" in out
+    assert out.count(f"{NAMES[1]} epoch") == 1
+    assert result["cells"] == swept["cells"]
+    for name in NAMES:
+        one, other = (place / run_ / f"{name}.npz" for run_ in ("swept", "stopped"))
+        assert one.read_bytes() == other.read_bytes()
+
+
+def test_a_loss_that_is_no_number_keeps_the_last_good_state(
+    run: Run, place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    epoch = DepthTraining.epoch
+
+    def diverges(self: DepthTraining, number: int) -> dict[str, Any]:
+        if number == 2:
+            raise Diverged(number)
+        return epoch(self, number)
+
+    monkeypatch.setattr(DepthTraining, "epoch", diverges)
+    pretrained = ["--pretrained", str(place / "float.npz")]
+    assert main(words(place, "diverged", *pretrained)) == 2
+    state = place / "diverged" / f"{NAMES[0]}.state"
+    assert capsys.readouterr().err == (
+        f"picotrain: stage {NAMES[0]}: the loss of epoch 2 is not a finite number; use a smaller "
+        f"step size (--rate); what was trained before it is kept in {state}\n"
+    )
+    import torch
+
+    kept = torch.load(state, weights_only=True)["stages"][NAMES[0]]
+    assert kept["done"] == 1
+    assert all(bool(one.isfinite().all()) for one in kept["parameters"].values())
+
+
+def test_without_a_pretrained_network_it_is_trained_and_kept(
+    whole: dict[str, Any], place: Path
+) -> None:
+    more = ["--warm-epochs", "3", "--heads", "baseline", "--tails", "unfrozen"]
+    assert main(words(place, "warm", *more)) == 0
+    first = json.loads((place / "warm.json").read_text())
+    assert [one["name"] for one in first["cells"]] == ["layer3-baseline-unfrozen"]
+    assert (place / "warm" / "whole-float.npz").is_file()
+    assert not (place / "warm" / "whole.state").exists()
+    # As `pretrain` makes it; and it is not trained again.
+    assert first["whole"]["test"] == whole["test_accuracy"]
+    assert main(words(place, "warm", *more)) == 0
+    again = json.loads((place / "warm.json").read_text())
+    assert again["whole"] == first["whole"] and again["cells"] == first["cells"]
+
+
+def test_cycles_are_measured_anew_on_another_target(
+    run: Run, place: Path, swept: dict[str, Any]
+) -> None:
+    missing = problem("qemu")
+    if missing:
+        pytest.skip(missing)
+    result = run("swept", "--target", "qemu")
+    ms = {one["name"]: one["taken"]["ms"] for one in (result["whole"], *result["cells"])}
+    assert 0 < ms["layer3-baseline-frozen"] < ms["whole"] < ms["layer3-dscnn-frozen"]
+    for now, before in zip(result["cells"], swept["cells"], strict=True):
+        assert now["test"] == before["test"] and now["taken"]["ram"] == before["taken"]["ram"]
+
+
+def said(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> str:
+    assert main(arguments) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    return error.removeprefix("picotrain: ").rstrip("\n")
+
+
+def test_mistakes_are_one_sentence_each(
+    run: Run, place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cases = {
+        ("--cuts", "sum16"): "network tied has no cut 'sum16'; use all, or of stem, layer3",
+        ("--rate", "nan"): "--rate is nan; use a step size above 0, e.g. 0.1",
+        ("--plot", "a.png"): "--plot a.png is no figure by its name; let it end in .svg",
+        ("--pretrained", str(place / "float.npz"), "--warm-epochs", "3"): (
+            "--warm-epochs is not an option of a network that is --pretrained; omit it"
+        ),
+        ("--model", "tinycnn"): (
+            "network tinycnn is of the power-of-two form, and only affine ones are cut; describe "
+            'it with form = "affine"'
+        ),
+        ("--model", "resnet8", "--dataset", "cifar10", "--cuts", "x"): (
+            "network resnet8 has no cut 'x'; use all, or of in16, sum16, sum32"
+        ),
+    }
+    for more, sentence in cases.items():
+        assert said(capsys, words(place, "bad", *more)) == sentence
+    backbone = str(place / "tied.npz")
+    assert "is no network in floating point" in said(
+        capsys, words(place, "bad", "--pretrained", backbone)
+    )
+
+
+def test_without_pytorch_the_command_that_installs_it_is_named(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    real = builtins.__import__
+
+    def without(name: str, *rest: Any, **more: Any) -> Any:
+        if name.split(".")[0] == "torch":
+            raise ImportError(name)
+        return real(name, *rest, **more)
+
+    monkeypatch.setattr(builtins, "__import__", without)
+    told = said(capsys, words(place, "bad"))
+    assert "needs PyTorch: `" in told and "pip install" in told and "torch" in told
+    assert not (place / "bad").exists()
