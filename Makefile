@@ -153,11 +153,14 @@ backbones: setup ## Trains the shipped networks anew, into models/backbones
 	@$(BIN)/picotrain pretrain --model tinycnn --dataset mnist --logits-exponent -3 \
 	    --out models/backbones/tinycnn-mnist.npz
 
-backbones-few: setup ## Those for tasks of few samples, in float: PyTorch, half an hour on one core
+backbones-few: setup ## Those for tasks of few samples, in float: PyTorch, an hour on one core
 	@$(BIN)/pip install -q --disable-pip-version-check -e '.[train]'
 	@$(BIN)/picotrain metatrain --model mobilenet-v2-few \
 	    --pretrained models/backbones/mobilenet-v2-few-pre.npz \
 	    --out models/backbones/mobilenet-v2-few-meta.npz
+	@$(BIN)/picotrain metatrain --model proxyless-few \
+	    --pretrained models/backbones/proxyless-few-pre.npz \
+	    --out models/backbones/proxyless-few-meta.npz
 
 SPEAKERS := george jackson lucas nicolas theo yweweler
 

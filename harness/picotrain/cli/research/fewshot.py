@@ -85,9 +85,10 @@ def add_parser(verbs: Verbs) -> None:
     parser.add_argument(
         "--steps",
         type=positive,
-        default=SETTINGS.steps,
         metavar="N",
-        help="images that a task is learnt from, one by one (default: %(default)s)",
+        help="images that a task is learnt from, one by one (default: "
+        + ", ".join(f"{rule} {steps}" for rule, steps in SETTINGS.steps.items())
+        + ")",
     )
     add_seed(parser, 0, "draws the tasks, the views of images, and all that is random")
     parser.add_argument("--target", default="host", help="backend (default: %(default)s)")
@@ -104,9 +105,11 @@ def run(options: argparse.Namespace) -> int:
     from picotrain.learn import models
     from picotrain.research.fewshot import campaign, summary
     from picotrain.research.fewshot.defaults import KEPT, SETTINGS
-    from picotrain.research.fewshot.schemes import all_schemes
+    from picotrain.research.fewshot.schemes import RULES, all_schemes
 
-    settings = replace(SETTINGS, steps=options.steps)
+    settings = SETTINGS
+    if options.steps is not None:
+        settings = replace(settings, steps=dict.fromkeys(RULES, options.steps))
     planned = campaign.Campaign(
         models.load_backbone(options.backbone)[0],
         tuple(all_schemes(options.schemes, options.rules, _shares(options.budgets))),

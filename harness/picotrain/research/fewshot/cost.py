@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
+from statistics import fmean
 from typing import Any
+
+import numpy as np
 
 from picotrain.datasets.fewshot import Domain, Rule, sample_episode
 from picotrain.device import cycles
 from picotrain.device.backends import open_device
 from picotrain.device.given import images_for
+from picotrain.device.interface import Device
 from picotrain.device.mailbox import MailboxDevice
 from picotrain.errors import UserError
 from picotrain.learn.fewshot.heads import with_head
 from picotrain.profile.profile import no_counts
+from picotrain.progress import progress_bar
+from picotrain.research.fewshot import campaign
 from picotrain.research.fewshot.schemes import (
     RULES,
     Scheme,
@@ -22,13 +28,71 @@ from picotrain.research.fewshot.schemes import (
     everything,
     without_head,
 )
-from picotrain.research.fewshot.task import Settings
+from picotrain.research.fewshot.task import (
+    Settings,
+    headed,
+    make_head,
+    selections_of,
+    views_of,
+)
 from picotrain_golden import Method, Network, Solver
 from picotrain_golden.sparse.solvers import MOST
 
-WAYS, SHOTS = 5, 5
+RULE = Rule(ways=5, shots=5)
+"""Of the tasks on which cycles are counted."""
 COUNTED = 5
 """Steps that are counted; all of a kind take nearly the same."""
+
+
+class Counter:
+    """An open device that counts cycles. UserError for a target that does not."""
+
+    def __init__(self, device: Device, target: str) -> None:
+        if not isinstance(device, MailboxDevice) or device.blocks() is None:
+            raise UserError(no_counts(target))
+        self.device = device
+
+    def of(self, run: Callable[[], object]) -> int:
+        before = cycles.total(self.device.blocks() or [])
+        run()
+        return cycles.total(self.device.blocks() or []) - before
+
+
+def by_scheme(
+    planned: campaign.Campaign, domains: Sequence[Domain], target: str = "qemu"
+) -> dict[str, dict[str, float]]:
+    """Cycles of a step of each scheme of a campaign, whole and backward: means over the first
+    images of a task of each domain, of 5 ways with 5 images each."""
+    fixed = campaign.fixed_schemes(planned)
+    found: dict[str, dict[str, list[float]]] = {}
+    with open_device(target) as opened, progress_bar("cycles", len(domains), "task") as advance:
+        counter = Counter(opened, target)
+        device = counter.device
+        for domain in domains:
+            episode = sample_episode(domain, planned.seed, 0, RULE)
+            network = headed(device, planned.backbone, episode)
+            make_head(device, network, episode)
+            chosen = selections_of(
+                device, network, episode, planned.schemes, planned.settings, planned.seed, fixed
+            )
+            random = np.random.default_rng([planned.seed])
+            images, labels = views_of(episode, domain.mirror, COUNTED, random)
+            given = images_for(network, images)
+            make_head(device, network, episode)
+            forward = counter.of(partial(device.evaluate, given, labels)) / COUNTED
+            for scheme, selection in chosen.items():
+                make_head(device, network, episode)
+                device.set_selection(selection)
+                device.set_method(planned.settings.method(scheme, planned.seed))
+                step = counter.of(partial(device.train, given, labels)) / COUNTED
+                own = found.setdefault(scheme.label, {"step": [], "backward": []})
+                own["step"].append(step)
+                own["backward"].append(step - forward)
+            advance(1)
+    return {
+        label: {what: round(fmean(each)) for what, each in own.items()}
+        for label, own in found.items()
+    }
 
 
 def measure(
@@ -42,19 +106,13 @@ def measure(
 ) -> dict[str, Any]:
     """Cycles of each part of the adaptation to a task of 5 ways with 5 images each, by both rules,
     and RAM in bytes; `full` for comparison. Steps are counted on a few images and multiplied."""
-    episode = sample_episode(domain, seed, 0, Rule(ways=WAYS, shots=SHOTS))
+    episode = sample_episode(domain, seed, 0, RULE)
     network = with_head(backbone, episode.ways)
     images, labels = images_for(network, episode.support.images), episode.support.labels
-    found: dict[str, Any] = {"images": len(labels), "steps": settings.steps, "share": share}
-    with open_device(target) as device:
-        if not isinstance(device, MailboxDevice) or device.blocks() is None:
-            raise UserError(no_counts(target))
-
-        def counted(run: Callable[[], object]) -> int:
-            before = cycles.total(device.blocks() or [])
-            run()
-            return cycles.total(device.blocks() or []) - before
-
+    found: dict[str, Any] = {"images": len(labels), "steps": dict(settings.steps), "share": share}
+    with open_device(target) as opened:
+        counter = Counter(opened, target)
+        device, counted = counter.device, counter.of
         device.load_model(network, frozen=True)
         device.set_method(Method("prototype"))
         found["prototypes"] = counted(lambda: device.train(images, labels))

@@ -13,16 +13,21 @@ Entry = Mapping[str, Any]
 _MARKERS = {"NITI": "o", "PRIOT": "s"}
 
 
-def trade(entries: Sequence[Entry], names: Sequence[str]) -> str:
-    """Mean accuracy over the MACs of a backward pass, and over bytes; a line for each scheme and
-    rule, a point for each budget."""
+def trade(entries: Sequence[Entry], counted: Mapping[str, Entry], names: Sequence[str]) -> str:
+    """Mean accuracy over the cycles of a backward pass, or its MACs where none were `counted`, and
+    over bytes; a line for each scheme and rule, a point for each budget."""
+    if counted:
+        entries = [{**one, **counted.get(one["scheme"], {})} for one in entries]
+    cost = (
+        ("backward", "cycles of a step backward")
+        if counted
+        else ("macs", "MACs of a step backward")
+    )
 
     def draw(figure: Figure) -> None:
         panels = figure.subplots(1, 2, sharey=True)
         none = next(one["accuracy"] for one in entries if one["scheme"] == "none")
-        for axes, key, title in zip(
-            panels, ("macs", "bytes"), ("MACs of a step backward", "bytes of SRAM"), strict=True
-        ):
+        for axes, (key, title) in zip(panels, (cost, ("bytes", "bytes of SRAM")), strict=True):
             for number, name in enumerate(names):
                 for rule, marker in _MARKERS.items():
                     label = f"{name} {rule}"

@@ -9,12 +9,18 @@ from typing import Any
 from picotrain.datasets.fewshot import EMBEDDED, PUBLISHED, UNSEEN, Rule, load_domain
 from picotrain.learn import models
 from picotrain.research.fewshot import campaign, choose, cost, summary
-from picotrain.research.fewshot.defaults import BACKBONES, KEPT, SETTINGS, SHARE, SHARES
-from picotrain.research.fewshot.schemes import NAMES, Name, Scheme, all_schemes
+from picotrain.research.fewshot.defaults import BACKBONES, KEPT, LARGER, SETTINGS, SHARE, SHARES
+from picotrain.research.fewshot.schemes import NAMES, RULES, Name, Scheme, all_schemes
 
 EPISODES = 200
 _WITH_SCORES: tuple[Name, ...] = ("last-layer", "full", "tinytrain")
 """Schemes that are compared by both rules; what else differs, NITI tells."""
+LARGER_SCHEMES = (
+    Scheme("none"),
+    Scheme("full", "priot"),
+    Scheme("tinytrain", "priot", SHARE),
+    Scheme("true-cost", "priot", SHARE),
+)
 _SMALL = Rule(ways=5, shots=2)
 _SMALL_STEPS = 10
 
@@ -22,18 +28,25 @@ _SMALL_STEPS = 10
 def measure(small: bool, processes: int | None) -> Iterator[tuple[str, dict[str, Any]]]:
     """Each file of results by its name, `fewshot-NAME.json`, when it is there. The small version is
     one task of digits for each backbone, and chooses nothing."""
-    settings = replace(SETTINGS, steps=_SMALL_STEPS) if small else SETTINGS
+    settings = replace(SETTINGS, steps=dict.fromkeys(RULES, _SMALL_STEPS)) if small else SETTINGS
     domains = [EMBEDDED] if small else list(UNSEEN)
     schemes = _schemes(small)
     first = models.load_backbone(BACKBONES["meta"])[0]
+    rule = _SMALL if small else PUBLISHED
+    plans = {
+        name: campaign.Campaign(models.load_backbone(file)[0], schemes, settings, rule)
+        for name, file in BACKBONES.items()
+    }
     yield "cost", cost.measure(first, load_domain(EMBEDDED), settings, SHARE, "greedy")
-    for name, file in BACKBONES.items():
-        planned = campaign.Campaign(
-            models.load_backbone(file)[0], schemes, settings, _SMALL if small else PUBLISHED
-        )
+    counted = [load_domain(name) for name in domains]
+    yield "cycles", {name: cost.by_scheme(planned, counted) for name, planned in plans.items()}
+    for name, planned in plans.items():
         tasks = campaign.run(planned, domains, 1 if small else EPISODES, KEPT, processes)
         yield name, summary.condensed(planned, tasks)
     if not small:
+        larger = replace(plans["meta"], schemes=LARGER_SCHEMES, settings=LARGER)
+        tasks = campaign.run(larger, domains, EPISODES, KEPT, processes)
+        yield "larger", summary.condensed(larger, tasks)
         yield "choose", choose.measure(first, KEPT, processes)
 
 

@@ -14,12 +14,15 @@ from picotrain.learn.fewshot.prototypes import Interval
 from picotrain.output import write_text
 from picotrain.profile.profile import Profile
 from picotrain.research.fewshot import choose, figures, summary
-from picotrain.research.fewshot.defaults import BACKBONES, SETTINGS, SHARE
+from picotrain.research.fewshot.defaults import BACKBONES, LARGER, SETTINGS, SHARE
 from picotrain.research.fewshot.schemes import BUDGETED
 
 DRAWN = ("last-layer", "full", *BUDGETED)
-RESULTS = {name: f"fewshot-{name}.json" for name in (*BACKBONES, "choose", "cost")}
-"""Files of results: a campaign for each backbone, the choices, and what the chip takes."""
+RESULTS = {
+    name: f"fewshot-{name}.json" for name in (*BACKBONES, "larger", "choose", "cost", "cycles")
+}
+"""Files of results: a campaign for each backbone, one with larger steps of PRIOT, the choices, and
+what the chip takes: a whole adaptation, and a step of each scheme."""
 
 
 def write(results: Path, page: Path, own_figures: Path) -> list[str]:
@@ -39,7 +42,8 @@ def render(results: Path, own_figures: Path) -> tuple[str, dict[str, str]]:
         campaign = found[name]
         if campaign is not None:
             entries = _together(campaign)
-            drawn[f"fewshot-{name}.svg"] = figures.trade(entries, DRAWN)
+            counted = (found["cycles"] or {}).get(name, {})
+            drawn[f"fewshot-{name}.svg"] = figures.trade(entries, counted, DRAWN)
     first = found[next(iter(BACKBONES))]
     if first is not None:
         network = models.load_backbone(next(iter(BACKBONES.values())))[0]
@@ -72,9 +76,12 @@ def render(results: Path, own_figures: Path) -> tuple[str, dict[str, str]]:
         by_domain=_by_domain,
         entry=_entry,
         pairs=_pairs,
+        difference=summary.difference,
+        larger=LARGER,
         settings=SETTINGS,
         share=f"{SHARE:g}",
         choose=choose,
+        used=choose.in_use(),
     )
     return text, drawn
 

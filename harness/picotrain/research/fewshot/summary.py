@@ -92,8 +92,9 @@ def channels(network: Network, outcomes: Sequence[Outcome]) -> dict[int, NDArray
 def condensed(campaign: Campaign, tasks: Tasks) -> dict[str, Any]:
     """The file of results: what the page needs, and the accuracy of every task.
 
-    Accuracies are in the order of the tasks' numbers, which are 0 and on. `channels` has what
-    `channels` returns over all domains, a layer's rows in one text.
+    Accuracies are in the order of the tasks' numbers, which are 0 and on, in one text. `channels`
+    has what `channels` returns over all domains, a layer's rows in one text; `chosen` is of all
+    domains, too.
     """
     schemes = [scheme.label for scheme in campaign.schemes]
     return {
@@ -101,7 +102,9 @@ def condensed(campaign: Campaign, tasks: Tasks) -> dict[str, Any]:
         "episodes": {domain: len(found) for domain, found in tasks.items()},
         "accuracies": {
             domain: {
-                scheme: [round(one.accuracy, 6) for one in outcomes_of(tasks, scheme, domain)]
+                scheme: " ".join(
+                    f"{one.accuracy:.4f}" for one in outcomes_of(tasks, scheme, domain)
+                )
                 for scheme in schemes
             }
             for domain in tasks
@@ -114,7 +117,9 @@ def condensed(campaign: Campaign, tasks: Tasks) -> dict[str, Any]:
                 "half": row.accuracy.half,
                 "bytes": row.bytes,
                 "macs": row.macs,
-                "chosen": {str(layer): share for layer, share in row.chosen.items()},
+                "chosen": {str(layer): round(share, 4) for layer, share in row.chosen.items()}
+                if not row.domain
+                else {},
             }
             for row in rows(tasks)
         ],
@@ -137,7 +142,12 @@ def difference(campaign: Mapping[str, Any], one: str, other: str) -> Interval:
     `campaign` is what `condensed` returned.
     """
     each = [
-        Interval.of([a - b for a, b in zip(found[one], found[other], strict=True)])
+        Interval.of(
+            [
+                float(a) - float(b)
+                for a, b in zip(found[one].split(), found[other].split(), strict=True)
+            ]
+        )
         for found in campaign["accuracies"].values()
     ]
     return _together(each)

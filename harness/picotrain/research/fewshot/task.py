@@ -37,12 +37,12 @@ class Settings:
     """How a device adapts to a task: the numbers of the campaign, all chosen on tasks of the domain
     that is tuned on.
 
-    `steps` images of the support set, each time another view of it, are learnt from one by one; of
-    a selected layer `permille` of the rows learn. `mu` has the step sizes of each kind of scheme
-    (`Scheme.kind`).
+    `steps` images of the support set, as many as a rule has, each time another view of it, are
+    learnt from one by one; of a selected layer `permille` of the rows learn. `mu` has the step
+    sizes of each kind of scheme (`Scheme.kind`).
     """
 
-    steps: int
+    steps: Mapping[str, int]
     permille: int
     theta: int
     mu: Mapping[str, tuple[int, ...]]
@@ -67,8 +67,8 @@ class Outcome:
 
 def gather(device: Device, backbone: Network, episode: Episode) -> Information:
     """The Fisher information of a task, with its head."""
-    network = _headed(device, backbone, episode)
-    _make_head(device, network, episode)
+    network = headed(device, backbone, episode)
+    make_head(device, network, episode)
     return _fisher(device, network, episode)
 
 
@@ -83,29 +83,36 @@ def run_task(
     fixed: dict[Scheme, Selection],
 ) -> list[Outcome]:
     """Every scheme on one task. `fixed` has the selections of `sparse-update`."""
-    network = _headed(device, backbone, episode)
-    _make_head(device, network, episode)
-    selections = _selections(device, network, episode, schemes, settings, seed, fixed)
-    views = _views(episode, mirror, settings.steps, np.random.default_rng([seed, _STREAM, 1]))
+    network = headed(device, backbone, episode)
+    make_head(device, network, episode)
+    selections = selections_of(device, network, episode, schemes, settings, seed, fixed)
+    views = {
+        steps: views_of(episode, mirror, steps, np.random.default_rng([seed, _STREAM, 1]))
+        for steps in {settings.steps[scheme.rule] for scheme in schemes}
+    }
     made = []
     for scheme in schemes:
         selection = selections.get(scheme)
-        _make_head(device, network, episode)
+        make_head(device, network, episode)
         if selection is not None:
             device.set_selection(selection)
-            _adapt(device, network, views, settings.method(scheme, seed))
+            _adapt(
+                device, network, views[settings.steps[scheme.rule]], settings.method(scheme, seed)
+            )
         accuracy = _accuracy(device, network, episode)
         made.append(_outcome(network, scheme, settings, seed, selection, accuracy))
     return made
 
 
-def _headed(device: Device, backbone: Network, episode: Episode) -> Network:
+def headed(device: Device, backbone: Network, episode: Episode) -> Network:
+    """The backbone with an output for each way, loaded into the device."""
     network = with_head(backbone, episode.ways)
     device.load_model(network, frozen=True)
     return network
 
 
-def _make_head(device: Device, network: Network, episode: Episode) -> None:
+def make_head(device: Device, network: Network, episode: Episode) -> None:
+    """Class means become the last layer; nothing is selected."""
     device.set_selection(None)
     _probe(device, network, episode, "prototype")
     device.make_head()
@@ -122,7 +129,7 @@ def _probe(device: Device, network: Network, episode: Episode, name: Probe) -> N
     device.train(images_for(network, episode.support.images), episode.support.labels)
 
 
-def _selections(
+def selections_of(
     device: Device,
     network: Network,
     episode: Episode,
@@ -131,6 +138,7 @@ def _selections(
     seed: int,
     fixed: dict[Scheme, Selection],
 ) -> dict[Scheme, Selection]:
+    """What learns by each scheme; one that is not in it changes nothing."""
     made: dict[Scheme, Selection] = {}
     if any(scheme.share for scheme in schemes):
         _fisher(device, network, episode)
@@ -176,7 +184,7 @@ def _adapt(device: Device, network: Network, views: tuple[Bytes, Bytes], method:
         device.train(images_for(network, images[here]), labels[here])
 
 
-def _views(
+def views_of(
     episode: Episode, mirror: bool, steps: int, random: np.random.Generator
 ) -> tuple[Bytes, Bytes]:
     """Images of the support set, each time another view; the same for all schemes of a task. All

@@ -17,6 +17,8 @@ from picotrain_golden import Method, validate_training
 SHA256 = {
     "mobilenet-v2-few-meta": "8b61639d09d1fe9771491165a5d28a73bc4b99c6e4cc343336ef8b114a31ddfc",
     "mobilenet-v2-few-pre": "6d93e56675facef75c45d21786b8383c97d3dabfcf7182e0afe093dbf69ca7c6",
+    "proxyless-few-meta": "d40a0363627cdfb78a6bbb00b6d2dd114c79804aff84c908952e8b4c20014ecf",
+    "proxyless-few-pre": "76370a4840f668da64837694d7ce84bc73dd1d760f995c01d05eef655eac22f2",
 }
 EASY = Rule(ways=5, shots=5, query=5)
 

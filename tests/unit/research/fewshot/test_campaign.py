@@ -16,11 +16,11 @@ from picotrain.errors import CommandError, UserError
 from picotrain.learn import models
 from picotrain.research.fewshot import campaign, kept, summary
 from picotrain.research.fewshot.defaults import BACKBONES, SETTINGS
-from picotrain.research.fewshot.schemes import Scheme, all_schemes
+from picotrain.research.fewshot.schemes import RULES, Scheme, all_schemes
 from picotrain.research.fewshot.task import Outcome, rows_of, run_task
 
 TASK = Rule(ways=3, shots=2, query=4)
-QUICK = replace(SETTINGS, steps=4)
+QUICK = replace(SETTINGS, steps=dict.fromkeys(RULES, 4))
 SCHEMES = tuple(
     all_schemes(
         ["none", "last-layer", "full", "tinytrain", "true-cost", "random", "l2"],
@@ -75,7 +75,7 @@ def test_where_no_image_has_an_error_the_head_stays(
     """After a scheme that has moved it; and a budget below every layer's cost ends the campaign."""
     episode = sample_episode(load_domain(EMBEDDED), 3, 0, Rule(ways=10, shots=1))
     schemes = [Scheme("none"), Scheme("last-layer"), Scheme("tinytrain", "niti-static", 0.1)]
-    moved = replace(QUICK, mu={**QUICK.mu, "last-layer NITI": (5,)}, steps=60)
+    moved = replace(QUICK, mu={**QUICK.mu, "last-layer NITI": (5,)}, steps=dict.fromkeys(RULES, 60))
     with open_device("host") as device:
 
         def outcomes(least_macs: int) -> list[Outcome]:
