@@ -38,7 +38,8 @@ class Dataset:
     each file that was read to the checksum of its unpacked contents. `angle` is by how many degrees
     a device sees the images turned unless it is told otherwise; 0: as they are. `photographs` show
     the same things when they are mirrored; digits and spectrograms do not. `quantised` images came
-    as int8.
+    as int8. Of `frames` each row is a moment, and its columns are quantities that do not trade
+    places.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Dataset:
     angle: float = 0.0
     photographs: bool = False
     quantised: bool = False
+    frames: bool = False
 
     @property
     def train(self) -> Split:

@@ -253,6 +253,23 @@ def test_photographs_alone_are_mirrored(digits: Dataset) -> None:
     assert suited(replace(digits, photographs=True)).mirror
 
 
+def test_frames_are_shifted_in_time_alone(digits: Dataset, tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    # Each pixel is the number of its column.
+    columns = np.broadcast_to(np.arange(1, 29, dtype=np.uint8)[:, None], (64, 28, 28, 1)).copy()
+    frames = replace(
+        digits, splits={**digits.splits, "train": Split(columns, digits.train.labels[:64])}
+    )
+    for dataset, moves in ((replace(frames, frames=True), False), (frames, True)):
+        options = suited(dataset)
+        assert options.across is moves
+        small = GraphTraining(described(tmp_path, TEXT), dataset, options, torch)
+        moved = small._augmented(dataset.train).numpy() * 255
+        there = np.isclose(moved, np.arange(1, 29)) | (moved == 0)
+        assert bool(there.all()) is not moves
+        assert (moved == 0).any()
+
+
 def test_the_defaults_train_a_small_network_on_few_images(digits: Dataset, tmp_path: Path) -> None:
     pytest.importorskip("torch")
     averaged = described(tmp_path, AVERAGED)

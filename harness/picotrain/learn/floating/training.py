@@ -21,8 +21,8 @@ class FloatOptions:
     """One cycle of the step size over `epochs` epochs, then `int8_epochs` at a small one.
 
     SGD with Nesterov momentum 0.9 on batches of `batch` images, each shifted by up to 4 pixels (and
-    a seventh of its side) and, if `mirror`, mirrored every second time; never turned. The defaults
-    are those of CIFAR-10; `suited` has what another data set needs.
+    a seventh of its side; sideways only if `across`) and, if `mirror`, mirrored every second time;
+    never turned. The defaults are those of CIFAR-10; `suited` has what another data set needs.
     """
 
     epochs: int = 10
@@ -33,6 +33,7 @@ class FloatOptions:
     batch: int = 256
     mirror: bool = True
     seed: int = 0
+    across: bool = True
 
 
 _BATCHES = 32
@@ -47,13 +48,15 @@ _SHIFT, _SIDES = 4, 7
 
 def suited(dataset: Dataset) -> FloatOptions:
     """The defaults for a data set: of few images smaller batches and more epochs, so that there are
-    enough steps; mirrored are photographs alone."""
+    enough steps; mirrored are photographs alone, and frames are shifted in time alone."""
     images, batch = len(dataset.train), FloatOptions.batch
     while batch > _LEAST_BATCH and images // batch < _BATCHES:
         batch //= 2
     enough = -(-_STEPS // max(1, images // batch))
     epochs = max(FloatOptions.epochs, min(enough, _MOST_EPOCHS))
-    return FloatOptions(epochs=epochs, batch=batch, mirror=dataset.photographs)
+    return FloatOptions(
+        epochs=epochs, batch=batch, mirror=dataset.photographs, across=not dataset.frames
+    )
 
 
 class Diverged(UserError):
@@ -178,6 +181,7 @@ class Training(ABC):
         n, height, width, _ = images.shape
         # A row of numbers is an image of height 1, which a shift would empty.
         down, across = (min(_SHIFT, side // _SIDES) for side in (height, width))
+        across = across if self._options.across else 0
         padded = np.pad(images, ((0, 0), (down, down), (across, across), (0, 0)))
         draw = self._torch.randint(0, 2 * _SHIFT + 1, (n, 2), generator=self._random).numpy()
         draw %= [2 * down + 1, 2 * across + 1]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
 from picotrain.research.reproduce.figures import MUTED, PERCENT, SERIES, svg
 from picotrain.shrink.depth.cell import TAILS
@@ -61,6 +62,8 @@ def pareto(outcomes: Sequence[Outcome], whole: Outcome) -> str:
                 )
             axes.set_xlabel(_TITLES[name])
             axes.set_xlim(left=0)
+            axes.xaxis.set_major_locator(MaxNLocator(5))
+            axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
             axes.yaxis.set_major_formatter(PERCENT)
         panels[0].set_ylabel("test accuracy")
         figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
