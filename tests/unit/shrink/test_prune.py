@@ -23,6 +23,7 @@ from picotrain.learn import models
 from picotrain.learn.architectures.reader import difference, parse
 from picotrain.shrink.measured import Taken
 from picotrain.shrink.pruning import prune
+from picotrain.shrink.pruning.stages import Stages
 from picotrain_golden import Method, plan
 from shrinking import TIED
 from support import require
@@ -91,6 +92,28 @@ def test_gates_meet_the_limits_and_mask_what_they_remove(
     assert all(one["kept"] <= one["channels"] for one in gates["groups"])
     assert gates["float_accuracy"]["pruned"] > gates["float_accuracy"]["removed"]
     assert not (place / "gates" / "small.state").exists()
+
+
+def test_one_cycle_of_the_step_size_ends_with_the_last_epoch(
+    run: Run, gates: dict[str, Any], place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Over gates and what follows; of `magnitude` over all that follows."""
+    rates: dict[str, list[float]] = {}
+
+    def noted(self: Stages, name: str, training: Any, epochs: int, report: Any) -> None:
+        train(self, name, training, epochs, report)
+        rates[name] = [epochs, training.progress()["optimiser"]["param_groups"][0]["lr"]]
+
+    train = Stages.train
+    monkeypatch.setattr(Stages, "train", noted)
+    more = ["--pretrained", str(place / "whole.npz"), "--epochs", "4", "--target", "host"]
+    for method, first in (("gates", 2), ("magnitude", 0)):
+        rates.clear()
+        assert main(words(place, "cycle", *LIMITS, "--method", method, *more)) == 0
+        assert rates["tune 1"][0] == 4 - first
+        assert rates["tune 1"][1] < 0.001 * 0.05
+        if first:
+            assert 0.02 < rates["gates"][1] < 0.05
 
 
 def test_what_is_written_is_a_backbone_with_its_description(

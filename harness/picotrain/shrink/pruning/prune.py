@@ -147,7 +147,9 @@ class Pruning:
         gates: Gates | None = None,
         skipped: int = 0,
     ) -> GatedTraining:
-        return GatedTraining(architecture, self._dataset, options, self._torch, self._groups, gates)
+        return GatedTraining(
+            architecture, self._dataset, options, self._torch, self._groups, gates, skipped
+        )
 
     def _warmed(self, pretrained: Parameters | None) -> GatedTraining:
         whole = self._training(self._whole, self._options.warm)
