@@ -1,10 +1,13 @@
-"""Results for people: aligned text, names."""
+"""Results for people: aligned text, names, templates."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import TypeGuard
+from typing import TYPE_CHECKING, TypeGuard
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 _NUMBER = re.compile(r"-?[\d,]+(\.\d+)?%?")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}")
@@ -43,3 +46,26 @@ def ram_line(parts: Mapping[str, int | None], model_in_flash: int = 0) -> str:
     if parts["total"] is None:
         line += "; a board adds its code, static data and stack"
     return f"{line}\nin flash   model {model_in_flash:,}" if model_in_flash else line
+
+
+def templates(*packages: str, html: bool) -> Environment:
+    """Templates beside the code of `packages`, of which a name that is not given is an error.
+
+    Of `html`, what is put in is escaped. Their filters `count` and `pct` write thousands apart,
+    and a share as a number of hundredths.
+    """
+    from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
+
+    made = Environment(
+        loader=ChoiceLoader([PackageLoader(package, ".") for package in packages]),
+        autoescape=html,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=not html,
+    )
+    made.filters |= {
+        "count": lambda value: f"{value:,.0f}",
+        "pct": lambda share: f"{100 * share:.1f}",
+    }
+    return made

@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
-
 from picotrain.hardware.cycle_steps import signed_percent
 from picotrain.hardware.suite import Outcome, Result, passed
 from picotrain.output import write_json, write_text
+from picotrain.text import templates
 
 JSON_FILE, HTML_FILE, JUNIT_FILE = "report.json", "report.html", "junit.xml"
 _SUITE = "picotrain.hw-test"
@@ -75,20 +74,8 @@ def write_report(folder: Path, header: Header, results: Sequence[Result]) -> Non
 
 def html(header: Header, results: Sequence[Result]) -> str:
     """One page with nothing to load; the same results give the same bytes."""
-    environment = Environment(
-        loader=ChoiceLoader(
-            [
-                PackageLoader("picotrain.hardware", "."),
-                PackageLoader("picotrain.profile.report", "."),
-            ]
-        ),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = templates("picotrain.hardware", "picotrain.profile.report", html=True)
     environment.filters |= {
-        "count": lambda value: f"{value:,}",
         "signed": lambda value: f"{value:+,}",
         "percent": signed_percent,
     }

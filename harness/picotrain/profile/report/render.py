@@ -5,12 +5,11 @@ from __future__ import annotations
 import zlib
 from dataclasses import dataclass
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from picotrain.profile.profile import FLOOR
 from picotrain.profile.report import plots
 from picotrain.profile.report.content import OperationCost, ReportContent
 from picotrain.profile.report.flame import FlameBox
+from picotrain.text import templates
 
 PHASES = ("forward", "loss", "error", "update")
 _SPACE = "\N{NO-BREAK SPACE}"
@@ -32,15 +31,8 @@ class _LayerBar:
 
 def render(content: ReportContent) -> str:
     """The HTML page; the same content gives the same bytes."""
-    environment = Environment(
-        loader=PackageLoader("picotrain.profile.report", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = templates("picotrain.profile.report", html=True)
     environment.filters |= {
-        "count": lambda value: f"{value:,.0f}",
         "ms": lambda value: f"{value:,.1f}" if value >= 10 else f"{value:.3f}",
         "fixed": lambda value, places: f"{value:,.{places}f}",
         "percent": lambda share, places=1: f"{100 * share:.{places}f}{_SPACE}%",

@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from picotrain.inputs import read_json
 from picotrain.learn import models
 from picotrain.learn.fewshot.prototypes import Interval
@@ -16,6 +14,7 @@ from picotrain.profile.profile import Profile
 from picotrain.research.fewshot import choose, figures, summary
 from picotrain.research.fewshot.defaults import BACKBONES, LARGER, SETTINGS, SHARE
 from picotrain.research.fewshot.schemes import BUDGETED
+from picotrain.text import templates
 
 DRAWN = ("last-layer", "full", *BUDGETED)
 RESULTS = {
@@ -54,17 +53,8 @@ def render(results: Path, own_figures: Path) -> tuple[str, dict[str, str]]:
             if one["scheme"].split()[0] in ("tinytrain", "true-cost") and "NITI" in one["scheme"]
         ]
         drawn["fewshot-chosen.svg"] = figures.chosen(shown, first.get("channels", {}), layers)
-    environment = Environment(
-        loader=PackageLoader("picotrain.research.fewshot", "."),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        autoescape=False,
-    )
+    environment = templates("picotrain.research.fewshot", html=False)
     environment.filters |= {
-        "pct": lambda share: f"{100 * share:.1f}",
-        "count": lambda value: f"{value:,.0f}",
         "time": _time,
     }
     text = environment.get_template("tinytrain.md.j2").render(

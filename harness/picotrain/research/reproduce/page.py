@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from picotrain.errors import UserError
 from picotrain.inputs import read_json
 from picotrain.learn import calibration
@@ -24,6 +22,7 @@ from picotrain.research.reproduce import collapse, figures, findings, horizon, m
 from picotrain.research.reproduce.results import Frame, Spread, cells, read
 from picotrain.research.reproduce.steps import STEPS, Workplace
 from picotrain.research.watch import summary as wearers
+from picotrain.text import templates
 
 FIGURE_METHODS = (
     *(findings.NITI_DYNAMIC, findings.NITI_STATIC, findings.PRIOT),
@@ -56,22 +55,13 @@ def render(place: Workplace, missing: Mapping[str, str] | None = None) -> Page:
     """
     found = _Found(place)
     drawn: dict[str, str] = {}
-    environment = Environment(
-        loader=PackageLoader("picotrain.research.reproduce", "."),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        autoescape=False,
-    )
+    environment = templates("picotrain.research.reproduce", html=False)
     environment.filters |= {
         "pm": _pm,
-        "pct": lambda share: f"{100 * share:.1f}",
         "one": lambda value: f"{value:.1f}",
         "small": lambda share: f"{100 * share:.3g}",
         "points": lambda share: _signed(share),
         "paired": lambda one: f"{_signed(one.mean)} ± {100 * one.std:.1f}",
-        "count": lambda value: f"{value:,.0f}",
         "ms": lambda cycles: f"{Profile.milliseconds(cycles):.1f}",
     }
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
@@ -24,6 +23,7 @@ from picotrain.research.fewshot.campaign import Campaign, Tasks
 from picotrain.research.fewshot.report import network
 from picotrain.research.fewshot.schemes import BUDGETED, NAMES, SHORT, Scheme
 from picotrain.research.fewshot.summary import Row
+from picotrain.text import templates
 
 _SPACE = "\N{NO-BREAK SPACE}"
 _COLOURS: dict[str, str] = dict(zip(NAMES[1:], (SERIES[5], TEXT, *SERIES[:5]), strict=True))
@@ -33,22 +33,9 @@ _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 def render(
     campaign: Campaign, tasks: Tasks, backbone: str, command: str, versions: Mapping[str, str]
 ) -> str:
-    environment = Environment(
-        loader=ChoiceLoader(
-            [
-                PackageLoader("picotrain.research.fewshot.report", "."),
-                PackageLoader("picotrain.profile.report", "."),
-            ]
-        ),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
+    environment = templates(
+        "picotrain.research.fewshot.report", "picotrain.profile.report", html=True
     )
-    environment.filters |= {
-        "count": lambda value: f"{value:,.0f}",
-        "pct": lambda share: f"{100 * share:.1f}",
-    }
     rows = summary.rows(tasks)
     chosen = _chosen(campaign, tasks, rows)
     return environment.get_template("fewshot.html.j2").render(
