@@ -20,6 +20,7 @@ from picotrain.cli.material import random_material
 from picotrain.device.link.port import SerialPort
 from picotrain.device.link.ports import Port
 from picotrain.device.targets import serial as serial_target
+from picotrain.hardware import link_steps
 from picotrain.hardware import rig as rig_module
 from picotrain.hardware.cycle_steps import Case
 from picotrain.hardware.device_steps import Material, compare
@@ -34,6 +35,7 @@ from picotrain.hardware.estimate import (
 from picotrain.hardware.flash import ask_over_link
 from picotrain.hardware.plan import Plan
 from picotrain.hardware.rig import DeviceRig
+from picotrain.hardware.suite import Finding
 from picotrain.image import firmware
 from picotrain.image.elf import open_elf
 from picotrain.learn import methods, models
@@ -123,19 +125,25 @@ def test_what_is_left_out_on_request_is_no_gap(
 
 
 def test_a_process_that_dies_is_a_lost_device(
-    tmp_path: Path, host_port: tuple[int, subprocess.Popen[str]], hurry: None
+    tmp_path: Path,
+    host_port: tuple[int, subprocess.Popen[str]],
+    hurry: None,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     port, process = host_port
-    timer = threading.Timer(1.5, process.kill)
-    timer.start()
-    try:
-        assert hw_test(f"socket://127.0.0.1:{port}", tmp_path / "report") == 1
-    finally:
-        timer.cancel()
+    garbage = link_steps.garbage
+
+    def dies(rig: DeviceRig) -> Finding:
+        process.kill()
+        return garbage(rig)
+
+    monkeypatch.setattr(link_steps, "garbage", dies)
+    assert hw_test(f"socket://127.0.0.1:{port}", tmp_path / "report") == 1
     steps = document(tmp_path / "report")
-    found = [step["outcome"] for step in steps.values()]
-    assert found.count("failed") == 1
-    assert found[-1] == "not run"
+    found = {name: step["outcome"] for name, step in steps.items()}
+    assert [name for name, outcome in found.items() if outcome == "failed"] == ["link.garbage"]
+    assert found["link.refusals"] == "passed"
+    assert found["watchdog"] == "not run"
     assert str(steps["watchdog"]["text"]).startswith("the device does not answer since ")
 
 
