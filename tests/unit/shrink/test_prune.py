@@ -65,7 +65,8 @@ def run(place: Path) -> Run:
 
 @pytest.fixture(scope="module")
 def gates(run: Run, place: Path) -> dict[str, Any]:
-    return run("gates", "--keep-float", str(place / "whole.npz"))
+    kept = ["--keep-float", str(place / "whole.npz"), "--float-out", str(place / "small.npz")]
+    return run("gates", *kept)
 
 
 def check_limits(result: dict[str, Any], path: Path) -> None:
@@ -92,6 +93,19 @@ def test_gates_meet_the_limits_and_mask_what_they_remove(
     assert all(one["kept"] <= one["channels"] for one in gates["groups"])
     assert gates["float_accuracy"]["pruned"] > gates["float_accuracy"]["removed"]
     assert not (place / "gates" / "small.state").exists()
+
+
+def test_the_smaller_network_is_cut_further(gates: dict[str, Any], place: Path) -> None:
+    small = ["--model", str(place / "gates" / "small.toml"), "--pretrained"]
+    cells = ["--heads", "baseline", "--tails", "frozen", "--epochs", "1", "--target", "host"]
+    out = ["--out", str(place / "cut"), "--json", str(place / "cut.json")]
+    words = ["depth-prune", *small, str(place / "small.npz"), "--dataset", "digits", *cells, *out]
+    assert main(words) == 0
+    result = json.loads((place / "cut.json").read_text())
+    whole = result["whole"]
+    assert whole["taken"]["flash"] == gates["limits"]["flash"]["measured"]
+    assert whole["float_validation"] == pytest.approx(gates["float_accuracy"]["pruned"])
+    assert whole["validation"] == gates["validation_accuracy"]
 
 
 def test_one_cycle_of_the_step_size_ends_with_the_last_epoch(
@@ -286,8 +300,8 @@ def test_a_float_file_of_another_network_is_refused(
     arguments[arguments.index("--model") + 1] = str(other)
     told = said(capsys, [*arguments, "--target", "host"])
     assert told.endswith(
-        "is of network tied, not of tied as it is; name a file that `picotrain prune --keep-float` "
-        "wrote"
+        "is of network tied, not of tied as it is; name a file that `picotrain pretrain "
+        "--keep-float` or that of prune wrote"
     )
 
 

@@ -117,6 +117,11 @@ def add_parser(verbs: Verbs) -> None:
         help="the whole network, trained, in floating point: there is no warm-up then",
     )
     add_output(parser, "--keep-float", "write the whole network for --pretrained")
+    add_output(
+        parser,
+        "--float-out",
+        "write the smaller one in floating point, for depth-prune --pretrained",
+    )
     parser.add_argument(
         "--plan",
         choices=plans.NAMES,
@@ -194,6 +199,9 @@ def run(options: argparse.Namespace) -> int:
     if options.toml is not None:
         write_text(options.toml, toml_of(pruned.architecture, comment))
         output.tell("network", options.toml)
+    if options.float_out is not None:
+        float_file.save(options.float_out, pruned.architecture, pruned.parameters, options.dataset)
+        output.tell("in float", options.float_out)
     output.tell("backbone", options.out)
     stages.forget()
     finish(options, report)

@@ -56,10 +56,11 @@ class PruneOptions:
 
 @dataclass(frozen=True, eq=False)
 class Pruned:
-    """The smaller network and how it came about. `float_accuracy` are those of the validation
-    split: of the whole network, after the removal, at the end."""
+    """The smaller network, in float its `parameters`, and how it came about. `float_accuracy`
+    are those of the validation split: of the whole network, after the removal, at the end."""
 
     architecture: Architecture
+    parameters: Parameters
     kept: Kept
     quantised: Quantised
     taken: Taken
@@ -126,7 +127,15 @@ class Pruning:
                 accuracy["pruned"] = tuned.validation_accuracy()
                 factor = None if self._time is None else self._time.factor
                 return Pruned(
-                    tuned.architecture, kept, made, taken, proofs, accuracy, factor, number
+                    tuned.architecture,
+                    tuned.parameters(),
+                    kept,
+                    made,
+                    taken,
+                    proofs,
+                    accuracy,
+                    factor,
+                    number,
                 )
             # What was tuned goes on, with some channels less.
             trained = self._scattered(trained, kept, tuned)
