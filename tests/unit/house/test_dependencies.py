@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -363,3 +364,10 @@ def test_nothing_built_is_tracked() -> None:
     built = re.compile(r"(^|/)(build|__pycache__|\.venv|node_modules)/|\.(o|elf|so|pyc|uf2|su|d)$")
     assert [name for name in names if built.search(name)] == []
     assert len(names) > 80
+
+
+def test_modules_of_tests_have_names_of_their_own() -> None:
+    """pytest imports them by file name alone, so of two that are alike it runs one."""
+    names = Counter(path.name for path in (ROOT / "tests").rglob("*.py"))
+    shared = {name for name, count in names.items() if count > 1}
+    assert shared <= {"conftest.py", "__init__.py"}
