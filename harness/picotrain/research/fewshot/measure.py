@@ -39,7 +39,8 @@ def measure(small: bool, processes: int | None) -> Iterator[tuple[str, dict[str,
     }
     yield "cost", cost.measure(first, load_domain(EMBEDDED), settings, SHARE, "greedy")
     counted = [load_domain(name) for name in domains]
-    yield "cycles", {name: cost.by_scheme(planned, counted) for name, planned in plans.items()}
+    seen = ["meta"] if small else list(plans)
+    yield "cycles", {name: cost.by_scheme(plans[name], counted) for name in seen}
     for name, planned in plans.items():
         tasks = campaign.run(planned, domains, 1 if small else EPISODES, KEPT, processes)
         yield name, summary.condensed(planned, tasks)
