@@ -30,6 +30,9 @@ struct pt_factor {
 /* Bits that both inputs of an add gain before they are brought to a common scale. */
 enum { PT_ADD_HEADROOM = 20 };
 
+/* What a tile of patches, two elements in a word, and a band of rows of a channel may take. */
+enum { PT_TILE_WORDS = 2048, PT_BAND_WORDS = 1536 };
+
 struct pt_affine {
     const struct pt_factor *factor;
     int32_t zero_in[2]; /* of each input */
@@ -41,7 +44,7 @@ struct pt_affine {
 /* Patches that are worked on together, an even number: as many as 8 KiB hold, 4 to 128. */
 static inline uint32_t pt_affine_rows_tile(uint32_t length, uint32_t positions)
 {
-    const uint32_t fit = 2048u / pt_round4(length) * 2u;
+    const uint32_t fit = PT_TILE_WORDS / pt_round4(length) * 2u;
     const uint32_t most = fit < 4u ? 4u : fit > 128u ? 128u : fit;
     const uint32_t all = (positions + 1u) & ~1u;
     return all < most ? all : most;
@@ -69,8 +72,8 @@ static inline uint32_t pt_affine_depthwise_band(const struct pt_shape *shape)
 {
     const uint32_t pitch = pt_affine_depthwise_pitch(shape);
     const uint32_t first = pitch * (3u - shape->stride_h);
-    const uint32_t fit = first < 1536u ? (1536u - first) / (pitch * shape->stride_h + shape->out_w)
-                                       : 0u;
+    const uint32_t row = pitch * shape->stride_h + shape->out_w;
+    const uint32_t fit = first < PT_BAND_WORDS ? (PT_BAND_WORDS - first) / row : 0u;
     const uint32_t band = fit < 1u ? 1u : fit;
     return band < shape->out_h ? band : shape->out_h;
 }

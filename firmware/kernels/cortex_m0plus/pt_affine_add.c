@@ -10,7 +10,7 @@
 #include "kernels/pt_affine_inner.h"
 
 /* With shifts from 16 on, half of PT_ADD_ZONE is more than 383 + 2.5 * 2^(21 - n). */
-enum { FRACTION = 21, LEAST_SHIFT = 16 };
+enum { FRACTION = 21, LEAST_SHIFT = 16, MOST_WEIGHT = 3 };
 
 struct addition {
     const struct pt_affine *affine;
@@ -55,7 +55,7 @@ static uint32_t add_words(const struct addition *add, uint32_t count)
     const uint32_t weight_a = weight_of(&factor[0], &factor[2]);
     const uint32_t weight_b = weight_of(&factor[1], &factor[2]);
     /* Values must be below 2^10 in magnitude. */
-    if (weight_a + weight_b >= 3u << FRACTION) {
+    if (weight_a + weight_b >= MOST_WEIGHT << FRACTION) {
         return 0;
     }
     const uint32_t whole = count & ~3u;

@@ -8,7 +8,7 @@ from picotrain.profile.fit.terms.affine import Masks, Terms, add, masking
 from picotrain.profile.fit.terms.affine_backward import linear_error, moves, spread
 from picotrain.profile.fit.terms.shapes import Number, Shape, aligned, parts, up
 
-_LANES, _BUDGET = 8, 258
+_LANES = 8
 _PAIRED = 0.75
 """Of the inputs of a linear layer: with more that are not 0 they are taken in pairs."""
 
