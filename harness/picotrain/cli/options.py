@@ -248,7 +248,7 @@ def add_angle(parser: argparse.ArgumentParser) -> None:
         "--angle",
         type=float,
         metavar="DEGREES",
-        help="by how much images are turned (default: 30, or 0 for npz:, fsdd-*, watch-*)",
+        help="by how much images are turned (default: 30 for digits, mnist and cifar10, else 0)",
     )
 
 

@@ -1,5 +1,5 @@
-"""Datasets by name: `mnist`, `digits`, `cifar10`, `fsdd-SPEAKER`, `watch-PERSON`, and `npz:FILE`
-for a user's own.
+"""Datasets by name: `mnist`, `digits`, `cifar10`, `fsdd-SPEAKER`, `spoken-digits`, `watch-PERSON`,
+and `npz:FILE` for a user's own.
 
 Files are looked for in the folder that PICOTRAIN_DATA names, in `../shared/data` beside the
 repository, and in the user's cache, where what is missing is downloaded to. A file that is found
@@ -16,6 +16,7 @@ from picotrain import inputs
 from picotrain.datasets import cifar10, digits, fewshot, files, fsdd, mlperf_tiny, mnist, npz, watch
 from picotrain.datasets.dataset import Dataset, Split
 from picotrain.datasets.kept import seen
+from picotrain.datasets.keywords import spoken
 from picotrain.datasets.shuffle import SPLIT_STREAM, permutation
 from picotrain.datasets.transform import SAMPLE_STREAM, rotate, rotated_sample, sample
 from picotrain.errors import UserError, must_be
@@ -40,16 +41,16 @@ __all__ = [
 ]
 
 COLLECTIONS = ("mnist", "digits", "cifar10", "fsdd", "watch", "mlperf-tiny", *fewshot.FILED)
-"""What can be fetched and verified; `fsdd` is the recordings of every `fsdd-SPEAKER`, `watch` those
-of every `watch-PERSON`, `mlperf-tiny` a network, no data to load, and the last ones are domains of
-few-shot tasks."""
+"""What can be fetched and verified; `fsdd` is the recordings of every `fsdd-SPEAKER` and
+`spoken-digits`, `watch` those of every `watch-PERSON`, `mlperf-tiny` a network, no data to load,
+and the last ones are domains of few-shot tasks."""
 
-NAMES = ("mnist", "digits", "cifar10", *fsdd.NAMES, *watch.NAMES)
+NAMES = ("mnist", "digits", "cifar10", *fsdd.NAMES, *spoken.NAMES, *watch.NAMES)
 """What can be loaded, a user's own file apart."""
 DEFAULT = "digits"
 """It needs no download."""
 
-CHOICES = "mnist, digits, cifar10, fsdd-SPEAKER, watch-PERSON or npz:FILE"
+CHOICES = "mnist, digits, cifar10, fsdd-SPEAKER, spoken-digits, watch-PERSON or npz:FILE"
 """The same in words, for help and errors."""
 
 _NPZ = "npz:"
@@ -92,6 +93,13 @@ def load(name: str | Path, download: bool = True) -> Dataset:
     if name == "fsdd" or name.startswith(_FSDD):
         raise UserError(
             f"dataset {name!r} needs one of its speakers to adapt to; use {', '.join(fsdd.NAMES)}"
+        )
+    if name in spoken.NAMES:
+        return spoken.load(name, fsdd.FILES, download)
+    if name.startswith(spoken.EVERYBODY):
+        raise UserError(
+            f"dataset {name!r} is of nobody; use {spoken.EVERYBODY}, or {spoken.EVERYBODY}-SPEAKER "
+            f"or {spoken.EVERYBODY}-without-SPEAKER of {', '.join(fsdd.SPEAKERS)}"
         )
     if name in watch.NAMES:
         return watch.load(name, watch.FILES, download)
@@ -141,7 +149,7 @@ def _fileset(name: str) -> files.FileSet | None:
     if name in fewshot.FILED:
         return fewshot.fileset(name)
     known = (mnist.FILES, cifar10.FILES, fsdd.FILES, watch.FILES, mlperf_tiny.FILES)
-    for one, names in (("fsdd", fsdd.NAMES), ("watch", watch.NAMES)):
+    for one, names in (("fsdd", fsdd.NAMES + spoken.NAMES), ("watch", watch.NAMES)):
         if name in names:
             name = one
     return next((one for one in known if one.name == name), None)

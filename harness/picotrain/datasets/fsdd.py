@@ -27,7 +27,7 @@ SPEAKERS = ("george", "jackson", "lucas", "nicolas", "theo", "yweweler")
 
 NAMES = tuple(f"fsdd-{speaker}" for speaker in SPEAKERS)
 
-_DIGITS = 10
+DIGITS = 10
 
 # Which of the 50 recordings of each digit go where. 0 to 4 are the data set's own test split.
 _OTHERS = {"train": range(10, 50), "validation": range(5, 10), "test": range(5)}
@@ -52,6 +52,7 @@ def list_digest(contents: bytes) -> str:
 
 
 _COMMIT = "26eb9aaf76e81b692f806f9140c2d2777410d7a1"
+SOURCE = f"Free Spoken Digit Dataset (Jackson and others), commit {_COMMIT[:8]}"
 
 FILES = FileSet(
     name="fsdd",
@@ -88,8 +89,8 @@ def load(name: str, fileset: FileSet = FILES, download: bool = True) -> Dataset:
             require(fileset, download).values(),
             lambda: _splits(fileset, speaker),
         ),
-        classes=_DIGITS,
-        source=f"Free Spoken Digit Dataset (Jackson and others), commit {_COMMIT[:8]}",
+        classes=DIGITS,
+        source=SOURCE,
         sha256={file.name: file.sha256 for file in fileset.files},
     )
 
@@ -125,14 +126,19 @@ def _recordings(contents: bytes) -> dict[str, bytes]:
     return found
 
 
-def _split(images: dict[str, Bytes], speakers: tuple[str, ...], indices: range) -> Split:
-    """The recordings of these speakers with these numbers, by speaker, digit and number."""
-    keys = [
+def chosen(speakers: tuple[str, ...], indices: range) -> list[tuple[int, str]]:
+    """Digit and file name of the recordings of these speakers with these numbers, by speaker, digit
+    and number."""
+    return [
         (digit, f"{digit}_{speaker}_{index}.wav")
         for speaker in speakers
-        for digit in range(_DIGITS)
+        for digit in range(DIGITS)
         for index in indices
     ]
+
+
+def _split(images: dict[str, Bytes], speakers: tuple[str, ...], indices: range) -> Split:
+    keys = chosen(speakers, indices)
     return Split(
         np.stack([images[name] for _, name in keys]),
         np.array([digit for digit, _ in keys], np.uint8),

@@ -157,10 +157,12 @@ def check_made(path: Path, named: str, dataset: str) -> None:
 
 def _to_make(path: Path) -> str:
     """The same for the place of a file, whatever was meant by it."""
-    model, _, dataset = path.stem.partition("-")
-    if path.parent == MADE_BACKBONES and dataset in NAMES:
-        return to_make(model, dataset)
-    return "picotrain pretrain"
+    fitting = [name for name in NAMES if path.stem.endswith(f"-{name}")]
+    if path.parent != MADE_BACKBONES or not fitting:
+        return "picotrain pretrain"
+    # Names of networks and of data sets have dashes in them, and one data set may end like another.
+    dataset = max(fitting, key=len)
+    return to_make(path.stem.removesuffix(f"-{dataset}"), dataset)
 
 
 def load_network(name: str | Path, dataset: str | None = None, seed: int = 0) -> Network:

@@ -52,6 +52,11 @@ def in_words(angle: float) -> str:
 
 def _check_picture(dataset: Dataset, what: str, angle: float) -> None:
     height, width, _ = dataset.image_shape
+    if dataset.frames:
+        raise UserError(
+            f"the {what} is {angle:g}, but data set {dataset.name} is of frames, one after the "
+            "other: no picture that could be turned; use 0, or leave it out"
+        )
     if min(height, width) < LEAST_SIDE:
         raise UserError(
             f"the {what} is {angle:g}, but the images of data set {dataset.name} are {height}x"

@@ -102,7 +102,7 @@ def test_two_seeds_give_two_results(tmp_path: Path) -> None:
     [
         (
             ["adapt", "--dataset", "foo"],
-            "use mnist, digits, cifar10, fsdd-SPEAKER, watch-PERSON or npz:FILE",
+            "use mnist, digits, cifar10, fsdd-SPEAKER, spoken-digits, watch-PERSON or npz:FILE",
         ),
         (["adapt", "--target", "foo"], "use one of golden, host, qemu"),
         (["adapt", "--method", "foo"], "use one of infer, niti-dynamic"),

@@ -96,7 +96,7 @@ class CutOff(BaseHTTPRequestHandler):
 
 
 def test_unknown_name_lists_the_known_ones() -> None:
-    known = "use mnist, digits, cifar10, fsdd-SPEAKER, watch-PERSON or npz:FILE"
+    known = "use mnist, digits, cifar10, fsdd-SPEAKER, spoken-digits, watch-PERSON or npz:FILE"
     with pytest.raises(UserError, match=f"unknown dataset 'fashion'; {known}"):
         datasets.load("fashion")
     with pytest.raises(UserError, match="unknown dataset"):

@@ -20,7 +20,6 @@ from picotrain.learn import models
 from picotrain.learn.float_pretrain import ready, suited
 from picotrain.places import RESULTS
 from picotrain.progress import progress_bar
-from picotrain.research.keywords.spoken import NAME, spoken
 from picotrain.research.sweep import pool
 from picotrain.shrink.depth.cell import TAILS, Cell
 from picotrain.shrink.depth.cuts import ALL, chosen
@@ -53,11 +52,11 @@ class Task:
     cuts: tuple[str, ...] = (ALL,)
 
     def load(self) -> Dataset:
-        return spoken() if self.dataset == NAME else datasets.load(self.dataset)
+        return datasets.load(self.dataset)
 
 
 PICTURES = Task("pictures", "resnet8", "cifar10", epochs=20, warm=40)
-SPEECH = Task("speech", "ds-cnn", NAME)
+SPEECH = Task("speech", "ds-cnn", "spoken-digits")
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 from picotrain.datasets import fsdd
 from picotrain.datasets.dataset import Split
+from picotrain.datasets.keywords import mfcc
+from picotrain.datasets.keywords.sounds import one_second
 from picotrain.quantise.graph import TensorScale
-from picotrain.research.keywords import mfcc
 
 Floats = NDArray[np.float64]
 
@@ -35,29 +36,15 @@ CHANGES = (
 )
 
 
-def one_second(samples: Floats, change: Change = CLEAN) -> Floats:
-    """A recording at 8 kHz in the middle of one second at 16 kHz: float64 [16000].
-
-    Of what is longer, the part around the middle of its energy is taken.
-    """
-    from scipy import signal
-
-    sound = signal.resample_poly(samples, 2, 1)
-    sound = sound / max(float(np.abs(sound).max()), 1.0)
-    length = mfcc.RATE_HZ
-    if len(sound) > length:
-        energy = np.cumsum(sound * sound)
-        middle = int(np.searchsorted(energy, energy[-1] / 2.0))
-        first = min(max(middle - length // 2, 0), len(sound) - length)
-        sound = sound[first : first + length]
-    whole = np.zeros(length)
-    begin = (length - len(sound)) // 2
-    whole[begin : begin + len(sound)] = sound
+def heard(sound: Floats, change: Change = CLEAN) -> Floats:
+    """One second at 16 kHz, float64 [16000], as the microphone gives it."""
+    whole = sound.copy()
     if change.tilt:
         whole[1:] -= change.tilt * whole[:-1]
+    length = mfcc.RATE_HZ
     late = round(change.late * length / 1000.0)
-    heard = np.concatenate([np.zeros(late), whole])[:length]
-    result: Floats = heard * 10.0 ** (change.gain / 20.0)
+    moved = np.concatenate([np.zeros(late), whole])[:length]
+    result: Floats = moved * 10.0 ** (change.gain / 20.0)
     return result
 
 
@@ -75,18 +62,13 @@ class Recordings:
     def _image(self, name: str, change: Change) -> NDArray[np.uint8]:
         key = (change.name, name)
         if key not in self._images:
-            sound = one_second(self._samples[name].astype(np.float64), change)
+            sound = heard(one_second(self._samples[name].astype(np.float64)), change)
             self._images[key] = self._scale.quantised(mfcc.coefficients(sound)).view(np.uint8)
         return self._images[key]
 
     def split(self, speakers: tuple[str, ...], which: range, change: Change = CLEAN) -> Split:
         """The recordings of these speakers with these numbers, by speaker, digit and number."""
-        keys = [
-            (digit, f"{digit}_{speaker}_{number}.wav")
-            for speaker in speakers
-            for digit in range(10)
-            for number in which
-        ]
+        keys = fsdd.chosen(speakers, which)
         return Split(
             np.stack([self._image(name, change) for _, name in keys]),
             np.array([digit for digit, _ in keys], np.uint8),

@@ -8,14 +8,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from picotrain.datasets.dataset import Split
-from picotrain.datasets.fsdd import SPEAKERS
+from picotrain.datasets.fsdd import DIGITS, SPEAKERS
 from picotrain.learn.calibration import of_images
 from picotrain.progress import progress_bar
 from picotrain.research.keywords import head, spotter
 from picotrain.research.keywords.sounds import CHANGES, Recordings
 from picotrain_golden import Method, Network, Trainer
 
-DIGITS = 10
 VOICES, MICROPHONES = "voices", "microphones"
 
 _KNOWN, _UNKNOWN = range(10, 50), range(5, 10)

@@ -13,6 +13,8 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
+from picotrain.datasets.dataset import Bytes
+
 Floats = NDArray[np.float64]
 
 RATE_HZ = 16_000
@@ -21,6 +23,9 @@ BANDS, COEFFICIENTS = 40, 10
 LOWEST_HZ, HIGHEST_HZ = 20.0, 4_000.0
 SHAPE = (49, COEFFICIENTS, 1)
 _FLOOR = 1e-6
+
+_STEP, _ZERO = 0.584702909, 211
+"""Of the spotter's input, as pixels: they count from what is silent, 128 more than its int8."""
 
 
 def coefficients(sound: Floats) -> Floats:
@@ -35,6 +40,13 @@ def coefficients(sound: Floats) -> Floats:
     # SciPy's "ortho" scales the first coefficient differently; here all are scaled alike.
     cepstrum = fft.dct(np.log(bands + _FLOOR), type=2, axis=1) / np.sqrt(2.0 * BANDS)
     kept: Floats = cepstrum[:, :COEFFICIENTS, np.newaxis]
+    return kept
+
+
+def pixels(heard: Floats) -> Bytes:
+    """Coefficients as an image of the same shape, uint8."""
+    steps = np.rint(heard / _STEP) + _ZERO
+    kept: Bytes = np.clip(steps, 0, 255).astype(np.uint8)
     return kept
 
 
