@@ -14,7 +14,8 @@ from typing import Any, Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from picotrain.device.cycles import BlockCount
+from picotrain.device.cycles import BlockCount, total
+from picotrain.errors import UserError
 from picotrain_golden import (
     Information,
     Method,
@@ -193,6 +194,14 @@ class Device(Protocol):
 
     def __exit__(self, *_: object) -> None:
         """Close it."""
+
+
+def cycles_spent(device: Device) -> int:
+    """Since the start; what something took is the difference. UserError where nothing counts."""
+    blocks = device.blocks()
+    if blocks is None:
+        raise UserError(f"target {device.name} does not count cycles; use --target qemu")
+    return total(blocks)
 
 
 def state_sha256(device: Device, network: Network) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from picotrain.datasets import Split
 from picotrain.device import cycles
 from picotrain.device.cycles import BlockCount, CallNode
-from picotrain.device.interface import BatchResult, state_sha256
+from picotrain.device.interface import BatchResult, cycles_spent, state_sha256
 from picotrain.device.mailbox import MailboxDevice
 from picotrain.errors import DeviceFailure, UserError
 from picotrain.learn.adapt import CLOCK_HZ
@@ -128,10 +128,6 @@ def _sample(device: MailboxDevice) -> Samples:
     return Samples(blocks, device.calls() or [])
 
 
-def _measure(device: MailboxDevice) -> int:
-    return cycles.total(device.blocks() or [])
-
-
 def _record(device: MailboxDevice, images: Split, train: bool) -> tuple[Samples, BatchResult]:
     run = device.train if train else device.evaluate
     before = _sample(device)
@@ -148,9 +144,9 @@ def _train_one_by_one(device: MailboxDevice, images: Split, easy: int) -> list[i
     """Cycles of each training step whose loss norm is above `easy`, with its command's own."""
     spent = []
     for at in range(len(images.labels)):
-        start = _measure(device)
+        start = cycles_spent(device)
         done = device.train(images.images[at : at + 1], images.labels[at : at + 1])
-        cost = _measure(device) - start
+        cost = cycles_spent(device) - start
         if done.loss_norms[0] > easy:
             spent.append(cost)
     return spent
@@ -188,9 +184,9 @@ def profile(
         device.command("TRACE_BEGIN")
         dispatch = 0
         while dispatch == 0:
-            start = _measure(device)
+            start = cycles_spent(device)
             event = device.trace_next(bare=True)
-            spent = _measure(device) - start
+            spent = cycles_spent(device) - start
             operation = device.operation_name(event)
             if operation == "PT_DONE":
                 dispatch = spent  # nothing was left to run

@@ -5,10 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from picotrain.datasets import Split
-from picotrain.device import cycles
 from picotrain.device.given import images_for
-from picotrain.device.interface import Device
-from picotrain.errors import UserError
+from picotrain.device.interface import Device, cycles_spent
 from picotrain.learn.adapt import CLOCK_HZ
 from picotrain_golden import Method, Network
 
@@ -42,10 +40,10 @@ def measure(
     spent: list[int] = []
     if timed:
         for index in range(len(split)):
-            before = cycles.total(_blocks(device))
+            before = cycles_spent(device)
             images = images_for(network, split.images[index : index + 1])
             device.evaluate(images, split.labels[index : index + 1])
-            spent.append(cycles.total(_blocks(device)) - before)
+            spent.append(cycles_spent(device) - before)
     device.load_model(network, frozen=lean)
     device.set_method(method)
     memory = device.memory()
@@ -56,10 +54,3 @@ def measure(
         sum(spent) / len(spent) if spent else None,
         max(spent, default=None),
     )
-
-
-def _blocks(device: Device) -> list[cycles.BlockCount]:
-    found = device.blocks()
-    if found is None:
-        raise UserError(f"target {device.name} counts no cycles; use --target qemu for --ms")
-    return found

@@ -10,10 +10,9 @@ from typing import Any
 import numpy as np
 
 from picotrain.datasets.fewshot import Domain, Rule, sample_episode
-from picotrain.device import cycles
 from picotrain.device.backends import open_device
 from picotrain.device.given import images_for
-from picotrain.device.interface import Device
+from picotrain.device.interface import Device, cycles_spent
 from picotrain.device.mailbox import MailboxDevice
 from picotrain.errors import UserError
 from picotrain.learn.fewshot.heads import with_head
@@ -53,9 +52,9 @@ class Counter:
         self.device = device
 
     def of(self, run: Callable[[], object]) -> int:
-        before = cycles.total(self.device.blocks() or [])
+        before = cycles_spent(self.device)
         run()
-        return cycles.total(self.device.blocks() or []) - before
+        return cycles_spent(self.device) - before
 
 
 def by_scheme(

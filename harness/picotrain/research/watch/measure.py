@@ -15,9 +15,8 @@ import numpy as np
 from picotrain.datasets import watch
 from picotrain.datasets.dataset import Split
 from picotrain.datasets.watch import Recording
-from picotrain.device import cycles
 from picotrain.device.backends import open_device
-from picotrain.device.interface import Device
+from picotrain.device.interface import Device, cycles_spent
 from picotrain.errors import UserError
 from picotrain.progress import progress_bar
 from picotrain.research.sweep import pool
@@ -226,19 +225,19 @@ def _costs(
 ) -> dict[str, Any]:
     load(device, network, way)
     device.set_method(Method("infer"))
-    start = _cycles(device)
+    start = cycles_spent(device)
     device.evaluate(split.images, split.labels)
-    inferred = _cycles(device)
+    inferred = cycles_spent(device)
     select(device, network, train, way, 0, others)
-    chosen = _cycles(device)
+    chosen = cycles_spent(device)
     device.set_method(way.method)
     steps = []
     for number in range(len(split)):
-        ready = _cycles(device)
+        ready = cycles_spent(device)
         one = split.take(np.array([number]))
         # Who has learnt from the first may make no error on the next.
         if device.train(one.images, one.labels).loss_norms[0] > 0:
-            steps.append(_cycles(device) - ready)
+            steps.append(cycles_spent(device) - ready)
     memory = device.memory()
     return {
         "infer": (inferred - start) / len(split),
@@ -251,10 +250,3 @@ def _costs(
 
 def _asks_the_device(way: Way) -> bool:
     return isinstance(way.learns, Search) and way.learns.rows != "fixed"
-
-
-def _cycles(device: Device) -> int:
-    blocks = device.blocks()
-    if blocks is None:
-        raise UserError(f"target {EMULATED} does not count cycles")
-    return cycles.total(blocks)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from picotrain.datasets import Split
-from picotrain.device import cycles
 from picotrain.device.backends import open_device
+from picotrain.device.interface import cycles_spent
 from picotrain.device.mailbox import MailboxDevice
 from picotrain.errors import UserError
 from picotrain_golden import Method, Network, Selection
@@ -30,10 +30,6 @@ class Measured:
     train: list[int]
     losses: list[int]
     """Loss norms of the training steps; a step with 0 ends at the loss."""
-
-
-def _spent(device: MailboxDevice) -> int:
-    return cycles.total(device.blocks() or [])
 
 
 def open_counter(large: bool) -> MailboxDevice:
@@ -59,9 +55,9 @@ def measure(
         found.operations.append(_operations(device, image.tobytes() + bytes([int(label)])))
         _begin(device, network, method, selection)
         run = device.train if method.trains else device.evaluate
-        start = _spent(device)
+        start = cycles_spent(device)
         done = run(image[np.newaxis], np.array([label], np.uint8))
-        (found.train if method.trains else found.infer).append(_spent(device) - start)
+        (found.train if method.trains else found.infer).append(cycles_spent(device) - start)
         found.losses.append(int(done.loss_norms[0]))
     return found
 
@@ -80,9 +76,9 @@ def _operations(device: MailboxDevice, step: bytes) -> dict[Operation, int]:
     device.command("TRACE_BEGIN")
     spent: dict[Operation, int] = {}
     while True:
-        start = _spent(device)
+        start = cycles_spent(device)
         event = device.trace_next(bare=True)
-        taken = _spent(device) - start
+        taken = cycles_spent(device) - start
         name = device.operation_name(event)
         if name == "PT_DONE":
             # Nothing was left to run, so that was the command alone.
