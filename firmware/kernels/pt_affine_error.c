@@ -3,6 +3,7 @@
 #include <stddef.h>
 
 #include "kernels/pt_requantize.h"
+#include "kernels/pt_row_weight.h"
 
 uint32_t pt_affine_merge_sums_s32(const int32_t *sums, uint32_t count, uint32_t shift,
                                   const struct pt_merge *merge)
@@ -41,30 +42,11 @@ void pt_affine_mask_error_s8(const struct pt_affine *affine, const int8_t *outpu
     }
 }
 
-const struct pt_factor *pt_affine_largest_factor(const struct pt_factor *factor, uint32_t rows)
+/* Once in an image: less code. */
+__attribute__((noinline)) const struct pt_factor *pt_affine_largest_factor(
+    const struct pt_factor *factor, uint32_t rows)
 {
-    const struct pt_factor *largest = factor;
-    for (uint32_t row = 1; row < rows; ++row) {
-        const struct pt_factor *other = &factor[row];
-        if (other->multiplier != 0 &&
-            (largest->multiplier == 0 || other->shift > largest->shift ||
-             (other->shift == largest->shift && other->multiplier > largest->multiplier))) {
-            largest = other;
-        }
-    }
-    return largest;
-}
-
-/* 128 for the largest factor, less for the others. */
-static int32_t weight_of(const struct pt_factor *factor, const struct pt_factor *largest)
-{
-    if (factor->multiplier == 0) {
-        return 0;
-    }
-    const uint32_t part = (uint32_t)factor->multiplier >> 16;
-    const uint32_t whole = (uint32_t)largest->multiplier >> 16;
-    const uint32_t below = (uint32_t)(largest->shift - factor->shift);
-    return pt_rhu_s32((int32_t)((part << 16) / whole), 9u + (below < 21u ? below : 21u));
+    return pt_row_weight_largest(factor, rows);
 }
 
 void pt_affine_weigh_error_s8(const struct pt_factor *factor, uint32_t rows, uint32_t positions,
@@ -73,7 +55,7 @@ void pt_affine_weigh_error_s8(const struct pt_factor *factor, uint32_t rows, uin
     const struct pt_factor *largest = pt_affine_largest_factor(factor, rows);
     const uint32_t count = rows * positions;
     for (uint32_t row = 0; row < rows; ++row) {
-        const int32_t weight = weight_of(&factor[row], largest);
+        const int32_t weight = pt_row_weight(&factor[row], largest);
         if (weight == 128) {
             continue;
         }

@@ -1,6 +1,7 @@
 #include "kernels/pt_affine_backward.h"
 
 #include "kernels/pt_requantize.h"
+#include "kernels/pt_row_weight.h"
 #include "kernels/vector/pt_lanes.h"
 
 /* clamp(x), without a branch. */
@@ -96,28 +97,7 @@ void pt_affine_mask_error_s8(const struct pt_affine *affine, const int8_t *outpu
 
 const struct pt_factor *pt_affine_largest_factor(const struct pt_factor *factor, uint32_t rows)
 {
-    const struct pt_factor *largest = factor;
-    for (uint32_t row = 1; row < rows; ++row) {
-        const struct pt_factor *other = &factor[row];
-        if (other->multiplier != 0 &&
-            (largest->multiplier == 0 || other->shift > largest->shift ||
-             (other->shift == largest->shift && other->multiplier > largest->multiplier))) {
-            largest = other;
-        }
-    }
-    return largest;
-}
-
-/* 128 for the largest factor, less for the others. */
-static int32_t weight_of(const struct pt_factor *factor, const struct pt_factor *largest)
-{
-    if (factor->multiplier == 0) {
-        return 0;
-    }
-    const uint32_t part = (uint32_t)factor->multiplier >> 16;
-    const uint32_t whole = (uint32_t)largest->multiplier >> 16;
-    const uint32_t below = (uint32_t)(largest->shift - factor->shift);
-    return pt_rhu_s32((int32_t)((part << 16) / whole), 9u + (below < 21u ? below : 21u));
+    return pt_row_weight_largest(factor, rows);
 }
 
 void pt_affine_weigh_error_s8(const struct pt_factor *factor, uint32_t rows, uint32_t positions,
@@ -129,7 +109,7 @@ void pt_affine_weigh_error_s8(const struct pt_factor *factor, uint32_t rows, uin
         int8_t *at = error + row;
         pt_ints weight = {0};
         for (uint32_t i = 0; i < count; ++i) {
-            weight[i] = weight_of(&factor[row + i], largest);
+            weight[i] = pt_row_weight(&factor[row + i], largest);
         }
         for (uint32_t p = 0; p < positions; ++p, at += rows) {
             pt_store_bytes(at, (pt_load_bytes(at, count) * weight + 64) >> 7, count);
