@@ -110,8 +110,16 @@ def _inputs(options: argparse.Namespace) -> list[Path]:
     found = [value for value in given.values() if isinstance(value, Path)]
     for name in _OR_FILES:
         if isinstance(given.get(name), str):
-            found.append(named(given[name].removeprefix("npz:")))
+            found.append(_place(given[name])[0])
     return [path for path in found if is_file(path)]
+
+
+def _place(text: str) -> tuple[Path, bool]:
+    """The path in the text of such an option, and whether it is one, and no name of ours."""
+    from picotrain import datasets
+
+    mine = datasets.own(text)
+    return (mine[1], True) if mine else (named(text), is_file(named(text)))
 
 
 def result_file(options: argparse.Namespace, *parts: object, suffix: str = ".json") -> Path:
@@ -122,10 +130,11 @@ def result_file(options: argparse.Namespace, *parts: object, suffix: str = ".jso
     for name, value in vars(options).items():
         if name in written or callable(value):
             continue
-        path = named(str(value).removeprefix("npz:"))
+        path, is_place = named(str(value)), isinstance(value, Path)
+        if name in _OR_FILES and not is_place:
+            path, is_place = _place(str(value))
         # A file counts by its place: names alone are the same in many folders.
-        place = isinstance(value, Path) or (name in _OR_FILES and is_file(path))
-        values[name] = os.path.realpath(path) if place else value
+        values[name] = os.path.realpath(path) if is_place else value
     digest = hashlib.sha256(json.dumps(values, sort_keys=True, default=str).encode())
     stem = "-".join(re.sub(r"[^\w.]+", "-", str(part)) for part in parts)
     return RESULTS / f"{stem[:120]}-{digest.hexdigest()[:8]}{suffix}"

@@ -1,5 +1,5 @@
 """Datasets by name: `mnist`, `digits`, `cifar10`, `fsdd-SPEAKER`, `spoken-digits`, `watch-PERSON`,
-and `npz:FILE` for a user's own.
+and for a user's own `npz:FILE`, `speech-commands:FOLDER`, `wake-words:FOLDER`.
 
 Files are looked for in the folder that PICOTRAIN_DATA names, in `../shared/data` beside the
 repository, and in the user's cache, where what is missing is downloaded to. A file that is found
@@ -15,6 +15,7 @@ from pathlib import Path
 from picotrain import inputs
 from picotrain.datasets import cifar10, digits, fewshot, files, fsdd, mlperf_tiny, mnist, npz, watch
 from picotrain.datasets.dataset import Dataset, Split
+from picotrain.datasets.folders import speech_commands, wake_words
 from picotrain.datasets.kept import seen
 from picotrain.datasets.keywords import spoken
 from picotrain.datasets.shuffle import SPLIT_STREAM, permutation
@@ -33,6 +34,7 @@ __all__ = [
     "describe",
     "fetch",
     "load",
+    "own",
     "permutation",
     "rotate",
     "rotated_sample",
@@ -50,16 +52,25 @@ NAMES = ("mnist", "digits", "cifar10", *fsdd.NAMES, *spoken.NAMES, *watch.NAMES)
 DEFAULT = "digits"
 """It needs no download."""
 
-CHOICES = "mnist, digits, cifar10, fsdd-SPEAKER, spoken-digits, watch-PERSON or npz:FILE"
+CHOICES = (
+    "mnist, digits, cifar10, fsdd-SPEAKER, spoken-digits, watch-PERSON, npz:FILE, "
+    "speech-commands:FOLDER or wake-words:FOLDER"
+)
 """The same in words, for help and errors."""
 
 _NPZ = "npz:"
+_OWN: dict[str, Callable[[Path], Dataset]] = {
+    _NPZ: npz.load,
+    speech_commands.PREFIX: speech_commands.load,
+    wake_words.PREFIX: wake_words.load,
+}
+"""What a name begins with whose rest is a path of the user's."""
 _FSDD, _WATCH = "fsdd-", "watch-"
 
 
 @dataclass(frozen=True)
 class Status:
-    """What is known about one of `COLLECTIONS`, or a user's own file, on this machine.
+    """What is known about one of `COLLECTIONS`, or a user's own data, on this machine.
 
     `state` is "present", "absent" or "damaged"; `where` the folder or package it is in, `bytes`
     the space that it takes there; `detail` says what is wrong, if anything is.
@@ -80,8 +91,8 @@ def load(name: str | Path, download: bool = True) -> Dataset:
     must_be("the data set", name, (str, Path), "give its name, such as 'digits', or npz:FILE")
     if isinstance(name, Path):
         name = f"{_NPZ}{name}"
-    if name.startswith(_NPZ):
-        return npz.load(inputs.named(name.removeprefix(_NPZ)))
+    if mine := own(name):
+        return _OWN[mine[0]](mine[1])
     if name == "mnist":
         return mnist.load(mnist.FILES, download)
     if name == "cifar10":
@@ -112,7 +123,19 @@ def load(name: str | Path, download: bool = True) -> Dataset:
         raise UserError(f"{name!r} is a network, with no images to load; use {CHOICES}")
     if name in fewshot.FILED:
         raise UserError(f"{name!r} is for few-shot tasks, with nothing to adapt to; use {CHOICES}")
+    for prefix in _OWN:
+        if name == prefix.removesuffix(":"):
+            raise UserError(f"dataset {name!r} is of your own: say where it is, as {prefix}PATH")
     raise UserError(f"unknown dataset {name!r}; use {CHOICES}")
+
+
+def own(name: str) -> tuple[str, Path] | None:
+    """What the name of a user's own data begins with, such as `npz:`, and the path behind it; None
+    for any other name."""
+    for prefix in _OWN:
+        if name.startswith(prefix):
+            return prefix, inputs.named(name.removeprefix(prefix))
+    return None
 
 
 def describe(advance: Callable[[int], object] = lambda _: None) -> list[Status]:
@@ -192,10 +215,11 @@ def _place(paths: list[Path]) -> tuple[str, int]:
 
 
 def _unfiled(name: str) -> Status:
-    """Of a dataset that is one file of the user's, or part of a package."""
-    if name.startswith(_NPZ):
-        path = inputs.named(name.removeprefix(_NPZ))
-    else:
-        path = digits.bundled_file() or Path()
+    """Of a dataset that is the user's, or part of a package."""
+    mine = own(name)
+    path = mine[1] if mine else digits.bundled_file() or Path()
+    if mine and path.is_dir():
+        sizes = (file.stat().st_size for file in path.rglob("*") if file.is_file())
+        return Status(name, "present", str(path), sum(sizes))
     size = path.stat().st_size if path.is_file() else 0
     return Status(name, "present", str(path.parent), size)

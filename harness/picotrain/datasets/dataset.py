@@ -35,10 +35,11 @@ class Dataset:
     `splits` has "train", "validation" and "test"; of a dataset with a world of the device's own
     also "device-train", "device-validation" and "device-test". `classes` is the number of
     labels, counted from 0. `source` says in words where it came from. `sha256` maps the name of
-    each file that was read to the checksum of its unpacked contents. `angle` is by how many degrees
-    a device sees the images turned unless it is told otherwise; 0: as they are. `photographs` show
-    the same things when they are mirrored; digits and spectrograms do not. `quantised` images came
-    as int8. Of `frames` each row is a moment, and its columns are quantities that do not trade
+    each file that was read to the checksum of its unpacked contents; that of a folder to the
+    checksum of the splits. `angle` is by how many degrees a device sees the images turned unless it
+    is told otherwise; 0: as they are. `photographs` show the same things when they are mirrored;
+    digits and spectrograms do not. `quantised` images came as int8, or are those of MLPerf's
+    network. Of `frames` each row is a moment, and its columns are quantities that do not trade
     places.
     """
 

@@ -102,7 +102,8 @@ def test_two_seeds_give_two_results(tmp_path: Path) -> None:
     [
         (
             ["adapt", "--dataset", "foo"],
-            "use mnist, digits, cifar10, fsdd-SPEAKER, spoken-digits, watch-PERSON or npz:FILE",
+            "use mnist, digits, cifar10, fsdd-SPEAKER, spoken-digits, watch-PERSON, npz:FILE, "
+            "speech-commands:FOLDER or wake-words:FOLDER",
         ),
         (["adapt", "--target", "foo"], "use one of golden, host, qemu"),
         (["adapt", "--method", "foo"], "use one of infer, niti-dynamic"),

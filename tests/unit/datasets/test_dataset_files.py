@@ -96,13 +96,24 @@ class CutOff(BaseHTTPRequestHandler):
 
 
 def test_unknown_name_lists_the_known_ones() -> None:
-    known = "use mnist, digits, cifar10, fsdd-SPEAKER, spoken-digits, watch-PERSON or npz:FILE"
+    known = (
+        "use mnist, digits, cifar10, fsdd-SPEAKER, spoken-digits, watch-PERSON, npz:FILE, "
+        "speech-commands:FOLDER or wake-words:FOLDER"
+    )
     with pytest.raises(UserError, match=f"unknown dataset 'fashion'; {known}"):
         datasets.load("fashion")
     with pytest.raises(UserError, match="unknown dataset"):
         datasets.fetch("fashion")
     with pytest.raises(UserError, match="unknown dataset"):
         datasets.verify("fashion")
+
+
+def test_a_name_of_ones_own_data_has_a_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home of me")
+    assert datasets.own("npz:a b.npz") == ("npz:", Path("a b.npz"))
+    assert datasets.own("speech-commands:~/x") == ("speech-commands:", Path("/home of me/x"))
+    assert datasets.own("wake-words:a:b") == ("wake-words:", Path("a:b"))
+    assert datasets.own("digits") is None and datasets.own("wake-words") is None
 
 
 # Finding and verifying

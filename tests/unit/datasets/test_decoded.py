@@ -174,3 +174,20 @@ def test_digits_come_from_the_cache_but_are_verified_themselves(
     assert contents(digits.load()) == first
     with pytest.raises(AssertionError, match="read again"):
         datasets.verify("digits")
+
+
+def test_the_checksum_is_of_names_and_contents() -> None:
+    def made(name: str, pixel: int, label: int) -> dict[str, Split]:
+        images = np.full((2, 3, 4, 1), pixel, np.uint8)
+        return {name: Split(images, np.array([0, label], np.uint8))}
+
+    def digest(key: int, splits: dict[str, Split]) -> str:
+        return decoded.kept_with_digest("made", [key], [__file__], [], lambda: splits)[1]
+
+    wanted = hashlib.sha256(b"train (2, 3, 4, 1) " + b"\7" * 24 + b"\0\1").hexdigest()
+    assert digest(1, made("train", 7, 1)) == wanted
+    # From the cache; then as if it was made of something else.
+    assert digest(1, made("test", 0, 0)) == wanted
+    assert digest(2, made("train", 7, 1)) == wanted
+    others = [made("test", 7, 1), made("train", 8, 1), made("train", 7, 2)]
+    assert len({wanted, *(digest(key, one) for key, one in enumerate(others, 3))}) == 4

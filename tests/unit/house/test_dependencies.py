@@ -95,6 +95,7 @@ def test_every_folder_of_the_firmware_has_a_rule() -> None:
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 DISTRIBUTIONS = {
+    "pillow": "PIL",
     "scikit-learn": "sklearn",
     "pyelftools": "elftools",
     "pyserial": "serial",

@@ -300,15 +300,18 @@ def test_comments_and_docstrings_are_no_code() -> None:
     assert bare('x = "a"') != bare('x = "b"')
 
 
-def test_npz_paths_are_made_absolute_for_workers(
-    grid: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+@pytest.mark.parametrize("prefix", ["npz:", "speech-commands:", "wake-words:"])
+def test_paths_of_data_are_absolute_for_workers_and_not_in_the_digest(
+    prefix: str, grid: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    job = replace(
-        job_of(load_grid(grid)[0]), cell=replace(load_grid(grid)[0], dataset="npz:mine.npz")
-    )
-    assert portable(job).cell.dataset == f"npz:{tmp_path / 'mine.npz'}"
-    assert portable(job_of(load_grid(grid)[0])).cell.dataset == "digits"
+    job = job_of(load_grid(grid)[0])
+    own = replace(job, cell=replace(job.cell, dataset=f"{prefix}my data"))
+    assert portable(own).cell.dataset == f"{prefix}{tmp_path / 'my data'}"
+    assert portable(job).cell.dataset == "digits"
+    monkeypatch.setattr(cells_module, "_images_sha256", lambda dataset: "")
+    keys = [cells_module.key_of(one.cell) for one in (own, portable(own))]
+    assert keys[0] == keys[1] and keys[0]["dataset"] == f"{prefix}my data"
 
 
 def test_a_damaged_cell_is_told(grid: Path, tmp_path: Path) -> None:

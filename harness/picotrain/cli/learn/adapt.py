@@ -108,7 +108,8 @@ def complete(options: argparse.Namespace) -> None:
     """The name of the result, where none is given."""
     if options.json is None:
         model = Path(options.model or options.backbone or models.DEFAULT).stem
-        data = Path(options.dataset.removeprefix("npz:")).stem
+        mine = datasets.own(options.dataset)
+        data = (mine[1] if mine else Path(options.dataset)).stem
         method = options.method if options.plan == "fast" else f"{options.method}-{options.plan}"
         angle = () if options.angle is None else (f"{options.angle:g}",)
         about = (model, data, *angle, method, options.target, options.seed)

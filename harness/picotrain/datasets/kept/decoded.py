@@ -39,12 +39,24 @@ def kept(
     `key` and `code` are all that decides them: the digests of what is in the files, options, and
     the Python files of what `make` does. `make` verifies the files. The arrays can only be read.
     """
+    return kept_with_digest(name, key, code, sources, make)[0]
+
+
+def kept_with_digest(
+    name: str,
+    key: Sequence[object],
+    code: Sequence[str],
+    sources: Iterable[Path],
+    make: Callable[[], Splits],
+) -> tuple[Splits, str]:
+    """The same, and the checksum of what is in the splits, for files that nobody has pinned."""
     try:
         folder = user_cache() / "decoded"
         origin = [_stamp(path) for path in sources]
         written = [hashlib.sha256(Path(file).read_bytes()).hexdigest() for file in code]
     except (OSError, RuntimeError, UserError):
-        return _closed(make())
+        made = _closed(make())
+        return made, _digest(made)
     text = repr((_FORMAT, list(key), written, [path for path, *_ in origin]))
     index = folder / f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:16]}.json"
     try:
@@ -53,11 +65,21 @@ def kept(
         # There is none, or what is there is no index, or of files that are gone or damaged.
         found = None
     if found is not None:
-        return _closed(found)
-    made = make()
+        return _closed(found[0]), found[1]
+    made = _closed(make())
+    digest = _digest(made)
     with suppress(OSError):
-        _write(index, origin, made)
-    return _closed(made)
+        _write(index, origin, made, digest)
+    return made, digest
+
+
+def _digest(splits: Splits) -> str:
+    digest = hashlib.sha256()
+    for name, split in sorted(splits.items()):
+        digest.update(f"{name} {split.images.shape} ".encode())
+        digest.update(np.ascontiguousarray(split.images).data)
+        digest.update(np.ascontiguousarray(split.labels).data)
+    return digest.hexdigest()
 
 
 def _stamp(path: Path) -> list[Any]:
@@ -73,17 +95,18 @@ def _closed(splits: Splits) -> Splits:
     return splits
 
 
-def _read(index: Path, origin: list[list[Any]]) -> Splits | None:
-    """The splits in the cache; None where they were made of other files."""
+def _read(index: Path, origin: list[list[Any]]) -> tuple[Splits, str] | None:
+    """The splits in the cache, and their checksum; None where they were made of other files."""
     content = json.loads(index.read_text(encoding="utf-8"))
     if content["sources"] != origin:
         return None
-    return {
+    splits = {
         split: Split(
             _array(index.parent, digests["images"]), _array(index.parent, digests["labels"])
         )
         for split, digests in content["splits"].items()
     }
+    return splits, str(content["contents"])
 
 
 def _array(folder: Path, digest: str) -> Bytes:
@@ -96,11 +119,12 @@ def _array(folder: Path, digest: str) -> Bytes:
     return mapped
 
 
-def _write(index: Path, origin: list[list[Any]], splits: Splits) -> None:
+def _write(index: Path, origin: list[list[Any]], splits: Splits, digest: str) -> None:
     """The arrays first, so that an index that is there names what is there."""
     index.parent.mkdir(parents=True, exist_ok=True)
     content = {
         "sources": origin,
+        "contents": digest,
         "splits": {
             name: {
                 "images": _write_array(index.parent, split.images),

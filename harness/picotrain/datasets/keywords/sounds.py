@@ -11,13 +11,17 @@ Floats = NDArray[np.float64]
 
 
 def one_second(samples: Floats) -> Floats:
-    """A recording at 8 kHz in the middle of one second at 16 kHz, its peak 1: float64 [16000].
+    """A recording at 8 kHz in the middle of one second at 16 kHz, its peak 1: float64 [16000]."""
+    from scipy import signal
+
+    return fitted(signal.resample_poly(samples, 2, 1))
+
+
+def fitted(sound: Floats) -> Floats:
+    """The same of a recording at 16 kHz; silence stays silent.
 
     Of what is longer, the part around the middle of its energy is taken.
     """
-    from scipy import signal
-
-    sound = signal.resample_poly(samples, 2, 1)
     sound = sound / max(float(np.abs(sound).max()), 1.0)
     length = mfcc.RATE_HZ
     if len(sound) > length:

@@ -45,6 +45,7 @@ def load(name: str, fileset: FileSet, download: bool = True) -> Dataset:
         fsdd.DIGITS,
         f"{fsdd.SOURCE}, mel cepstral coefficients",
         {file.name: file.sha256 for file in fileset.files},
+        quantised=True,
         frames=True,
     )
 

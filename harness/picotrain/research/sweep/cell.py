@@ -22,6 +22,7 @@ from tqdm import tqdm
 
 import picotrain
 import picotrain_golden
+from picotrain import datasets
 from picotrain.device.backends import KERNELS, choose_kernels, open_device
 from picotrain.errors import DeviceFailure, UserError
 from picotrain.image import firmware
@@ -75,8 +76,8 @@ def key_of(cell: Cell) -> dict[str, Any]:
     options = {name: value for name, value in vars(cell).items() if name not in _NOT_IN_KEY}
     if not cell.logits_exponent:
         del options["logits_exponent"]  # as before there was this axis: the same digest
-    if cell.dataset.startswith("npz:"):
-        options["dataset"] = f"npz:{Path(cell.dataset).name}"
+    if mine := datasets.own(cell.dataset):
+        options["dataset"] = f"{mine[0]}{mine[1].name}"
     return {
         **options,
         "backbone_sha256": _file_sha256(cell.backbone, cell.backbone.stat().st_mtime_ns),
@@ -244,8 +245,7 @@ def _rows(result: AdaptResult) -> list[dict[str, Any]]:
 
 def portable(job: Job) -> Job:
     """The job for a process with another working folder."""
-    name = job.cell.dataset
-    if not name.startswith("npz:"):
+    mine = datasets.own(job.cell.dataset)
+    if mine is None:
         return job
-    path = Path(name.removeprefix("npz:")).expanduser().resolve()
-    return replace(job, cell=replace(job.cell, dataset=f"npz:{path}"))
+    return replace(job, cell=replace(job.cell, dataset=f"{mine[0]}{mine[1].resolve()}"))

@@ -177,7 +177,7 @@ def _layer_mu(value: Any) -> str:
 
 KEYS = {
     "label": _Key(_text, "one line of text", axis=False),
-    "dataset": _Key(_text, f"one of {', '.join(datasets.NAMES)} or npz:FILE"),
+    "dataset": _Key(_text, datasets.CHOICES),
     "model": _Key(_text, "the name of a network or the path of a TOML file"),
     "backbone": _Key(_text, "the path of a backbone (.npz)"),
     "method": _choice(METHODS),
@@ -373,7 +373,7 @@ def _backbone(where: str, given: dict[str, Any], dataset: str) -> tuple[str, Pat
     architecture = _found(where, "model", given.get("model", models.DEFAULT), models.resolve)
     if "backbone" in given:
         path = inputs.named(given["backbone"]).resolve()
-    elif dataset.startswith("npz:"):
+    elif datasets.own(dataset):
         raise UserError(
             f"{where}: no backbone is shipped for {dataset}; make one with `picotrain pretrain` "
             "and name it with the key backbone"
