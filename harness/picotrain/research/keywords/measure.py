@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from statistics import fmean
 from typing import Any
@@ -17,7 +16,6 @@ from picotrain.device.mailbox import MailboxDevice
 from picotrain.errors import UserError
 from picotrain.learn.adapt import epoch_order, mu_at
 from picotrain.profile.profile import profile
-from picotrain.progress import progress_bar
 from picotrain.research.keywords import tasks
 from picotrain.research.keywords.tasks import Task
 from picotrain.research.sweep import pool
@@ -159,18 +157,11 @@ _Job = tuple[Task, str, Method, int, Split]
 
 
 def _all(label: str, jobs: Sequence[_Job], processes: int | None) -> list[Run]:
-    """In the order of the jobs."""
-    made: dict[int, Run] = {}
-    found = pool.results(_numbered, list(enumerate(jobs)), processes, "none of its runs is kept")
-    with closing(found), progress_bar(label, len(jobs), "run") as advance:
-        for number, run in found:
-            made[number] = run
-            advance(1)
-    return [made[number] for number in range(len(jobs))]
+    return pool.in_order(label, _adapted, jobs, processes, "none of its runs is kept")
 
 
-def _numbered(job: tuple[int, _Job]) -> tuple[int, Run]:
-    return job[0], adapted(*job[1])
+def _adapted(job: _Job) -> Run:
+    return adapted(*job)
 
 
 def costs(task: Task) -> dict[str, Any]:

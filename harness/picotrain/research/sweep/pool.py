@@ -8,10 +8,13 @@ import sys
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import closing
+from functools import partial
 from multiprocessing.process import BaseProcess
 from typing import TypeVar
 
 from picotrain.errors import DeviceFailure
+from picotrain.progress import progress_bar
 from picotrain.research.sweep.cell import become_worker
 
 _Job = TypeVar("_Job")
@@ -39,6 +42,27 @@ def results(
     futures = [pool.submit(run, job) for job in jobs]
     workers = set(multiprocessing.active_children()) - others
     return _finished(pool, futures, workers, kept)
+
+
+def in_order(
+    label: str,
+    run: Callable[[_Job], _Result],
+    jobs: Sequence[_Job],
+    processes: int | None,
+    kept: str,
+) -> list[_Result]:
+    """All results, in the order of the jobs, with a bar of this label."""
+    made: dict[int, _Result] = {}
+    found = results(partial(_numbered, run), list(enumerate(jobs)), processes, kept)
+    with closing(found), progress_bar(label, len(jobs), "run") as advance:
+        for number, result in found:
+            made[number] = result
+            advance(1)
+    return [made[number] for number in range(len(jobs))]
+
+
+def _numbered(run: Callable[[_Job], _Result], job: tuple[int, _Job]) -> tuple[int, _Result]:
+    return job[0], run(job[1])
 
 
 def _finished(

@@ -4,7 +4,6 @@ one that it does not; and what a step costs on the emulated chip."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from importlib.util import find_spec
 from statistics import fmean
@@ -184,20 +183,12 @@ class _Job:
 
 
 def _all(label: str, jobs: Sequence[_Job], processes: int | None) -> list[Run]:
-    """In the order of the jobs."""
-    made: dict[int, Run] = {}
-    found = pool.results(_numbered, list(enumerate(jobs)), processes, "none of its runs is kept")
-    with closing(found), progress_bar(label, len(jobs), "run") as advance:
-        for number, run in found:
-            made[number] = run
-            advance(1)
-    return [made[number] for number in range(len(jobs))]
+    return pool.in_order(label, _run, jobs, processes, "none of its runs is kept")
 
 
-def _numbered(numbered: tuple[int, _Job]) -> tuple[int, Run]:
-    number, job = numbered
+def _run(job: _Job) -> Run:
     result = adapted(job.known.network, job.lesson, job.way, job.seed, job.others)
-    return number, Run(job.person, job.seconds, job.label, job.way, job.seed, *result)
+    return Run(job.person, job.seconds, job.label, job.way, job.seed, *result)
 
 
 def costs(known: Known, lesson: Lesson, others: Information) -> dict[str, Any]:
