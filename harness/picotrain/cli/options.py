@@ -7,6 +7,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import math
 import os
 import re
 from collections.abc import Iterator
@@ -146,6 +147,16 @@ def positive(text: str) -> int:
         raise argparse.ArgumentTypeError(f"{value} is less than 1")
     if value > _MOST:
         raise argparse.ArgumentTypeError(f"{value} is more than {_MOST}")
+    return value
+
+
+def positive_number(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
     return value
 
 

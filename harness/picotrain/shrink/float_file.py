@@ -14,6 +14,7 @@ from picotrain.datasets.npz import read_arrays
 from picotrain.errors import UserError
 from picotrain.learn.architectures import graph
 from picotrain.learn.architectures.architecture import Architecture
+from picotrain.learn.floating.graph import GraphTraining
 from picotrain.output import write_bytes
 from picotrain.shrink.removal import Parameters
 
@@ -53,3 +54,8 @@ def load(path: Path, architecture: Architecture, wanted: Parameters) -> Paramete
         if not np.isfinite(other).all():
             raise UserError(f"{path} is damaged: {name} is not all finite numbers; {fix}")
     return {name: np.asarray(values, np.float32) for name, values in found.items()}
+
+
+def of(path: Path | None, training: GraphTraining) -> Parameters | None:
+    """What `load` finds for a training that is to go on from a file, if there is one."""
+    return None if path is None else load(path, training.architecture, training.parameters())

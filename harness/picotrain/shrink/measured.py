@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from picotrain.datasets import Split
+from picotrain.datasets import Dataset, Split
+from picotrain.device.backends import open_device
 from picotrain.device.given import images_for
 from picotrain.device.interface import Device, cycles_spent
+from picotrain.device.room import need_of
+from picotrain.image.firmware import layout
 from picotrain.learn.adapt import CLOCK_HZ
+from picotrain.progress import progress_bar
 from picotrain_golden import Method, Network
 
 IMAGES = 8
@@ -54,3 +58,17 @@ def measure(
         sum(spent) / len(spent) if spent else None,
         max(spent, default=None),
     )
+
+
+def accuracies(name: str, network: Network, dataset: Dataset) -> dict[str, float]:
+    """How often the integers are right, of validation and test images."""
+    method = Method("infer")
+    found = {}
+    with open_device("host", need_of(network, method, layout(), frozen=False)) as fast:
+        fast.load_model(network)
+        fast.set_method(method)
+        for which, split in (("validation", dataset.validation), ("test", dataset.test)):
+            with progress_bar(f"{name} {which}", len(split)) as advance:
+                seen = fast.evaluate(images_for(network, split.images), split.labels, advance)
+            found[which] = seen.correct(split.labels) / len(split)
+    return found

@@ -11,7 +11,7 @@ from picotrain.errors import UserError
 from picotrain.learn import models
 from picotrain.learn.architectures import graph, reader
 from picotrain.learn.architectures.writer import toml_of
-from picotrain.research.depth.figures import pareto
+from picotrain.research.shrink.pareto import pareto
 from picotrain.shrink.depth.cell import counted
 from picotrain.shrink.depth.cuts import Cut, chosen, cuts
 from picotrain.shrink.depth.heads import attached, trunk

@@ -9,7 +9,7 @@ from typing import Any
 
 from picotrain import datasets
 from picotrain.cli.material import noise
-from picotrain.cli.options import Verbs, add_seed, add_verb, finish, positive
+from picotrain.cli.options import Verbs, add_seed, add_verb, finish, positive, positive_number
 from picotrain.datasets import Split
 from picotrain.device.given import images_for
 from picotrain.errors import UserError
@@ -58,7 +58,10 @@ def add_parser(verbs: Verbs) -> None:
         help="how many are looked at (default: %(default)s)",
     )
     parser.add_argument(
-        "--ms", type=_limit, metavar="MS", help="most of an inference, or of a step of --method"
+        "--ms",
+        type=positive_number,
+        metavar="MS",
+        help="most of an inference, or of a step of --method",
     )
     parser.add_argument(
         "--ram", type=positive, metavar="BYTES", help="most beside the firmware (default: a Pico's)"
@@ -68,13 +71,6 @@ def add_parser(verbs: Verbs) -> None:
     )
     add_seed(parser, Method.seed, "draws weights and images where there are none")
     parser.set_defaults(run=run)
-
-
-def _limit(text: str) -> float:
-    value = float(text)
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text} is no time; use more than 0")
-    return value
 
 
 def run(options: argparse.Namespace) -> int:

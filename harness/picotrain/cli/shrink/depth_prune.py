@@ -37,7 +37,6 @@ from picotrain.shrink.depth.table import LOSS, choice, front, told
 from picotrain.shrink.depth.training import EPOCHS, RATE
 from picotrain.shrink.groups import groups_of
 from picotrain.shrink.pruning.training import GatedTraining
-from picotrain.shrink.removal import Parameters
 from picotrain.versions import versions
 
 
@@ -140,7 +139,8 @@ def run(options: argparse.Namespace) -> int:
     warm = replace(base, epochs=options.warm_epochs or base.epochs)
     train = replace(base, epochs=options.epochs, rate=options.rate, decay=0.0)
     torch = ready(dataset, train)
-    pretrained = _pretrained(options, architecture, dataset, warm, torch)
+    training = GatedTraining(architecture, dataset, warm, torch, groups_of(architecture))
+    pretrained = float_file.of(options.pretrained, training)
     output.check_folder(options.out)
     device = open_device(options.target)
     try:
@@ -208,21 +208,8 @@ def _once(words: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(words))
 
 
-def _pretrained(
-    options: argparse.Namespace,
-    architecture: Architecture,
-    dataset: datasets.Dataset,
-    warm: Any,
-    torch: Any,
-) -> Parameters | None:
-    if options.pretrained is None:
-        return None
-    wanted = GatedTraining(architecture, dataset, warm, torch, groups_of(architecture))
-    return float_file.load(options.pretrained, architecture, wanted.parameters())
-
-
 def _shown(options: argparse.Namespace, outcomes: Sequence[Outcome], whole: Outcome) -> None:
-    from picotrain.research.depth.figures import pareto
+    from picotrain.research.shrink.pareto import pareto
 
     print(told(outcomes, whole))
     best = choice(outcomes, whole)

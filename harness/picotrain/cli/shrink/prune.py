@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import math
 import time
 from dataclasses import asdict, replace
 from importlib.metadata import version
@@ -20,35 +19,29 @@ from picotrain.cli.options import (
     check_backbone_name,
     finish,
     positive,
+    positive_number,
 )
 from picotrain.datasets import Dataset
 from picotrain.device.backends import NAMES as TARGETS
 from picotrain.device.backends import open_device
-from picotrain.device.given import check_trains, images_for
 from picotrain.device.interface import Device
-from picotrain.device.room import Roomy
 from picotrain.errors import UserError
-from picotrain.image.firmware import MODEL_FLASH, pico_arena_bytes
 from picotrain.learn import methods, models, plans
 from picotrain.learn.affine_file import Scales
 from picotrain.learn.architectures.architecture import Architecture
 from picotrain.learn.architectures.writer import toml_of
-from picotrain.learn.calibration import SAMPLES, calibrate
 from picotrain.learn.float_pretrain import one_thread, ready, suited
-from picotrain.learn.turning import calibration_angle_of
 from picotrain.output import write_text
-from picotrain.progress import progress_bar
 from picotrain.shrink import float_file
-from picotrain.shrink.costs import Cost, Flash, Macs, Ram
-from picotrain.shrink.cycles import Milliseconds
-from picotrain.shrink.groups import Groups, counts_of, groups_of
-from picotrain.shrink.limits import Limit, Limits, check, met
+from picotrain.shrink.groups import Groups, groups_of
+from picotrain.shrink.limits import Limits, check, met
+from picotrain.shrink.pruning.made import Asked, finished, found_of, limits_of
 from picotrain.shrink.pruning.prune import METHODS, Pruned, PruneOptions, Pruning
 from picotrain.shrink.pruning.stages import Stages
 from picotrain.shrink.pruning.training import GatedTraining
-from picotrain.shrink.removal import Parameters, told
+from picotrain.shrink.removal import Parameters
 from picotrain.versions import versions
-from picotrain_golden import Method, Network, calibrated
+from picotrain_golden import Method
 
 _RATE = 0.05
 """Of what follows warm-up, which has the step size of `pretrain`."""
@@ -77,7 +70,7 @@ def add_parser(verbs: Verbs) -> None:
         "--ram", type=positive, metavar="N", help="most bytes of RAM that method and network take"
     )
     parser.add_argument(
-        "--ms", type=_positive_real, metavar="X", help="most milliseconds of an inference"
+        "--ms", type=positive_number, metavar="X", help="most milliseconds of an inference"
     )
     parser.add_argument(
         "--macs", type=positive, metavar="N", help="most multiply-accumulates of an inference"
@@ -145,13 +138,6 @@ def add_parser(verbs: Verbs) -> None:
     parser.set_defaults(run=run, complete=_complete)
 
 
-def _positive_real(text: str) -> float:
-    value = float(text)
-    if not 0 < value < math.inf:
-        raise argparse.ArgumentTypeError(f"{text} is not a number above 0")
-    return value
-
-
 def _complete(options: argparse.Namespace) -> None:
     if options.toml is None and not output.is_standard(options.out):
         options.toml = options.out.with_suffix(".toml")
@@ -166,7 +152,8 @@ def run(options: argparse.Namespace) -> int:
             'pruned; describe it with form = "affine"'
         )
     check_backbone_name(options.out)
-    if all(getattr(options, name) is None for name in ("flash", "ram", "ms", "macs")):
+    asked = Asked(options.flash, options.ram, options.ms, options.macs)
+    if asked.nothing:
         raise UserError("no limit is given; use --flash, --ram, --ms or --macs, or several")
     if options.pretrained is not None and options.warm_epochs is not None:
         raise UserError("--warm-epochs is not an option of a network that is --pretrained; omit it")
@@ -180,7 +167,7 @@ def run(options: argparse.Namespace) -> int:
     groups = groups_of(architecture)
     device = open_device(options.target)
     try:
-        limits = _limits(options, architecture, groups, device)
+        limits = limits_of(asked, architecture, groups, chosen, device)
         check(limits, architecture.name)
         if options.ms is not None and device.blocks() is None:
             raise UserError(f"target {options.target} counts no cycles for --ms; use qemu")
@@ -189,11 +176,12 @@ def run(options: argparse.Namespace) -> int:
         with one_thread(torch, architecture):
             stages = _stages(options, architecture, dataset, chosen, torch)
             pruned = _pruned(options, architecture, groups, dataset, limits, chosen, device, stages)
-        network, results = _finished(options, dataset, pruned, device)
+        network, accuracy = finished(pruned, dataset, options.seed, _say)
     finally:
         device.close()
-    report = _report(options, groups, limits, pruned, chosen, stages, dataset)
-    report |= results | {"seconds": time.monotonic() - started}
+    found = found_of(asked, groups, limits, pruned, _say) | accuracy
+    report = _report(options, found, chosen, stages, dataset)
+    report["seconds"] = time.monotonic() - started
     models.save_backbone(options.out, network, report, scales=Scales.of(pruned.quantised))
     comment = f"{architecture.name} without the channels that `picotrain prune` removed."
     if options.toml is not None:
@@ -215,20 +203,8 @@ def _options(options: argparse.Namespace, dataset: Dataset, method: Method) -> P
     return PruneOptions(options.method, warm, train, method, options.plan == "lean")
 
 
-def _limits(
-    options: argparse.Namespace, architecture: Architecture, groups: Groups, device: Device
-) -> Limits:
-    """Those that are given, and what the device has of flash and RAM."""
-    room = device.arena_bytes if isinstance(device, Roomy) else pico_arena_bytes()
-    lean = options.plan == "lean"
-    ram = Ram(architecture, groups, Method(options.ram_method), lean)
-    known: list[tuple[Cost, float | None]] = [
-        (Flash(architecture, groups), min(options.flash or MODEL_FLASH, MODEL_FLASH)),
-        (ram, min(options.ram or room, room)),
-        (Macs(architecture, groups), options.macs),
-        (Milliseconds(architecture, groups), options.ms),
-    ]
-    return tuple(Limit(cost, most) for cost, most in known if most is not None)
+def _say(line: str) -> None:
+    print(line, flush=True)
 
 
 def _stages(
@@ -267,10 +243,8 @@ def _pruned(
     stages: Stages,
 ) -> Pruned:
     torch = ready(dataset, chosen.train)
-    pretrained = None
-    if options.pretrained is not None:
-        wanted = GatedTraining(architecture, dataset, chosen.warm, torch, groups).parameters()
-        pretrained = float_file.load(options.pretrained, architecture, wanted)
+    training = GatedTraining(architecture, dataset, chosen.warm, torch, groups)
+    pretrained = float_file.of(options.pretrained, training)
 
     def keep(parameters: Parameters) -> None:
         if options.keep_float is not None:
@@ -287,70 +261,18 @@ def _pruned(
         stages,
         torch,
         lambda entry: print(_told_epoch(entry), flush=True),
-        lambda line: print(line, flush=True),
+        _say,
     )
     return pruning.run(pretrained, keep)
 
 
-def _finished(
-    options: argparse.Namespace, dataset: Dataset, pruned: Pruned, device: Device
-) -> tuple[Network, dict[str, Any]]:
-    """The network, calibrated if it can train, and how often the integers are right."""
-    network = pruned.quantised.network
-    accuracy = {}
-    with open_device("host") as fast:
-        fast.load_model(network, frozen=True)
-        fast.set_method(Method("infer"))
-        for name, split in (("validation", dataset.validation), ("test", dataset.test)):
-            with progress_bar(name, len(split)) as advance:
-                seen = fast.evaluate(images_for(network, split.images), split.labels, advance)
-            accuracy[name] = seen.correct(split.labels) / len(split)
-    print(
-        f"accuracy   validation {pruned.float_accuracy['pruned']:.4f} in float, "
-        f"{accuracy['validation']:.4f} in int8; test {accuracy['test']:.4f} in int8"
-    )
-    try:
-        check_trains(network)
-    except UserError as why:
-        print(f"not calibrated: {why}")
-    else:
-        angle = calibration_angle_of(dataset, None)
-        histograms = calibrate(network, dataset, SAMPLES, angle, options.seed)
-        network = calibrated(network, histograms)
-    return network, {
-        "validation_accuracy": accuracy["validation"],
-        "test_accuracy": accuracy["test"],
-    }
-
-
 def _report(
     options: argparse.Namespace,
-    groups: Groups,
-    limits: Limits,
-    pruned: Pruned,
+    found: dict[str, Any],
     chosen: PruneOptions,
     stages: Stages,
     dataset: Dataset,
 ) -> dict[str, Any]:
-    counts = counts_of(pruned.kept)
-    measured = {"flash": pruned.taken.flash, "ram": pruned.taken.ram, "ms": pruned.taken.ms}
-    table = {}
-    for limit in limits:
-        name = limit.cost.name
-        table[name] = {
-            "unit": limit.cost.unit,
-            "limit": limit.most,
-            "given": getattr(options, name) is not None,
-            "whole": limit.cost.value(groups.sizes),
-            "planned": limit.cost.value(counts),
-            "measured": measured.get(name, limit.cost.value(counts)),
-        }
-        print(_told_limit(name, table[name]))
-    for name, proof in pruned.proofs.items():
-        print(
-            f"masked == removed, {name}: {proof.differing} of {proof.logits:,} logits of "
-            f"{proof.images:,} images differ"
-        )
     return {
         "command": options.command,
         "dataset": options.dataset,
@@ -360,29 +282,12 @@ def _report(
         "plan": options.plan,
         "ram_of": options.ram_method,
         "target": options.target,
-        "limits": table,
-        "groups": told(groups, pruned.kept),
-        "proofs": {name: asdict(one) for name, one in pruned.proofs.items()},
-        "taken": asdict(pruned.taken),
-        "cycle_model_factor": pruned.factor,
-        "rounds": pruned.rounds,
-        "float_accuracy": pruned.float_accuracy,
+        **found,
         "options": {"warm": asdict(chosen.warm), "train": asdict(chosen.train)},
         "history": stages.history,
-        **pruned.quantised.made(),
         "torch": version("torch"),
         "versions": {name: text for name, text in versions().items() if name != "commit"},
     }
-
-
-def _told_limit(name: str, row: dict[str, Any]) -> str:
-    def number(value: float) -> str:
-        return f"{value:,.2f}" if name == "ms" else f"{value:,.0f}"
-
-    return (
-        f"{name:10} {number(row['measured'])} of {number(row['limit'])} {row['unit']}, "
-        f"{number(row['whole'])} before"
-    )
 
 
 def _told_epoch(entry: dict[str, Any]) -> str:

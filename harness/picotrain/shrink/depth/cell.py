@@ -10,17 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from picotrain.datasets import Dataset, Split
-from picotrain.device.backends import open_device
-from picotrain.device.given import images_for
 from picotrain.device.interface import Device
-from picotrain.device.room import need_of
 from picotrain.errors import CommandError, DeviceFailure
-from picotrain.image.firmware import layout
 from picotrain.learn.architectures.architecture import Architecture
 from picotrain.learn.architectures.pixels import real
 from picotrain.learn.architectures.untrained import float_graph
 from picotrain.learn.floating.graph import GraphTraining
-from picotrain.progress import progress_bar
 from picotrain.quantise.quantise import Quantised, quantise
 from picotrain.shrink.depth.cuts import Cut
 from picotrain.shrink.depth.heads import trunk
@@ -116,20 +111,6 @@ def counted(architecture: Architecture) -> dict[str, int]:
         "parameters": architecture.weight_count + biases,
         "macs": sum(layer.macs for layer in architecture.layers),
     }
-
-
-def accuracies(name: str, network: Network, dataset: Dataset) -> dict[str, float]:
-    """How often the integers are right, of validation and test images."""
-    method = Method("infer")
-    found = {}
-    with open_device("host", need_of(network, method, layout(), frozen=False)) as fast:
-        fast.load_model(network)
-        fast.set_method(method)
-        for which, split in (("validation", dataset.validation), ("test", dataset.test)):
-            with progress_bar(f"{name} {which}", len(split)) as advance:
-                seen = fast.evaluate(images_for(network, split.images), split.labels, advance)
-            found[which] = seen.correct(split.labels) / len(split)
-    return found
 
 
 def measured(device: Device, network: Network, dataset: Dataset) -> dict[str, Any]:

@@ -21,7 +21,6 @@ from picotrain.shrink import float_file
 from picotrain.shrink.depth.cell import (
     WHOLE,
     Cell,
-    accuracies,
     check_frozen,
     counted,
     measured,
@@ -32,6 +31,7 @@ from picotrain.shrink.depth.heads import attached
 from picotrain.shrink.depth.kept import Outcome, Store, digest, parameters_sha256
 from picotrain.shrink.depth.training import DepthTraining
 from picotrain.shrink.groups import groups_of
+from picotrain.shrink.measured import accuracies
 from picotrain.shrink.pruning.stages import Report, Stages
 from picotrain.shrink.pruning.training import GatedTraining
 from picotrain.shrink.removal import Parameters

@@ -1,1 +1,0 @@
-"""Depth pruning in figures."""

@@ -1,0 +1,1 @@
+"""Smaller networks in tables: pruning of channels, of layers, and of both, over seeds."""
