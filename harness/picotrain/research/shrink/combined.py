@@ -1,0 +1,195 @@
+"""The whole network, fewer channels, fewer layers, and both: what each takes and how it adapts.
+
+It adapts to what the task's network was not trained for: pictures that are turned, a speaker who
+was not heard.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from picotrain import datasets
+from picotrain.device.backends import open_device
+from picotrain.device.mailbox import MailboxDevice
+from picotrain.device.room import need_of
+from picotrain.errors import CommandError
+from picotrain.image.firmware import layout
+from picotrain.inputs import read_json
+from picotrain.learn import models
+from picotrain.learn.adapt import AdaptOptions, adapt, configured, prepare
+from picotrain.learn.float_pretrain import ready
+from picotrain.profile.profile import profile
+from picotrain.research.shrink.kept import Found
+from picotrain.research.shrink.place import Place, quiet
+from picotrain.research.shrink.pruned import cell_name
+from picotrain.research.shrink.tasks import Task
+from picotrain.shrink import float_file
+from picotrain.shrink.depth.cell import Cell
+from picotrain.shrink.depth.cuts import chosen
+from picotrain.shrink.depth.kept import Store
+from picotrain.shrink.depth.sweep import DepthSweep
+from picotrain.shrink.groups import groups_of
+from picotrain.shrink.pruning.training import GatedTraining
+from picotrain_golden import Method
+
+WHOLE, PRUNED, CUT, BOTH = "whole", "pruned", "cut", "pruned, then cut"
+KINDS = (WHOLE, PRUNED, CUT, BOTH)
+METHOD = "gates"
+CANDIDATES: dict[str, tuple[Method, ...]] = {
+    "NITI": tuple(
+        Method("niti-static", mu=first, later_mu=tuple(later))
+        for first, *later in ((4, 3, 2, 1), (3, 2, 1, 0), (2, 1, 0, -1))
+    ),
+    "PRIOT": tuple(
+        Method("priot", mu=first, later_mu=tuple(later))
+        for first, *later in ((6, 5, 4, 3), (5, 4, 3, 2), (4, 3, 2, 1))
+    ),
+}
+"""Step sizes, of which validation images choose for each kind of network."""
+_CALIBRATION = 512
+_COSTED = 4
+
+
+def networks(place: Place, cut: str) -> dict[str, Found]:
+    """Of one seed, by kind; `cut` is the name of the cell of depth pruning that is taken."""
+    limit = place.task.limits[1][0]
+    pruned = cell_name(limit, METHOD)
+    both = _both(place, pruned, cut)
+    return {
+        WHOLE: _found(place.path("longer", ".npz")),
+        PRUNED: _found(place.path(pruned, ".npz")),
+        CUT: _found(place.path("depth", "") / f"{cut}.npz"),
+        BOTH: both,
+    }
+
+
+def _found(path: Path) -> Found:
+    found = read_json(path.with_suffix(".json"), "remove it")
+    names = ("parameters", "macs", "float_validation", "validation", "test", "taken")
+    return {name: found[name] for name in names} | {"path": str(path)}
+
+
+def _both(place: Place, pruned: str, cut: str) -> Found:
+    """The smaller network cut as the whole one was."""
+    task = place.task
+    dataset = datasets.load(task.dataset)
+    architecture = models.load(place.path(pruned, ".toml"))
+    train, warm = task.cutting(dataset, place.seed), task.warming(dataset, place.seed)
+    torch = ready(dataset, train)
+    training = GatedTraining(architecture, dataset, warm, torch, groups_of(architecture))
+    pretrained = float_file.of(place.path(f"{pruned}-float", ".npz"), training)
+    where, head, tail = cut.rsplit("-", 2)
+    cell = Cell(chosen(architecture, [where])[0], head, tail)
+    store = Store(place.path("both", ""))
+    with open_device(place.target) as device:
+        sweep = DepthSweep(
+            *(architecture, dataset, warm, train, store, device, torch, quiet, quiet)
+        )
+        sweep.run([cell], sweep.whole(pretrained))
+    return _found(store.path(cell.name, ".npz"))
+
+
+# On the device
+
+
+@dataclass(frozen=True)
+class Job:
+    """One adaptation of one network, in order `order`, evaluated on images of split `on`."""
+
+    task: Task
+    kind: str
+    seed: int
+    path: str
+    label: str
+    method: Method
+    order: int
+    on: str
+
+
+def adapted(job: Job) -> tuple[Job, float, float]:
+    """Accuracy before and after."""
+    network = models.load_backbone(Path(job.path))[0]
+    options = replace(
+        _options(job.task, job.method),
+        method=replace(job.method, seed=job.order),
+        seed=job.order,
+        evaluate_on=job.on,
+    )
+    data = prepare(datasets.load(job.task.adapts_to), options)
+    room = need_of(network, options.method, layout(), frozen=job.method.scored)
+    with open_device("host", room) as device:
+        result = adapt(device, network, data, options)
+    assert result.accuracy_before is not None and result.accuracy_final is not None
+    return job, result.accuracy_before, result.accuracy_final
+
+
+def _options(task: Task, method: Method) -> AdaptOptions:
+    return AdaptOptions(
+        angle=task.angle,
+        method=method,
+        epochs=task.epochs,
+        train_samples=task.samples,
+        test_samples=task.samples,
+        calibration_samples=min(_CALIBRATION, task.samples or _CALIBRATION),
+        plan="lean" if method.scored else "fast",
+    )
+
+
+def jobs(
+    place: Place, found: dict[str, Found], methods: dict[str, Sequence[Method]], on: str
+) -> list[Job]:
+    """Of one seed: every network by every method that is given for its kind, `KIND LABEL`."""
+    task = place.task
+    return [
+        Job(
+            *(task, kind, place.seed, one["path"], label),
+            *(method, order, on),
+        )
+        for kind, one in found.items()
+        for label in CANDIDATES
+        for method in methods[f"{kind} {label}"]
+        for order in range(task.orders if on == "test" else 1)
+    ]
+
+
+def choose(tried: Iterable[tuple[Job, float, float]]) -> dict[str, Method]:
+    """For each kind and label the method that is right most often after, on validation images."""
+    after: dict[str, dict[Method, list[float]]] = {}
+    for job, _, accuracy in tried:
+        key = f"{job.kind} {job.label}"
+        after.setdefault(key, {}).setdefault(job.method, []).append(accuracy)
+    return {
+        key: max(found, key=lambda method: fmean(found[method])) for key, found in after.items()
+    }
+
+
+def cost(place: Place, path: str) -> dict[str, Any]:
+    """By label: bytes of RAM of a training step, by the plan, and where the target holds that its
+    cycles, over images with a loss error."""
+    task = place.task
+    network = models.load_backbone(Path(path))[0]
+    found: dict[str, Any] = {}
+    for label, (method, *_) in CANDIDATES.items():
+        options = replace(_options(task, method), train_samples=_COSTED, test_samples=1)
+        data = prepare(datasets.load(task.adapts_to), options)
+        made = configured(network, data, options)
+        cycles = None
+        with open_device(place.target) as device:
+            if isinstance(device, MailboxDevice) and device.blocks() is not None:
+                try:
+                    run = profile(device, made, method, data.train, frozen=method.scored)[0]
+                    cycles = run.train_with_error
+                except CommandError:  # It has no room.
+                    cycles = None
+        ram = need_of(network, method, layout(), method.scored)
+        found[label] = {"ram": ram, "cycles": cycles}
+    return found
+
+
+def everything() -> dict[str, Sequence[Method]]:
+    """All step sizes for every kind of network."""
+    return {f"{kind} {label}": found for kind in KINDS for label, found in CANDIDATES.items()}

@@ -1,0 +1,114 @@
+"""A task over seeds: fewer channels, fewer layers, both, and how all of them adapt.
+
+A folder keeps what is finished: a campaign that was stopped goes on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from picotrain.places import RESULTS
+from picotrain.research.shrink import combined, depth, pruned
+from picotrain.research.shrink.kept import Found
+from picotrain.research.shrink.place import Place
+from picotrain.research.shrink.tasks import Task
+from picotrain.research.sweep import pool
+from picotrain.shrink.depth.table import choice
+
+FOLDER = RESULTS / "smaller"
+
+
+def measure(
+    task: Task,
+    seeds: int,
+    folder: Path = FOLDER,
+    target: str = "qemu",
+    processes: int | None = None,
+) -> dict[str, Any]:
+    """The task's file of results."""
+    places = [Place(task, seed, folder, target) for seed in range(seeds)]
+    each = partial(
+        pool.in_order, processes=processes, kept=f"finished networks are kept in {folder}"
+    )
+    found: dict[str, Any] = {
+        "model": task.model,
+        "dataset": task.dataset,
+        "epochs": {"warm": task.warm, "tune": task.tune, "cut": task.cut},
+        "target": target,
+        "pruned": each(f"{task.name}, channels", pruned.run, places),
+    }
+    if task.cuts:
+        found["cut"] = each(f"{task.name}, layers", _cut, places)
+        found["combined"] = _combined(places, found["cut"], each)
+    return found
+
+
+def _cut(place: Place) -> Found:
+    return depth.run(place, pruned.Run(place).last())
+
+
+def _combined(places: Sequence[Place], cut: Sequence[Found], each: Callable[..., Any]) -> Found:
+    task = places[0].task
+    whole, cells = depth.means(cut)
+    best = choice(cells, whole)["name"]
+    made = each(f"{task.name}, both", _networks, [(place, best) for place in places])
+    tried = each(
+        f"{task.name} adapts, choosing",
+        combined.adapted,
+        _jobs(places, made, combined.everything(), "validation"),
+    )
+    chosen = combined.choose(tried)
+    methods = {key: (method,) for key, method in chosen.items()}
+    runs = each(f"{task.name} adapts", combined.adapted, _jobs(places, made, methods, "test"))
+    costs = each(
+        f"{task.name}, cost of a step",
+        _cost,
+        [(places[0], kind, made[0][kind]["path"]) for kind in combined.KINDS],
+    )
+    return {
+        "cut": best,
+        "adapts_to": task.adapts_to,
+        "angle": task.angle,
+        "epochs": task.epochs,
+        "networks": [
+            {kind: {**one, "path": ""} for kind, one in networks.items()} for networks in made
+        ],
+        "mu": {key: list(method.schedule) for key, method in chosen.items()},
+        "runs": [
+            {
+                "kind": job.kind,
+                "method": job.label,
+                "seed": job.seed,
+                "order": job.order,
+                "before": before,
+                "after": after,
+            }
+            for job, before, after in runs
+        ],
+        "step": dict(costs),
+    }
+
+
+def _networks(job: tuple[Place, str]) -> dict[str, Found]:
+    return combined.networks(*job)
+
+
+def _jobs(
+    places: Sequence[Place],
+    made: Sequence[dict[str, Found]],
+    methods: dict[str, Any],
+    on: str,
+) -> list[combined.Job]:
+    return [
+        job
+        for place, networks in zip(places, made, strict=True)
+        for job in combined.jobs(place, networks, methods, on)
+    ]
+
+
+def _cost(job: tuple[Place, str, str]) -> tuple[str, dict[str, Any]]:
+    place, kind, path = job
+    return kind, combined.cost(place, path)

@@ -1,0 +1,109 @@
+"""The networks that are made smaller, what they learn, and within which limits.
+
+Epochs are our choice: what two cores can train in hours. Limits are too: from a half of what the
+whole network takes to a tenth, of RAM as near as the least that one channel a layer takes allows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from picotrain import datasets
+from picotrain.datasets import Dataset
+from picotrain.learn import models
+from picotrain.learn.architectures.architecture import Architecture
+from picotrain.learn.float_pretrain import suited
+from picotrain.learn.floating.training import FloatOptions
+from picotrain.shrink.depth.training import RATE
+from picotrain.shrink.pruning.made import Asked
+
+SEEDS = 3
+PRUNE_RATE = 0.05
+"""The largest step size while channels go and after; `picotrain prune` has the same."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """A network, by name or file, and what it learns. `warm`: epochs of the whole network; `tune`:
+    those while channels go and after; `cut`: those behind a cut, of these `cuts`;
+    without any there is no depth pruning. It adapts to data
+    set `adapts_to`, turned by `angle` (None: as it is): so many `samples` (None: as `adapt`) for
+    `epochs`, in `orders` orders."""
+
+    name: str
+    model: str
+    dataset: str
+    warm: int
+    tune: int
+    limits: tuple[tuple[str, Asked], ...]
+    cut: int
+    cuts: tuple[str, ...]
+    adapts_to: str
+    angle: float | None = None
+    samples: int | None = None
+    epochs: int = 5
+    orders: int = 3
+
+    def load(self) -> tuple[Architecture, Dataset]:
+        architecture, dataset = models.resolve(self.model), datasets.load(self.dataset)
+        models.check_fit(architecture, dataset)
+        return architecture, dataset
+
+    def warming(self, dataset: Dataset, seed: int) -> FloatOptions:
+        return replace(suited(dataset), int8_epochs=0, seed=seed, epochs=self.warm)
+
+    def tuning(self, dataset: Dataset, seed: int) -> FloatOptions:
+        return replace(self.warming(dataset, seed), epochs=self.tune, rate=PRUNE_RATE)
+
+    def cutting(self, dataset: Dataset, seed: int) -> FloatOptions:
+        return replace(self.warming(dataset, seed), epochs=self.cut, rate=RATE, decay=0.0)
+
+
+SPEECH = Task(
+    "speech",
+    "ds-cnn",
+    "spoken-digits-without-theo",
+    warm=30,
+    tune=20,
+    limits=(
+        ("loose", Asked(flash=15_000, ram=19_000, ms=44)),
+        ("middle", Asked(flash=7_500, ram=14_000, ms=22)),
+        ("tight", Asked(flash=4_000, ram=11_500, ms=11)),
+    ),
+    cut=50,
+    cuts=("all",),
+    adapts_to="spoken-digits-theo",
+)
+PICTURES = Task(
+    "pictures",
+    "mobilenet-v1-32",
+    "cifar10",
+    warm=10,
+    tune=6,
+    limits=(
+        ("loose", Asked(flash=120_000, ram=24_000, ms=80)),
+        ("middle", Asked(flash=50_000, ram=19_500, ms=40)),
+        ("tight", Asked(flash=20_000, ram=17_000, ms=22)),
+    ),
+    cut=6,
+    cuts=("layer8", "layer12", "layer16"),
+    adapts_to="cifar10",
+    angle=30,
+)
+RESIDUAL = Task(
+    "residual",
+    "resnet8",
+    "cifar10",
+    warm=8,
+    tune=4,
+    limits=(
+        ("loose", Asked(flash=41_000, ram=45_000, ms=200)),
+        ("middle", Asked(flash=20_000, ram=32_000, ms=100)),
+        ("tight", Asked(flash=7_000, ram=23_000, ms=45)),
+    ),
+    cut=0,
+    cuts=(),
+    adapts_to="cifar10",
+    angle=30,
+)
+TASKS = {task.name: task for task in (SPEECH, PICTURES, RESIDUAL)}
