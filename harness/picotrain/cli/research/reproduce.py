@@ -44,6 +44,7 @@ def run(options: argparse.Namespace) -> int:
     from picotrain.cli.research.sweep import CELLS_VARIABLE
     from picotrain.research.fewshot import page as sparse
     from picotrain.research.reproduce import page, steps
+    from picotrain.research.shrink import page as smaller
 
     if options.render and options.only:
         raise UserError("--render runs no step; leave --only or --render out")
@@ -51,8 +52,8 @@ def run(options: argparse.Namespace) -> int:
     place = replace(place, jobs=options.jobs, keep_stale=options.keep_stale)
     if os.environ.get(CELLS_VARIABLE):
         place = replace(place, cells=named(os.environ[CELLS_VARIABLE]))
-    check(place.page)
-    check(place.sparse_page)
+    for path in (place.page, place.sparse_page, place.smaller_page):
+        check(path)
     check_folder(place.figures)
     missing: dict[str, str] = {}
     if not options.render:
@@ -61,8 +62,9 @@ def run(options: argparse.Namespace) -> int:
     made = page.render(place, missing)
     made.write(place)
     drawn = sparse.write(place.results, place.sparse_page, place.figures)
-    print(f"page: {place.page}")
-    print(f"page: {place.sparse_page}")
+    drawn += smaller.write(place.results, place.smaller_page, place.figures)
+    for path in (place.page, place.sparse_page, place.smaller_page):
+        print(f"page: {path}")
     if missing:
         # Why of each was said when its turn came, and is on the page.
         print(f"picotrain: these steps did not run: {', '.join(missing)}", file=sys.stderr)

@@ -15,6 +15,9 @@ from picotrain.research.fewshot import measure as fewshot
 from picotrain.research.keywords import measure as keywords
 from picotrain.research.reproduce import backbones, collapse, costs, horizon
 from picotrain.research.reproduce.results import Frame, condensed
+from picotrain.research.shrink import measure as smaller
+from picotrain.research.shrink.page import file_of
+from picotrain.research.shrink.tasks import SEEDS, SMALL, TASKS
 from picotrain.research.sweep.grid import load_grid
 from picotrain.research.sweep.results import write_results
 from picotrain.research.sweep.run import CELLS, Store, frame, plan, sweep
@@ -37,6 +40,9 @@ _KEYWORDS = (
 _WATCH = "it needs the data set watch, PyTorch (extra train), QEMU and the ARM compiler"
 _FEWSHOT = (
     'it needs the data sets of docs/data.md, "Domains of few-shot tasks", QEMU and the ARM compiler'
+)
+_SMALLER = (
+    "it needs the data sets cifar10 and fsdd, PyTorch (extra train), QEMU and the ARM compiler"
 )
 _BACKBONES = f"it describes what is in {_MADE}"
 
@@ -61,6 +67,11 @@ class Workplace:
     def sparse_page(self) -> Path:
         """Of sparse updates, beside the page of results."""
         return self.page.with_name("tinytrain.md")
+
+    @property
+    def smaller_page(self) -> Path:
+        """Of smaller networks."""
+        return self.page.with_name("smaller.md")
 
     @property
     def dataset(self) -> str:
@@ -143,6 +154,12 @@ def _fewshot(place: Workplace, step: Step) -> None:
         write_json(place.json(f"{step.name}-{name}"), content)
 
 
+def _smaller(place: Workplace, step: Step) -> None:
+    for task in [SMALL] if place.small else TASKS.values():
+        found = smaller.measure(task, 1 if place.small else SEEDS, processes=place.jobs)
+        write_json(place.results / file_of(task.name), found)
+
+
 def _backbones(place: Workplace, step: Step) -> None:
     write_json(place.json(step.name), backbones.collect())
 
@@ -172,6 +189,7 @@ _STEPS = (
     Step("keywords", "an imported keyword spotter adapts", _keywords, _KEYWORDS, large=True),
     Step("watch", "a watch gets to know its wearer", _watch, _WATCH),
     Step("fewshot", "sparse updates on few-shot tasks", _fewshot, _FEWSHOT),
+    Step("smaller", "networks with fewer channels and layers", _smaller, _SMALLER),
     Step(
         "choose-cifar10",
         "step sizes of VGG11, on validation images",

@@ -14,6 +14,7 @@ from picotrain.learn import models
 from picotrain.learn.architectures.architecture import Architecture
 from picotrain.learn.float_pretrain import suited
 from picotrain.learn.floating.training import FloatOptions
+from picotrain.places import SHIPPED
 from picotrain.shrink.depth.training import RATE
 from picotrain.shrink.pruning.made import Asked
 
@@ -106,4 +107,20 @@ RESIDUAL = Task(
     adapts_to="cifar10",
     angle=30,
 )
+SMALL = Task(
+    "digits",
+    str(SHIPPED / "experiments" / "networks" / "digits-graph.toml"),
+    "digits",
+    warm=2,
+    tune=2,
+    limits=(("loose", Asked(flash=9_000)), ("tight", Asked(flash=5_000, ram=12_000, ms=8))),
+    cut=1,
+    cuts=("sum",),
+    adapts_to="digits",
+    angle=30,
+    samples=32,
+    epochs=1,
+    orders=1,
+)
+"""The small version's: its numbers mean nothing."""
 TASKS = {task.name: task for task in (SPEECH, PICTURES, RESIDUAL)}

@@ -1,0 +1,47 @@
+"""The figures of docs/smaller.md, but those of cuts."""
+
+from __future__ import annotations
+
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, StrMethodFormatter
+
+from picotrain.research.reproduce.figures import MUTED, PERCENT, SERIES, svg
+from picotrain.research.shrink import summary
+from picotrain.shrink.pruning.prune import METHODS
+
+_TITLES = {"ms": "milliseconds of an inference", "flash": "bytes of flash", "ram": "bytes of RAM"}
+
+
+def trade(results: summary.Results) -> str:
+    """Accuracy on test images over what a network takes, a line for each method of pruning; bars
+    are standard deviations over seeds."""
+    rows = summary.rows(results)
+    accuracy, before = summary.whole(results)
+
+    def draw(figure: Figure) -> None:
+        names = [name for name in _TITLES if name in before]
+        panels = figure.subplots(1, len(names), sharey=True, squeeze=False)[0]
+        for axes, name in zip(panels, names, strict=True):
+            for number, method in enumerate(METHODS):
+                mine = [row for row in rows if row.method == method]
+                axes.errorbar(
+                    [row.taken[name] for row in mine],
+                    [row.test.mean for row in mine],
+                    [row.test.std for row in mine],
+                    color=SERIES[number],
+                    marker="o",
+                    ms=5,
+                    capsize=2,
+                    elinewidth=0.8,
+                    label=method,
+                )
+            axes.plot(before[name], accuracy.mean, "*", color=MUTED, ms=11, label="whole")
+            axes.set_xlabel(_TITLES[name])
+            axes.set_xlim(left=0)
+            axes.xaxis.set_major_locator(MaxNLocator(4))
+            axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+            axes.yaxis.set_major_formatter(PERCENT)
+        panels[0].set_ylabel("test accuracy")
+        figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
+
+    return svg((9.5, 4.2), draw)

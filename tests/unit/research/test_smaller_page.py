@@ -1,0 +1,184 @@
+"""docs/smaller.md from results files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from picotrain.inputs import read_json
+from picotrain.output import write_json
+from picotrain.places import SHIPPED
+from picotrain.research.shrink import page, summary
+from picotrain.research.shrink.combined import KINDS
+from picotrain.research.shrink.tasks import TASKS
+from picotrain.shrink.pruning.prune import METHODS
+
+LIMITS = (("loose", 500, 50.0), ("tight", 250, 25.0))
+
+
+def taken(flash: float, ms: float) -> dict[str, float]:
+    return {"flash": flash, "ram": 2 * flash, "ms": ms, "cycles": 125_000 * ms}
+
+
+def pruned(seed: int) -> dict[str, Any]:
+    """The whole network is right 80 and 82 %; gates lose half a point and two, others more."""
+    right = 0.8 + 0.02 * seed
+    cells = []
+    for number, (limit, flash, ms) in enumerate(LIMITS):
+        for method, lost in zip(METHODS, (0.005, 0.03, 0.04), strict=True):
+            test = right - (1 + 3 * number) * lost - 0.001 * seed
+            cells.append(
+                {
+                    "limit": limit,
+                    "method": method,
+                    "name": f"{limit}-{method}",
+                    "limits": {
+                        "flash": {"limit": flash, "measured": flash, "given": True},
+                        "ram": {"limit": 9999, "measured": 2 * flash, "given": False},
+                        "ms": {"limit": ms, "measured": ms, "given": True},
+                    },
+                    "proofs": {"int8": {"images": 1000, "logits": 10_000, "differing": 0}},
+                    "test": test,
+                    "validation": test,
+                    "taken": taken(flash, ms),
+                    "parameters": flash,
+                }
+            )
+    whole = {"test": right, "validation": right, "taken": taken(1000, 100.0), "parameters": 990}
+    return {"seed": seed, "whole": whole, "cells": cells}
+
+
+def cut(seed: int) -> dict[str, Any]:
+    def cell(name: str, tail: str, right: float, flash: float, ms: float) -> dict[str, Any]:
+        split = dict.fromkeys(("float_validation", "validation", "test"), right + 0.02 * seed)
+        return {
+            "name": name,
+            "cut": name.split("-")[0] if "-" in name else "",
+            "head": "dscnn",
+            "tail": tail,
+            "parameters": flash,
+            "macs": 10 * flash,
+            "taken": taken(flash, ms),
+            **split,
+        }
+
+    cells = [
+        cell("early-dscnn-frozen", "frozen", 0.7, 100, 40.0),
+        cell("late-dscnn-unfrozen", "unfrozen", 0.795, 300, 60.0),
+    ]
+    return {"seed": seed, "whole": cell("whole", "whole", 0.8, 1000, 100.0), "cells": cells}
+
+
+def combined() -> dict[str, Any]:
+    sizes = dict(zip(KINDS, (1000, 250, 300, 90), strict=True))
+    return {
+        "cut": "late-dscnn-unfrozen",
+        "adapts_to": "spoken-digits-theo",
+        "angle": None,
+        "epochs": 5,
+        "networks": [
+            {
+                kind: {"test": 0.8 + 0.02 * seed, "parameters": size, "taken": taken(size, 1.0)}
+                for kind, size in sizes.items()
+            }
+            for seed in range(2)
+        ],
+        "mu": {f"{kind} {label}": [3, 2] for kind in KINDS for label in ("NITI", "PRIOT")},
+        "runs": [
+            {"kind": kind, "method": label, "seed": seed, "order": 0, "before": 0.5, "after": after}
+            for kind in KINDS
+            for label, after in (("NITI", 0.7), ("PRIOT", 0.6))
+            for seed in range(2)
+        ],
+        "step": {
+            kind: {
+                label: {"ram": 300 * size, "cycles": None if kind == "whole" else 1_250_000}
+                for label in ("NITI", "PRIOT")
+            }
+            for kind, size in sizes.items()
+        },
+    }
+
+
+@pytest.fixture
+def results() -> dict[str, Any]:
+    return {
+        "model": "ds-cnn",
+        "dataset": "spoken-digits-without-theo",
+        "epochs": {"warm": 30, "tune": 20, "cut": 50},
+        "target": "qemu",
+        "pruned": [pruned(seed) for seed in range(2)],
+        "cut": [cut(seed) for seed in range(2)],
+        "combined": combined(),
+    }
+
+
+def test_without_results_every_task_says_so(tmp_path: Path) -> None:
+    text, drawn = page.render(tmp_path, tmp_path / "figures")
+    assert drawn == {}
+    assert text.count("No results yet") == len(TASKS) == 3
+
+
+def test_differences_are_those_of_one_seed(results: dict[str, Any]) -> None:
+    first = summary.rows(results)[0]
+    assert (first.limit, first.method) == ("loose", "gates")
+    assert first.limits == {"flash": 500, "ms": 50.0}
+    assert first.test.mean == pytest.approx(0.8045)
+    # Networks of two seeds lie two points apart, but what they lose a tenth of one.
+    assert first.lost.mean == pytest.approx(0.0055)
+    assert first.lost.std == pytest.approx(0.001 / 2**0.5)
+    less = summary.against(results, "gates", "magnitude")
+    assert less["loose"].mean == pytest.approx(0.025)
+    assert less["tight"].mean == pytest.approx(0.1)
+
+
+def test_savings_are_of_what_loses_a_point_at_most(results: dict[str, Any]) -> None:
+    assert summary.savings(results, "gates") == dict.fromkeys(
+        ("flash", "ram", "cycles", "ms"), (2.0, "loose")
+    )
+    assert summary.savings(results, "magnitude") == {}
+
+
+def test_what_exceeds_a_limit_is_named(results: dict[str, Any]) -> None:
+    assert summary.unmet(results) == []
+    results["pruned"][1]["cells"][3]["limits"]["ms"]["measured"] = 25.5
+    assert summary.unmet(results) == ["tight-gates of seed 1"]
+    results["pruned"][0]["cells"][0]["proofs"]["int8"]["differing"] = 3
+    assert summary.proofs(results)["int8"] == {
+        "networks": 12,
+        "logits": 120_000,
+        "differing": 3,
+    }
+
+
+def test_with_results(results: dict[str, Any], tmp_path: Path) -> None:
+    write_json(tmp_path / "smaller-speech.json", results)
+    text, drawn = page.render(tmp_path, tmp_path / "figures")
+    assert set(drawn) == {"smaller-speech.svg", "smaller-speech-cuts.svg"}
+    assert "The whole network: 81.0 ± 1.4 %, 1,000 bytes of flash" in text
+    assert "| loose: 500, 50 | gates | 80.5 ± 1.3 | +0.6 ± 0.1 | 500 | 1,000 | 50.0 | 500 |" in text
+    assert "loose +2.5 ± 0.0, tight +10.0 ± 0.0" in text
+    assert "flash 2.00 times (loose), RAM 2.00 times (loose), cycles 2.00 times (loose)" in text
+    assert "| late | dscnn | unfrozen | 300 | 3,000 | 300 | 600 | 60.0 | 1.67 | 3.33 | 80.5" in text
+    assert (
+        "`late-dscnn-unfrozen`, -0.5 points on test images, 3.33 times smaller, 1.67 times faster"
+    ) in text
+    assert "| PRIOT, 3 2 | 50.0 ± 0.0 | 60.0 ± 0.0 | +10.0 ± 0.0 | 300,000 (too much) |  |" in text
+    assert "| 27,000 | 10 |" in text
+    assert text.count("No results yet") == 2
+
+
+def test_the_page_in_docs_is_that_of_the_results() -> None:
+    folder = SHIPPED / "experiments" / "results"
+    figures = SHIPPED / "docs" / "figures"
+    text, drawn = page.render(folder, figures)
+    assert text == (SHIPPED / "docs" / "smaller.md").read_text(encoding="utf-8")
+    assert {path.name for path in figures.glob("smaller-*.svg")} == set(drawn)
+    for name in TASKS:
+        path = folder / page.file_of(name)
+        if path.is_file():
+            found = read_json(path, "")
+            assert summary.unmet(found) == []
+            assert all(not one["differing"] for one in summary.proofs(found).values())
