@@ -86,8 +86,8 @@ PICTURES = Task(
         ("middle", Asked(flash=50_000, ram=19_500, ms=40)),
         ("tight", Asked(flash=20_000, ram=17_000, ms=22)),
     ),
-    cut=6,
-    cuts=("layer8", "layer12", "layer16"),
+    cut=4,
+    cuts=("layer12", "layer16"),
     adapts_to="cifar10",
     angle=30,
 )
