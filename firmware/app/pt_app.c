@@ -7,7 +7,7 @@
 #include "kernels/pt_memory.h"
 #include "nn/pt_crc32.h"
 #include "nn/pt_prototypes.h"
-#include "nn/pt_scores.h"
+#include "nn/pt_state.h"
 
 /* A model's windows are open while nothing uses what lies there, the io window once planned. */
 static void open_windows(struct pt_app *app)
@@ -175,36 +175,6 @@ static int find_tensor(const struct pt_app *app, uint8_t **data, uint32_t *count
     return PT_OK;
 }
 
-/*
- * Frozen weights can be read and used, not changed; nor affine ones that the range of sums rests
- * on, which it does not of a layer that the method trains, in the arena or in a copy.
- */
-static int need_writable(const struct pt_app *app, uint32_t layer, struct pt_detail *detail)
-{
-    const struct pt_trainer *t = &app->trainer;
-    const struct pt_planned planned = pt_trainer_planned(t);
-    const bool none = layer >= t->model.header->layers || /* find_tensor says so */
-                      pt_layer_rows(&t->model.layer[layer]) == 0u;
-    const bool trained = pt_method_weights(&t->method) &&
-                         (none || pt_planned_learns(&planned, layer));
-    if (!trained && pt_model_affine(&t->model)) {
-        return pt_refuse(detail, PT_ERR_AFFINE, t->method.kind, 0, 0, 0);
-    }
-    return !trained && t->frozen ? pt_refuse(detail, PT_ERR_FROZEN, t->method.kind, 0, 0, 0)
-                                 : PT_OK;
-}
-
-static int check_values(const uint8_t *values, uint32_t count, uint32_t layer,
-                        struct pt_detail *detail)
-{
-    for (uint32_t i = 0; i < count; ++i) {
-        if (values[i] == 0x80u) {
-            return pt_refuse(detail, PT_ERR_WEIGHT, layer, i, 0, 0);
-        }
-    }
-    return PT_OK;
-}
-
 static int read_tensor(struct pt_app *app, struct pt_detail *detail)
 {
     uint8_t *data;
@@ -225,12 +195,14 @@ static int write_tensor(struct pt_app *app, struct pt_detail *detail)
         return pt_refuse(detail, PT_ERR_ARGUMENT, 0, argument[0], PT_TENSOR_WEIGHTS,
                          PT_TENSOR_SCORES);
     }
-    int err = argument[0] == PT_TENSOR_WEIGHTS ? need_writable(app, argument[1], detail) : PT_OK;
+    int err = argument[0] == PT_TENSOR_WEIGHTS
+                  ? pt_state_writable_weights(&app->trainer, argument[1], detail)
+                  : PT_OK;
     if (!err) {
         err = find_tensor(app, &data, &count, detail);
     }
     if (!err) {
-        err = check_values(io_window(app), count, argument[1], detail);
+        err = pt_state_values(io_window(app), count, argument[1], detail);
     }
     if (!err) {
         memcpy(data, io_window(app), count);
@@ -238,125 +210,45 @@ static int write_tensor(struct pt_app *app, struct pt_detail *detail)
     return err;
 }
 
-/* The part of a layer's state that learns, or that NITI may have trained before; PT_ERR_TENSOR
- * where there is none. */
-static int learned_tensor(const struct pt_app *app, uint32_t layer, uint8_t **data,
-                          uint32_t *size)
-{
-    const struct pt_trainer *t = &app->trainer;
-    const struct pt_planned planned = pt_trainer_planned(t);
-    struct pt_detail ignored;
-    if (t->method.kind != PT_INFER &&
-        (!pt_planned_learns(&planned, layer) || t->method.kind == PT_FISHER)) {
-        return PT_ERR_TENSOR;
-    }
-    const uint32_t kind = pt_method_scores(&t->method) ? PT_TENSOR_SCORES : PT_TENSOR_WEIGHTS;
-    return pt_trainer_tensor(t, kind, layer, data, size, &ignored);
-}
-
-/* Over the weights of a layer that are no state, and its factors, which a head from prototypes has
- * of its own. */
-static uint32_t fixed_crc(const struct pt_trainer *t, uint32_t layer, bool state, uint32_t crc)
-{
-    const struct pt_model_layer *entry = &t->model.layer[layer];
-    if (!state) {
-        crc = pt_crc32(crc, pt_model_weights(&t->model, layer), entry->weights_size);
-    }
-    return pt_crc32(crc, pt_model_factors(&t->model, layer),
-                    entry->factors * (uint32_t)sizeof(struct pt_factor));
-}
-
-static struct pt_checkpoint describe_state(const struct pt_app *app)
-{
-    const struct pt_trainer *t = &app->trainer;
-    struct pt_method method = t->method;
-    method.mu = 0;
-    struct pt_checkpoint head = {
-        PT_CHECKPOINT_MAGIC, t->model.header->crc32, pt_crc32(0, &method, sizeof method), 0, 0,
-    };
-    if (pt_method_selects(&method)) {
-        head.method = pt_crc32(head.method, t->selected.bits, t->selected.size);
-    }
-    for (uint32_t l = 0; l < t->model.header->layers; ++l) {
-        uint8_t *data;
-        uint32_t size;
-        const bool learned = learned_tensor(app, l, &data, &size) == PT_OK;
-        head.model_crc = fixed_crc(t, l, learned && !pt_method_scores(&method), head.model_crc);
-        if (learned) {
-            head.state_crc = pt_crc32(head.state_crc, data, size);
-            head.state_size += size;
-        }
-    }
-    return head;
-}
-
 static int checkpoint(struct pt_app *app, struct pt_detail *detail)
 {
-    const struct pt_checkpoint head = describe_state(app);
+    const struct pt_checkpoint head = pt_state_describe(&app->trainer);
     const uint32_t total = (uint32_t)sizeof head + head.state_size;
     if (total > io_size(app)) {
         return pt_refuse(detail, PT_ERR_RANGE, 0, total, io_size(app), 0);
     }
-    uint8_t *to = io_window(app);
-    memcpy(to, &head, sizeof head);
-    to += sizeof head;
-    for (uint32_t l = 0; l < app->trainer.model.header->layers; ++l) {
-        uint8_t *data;
-        uint32_t size;
-        if (learned_tensor(app, l, &data, &size) == PT_OK) {
-            memcpy(to, data, size);
-            to += size;
-        }
-    }
+    memcpy(io_window(app), &head, sizeof head);
+    pt_state_read(&app->trainer, 0, io_window(app) + sizeof head, head.state_size);
     app->mailbox->response[0] = total;
     return PT_OK;
 }
 
 static int restore(struct pt_app *app, struct pt_detail *detail)
 {
-    const struct pt_checkpoint now = describe_state(app);
+    const uint32_t size = pt_state_size(&app->trainer);
     const uint32_t given = app->mailbox->argument[0];
-    const uint8_t *from = io_window(app);
     struct pt_checkpoint head;
-    for (uint32_t l = 0; l < app->trainer.model.header->layers; ++l) {
-        uint8_t *data;
-        uint32_t size;
-        const int err = learned_tensor(app, l, &data, &size) == PT_OK &&
-                                !pt_method_scores(&app->trainer.method)
-                            ? need_writable(app, l, detail)
-                            : PT_OK;
-        if (err) {
-            return err;
-        }
+    const uint8_t *from = io_window(app) + sizeof head;
+    int err = pt_state_writable(&app->trainer, detail);
+    if (!err && (given > io_size(app) || given != sizeof head + size)) {
+        err = pt_refuse(detail, PT_ERR_RANGE, 0, given, (uint32_t)sizeof head + size,
+                        io_size(app));
     }
-    if (given > io_size(app) || given != sizeof head + now.state_size) {
-        return pt_refuse(detail, PT_ERR_RANGE, 0, given, (uint32_t)sizeof head + now.state_size,
-                         io_size(app));
+    if (err) {
+        return err;
     }
-    memcpy(&head, from, sizeof head);
-    from += sizeof head;
-    const bool matches[] = {
-        head.magic == now.magic,
-        head.model_crc == now.model_crc,
-        head.method == now.method,
-        head.state_crc == pt_crc32(0, from, now.state_size),
-        head.state_size == now.state_size,
-        check_values(from, now.state_size, 0, detail) == PT_OK,
-    };
-    for (uint32_t i = 0; i < sizeof matches / sizeof matches[0]; ++i) {
-        if (!matches[i]) {
-            return pt_refuse(detail, PT_ERR_CHECKPOINT, i, 0, 0, 0);
-        }
+    memcpy(&head, io_window(app), sizeof head);
+    err = pt_state_accept(&app->trainer, &head, detail);
+    if (!err && head.state_crc != pt_crc32(0, from, size)) {
+        err = pt_refuse(detail, PT_ERR_CHECKPOINT, PT_CHECKPOINT_OF_CRC, 0, 0, 0);
     }
-    for (uint32_t l = 0; l < app->trainer.model.header->layers; ++l) {
-        uint8_t *data;
-        uint32_t size;
-        if (learned_tensor(app, l, &data, &size) == PT_OK) {
-            memcpy(data, from, size);
-            from += size;
-        }
+    if (!err && pt_state_values(from, size, 0, detail)) {
+        err = pt_refuse(detail, PT_ERR_CHECKPOINT, PT_CHECKPOINT_OF_VALUES, 0, 0, 0);
     }
-    return PT_OK;
+    if (!err) {
+        pt_state_write(&app->trainer, 0, from, size);
+    }
+    return err;
 }
 
 static int load_model(struct pt_app *app, struct pt_detail *detail)

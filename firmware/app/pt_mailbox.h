@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "nn/pt_error.h"
+#include "nn/pt_state.h"
 
 enum pt_protocol {
     PT_MAILBOX_MAGIC = 0x424d5450, /* "PTMB" */
@@ -102,18 +103,5 @@ struct pt_mailbox {
     struct pt_memory memory;
     struct pt_window window[PT_WINDOWS];
 };
-
-/* Heads a checkpoint; the state follows, layer by layer: weights (NITI) or scores (PRIOT), of
- * layers of which a row learns. */
-struct pt_checkpoint {
-    uint32_t magic;
-    uint32_t model_crc; /* of the blob as it was loaded, and of weights and factors that no longer
-                           need be its, but are no state */
-    uint32_t method;    /* CRC-32 of struct pt_method without mu, and of the selection, if any */
-    uint32_t state_crc;
-    uint32_t state_size;
-};
-
-enum pt_checkpoint_format { PT_CHECKPOINT_MAGIC = 0x434d5450 /* "PTMC" */ };
 
 #endif
