@@ -181,6 +181,24 @@ class Trainer:
         edges = self._edges[index]
         return np.arange(count, dtype=np.int64) if edges is None else edges.copy()
 
+    def set_weights(self, index: int, values: Int8) -> None:
+        """Weights that were trained before, in the shape that `weights` gives them in."""
+        self._set(index, self.network.of(index).weights.shape, values)
+
+    def set_scores(self, index: int, values: Int8) -> None:
+        """Scores that were trained before, in the shape that `scores` gives them in."""
+        self._set(index, self.scores(index).shape, values)
+
+    def _set(self, index: int, shape: tuple[int, ...], values: Int8) -> None:
+        if values.dtype != np.int8 or values.shape != shape or (values < -LIMIT).any():
+            raise ValueError(f"layer {index} takes int8 {list(shape)}, without -128")
+        held = self.network.of(index)
+        if self.method.scored:
+            self._scores[index] = values.copy()
+        else:
+            held.weights = values.copy()
+        self._refresh(index, weights_changed=not self.method.scored)
+
     def fisher(self) -> Information:
         """D of each layer with weights, uint64 [rows], that method `fisher` has gathered."""
         if self.method.name != "fisher":

@@ -23,6 +23,9 @@ from picotrain.places import RESULTS
 _OR_FILES = ("model", "dataset")
 """Options that hold a name of ours or, as text, a file."""
 
+_LATER = ("resume", "state")
+"""Options that results had names without; one that is not given changes none."""
+
 _MOST = (1 << 31) - 1
 """What every C int holds: of numbers of images, epochs, processes and the like."""
 _MOST_RAM_KIB = 1 << 20
@@ -107,6 +110,11 @@ def outputs(options: argparse.Namespace) -> Iterator[None]:
 def _inputs(options: argparse.Namespace) -> list[Path]:
     """The files that a verb reads, as far as its options name them."""
     written = {dest for _, dest in options.outputs}
+    for name, output_name in getattr(options, "replaced", {}).items():
+        # What a verb replaces on purpose is no input that gets lost.
+        one, other = (getattr(options, dest) for dest in (name, output_name))
+        if one and other and os.path.realpath(one) == os.path.realpath(other):
+            written.add(name)
     given = {name: value for name, value in vars(options).items() if name not in written}
     found = [value for value in given.values() if isinstance(value, Path)]
     for name in _OR_FILES:
@@ -126,10 +134,10 @@ def _place(text: str) -> tuple[Path, bool]:
 def result_file(options: argparse.Namespace, *parts: object, suffix: str = ".json") -> Path:
     """Where a result goes that no option names: `parts` for people, then a digest of all options,
     so that runs that differ in any have files of their own."""
-    written = {"command", "outputs", *(dest for _, dest in options.outputs)}
+    written = {"command", "outputs", "replaced", *(dest for _, dest in options.outputs)}
     values = {}
     for name, value in vars(options).items():
-        if name in written or callable(value):
+        if name in written or callable(value) or (name in _LATER and value is None):
             continue
         path, is_place = named(str(value)), isinstance(value, Path)
         if name in _OR_FILES and not is_place:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from picotrain.device.interface import UInt8
+from picotrain.device.interface import Int8, UInt8
 from picotrain.errors import UserError, must_be, whole_number
 from picotrain_golden import Method, Network, Probe, Selection, validate_training
 from picotrain_golden.sparse import solvers
@@ -43,6 +43,24 @@ def check_selection(network: Network, selection: Any) -> None:
         selection.check(network)
     except ValueError as error:
         raise UserError(f"{error}; give None for all rows") from None
+
+
+def checked_learned(
+    method: Method | None, selection: Selection | None, what: str, values: Any, size: int
+) -> Int8:
+    """What learned before, as int8 [size]: "weights" or "scores" of a layer. UserError for what
+    the method in force does not train, and for other values than it could have."""
+    learns = method is not None and (method.scored if what == "scores" else method.changes_weights)
+    if not learns:
+        now = "no method is set" if method is None else f"the method is {method.name}"
+        raise UserError(f"{now}, which has no {what} that learn; set the one that they are of")
+    if selection is not None:
+        raise UserError(f"{what} are put back under all rows; select all (None) first")
+    if not isinstance(values, np.ndarray) or values.dtype != np.int8 or values.size != size:
+        raise UserError(f"the layer has {size} {what}, int8; give as many")
+    if (values < -127).any():
+        raise UserError(f"{what} are -127 to 127, and these have -128; give what a device gave")
+    return np.ascontiguousarray(values.reshape(-1))
 
 
 def check_gathered(method: Method | None, needed: Probe, what: str) -> None:

@@ -21,6 +21,7 @@ from picotrain.device.given import (
     check_selection,
     checked_batch,
     checked_image,
+    checked_learned,
 )
 from picotrain.device.interface import (
     BatchResult,
@@ -229,6 +230,22 @@ class GoldenDevice:
             return np.zeros(0, np.int8)
         trainer, layer = self._tensor_of(layer, "SCORES")
         return trainer.scores(layer).reshape(-1)
+
+    def put_weights(self, layer: int, values: Int8) -> None:
+        trainer, layer = self._tensor_of(layer, "WEIGHTS")
+        had = trainer.weights(layer)
+        given = checked_learned(trainer.method, trainer.selection, "weights", values, had.size)
+        trainer.set_weights(layer, given.reshape(had.shape))
+
+    def put_scores(self, layer: int, values: Int8) -> None:
+        trainer, layer = self._tensor_of(layer, "WEIGHTS")
+        had = trainer.scores(layer) if trainer.method.scored else np.zeros(0, np.int8)
+        given = checked_learned(trainer.method, trainer.selection, "scores", values, had.size)
+        trainer.set_scores(layer, given.reshape(had.shape))
+
+    @property
+    def has_made_head(self) -> bool:
+        return self._head
 
     def scored_edges(self, layer: int) -> NDArray[np.int64]:
         if not self._scored():

@@ -152,6 +152,16 @@ class Device(Protocol):
     def scores(self, layer: int) -> Int8:
         """int8, flat: one per scored edge in ascending index; empty where the method has none."""
 
+    def put_weights(self, layer: int, values: Int8) -> None:
+        """Weights that were read before, under a method that trains them."""
+
+    def put_scores(self, layer: int, values: Int8) -> None:
+        """Scores that were read before, under the method that they are of."""
+
+    @property
+    def has_made_head(self) -> bool:
+        """Since the model was loaded, `make_head` made its last layer anew."""
+
     def scored_edges(self, layer: int) -> NDArray[np.int64]:
         """Flat indices of the scored edges, ascending; empty where the method has no scores."""
 

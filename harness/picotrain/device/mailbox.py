@@ -25,6 +25,7 @@ from picotrain.device.given import (
     check_selection,
     checked_batch,
     checked_image,
+    checked_learned,
 )
 from picotrain.device.interface import (
     BatchResult,
@@ -369,6 +370,29 @@ class MailboxDevice:
         if self._in_force is None or not 0 <= layer < len(self._in_force.rows):
             return False
         return self._in_force.rows[layer] is not None and not self._in_force.count(layer)
+
+    def put_weights(self, layer: int, values: Int8) -> None:
+        self._put("weights", layer, values)
+
+    def put_scores(self, layer: int, values: Int8) -> None:
+        self._put("scores", layer, values)
+
+    def _put(self, what: str, layer: int, values: Int8) -> None:
+        """In pieces that fit the io window."""
+        layer = whole_number("the layer", layer)
+        number = self._tensors["PT_TENSOR_WEIGHTS"]
+        size = int(self.command("READ_TENSOR", [number, layer, 0, 0])["response"][0])
+        if what == "scores" and self._method.scored:
+            number = self._tensors["PT_TENSOR_SCORES"]
+            size = int(self.command("READ_TENSOR", [number, layer, 0, 0])["response"][0])
+        given = checked_learned(self._method, self._in_force, what, values, size)
+        _, room = self.window("IO")
+        for offset in range(0, size, room):
+            self.write_tensor(what.upper(), layer, offset, given[offset : offset + room])
+
+    @property
+    def has_made_head(self) -> bool:
+        return self._head
 
     def scored_edges(self, layer: int) -> NDArray[np.int64]:
         if not self._method.scored or self._untouched(layer):

@@ -15,16 +15,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from picotrain.datasets import Dataset, Split, permutation, rotate, sample
-from picotrain.device import cycles
 from picotrain.device.given import check_form, check_method, check_network, images_for
 from picotrain.device.interface import BatchResult, Device, state_sha256
 from picotrain.device.mailbox import MailboxDevice
+from picotrain.device.meter import CycleMeter
 from picotrain.device.room import check_room
 from picotrain.device.versions import versions_of
 from picotrain.errors import UserError, must_be, whole_number
 from picotrain.learn import health, logits, plans
 from picotrain.learn.calibration import FAIR, SHIPPED, calibrated_by, check
 from picotrain.learn.calibration import SAMPLES as CALIBRATION_SAMPLES
+from picotrain.learn.field.beginning import beginning, network_to_train
+from picotrain.learn.field.state import State, state_of
 from picotrain.learn.methods import DEFAULT, NAMES
 from picotrain.learn.models import check_fit, network_sha256
 from picotrain.learn.turning import angle_of
@@ -32,14 +34,10 @@ from picotrain.progress import progress_bar
 from picotrain_golden import Method, Network, Parameters
 from picotrain_golden.network import MAX_BITS
 
-CYCLE_MODEL = "cycle model"
-DEVICE_CLOCK = "the device's own clock"
-
 TRAIN_STREAM = 0xFFFFFF01
 TEST_STREAM = 0xFFFFFF02
 ORDER_STREAM = 0xFFFFFF03
 REPLAY_STREAM = 0xFFFFFF07
-CLOCK_HZ = 125_000_000
 SAMPLES = 1024
 """Images for training and for evaluation where nothing is said; fewer if there are fewer."""
 SPLITS = ("test", "validation")
@@ -105,6 +103,11 @@ class AdaptOptions:
         anew = self.logits_exponent is not None and self.calibration == SHIPPED
         return FAIR if anew else self.calibration
 
+    @property
+    def changes_numbers(self) -> bool:
+        """Other static numbers than the backbone's are asked for."""
+        return self.rule != SHIPPED or bool(self.layer_mu)
+
     def rule_for(self, network: Network) -> str:
         """The same for any network: one that was imported comes without numbers, which all methods
         but one need."""
@@ -132,6 +135,8 @@ class Task:
 class AdaptResult:
     """What `adapt` writes as JSON; `complete` is false while it runs or when it was interrupted.
 
+    `begun_from` is the digest of the state that the run began with, where it was given one, and
+    `resumed_at` how many epochs of this run that state had done.
     `warnings` are of a run that ended in a collapse, the last one with what to try.
     """
 
@@ -153,6 +158,8 @@ class AdaptResult:
     plan: str = "fast"
     plan_note: str = ""
     logits_exponent: int | None = None
+    begun_from: str = ""
+    resumed_at: int = 0
     accuracy_before: float | None = None
     accuracy_best: float | None = None
     accuracy_final: float | None = None
@@ -323,34 +330,6 @@ def _given(network: Network, split: Split) -> Split:
     return replace(split, images=images_for(network, split.images))
 
 
-class _CycleMeter:
-    """Cycles per image of batches: counted by the target, else by the device's own clock."""
-
-    def __init__(self, device: Device) -> None:
-        self._device = device
-        self._cycles = 0
-        self._images = 0
-        self.by = CYCLE_MODEL
-
-    def run(self, batch: Callable[[], BatchResult]) -> BatchResult:
-        before = self._device.blocks()
-        done = batch()
-        after = self._device.blocks()
-        spent = done.cycles
-        if before is not None and after is not None:
-            spent = cycles.total(after) - cycles.total(before)
-        elif spent is not None:
-            self.by = DEVICE_CLOCK
-        if spent is not None:
-            self._cycles += spent
-            self._images += len(done.predictions)
-        return done
-
-    @property
-    def per_image(self) -> float | None:
-        return self._cycles / self._images if self._images else None
-
-
 def _saturated_shares(
     counts: NDArray[np.int64], network: Network, images: int, method: Method, scored: list[int]
 ) -> list[dict[str, float]]:
@@ -378,8 +357,16 @@ def adapt(
     data: Dataset | Task,
     options: AdaptOptions,
     report: Callable[[AdaptResult], None] = lambda _: None,
+    *,
+    resume: State | None = None,
+    keep: Callable[[State], None] | None = None,
 ) -> AdaptResult:
     """Adapt `network` on `device`; `report` is called before the first epoch and after each.
+
+    `keep` is given what was learned after each epoch, and `resume` is what it was given before.
+    With the same images, seed and options the run then goes on where that stopped, to the same
+    bytes as if it never had; `epochs` counts those that are done. With others it is a new run that
+    begins with what was learned, and `accuracy_before` is of that.
 
     `data` is a data set, or what `prepare` drew from it. `network` is as it was loaded: what
     `configured` makes of it is done here. Batch size 1. `accuracy_before` is the backbone's own,
@@ -396,9 +383,20 @@ def adapt(
         check_fit(network, task.dataset)
     # Calibration takes long, and changes no size.
     check_room(device, network, options.method, options.plan == "lean")
-    rule = options.rule_for(network)
-    network = configured(network, task, options)
-    method = options.method
+    method, rule, backbone_sha256 = (
+        options.method,
+        options.rule_for(network),
+        network_sha256(network),
+    )
+    begun = beginning(resume, task, options.seed, options.epochs, options.retention)
+    if resume is None:
+        network = configured(network, task, options)
+    else:
+        resume.check_method(method)
+        backbone_sha256 = resume.backbone_sha256
+        made = configured(network, task, options) if options.changes_numbers else None
+        network = network_to_train(resume, network, made)
+        rule = rule if made else resume.run.get("calibration", rule)
     train, test = _given(network, task.train), _given(network, task.test)
     upright = None if task.upright is None else _given(network, task.upright)
     result = AdaptResult(
@@ -427,11 +425,13 @@ def adapt(
         plan=options.plan,
         plan_note=plans.note(options.plan),
         logits_exponent=network.logits_exponent,
+        begun_from="" if resume is None else resume.sha256(network),
+        resumed_at=begun.epochs,
         versions=versions_of(
             device.name, device.elf.path if isinstance(device, MailboxDevice) else None
         ),
     )
-    training, inference = _CycleMeter(device), _CycleMeter(device)
+    training, inference = CycleMeter(device), CycleMeter(device)
 
     def evaluated(split: Split, label: str) -> BatchResult:
         with progress_bar(label, len(split)) as advance:
@@ -452,8 +452,8 @@ def adapt(
         result.cycles_by = inference.by
         result.cycles_per_train_image = training.per_image
         result.cycles_per_infer_image = inference.per_image
-        result.ms_per_train_image_125mhz = _milliseconds(training.per_image)
-        result.ms_per_infer_image_125mhz = _milliseconds(inference.per_image)
+        result.ms_per_train_image_125mhz = training.milliseconds
+        result.ms_per_infer_image_125mhz = inference.milliseconds
         memory = device.memory()
         result.ram_bytes = memory.by_part()
         result.model_in_flash = memory.model_in_flash
@@ -463,22 +463,30 @@ def adapt(
         report(result)
 
     device.load_model(network, frozen=options.plan == "lean")
-    device.set_method(Method("infer"))
-    result.accuracy_before = accuracy(test, "before")
-    result.upright_before = upright_accuracy("before")
+    if begun.evaluates == "backbone":
+        device.set_method(Method("infer"))
+        result.accuracy_before = accuracy(test, "before")
+        result.upright_before = upright_accuracy("before")
     device.set_method(method)
-    inference = _CycleMeter(device)
+    if resume is not None:
+        resume.write_to(device, network)
+    if begun.evaluates == "state":
+        result.accuracy_before = accuracy(test, "before")
+        result.upright_before = upright_accuracy("before")
+    inference = CycleMeter(device)
     scored = [
         len(device.scored_edges(index)) if layer.has_weights else 0
         for index, layer in enumerate(network.layers)
     ]
     result.saturation = [[] for _ in network.layers]
+    begun.put_into(result)
     update()
-    for epoch in range(1, options.epochs + 1):
+    for epoch in range(begun.epochs + 1, options.epochs + 1):
         mu = mu_at(method.schedule, epoch, options.epochs)
         device.set_mu(mu)
         device.clear_saturation()
         order = epoch_order(len(train.labels), options.seed, epoch)
+        order = order[begun.images if epoch == begun.epochs + 1 else 0 :]
         images, labels = train.images[order], train.labels[order]
         label = f"epoch {epoch}/{options.epochs}"
         with progress_bar(label, len(labels)) as advance:
@@ -503,10 +511,15 @@ def adapt(
                 "upright_accuracy": upright_accuracy(label),
             }
         )
+        begun.step_sizes.append(mu)
+        if keep is not None:
+            run = begun.run(result)
+            keep(state_of(device, network, method, backbone_sha256, epoch, 0, run))
         result.complete = epoch == options.epochs
-        if result.complete:
+        before = result.accuracy_before
+        if result.complete and before is not None:
             result.warnings = health.of_run(
-                [result.accuracy_before, *(one["accuracy"] for one in result.history)],
+                [before, *(one["accuracy"] for one in result.history)],
                 seen.predictions,
                 test.labels,
                 done.loss_norms,
@@ -516,7 +529,3 @@ def adapt(
             )
         update()
     return result
-
-
-def _milliseconds(cycle_count: float | None) -> float | None:
-    return None if cycle_count is None else cycle_count / CLOCK_HZ * 1000

@@ -107,12 +107,12 @@ def initial_network(architecture: Architecture, seed: int) -> Network:
 # version         int64 []: 1, or 2 of an affine network, whose other arrays affine_file names
 # architecture    str [], JSON, the keys of the TOML files
 # info            str [], JSON, how the backbone was made
-# numbers         int64 [layers, 5], the columns of _NUMBERS; 0 where a layer has no weights
+# numbers         int64 [layers, 5], the columns of NUMBERS; 0 where a layer has no weights
 # weights_<l>     int8 [rows, K], for each layer l that has weights
 # histogram_<n>   int64 [layers, 32], for each n of RANGE_NAMES; only if it was calibrated
 
 _VERSION, _AFFINE_VERSION = 1, 2
-_NUMBERS = ("exponent", "forward_shift", "error_shift", "gradient_bits", "score_bits")
+NUMBERS = ("exponent", "forward_shift", "error_shift", "gradient_bits", "score_bits")
 
 
 def backbone_path(model: str, dataset: str) -> Path:
@@ -229,7 +229,7 @@ def save_backbone(
     }
     if not network.affine:
         numbers = [
-            [0 if held is None else int(getattr(held, name)) for name in _NUMBERS]
+            [0 if held is None else int(getattr(held, name)) for name in NUMBERS]
             for held in network.parameters
         ]
         arrays["numbers"] = np.array(numbers, np.int64)
@@ -242,10 +242,10 @@ def save_backbone(
     if histograms is not None:
         for name in RANGE_NAMES:
             arrays[f"histogram_{name}"] = np.stack([layer[name] for layer in histograms.layers])
-    write_bytes(path, _npz(arrays))
+    write_bytes(path, npz_bytes(arrays))
 
 
-def _npz(arrays: dict[str, NDArray[Any]]) -> bytes:
+def npz_bytes(arrays: dict[str, NDArray[Any]]) -> bytes:
     """As numpy.savez_compressed, which however stamps the time of day on every member."""
     whole = io.BytesIO()
     with zipfile.ZipFile(whole, "w") as archive:
@@ -358,6 +358,11 @@ def _backbone_arrays(path: Path) -> dict[str, NDArray[np.generic]]:
                 f"{path} looks like a data set: it has x and y; give it as --dataset npz:{path}, "
                 "and a file of `picotrain pretrain` or `import` as the backbone"
             )
+        if "state_version" in arrays:
+            raise UserError(
+                f"{path} is a saved state, of what a backbone learned; give it as --state or "
+                "--resume, and the backbone that it is of as the backbone"
+            )
         version = int(_array(arrays, "version", np.int64, ()))
     except UserError:
         raise
@@ -385,7 +390,7 @@ def _network(arrays: dict[str, NDArray[np.generic]], path: Path) -> Network:
         return affine_file.parse(document, partial(_array, arrays), "numbers" in arrays)
     architecture = parse(document, str(path))
     layers = architecture.layers
-    numbers = _array(arrays, "numbers", np.int64, (len(layers), len(_NUMBERS)))
+    numbers = _array(arrays, "numbers", np.int64, (len(layers), len(NUMBERS)))
     parameters: list[Parameters | None] = []
     for index, layer in enumerate(layers):
         if layer.has_weights:

@@ -9,8 +9,8 @@ from picotrain.device import cycles
 from picotrain.device.cycles import BlockCount, CallNode
 from picotrain.device.interface import BatchResult, cycles_spent, state_sha256
 from picotrain.device.mailbox import MailboxDevice
+from picotrain.device.meter import CLOCK_HZ
 from picotrain.errors import DeviceFailure, UserError
-from picotrain.learn.adapt import CLOCK_HZ
 from picotrain_golden import Layer, Method, Network
 
 FLOOR = 1.25

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from picotrain.learn.adapt import CLOCK_HZ
+from picotrain.device.meter import CLOCK_HZ
 from picotrain.learn.architectures.architecture import Architecture
 from picotrain.profile.fit.model import load
 from picotrain.profile.fit.terms.affine import forward, pool_forward

@@ -8,9 +8,9 @@ from picotrain.datasets import Dataset, Split
 from picotrain.device.backends import open_device
 from picotrain.device.given import images_for
 from picotrain.device.interface import Device, cycles_spent
+from picotrain.device.meter import CLOCK_HZ
 from picotrain.device.room import need_of
 from picotrain.image.firmware import layout
-from picotrain.learn.adapt import CLOCK_HZ
 from picotrain.progress import progress_bar
 from picotrain_golden import Method, Network
 

@@ -12,15 +12,13 @@ from picotrain.datasets import Dataset, Split
 from picotrain.device.cycles import BlockCount
 from picotrain.device.golden_device import GoldenDevice
 from picotrain.device.interface import BatchResult
+from picotrain.device.meter import CYCLE_MODEL, DEVICE_CLOCK, CycleMeter
 from picotrain.errors import UserError
 from picotrain.learn import models
 from picotrain.learn.adapt import (
-    CYCLE_MODEL,
-    DEVICE_CLOCK,
     AdaptOptions,
     AdaptResult,
     Task,
-    _CycleMeter,
     adapt,
     configured,
     epoch_order,
@@ -246,6 +244,6 @@ def test_cycles_are_counted_or_else_clocked(
     spent: int | None, counted: list[int] | None, each: float | None, by: str
 ) -> None:
     device = _Clocked(spent, counted)
-    meter = _CycleMeter(device)  # type: ignore[arg-type]
+    meter = CycleMeter(device)  # type: ignore[arg-type]
     meter.run(device.train)
     assert (meter.per_image, meter.by) == (each, by)

@@ -10,9 +10,11 @@ from pathlib import Path
 from picotrain import datasets
 from picotrain.cli.material import backbone, check_backbone
 from picotrain.cli.options import (
+    NamedFile,
     Verbs,
     add_device,
     add_logits_exponent,
+    add_output,
     add_plan,
     add_verb,
     arena,
@@ -28,15 +30,21 @@ from picotrain.learn.adapt import (
     SPLITS,
     AdaptOptions,
     AdaptResult,
+    Task,
     adapt,
     check_options,
+    mu_at,
     prepare,
 )
 from picotrain.learn.architectures.pixels import covers_pixels, span
+from picotrain.learn.field.beginning import beginning
+from picotrain.learn.field.state import State
+from picotrain.learn.field.state_file import check_name, load_state, write_state
 from picotrain.learn.turning import in_words
 from picotrain.output import is_plain, is_standard, tell, write_json
 from picotrain.quantise.graph import TensorScale
 from picotrain.text import ram_line
+from picotrain_golden import Method
 
 
 def add_parser(verbs: Verbs) -> None:
@@ -100,8 +108,21 @@ def add_parser(verbs: Verbs) -> None:
     parser.add_argument(
         "--retention", action="store_true", help="evaluate the upright images too, every epoch"
     )
+    add_output(
+        parser,
+        "--save",
+        "keep what was learned in this file (.npz), anew after every epoch: for --resume, bake and "
+        "infer",
+    )
+    parser.add_argument(
+        "--resume",
+        action=NamedFile,
+        metavar="FILE",
+        help="go on from such a file, to the same bytes as without a stop; --epochs counts those "
+        "that are done. With other images or another seed it is a new run that begins there",
+    )
     methods.add_options(parser)
-    parser.set_defaults(run=run, complete=complete)
+    parser.set_defaults(run=run, complete=complete, replaced={"resume": "save"})
 
 
 def complete(options: argparse.Namespace) -> None:
@@ -135,6 +156,7 @@ def run(options: argparse.Namespace) -> int:
         logits_exponent=options.logits_exponent,
     )
     check_options(choice)
+    state = _state(options, method)
     check_backbone(options, method)
     choose_kernels(options.target, options.kernels)  # refuses unknown ones before work starts
     dataset = datasets.load(options.dataset)
@@ -149,12 +171,12 @@ def run(options: argparse.Namespace) -> int:
         # Nothing is written before there is an epoch: an earlier result outlives a failed start.
         seconds = result.wall_seconds - (so_far[-1].wall_seconds if so_far else 0.0)
         so_far.append(replace(result))
-        if result.complete or (result.history and is_plain(options.json)):
-            write_json(options.json, result.to_json())
-        if not result.history:
+        if len(so_far) == 1:
             upright = _upright(result.upright_before)
             print(f"before     accuracy {result.accuracy_before:.4f}{upright}", flush=True)
             return
+        if result.complete or is_plain(options.json):
+            write_json(options.json, result.to_json())
         epoch = result.history[-1]
         print(
             f"epoch {epoch['epoch']:3}  accuracy {epoch['accuracy']:.4f}"
@@ -163,6 +185,12 @@ def run(options: argparse.Namespace) -> int:
             f"mu {epoch['mu']}  took {seconds:5.1f} s, {result.wall_seconds:.1f} s in all",
             flush=True,
         )
+
+    kept: list[State] = []
+
+    def keep(learned: State) -> None:
+        write_state(options.save, learned)
+        kept[:] = [learned]
 
     device = open_device(options.target, arena(options), options.kernels)
     try:
@@ -174,21 +202,57 @@ def run(options: argparse.Namespace) -> int:
             f"{len(task.train.labels) - task.replayed} training{replayed} and "
             f"{len(task.test.labels)} {options.split} images"
         )
-        result = adapt(device, network, task, choice, report)
+        if state is not None:
+            print(_begins(state, task, choice), flush=True)
+        keeper = None if options.save is None else keep
+        result = adapt(device, network, task, choice, report, resume=state, keep=keeper)
     except BaseException:
-        if so_far and so_far[-1].history:
+        if len(so_far) > 1:
             if not is_plain(options.json):
                 write_json(options.json, so_far[-1].to_json())
             if not is_standard(options.json):
                 print(f"the result so far is in {options.json}", file=sys.stderr)
+            if kept:
+                done = f"what was learned in {kept[-1].epochs} epochs"
+                print(f"{done} is in {options.save}", file=sys.stderr)
         raise
     finally:
         device.close()
     print(_summary(result))
+    if kept:
+        print(f"learned: {options.save}")
     tell("result", options.json)
     for warning in result.warnings:
         print(f"warning: {warning}")
     return 0
+
+
+def _state(options: argparse.Namespace, method: Method) -> State | None:
+    """What is resumed; what it is not for is told before anything else is done."""
+    if options.save is not None:
+        check_name("--save", options.save)
+    if options.resume is None:
+        return None
+    state = load_state(options.resume)
+    state.check_method(method)
+    return state
+
+
+def _begins(state: State, task: Task, choice: AdaptOptions) -> str:
+    begun = beginning(state, task, choice.seed, choice.epochs, choice.retention)
+    if begun.evaluates == "state":
+        return f"begins with what {state.source} has learned; the images, or their order, are new"
+    planned = [
+        mu_at(choice.method.schedule, one, choice.epochs) for one in range(1, 1 + begun.epochs)
+    ]
+    line = f"goes on from {state.source}: epoch {begun.epochs + 1} of {choice.epochs}"
+    if planned != begun.step_sizes:
+        were, are = (",".join(map(str, sizes)) for sizes in (begun.step_sizes, planned))
+        line += (
+            f"; mu was {were} so far, where one run of {choice.epochs} epochs has {are}, so the "
+            "end is not the same as of that run"
+        )
+    return line
 
 
 def _note_pixels(options: argparse.Namespace, dataset: Dataset) -> None:

@@ -12,10 +12,10 @@ from picotrain.cli.material import noise
 from picotrain.cli.options import Verbs, add_seed, add_verb, finish, positive, positive_number
 from picotrain.datasets import Split
 from picotrain.device.given import images_for
+from picotrain.device.meter import CLOCK_HZ
 from picotrain.errors import UserError
 from picotrain.image.firmware import MODEL_FLASH, layout, pico_arena_bytes
 from picotrain.learn import methods, models
-from picotrain.learn.adapt import CLOCK_HZ
 from picotrain.learn.architectures.words import layer_in_words
 from picotrain.profile.fit import verdict as verdicts
 from picotrain.profile.fit.model import load

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from picotrain.datasets import Split
 from picotrain.device.blob import blob_size
 from picotrain.device.given import check_form
+from picotrain.device.meter import CLOCK_HZ
 from picotrain.device.room import fits_flash, shortage
 from picotrain.errors import UserError
 from picotrain.image.elf import Elf
 from picotrain.image.firmware import MODEL_FLASH
 from picotrain.learn import plans
-from picotrain.learn.adapt import CLOCK_HZ
 from picotrain.profile.fit.model import WORST, CostModel, Prediction
 from picotrain.profile.fit.observe import observe
 from picotrain_golden import Method, Network, plan
