@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from picotrain.device.interface import BatchResult, Device, TraceTensor, state_sha256
     from picotrain.errors import DeviceFailure, UserError
     from picotrain.learn.adapt import AdaptOptions, AdaptResult, adapt
+    from picotrain.learn.field.bake import bake
+    from picotrain.learn.field.state import State
+    from picotrain.learn.field.state_file import load_state, save_state
     from picotrain.learn.models import load_network
     from picotrain_golden import Method, Network, Selection
 
@@ -28,12 +31,16 @@ __all__ = [
     "Network",
     "Selection",
     "Split",
+    "State",
     "TraceTensor",
     "UserError",
     "adapt",
+    "bake",
     "load_dataset",
     "load_network",
+    "load_state",
     "open_device",
+    "save_state",
     "state_sha256",
 ]
 
@@ -48,12 +55,16 @@ _PLACES = {
     "Network": "picotrain_golden",
     "Selection": "picotrain_golden",
     "Split": "picotrain.datasets",
+    "State": "picotrain.learn.field.state",
     "TraceTensor": "picotrain.device.interface",
     "UserError": "picotrain.errors",
     "adapt": "picotrain.learn.adapt",
+    "bake": "picotrain.learn.field.bake",
     "load_dataset": "picotrain.datasets:load",
     "load_network": "picotrain.learn.models",
+    "load_state": "picotrain.learn.field.state_file",
     "open_device": "picotrain.device.backends",
+    "save_state": "picotrain.learn.field.state_file",
     "state_sha256": "picotrain.device.interface",
 }
 

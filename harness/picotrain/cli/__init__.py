@@ -23,6 +23,8 @@ VERBS = {
     "depth-prune": ("shrink", "fewer layers: a network cut behind a block, with a small head"),
     "metatrain": ("learn", "train a network to start from for tasks of few samples"),
     "adapt": ("learn", "the main job: adapt a network to rotated images on a device"),
+    "infer": ("learn", "accuracy by class, confusions and cycles, of a network or a saved state"),
+    "bake": ("learn", "what was learned becomes weights: a plain backbone without scores"),
     "sweep": ("research", "a grid of adaptations; one that was stopped goes on"),
     "fewshot": ("research", "tasks of few samples, by every scheme of sparse updates"),
     "reproduce": ("research", "the papers' experiments, and the page of their results"),
