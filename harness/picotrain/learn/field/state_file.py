@@ -19,12 +19,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from picotrain import inputs, output
+from picotrain import inputs
 from picotrain.datasets.npz import read_arrays
 from picotrain.device.interface import Device
 from picotrain.errors import UserError
 from picotrain.learn.field.state import State, method_fields, state_of
 from picotrain.learn.models import NUMBERS, npz_bytes
+from picotrain.output import is_standard, write_bytes
 from picotrain_golden import Method, Network
 
 VERSION = 1
@@ -37,7 +38,7 @@ Arrays = dict[str, NDArray[Any]]
 
 def check_name(option: str, path: Path) -> None:
     """Raise UserError for a file that a state is not written to, again and again."""
-    if output.is_standard(path) or path.suffix != ".npz":
+    if is_standard(path) or path.suffix != ".npz":
         raise UserError(f"{option} {path} is no file for a state; name one that ends in .npz")
 
 
@@ -61,7 +62,7 @@ def write_state(path: Path, state: State) -> None:
             bits[edges] = True
             arrays[f"scored_{index}"] = np.packbits(bits, bitorder="little")
     arrays["sha256"] = np.array(_sha256(arrays))
-    output.write_bytes(path, npz_bytes(arrays))
+    write_bytes(path, npz_bytes(arrays))
 
 
 def save_state(
