@@ -92,9 +92,11 @@ static int check_labels(const uint8_t *labels, uint32_t images, uint32_t classes
     return PT_OK;
 }
 
-static int run_batch(struct pt_app *app, bool training, struct pt_detail *detail)
+/* Not part of run_batch, so that it stays in flash. */
+static __attribute__((noinline)) int check_batch(const struct pt_app *app, bool training,
+                                                 struct pt_detail *detail)
 {
-    struct pt_trainer *t = &app->trainer;
+    const struct pt_trainer *t = &app->trainer;
     const uint32_t images = app->mailbox->argument[0];
     const uint32_t each = t->plan.image_size + 1u + (uint32_t)sizeof(struct pt_result);
     const uint32_t most = io_size(app) / each;
@@ -105,19 +107,30 @@ static int run_batch(struct pt_app *app, bool training, struct pt_detail *detail
         return pt_refuse(detail, PT_ERR_ARGUMENT, 0, t->method.kind, PT_NITI_DYNAMIC,
                          PT_METHOD_KINDS - 1);
     }
-    const uint8_t *image = io_window(app);
-    const uint8_t *labels = image + images * t->plan.image_size;
-    const int err = check_labels(labels, images, t->model.header->classes, detail);
+    return check_labels(io_window(app) + images * t->plan.image_size, images,
+                        t->model.header->classes, detail);
+}
+
+static int run_batch(struct pt_app *app, bool training, struct pt_detail *detail)
+{
+    struct pt_trainer *t = &app->trainer;
+    const uint32_t images = app->mailbox->argument[0];
+    const int err = check_batch(app, training, detail);
     if (err) {
         return err;
     }
+    const uint8_t *image = io_window(app);
+    const uint8_t *labels = image + images * t->plan.image_size;
     struct pt_result *result =
         (struct pt_result *)(io_window(app) + pt_round4(images * (t->plan.image_size + 1u)));
     uint32_t correct = 0;
     for (uint32_t i = 0; i < images; ++i) {
         pt_board_alive();
-        result[i] = training ? pt_trainer_train(t, image, labels[i])
-                             : pt_trainer_predict(t, image);
+        if (training) {
+            (void)pt_trainer_train(t, image, labels[i], &result[i], NULL); /* all are classes */
+        } else {
+            result[i] = pt_trainer_predict(t, image);
+        }
         correct += result[i].prediction == labels[i] ? 1u : 0u;
         image += t->plan.image_size;
     }
@@ -129,13 +142,7 @@ static int trace_begin(struct pt_app *app, struct pt_detail *detail)
 {
     struct pt_trainer *t = &app->trainer;
     const uint8_t *image = io_window(app);
-    const uint8_t *label = image + t->plan.image_size;
-    const int err = check_labels(label, 1, t->model.header->classes, detail);
-    if (err) {
-        return err;
-    }
-    pt_trainer_begin(t, image, *label);
-    return PT_OK;
+    return pt_trainer_begin(t, image, image[t->plan.image_size], detail);
 }
 
 static int trace_next(struct pt_app *app, struct pt_detail *detail)

@@ -1,10 +1,12 @@
 /*
- * Every way in which the library refuses. Functions return 0 or one of these; where a caller asked
- * for it, struct pt_detail explains the refusal in numbers.
+ * Every way in which the library refuses. Functions return 0 or one of these, and struct pt_detail
+ * explains the refusal in numbers: it is written on an error only, and may be NULL in every
+ * function that takes one.
  */
 #ifndef PT_ERROR_H
 #define PT_ERROR_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 enum pt_error {
@@ -82,14 +84,16 @@ struct pt_detail {
     uint32_t value[4];
 };
 
-/* Fills `detail` and returns `error`, so that a refusal is one statement. */
+/* Fills `detail`, if it is there, and returns `error`, so that a refusal is one statement. */
 static inline int pt_refuse(struct pt_detail *detail, int error, uint32_t a, uint32_t b,
                             uint32_t c, uint32_t d)
 {
-    detail->value[0] = a;
-    detail->value[1] = b;
-    detail->value[2] = c;
-    detail->value[3] = d;
+    if (detail != NULL) {
+        detail->value[0] = a;
+        detail->value[1] = b;
+        detail->value[2] = c;
+        detail->value[3] = d;
+    }
     return error;
 }
 

@@ -12,25 +12,30 @@ static int check(struct pt_detail *detail, uint32_t field, int32_t value, int32_
     return PT_OK;
 }
 
+int pt_method_check_mu(int32_t mu, struct pt_detail *detail)
+{
+    return check(detail, 1, mu, PT_MIN_MU, PT_MAX_MU);
+}
+
 int pt_method_check(const struct pt_method *method, struct pt_detail *detail)
 {
     int err = check(detail, 0, (int32_t)method->kind, PT_INFER, PT_METHOD_KINDS - 1);
-    if (!err) {
-        err = check(detail, 1, method->mu, PT_MIN_MU, PT_MAX_MU);
+    if (!err && pt_method_learns(method)) {
+        err = pt_method_check_mu(method->mu, detail);
     }
-    if (!err) {
+    if (!err && pt_method_scores(method)) {
         err = check(detail, 2, method->threshold, -PT_S8_MAX, PT_S8_MAX);
     }
-    if (!err) {
+    if (!err && method->kind == PT_PRIOT_S) {
         err = check(detail, 3, (int32_t)method->permille, 1, 1000);
     }
-    if (!err) {
+    if (!err && method->kind == PT_PRIOT_S) {
         err = check(detail, 4, (int32_t)method->selection, 0, PT_SELECTIONS - 1);
     }
-    if (!err) {
+    if (!err && pt_method_scores(method)) {
         err = check(detail, 5, (int32_t)method->start, 0, PT_STARTS - 1);
     }
-    if (!err) {
+    if (!err && pt_method_backward(method)) {
         err = check(detail, 7, (int32_t)method->easy, 0, PT_MAX_EASY);
     }
     return err;

@@ -29,6 +29,10 @@ enum pt_mu_limit { PT_MIN_MU = -8, PT_MAX_MU = 7 };
 
 enum pt_easy_limit { PT_MAX_EASY = 4095 };
 
+/*
+ * Fields that a kind does not use may hold anything: mu and easy where nothing learns from an
+ * error, threshold, start and seed without scores, permille and selection but for PRIOT-S.
+ */
 struct pt_method {
     uint32_t kind;      /* enum pt_method_kind */
     int32_t mu;         /* step size: update shift = range bits - mu */
@@ -40,8 +44,12 @@ struct pt_method {
     uint32_t easy;      /* an image whose loss norm is at most this teaches nothing, 0..4095 */
 };
 
-/* Checks every field; `detail` names the first bad one by its index in the struct. */
+/* Checks every field that the kind uses: PT_ERR_ARGUMENT with {its index in the struct, value,
+ * least, most} of the first bad one. */
 int pt_method_check(const struct pt_method *method, struct pt_detail *detail);
+
+/* The same of a step size alone. */
+int pt_method_check_mu(int32_t mu, struct pt_detail *detail);
 
 /* Whether it takes images with their labels. */
 static inline bool pt_method_trains(const struct pt_method *method)
@@ -63,6 +71,12 @@ static inline bool pt_method_weights(const struct pt_method *method)
 static inline bool pt_method_scores(const struct pt_method *method)
 {
     return method->kind == PT_PRIOT || method->kind == PT_PRIOT_S;
+}
+
+/* Whether a step changes something. */
+static inline bool pt_method_learns(const struct pt_method *method)
+{
+    return pt_method_weights(method) || pt_method_scores(method);
 }
 
 /* Whether a selection of rows says what it trains. */

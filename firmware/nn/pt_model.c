@@ -304,6 +304,13 @@ static int check_head(const struct pt_model *model, struct pt_detail *detail)
     return PT_OK;
 }
 
+/* Of everything behind the field that holds it. */
+static uint32_t crc_of(const struct pt_model_header *header)
+{
+    const uint32_t covered = offsetof(struct pt_model_header, crc32) + sizeof header->crc32;
+    return pt_crc32(0, (const uint8_t *)header + covered, header->size - covered);
+}
+
 static int check_header(const struct pt_model_header *header, uint32_t size,
                         struct pt_detail *detail)
 {
@@ -319,8 +326,7 @@ static int check_header(const struct pt_model_header *header, uint32_t size,
     if (header->size != size) {
         return pt_refuse(detail, PT_ERR_BLOB_SIZE, size, header->size, 0, 0);
     }
-    const uint32_t covered = offsetof(struct pt_model_header, crc32) + sizeof header->crc32;
-    const uint32_t crc = pt_crc32(0, (const uint8_t *)header + covered, size - covered);
+    const uint32_t crc = crc_of(header);
     if (header->crc32 != crc) {
         return pt_refuse(detail, PT_ERR_BLOB_CRC, header->crc32, crc, 0, 0);
     }
@@ -346,6 +352,11 @@ static int check_header(const struct pt_model_header *header, uint32_t size,
         return pt_refuse(detail, PT_ERR_BLOB_SIZE, size, table_end(header->layers), 0, 0);
     }
     return PT_OK;
+}
+
+void pt_model_seal(struct pt_model *model)
+{
+    ((struct pt_model_header *)model->blob)->crc32 = crc_of(model->header);
 }
 
 void pt_model_forget_copies(struct pt_model *model)

@@ -110,6 +110,12 @@ struct pt_model {
 int pt_model_open(struct pt_model *model, int8_t **weights, uint8_t *blob, uint32_t size,
                   struct pt_detail *detail);
 
+/*
+ * Renews the CRC of a blob whose weights or factors were changed in place, so that it opens again:
+ * whatever training may make of a valid blob is valid. The blob must be writable.
+ */
+void pt_model_seal(struct pt_model *model);
+
 /* All weights and factors are those in the blob, as at first. */
 void pt_model_forget_copies(struct pt_model *model);
 

@@ -257,7 +257,7 @@ static void halve_pixels(const uint8_t *image, uint32_t size, int8_t *input)
     }
 }
 
-void pt_trainer_begin(struct pt_trainer *t, const uint8_t *image, uint32_t label)
+static void begin(struct pt_trainer *t, const uint8_t *image, uint32_t label)
 {
     int8_t *input = pt_part_activation(t, PT_INPUT_LAYER);
     if (pt_model_affine(&t->model)) {
@@ -270,6 +270,17 @@ void pt_trainer_begin(struct pt_trainer *t, const uint8_t *image, uint32_t label
     t->operation = 0;
     t->row = 0;
     t->result = (struct pt_result){0};
+}
+
+int pt_trainer_begin(struct pt_trainer *t, const uint8_t *image, uint32_t label,
+                     struct pt_detail *detail)
+{
+    const uint32_t classes = t->model.header->classes;
+    if (label >= classes) {
+        return pt_refuse(detail, PT_ERR_LABEL, 0, label, classes, 0);
+    }
+    begin(t, image, label);
+    return PT_OK;
 }
 
 struct pt_event pt_trainer_next(struct pt_trainer *t, int8_t *sink, uint32_t sink_size)
@@ -316,9 +327,13 @@ static void end_step(struct pt_trainer *t)
     t->operation = t->plan.operations;
 }
 
-struct pt_result pt_trainer_train(struct pt_trainer *t, const uint8_t *image, uint32_t label)
+int pt_trainer_train(struct pt_trainer *t, const uint8_t *image, uint32_t label,
+                     struct pt_result *result, struct pt_detail *detail)
 {
-    pt_trainer_begin(t, image, label);
+    const int err = pt_trainer_begin(t, image, label, detail);
+    if (err) {
+        return err;
+    }
     while (t->operation < t->plan.operations) {
         const struct pt_event event = pt_trainer_next(t, NULL, 0);
         /* Without a loss error no update can change anything (docs/numerics.md, section 10). */
@@ -326,12 +341,13 @@ struct pt_result pt_trainer_train(struct pt_trainer *t, const uint8_t *image, ui
             end_step(t);
         }
     }
-    return t->result;
+    *result = t->result;
+    return PT_OK;
 }
 
 struct pt_result pt_trainer_predict(struct pt_trainer *t, const uint8_t *image)
 {
-    pt_trainer_begin(t, image, 0);
+    begin(t, image, 0);
     for (uint32_t l = 0; l < t->model.header->layers; ++l) {
         forward(t, &t->plan.operation[l]);
     }

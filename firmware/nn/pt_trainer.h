@@ -106,23 +106,33 @@ int pt_trainer_select(struct pt_trainer *trainer, const uint8_t *bits, uint32_t 
 /* What the method is planned for. */
 struct pt_planned pt_trainer_planned(const struct pt_trainer *trainer);
 
+/*
+ * Renews the CRC of the blob in the arena, for when what NITI has trained, or a head that was made,
+ * is to be opened as a model of its own: without it pt_trainer_open refuses such a blob as damaged.
+ * A state that was kept before (pt_state.h) is one of the model as it was, and is refused then.
+ * PT_ERR_STATE without a model; PT_ERR_FROZEN for a blob outside of the arena, which never changes.
+ */
+int pt_trainer_seal(struct pt_trainer *trainer, struct pt_detail *detail);
+
 /* Changes the step size; state and plan stay. */
 int pt_trainer_set_mu(struct pt_trainer *trainer, int32_t mu, struct pt_detail *detail);
 
 /*
- * image uint8 [in_h, in_w, in_c], of an affine model int8 as it stands; label < classes. State must
- * be PT_STATE_READY.
+ * image uint8 [in_h, in_w, in_c], of an affine model int8 as it stands. State must be
+ * PT_STATE_READY. A label that is no class is refused with PT_ERR_LABEL, {0, label, classes}, and
+ * nothing is trained or written, *result neither.
  */
-struct pt_result pt_trainer_train(struct pt_trainer *trainer, const uint8_t *image,
-                                  uint32_t label);
+int pt_trainer_train(struct pt_trainer *trainer, const uint8_t *image, uint32_t label,
+                     struct pt_result *result, struct pt_detail *detail);
 struct pt_result pt_trainer_predict(struct pt_trainer *trainer, const uint8_t *image);
 
 /*
- * The same step in pieces. pt_trainer_next runs the next operation; an update writes its int8
- * elements to `sink`, in row order, as many whole rows as fit `sink_size` (which must hold one
- * row). Nothing is skipped. With sink NULL an update runs whole.
+ * The same step in pieces, with the same refusal. pt_trainer_next runs the next operation; an
+ * update writes its int8 elements to `sink`, in row order, as many whole rows as fit `sink_size`
+ * (which must hold one row). Nothing is skipped. With sink NULL an update runs whole.
  */
-void pt_trainer_begin(struct pt_trainer *trainer, const uint8_t *image, uint32_t label);
+int pt_trainer_begin(struct pt_trainer *trainer, const uint8_t *image, uint32_t label,
+                     struct pt_detail *detail);
 struct pt_event pt_trainer_next(struct pt_trainer *trainer, int8_t *sink, uint32_t sink_size);
 
 /*

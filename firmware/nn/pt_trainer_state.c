@@ -120,6 +120,9 @@ int pt_trainer_method(struct pt_trainer *t, const struct pt_method *method,
         return err;
     }
     t->method = *method;
+    if (!pt_method_learns(method)) {
+        t->method.mu = 0; /* not checked, and a shift is made of it */
+    }
     memset(t->saturation, 0, sizeof t->saturation);
     t->operation = t->plan.operations; /* no step is in work */
     place_copies(t, &planned);
@@ -148,13 +151,23 @@ int pt_trainer_select(struct pt_trainer *t, const uint8_t *bits, uint32_t size,
     return err;
 }
 
+int pt_trainer_seal(struct pt_trainer *t, struct pt_detail *detail)
+{
+    if (t->state == PT_STATE_EMPTY) {
+        return pt_refuse(detail, PT_ERR_STATE, t->state, PT_STATE_MODEL, 0, 0);
+    }
+    if (t->frozen) {
+        return pt_refuse(detail, PT_ERR_FROZEN, t->method.kind, 0, 0, 0);
+    }
+    pt_model_seal(&t->model);
+    return PT_OK;
+}
+
 int pt_trainer_set_mu(struct pt_trainer *t, int32_t mu, struct pt_detail *detail)
 {
-    struct pt_method method = t->method;
-    method.mu = mu;
-    const int err = pt_method_check(&method, detail);
+    const int err = pt_method_check_mu(mu, detail);
     if (!err) {
-        t->method = method;
+        t->method.mu = mu;
     }
     return err;
 }
