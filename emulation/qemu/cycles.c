@@ -21,7 +21,7 @@
 #include <unistd.h>
 
 #define FILE_MAGIC "PTCYCLES"
-#define FILE_VERSION 2
+#define FILE_VERSION 3
 #define DEFAULT_SLOTS 65536
 #define DEFAULT_NODES 16384
 #define MAX_ENTRIES (1u << 24)
@@ -47,7 +47,8 @@ struct header {
     uint32_t nodes;       /* in use */
     uint32_t lost_calls;  /* found no node or were too deep: their cycles are their caller's */
     uint64_t unmatched;   /* returns to an address that no call left on the shadow stack */
-    uint8_t reserved[8];
+    uint32_t last_slot;   /* number + 1 of the slot of the block that ran last; 0 before any */
+    uint32_t last_node;   /* number of the node that it ran in */
 };
 
 struct slot {
@@ -199,6 +200,8 @@ static void on_block(unsigned int vcpu, void *user)
     }
     slot->executions++;
     previous = slot;
+    header->last_slot = (uint32_t)(slot - slots) + 1;
+    header->last_node = (uint32_t)(current - nodes);
 }
 
 /* Fills everything of `key` but the counters from the block that QEMU just translated. */

@@ -51,7 +51,7 @@ class CallNode:
 
 
 _MAGIC = b"PTCYCLES"
-_VERSION = 2
+_VERSION = 3
 _HEADER = np.dtype(
     [
         ("magic", "S8"),
@@ -66,7 +66,8 @@ _HEADER = np.dtype(
         ("nodes", "u4"),
         ("lost_calls", "u4"),
         ("unmatched", "u8"),
-        ("reserved", "V8"),
+        ("last_slot", "u4"),
+        ("last_node", "u4"),
     ]
 )
 _SLOT = np.dtype(
@@ -92,24 +93,28 @@ _NODE = np.dtype(
         ("reserved", "u4"),
     ]
 )
+_ENDS_CONDITIONAL = 1
 
 FILE_BYTES = _HEADER.itemsize + 65536 * _SLOT.itemsize + 16384 * _NODE.itemsize
 """Of the plugin's file, with the slots and nodes that it has by default."""
 
 
-def read_counters(file: Path | int) -> list[BlockCount]:
+def read_counters(file: Path | int, at: int | None = None) -> list[BlockCount]:
     """Read all blocks that ran so far from the counter file, given by path or file descriptor.
 
     The device must be stopped. Blocks of one address but other code (self-modified) stay apart.
+    `at`: where it stopped. The plugin sees that a branch was taken when the next block begins; with
+    `at` the one that led there counts already.
     """
-    return _blocks(_content(file))
+    return _blocks(_content(file), at)
 
 
-def read_calls(file: Path | int) -> list[CallNode]:
+def read_calls(file: Path | int, at: int | None = None) -> list[CallNode]:
     """Read the call tree so far, by path or file descriptor; the device must be stopped.
 
     Parents come before their children, and nodes keep their index from one reading to the next.
-    All cycles together are those of all blocks. Raises LinkFailure where calls found no room.
+    All cycles together are those of all blocks, read with the same `at`. Raises LinkFailure where
+    calls found no room.
     """
     content = _content(file)
     header = _header(content)
@@ -122,6 +127,8 @@ def read_calls(file: Path | int) -> list[CallNode]:
     nodes = np.frombuffer(content, _NODE, int(header["nodes"]), start)
     columns = [nodes[name].tolist() for name in ("parent", "entry", "call_site")]
     columns += [nodes[name].tolist() for name in ("calls", "cycles")]
+    if _branched(content, header, at):
+        columns[4][int(header["last_node"])] += 1
     return [CallNode(*row) for row in zip(*columns, strict=True)]
 
 
@@ -155,7 +162,16 @@ def _header(content: bytes) -> Any:
     return header
 
 
-def _blocks(content: bytes) -> list[BlockCount]:
+def _branched(content: bytes, header: Any, at: int | None) -> bool:
+    """Whether the last block was left for `at` by a branch that is not counted yet."""
+    if at is None or not header["last_slot"]:
+        return False
+    start = _HEADER.itemsize + (int(header["last_slot"]) - 1) * _SLOT.itemsize
+    last = np.frombuffer(content, _SLOT, 1, start)[0]
+    return bool(last["flags"] & _ENDS_CONDITIONAL) and int(last["fall_through"]) != at
+
+
+def _blocks(content: bytes, at: int | None = None) -> list[BlockCount]:
     header = _header(content)
     if header["dropped"]:
         raise LinkFailure(
@@ -163,6 +179,9 @@ def _blocks(content: bytes) -> list[BlockCount]:
             f"{header['capacity']}"
         )
     slots = np.frombuffer(content, _SLOT, int(header["used"]), _HEADER.itemsize)
+    if _branched(content, header, at):
+        slots = slots.copy()
+        slots["taken"][int(header["last_slot"]) - 1] += 1
     slots = slots[slots["executions"] > 0]
     columns = [slots[name].tolist() for name in ("pc", "instructions", "cycles")]
     columns += [slots[name].tolist() for name in ("executions", "taken")]

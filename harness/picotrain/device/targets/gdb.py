@@ -135,6 +135,10 @@ class GdbClient:
         """Let the device run; `wait_stop` tells when it stopped."""
         self._send([b"c"])
 
+    def step(self) -> None:
+        """Let the device run one instruction, whatever breakpoint is on it; then `wait_stop`."""
+        self._send([b"s"])
+
     def interrupt(self) -> None:
         """Ask a running device to stop; `wait_stop` tells when it did."""
         self._send_bytes(b"\x03")

@@ -2,8 +2,9 @@
 
 An image that was linked for more SRAM gets a machine that has it.
 
-The harness steers the device through two functions of the firmware, alone in a 1 KiB page because
-QEMU runs a page with a breakpoint one instruction at a time:
+`QemuMachine` is the machine with any program in it, steered by gdb packets. `QemuTarget` is a
+`Target` on it: the harness steers our device through two functions of the firmware, alone in a
+1 KiB page because QEMU runs a page with a breakpoint one instruction at a time:
 
 - `pt_board_idle`, called when there is nothing to do, starts with a NOP. A breakpoint on it is how
   a command ends; the next one starts behind the NOP.
@@ -46,17 +47,15 @@ SRAM_SIZE = 0x42000
 _START_SECONDS = 30.0
 _INTERRUPT_SECONDS = 5.0
 
-_XPSR = 25
+XPSR = 25
 
 
-class QemuTarget:
-    """The `Target` on qemu-system-arm, steered by gdb packets; with the plugin it counts cycles.
+class QemuMachine:
+    """A program on qemu-system-arm, stopped at reset; with the plugin it counts cycles.
 
     The counts are in a file in the first of `folders` with room for it.
     Keep it in a thread that outlives it: QEMU dies with the thread that started it.
     """
-
-    name = "qemu"
 
     def __init__(
         self,
@@ -64,47 +63,35 @@ class QemuTarget:
         plugin: Path | None,
         qemu: str = "qemu-system-arm",
         folders: Sequence[Path] = (),
+        sram_size: int = SRAM_SIZE,
     ) -> None:
         self.elf = elf
         self._plugin = plugin
         self._qemu = qemu
         self._folders = folders
-        self._idle = 0
-        self._halt = 0
-        self._at_idle = False
+        self._sram = sram_size
         self._client: GdbClient | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._files = ExitStack()
         self._counters: IO[bytes] | None = None
         self._errors: IO[bytes] | None = None
-        self._finalizer: weakref.finalize[..., QemuTarget] | None = None
+        self._finalizer: weakref.finalize[..., QemuMachine] | None = None
 
-    # The Target protocol
-
-    def connect(self) -> None:
-        """Start QEMU and run the firmware from reset until it is idle."""
+    def power_on(self) -> None:
+        """Start QEMU, stopped before the first instruction."""
         self.close()
         for path, what in ((self.elf, "firmware"), (self._plugin, "QEMU plugin")):
             if path is not None and not path.is_file():
                 raise UserError(f"there is no {what} {path}: build it first")
-        self._idle = self._symbols.symbol("pt_board_idle") & ~1
-        self._halt = self._symbols.symbol("pt_board_halt") & ~1
         try:
             ours = self._start()
             try:
                 self._client = GdbClient(ours)
-                self._client.insert_breakpoint(self._idle)
-                self._client.insert_breakpoint(self._halt)
             except LinkFailure as failure:
                 raise self._explain(failure) from None
-            self._resume(_START_SECONDS)
         except BaseException:
             self.close()
             raise
-
-    def mailbox_address(self) -> int:
-        """Where the firmware keeps its mailbox, by its symbol."""
-        return self._symbols.symbol("pt_mailbox")
 
     def read(self, address: int, size: int) -> bytes:
         """Read memory of the stopped device."""
@@ -113,36 +100,23 @@ class QemuTarget:
         except LinkFailure as failure:
             raise self._explain(failure) from None
 
-    def write(self, address: int, data: bytes) -> None:
-        """Write memory of the stopped device, flash too."""
-        # QEMU's stub answers OK to a write to nowhere.
-        end = address + len(data)
-        memories = range(FLASH_SIZE), range(SRAM, SRAM + self._sram_size)
-        if not any(m.start <= address and end <= m.stop for m in memories):
-            raise LinkFailure(f"cannot write {len(data)} bytes at {address:#010x}: no memory there")
+    def registers(self) -> dict[str, int]:
+        """The core registers of the stopped device, by name."""
+        names = (*REGISTERS, "xpsr")
         try:
-            self._connected().write_memory(address, data)
+            values = self._connected().read_registers([*range(len(REGISTERS)), XPSR])
         except LinkFailure as failure:
             raise self._explain(failure) from None
+        return dict(zip(names, values, strict=True))
 
-    def run(self, timeout: float) -> None:
-        """Let the firmware leave `pt_board_idle`, and wait until it is back."""
-        client = self._connected()
-        if not self._at_idle:
-            raise LinkFailure("QEMU's device is not idle since its last failure: connect again")
-        try:
-            client.write_register(PC, self._idle + 2)
-        except LinkFailure as failure:
-            raise self._explain(failure) from None
-        self._resume(timeout)
+    def blocks(self, at: int | None = None) -> list[BlockCount] | None:
+        """Counters of all blocks since `power_on`; None without the plugin. `at`: the pc, to count
+        the branch that led there."""
+        return read_counters(self._counters.fileno(), at) if self._counters else None
 
-    def profile(self) -> list[BlockCount] | None:
-        """Counters of all blocks since `connect`, the page of `pt_board_idle` included."""
-        return read_counters(self._counters.fileno()) if self._counters else None
-
-    def calls(self) -> list[CallNode] | None:
-        """The call tree since `connect`; all its cycles are those of `profile()`."""
-        return read_calls(self._counters.fileno()) if self._counters else None
+    def nodes(self, at: int | None = None) -> list[CallNode] | None:
+        """The call tree since `power_on`; all its cycles are those of `blocks`."""
+        return read_calls(self._counters.fileno(), at) if self._counters else None
 
     def close(self) -> None:
         """End QEMU."""
@@ -153,29 +127,12 @@ class QemuTarget:
         self._files.close()
         self._client = self._process = self._counters = self._errors = None
         self._finalizer = None
-        self._at_idle = False
 
-    # More than the protocol
-
-    def registers(self) -> dict[str, int]:
-        """The core registers of the stopped device, by name."""
-        names = (*REGISTERS, "xpsr")
-        try:
-            values = self._connected().read_registers([*range(len(REGISTERS)), _XPSR])
-        except LinkFailure as failure:
-            raise self._explain(failure) from None
-        return dict(zip(names, values, strict=True))
-
-    @cached_property
-    def _symbols(self) -> Elf:
-        return open_elf(self.elf)
+    # QEMU's process
 
     @property
     def _sram_size(self) -> int:
-        """A Pico's, or more where the image keeps its stack, the end of SRAM, behind that."""
-        return max(SRAM_SIZE, self._symbols.symbol("pt_stack_end") - SRAM)
-
-    # QEMU's process
+        return self._sram
 
     def _command(self, qemu: str, gdb_descriptor: int) -> list[str]:
         command = [qemu, "-M", "microbit"]
@@ -246,7 +203,6 @@ class QemuTarget:
         except subprocess.TimeoutExpired:
             return failure
         lines = self._stderr()
-        self._at_idle = False
         for line in lines:
             if "Lockup" in line:
                 return self._locked_up(line, "\n".join(lines))
@@ -263,6 +219,101 @@ class QemuTarget:
         registers = {name: found[n] for n, name in enumerate(REGISTERS) if n in found}
         place = self._place(registers["pc"]) if "pc" in registers else ""
         return CrashFailure(f"the device locked up at {place}: {line}", registers, place)
+
+    @cached_property
+    def _symbols(self) -> Elf:
+        return open_elf(self.elf)
+
+    def _place(self, pc: int) -> str:
+        return self._symbols.symbolise(pc)
+
+
+class QemuTarget(QemuMachine):
+    """The `Target` on qemu-system-arm."""
+
+    name = "qemu"
+
+    def __init__(
+        self,
+        elf: Path,
+        plugin: Path | None,
+        qemu: str = "qemu-system-arm",
+        folders: Sequence[Path] = (),
+    ) -> None:
+        super().__init__(elf, plugin, qemu, folders)
+        self._idle = 0
+        self._halt = 0
+        self._at_idle = False
+
+    # The Target protocol
+
+    def connect(self) -> None:
+        """Start QEMU and run the firmware from reset until it is idle."""
+        self.power_on()
+        try:
+            self._idle = self._symbols.symbol("pt_board_idle") & ~1
+            self._halt = self._symbols.symbol("pt_board_halt") & ~1
+            client = self._connected()
+            try:
+                client.insert_breakpoint(self._idle)
+                client.insert_breakpoint(self._halt)
+            except LinkFailure as failure:
+                raise self._explain(failure) from None
+            self._resume(_START_SECONDS)
+        except BaseException:
+            self.close()
+            raise
+
+    def mailbox_address(self) -> int:
+        """Where the firmware keeps its mailbox, by its symbol."""
+        return self._symbols.symbol("pt_mailbox")
+
+    def write(self, address: int, data: bytes) -> None:
+        """Write memory of the stopped device, flash too."""
+        # QEMU's stub answers OK to a write to nowhere.
+        end = address + len(data)
+        memories = range(FLASH_SIZE), range(SRAM, SRAM + self._sram_size)
+        if not any(m.start <= address and end <= m.stop for m in memories):
+            raise LinkFailure(f"cannot write {len(data)} bytes at {address:#010x}: no memory there")
+        try:
+            self._connected().write_memory(address, data)
+        except LinkFailure as failure:
+            raise self._explain(failure) from None
+
+    def run(self, timeout: float) -> None:
+        """Let the firmware leave `pt_board_idle`, and wait until it is back."""
+        client = self._connected()
+        if not self._at_idle:
+            raise LinkFailure("QEMU's device is not idle since its last failure: connect again")
+        try:
+            client.write_register(PC, self._idle + 2)
+        except LinkFailure as failure:
+            raise self._explain(failure) from None
+        self._resume(timeout)
+
+    def profile(self) -> list[BlockCount] | None:
+        """Counters of all blocks since `connect`, the page of `pt_board_idle` included."""
+        return self.blocks()
+
+    def calls(self) -> list[CallNode] | None:
+        """The call tree since `connect`; all its cycles are those of `profile()`."""
+        return self.nodes()
+
+    def close(self) -> None:
+        """End QEMU."""
+        super().close()
+        self._at_idle = False
+
+    @property
+    def _sram_size(self) -> int:
+        """A Pico's, or more where the image keeps its stack, the end of SRAM, behind that."""
+        return max(SRAM_SIZE, self._symbols.symbol("pt_stack_end") - SRAM)
+
+    def _explain(self, failure: LinkFailure) -> Exception:
+        told = super()._explain(failure)
+        if told is not failure:
+            self._at_idle = False
+        return told
 
     # Running
 
@@ -301,9 +352,6 @@ class QemuTarget:
         registers = self.registers()
         place = self._place(registers["lr"])
         return CrashFailure(f"the device halted, called from {place}", registers, place)
-
-    def _place(self, pc: int) -> str:
-        return self._symbols.symbolise(pc)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
