@@ -34,6 +34,7 @@ VERBS = {
     "check": ("convert", "such a file here and in TFLite Micro, tensor by tensor"),
     "fit": ("profile", "before any training: RAM, flash, cycles, and if it fits"),
     "profile": ("profile", "cycles by layer, function or line, and a report to look at"),
+    "cycles": ("profile", "cycles of any Cortex-M0+ program, by function, with a gate"),
     "bench": ("profile", "cycles of every kernel alone"),
     "memory": ("profile", "flash and RAM by symbol, the arena over time, the stack"),
     "uf2": ("hardware", "the file that a Pico's USB drive takes"),

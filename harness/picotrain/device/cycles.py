@@ -5,9 +5,9 @@
 
 from __future__ import annotations
 
-import mmap
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -52,6 +52,8 @@ class CallNode:
 
 _MAGIC = b"PTCYCLES"
 _VERSION = 3
+_WITHOUT_LAST = 2
+"""Of the same layout, but nothing says which block was the last."""
 _HEADER = np.dtype(
     [
         ("magic", "S8"),
@@ -94,6 +96,7 @@ _NODE = np.dtype(
     ]
 )
 _ENDS_CONDITIONAL = 1
+_ANOTHER = "the cycle counter file is not of this version: build the plugin again"
 
 FILE_BYTES = _HEADER.itemsize + 65536 * _SLOT.itemsize + 16384 * _NODE.itemsize
 """Of the plugin's file, with the slots and nodes that it has by default."""
@@ -106,7 +109,20 @@ def read_counters(file: Path | int, at: int | None = None) -> list[BlockCount]:
     `at`: where it stopped. The plugin sees that a branch was taken when the next block begins; with
     `at` the one that led there counts already.
     """
-    return _blocks(_content(file), at)
+    with _opened(file) as descriptor:
+        header = _header(descriptor)
+        if header["dropped"]:
+            raise LinkFailure(
+                f"the cycle counts are incomplete: {header['dropped']} blocks found no room beside "
+                f"{header['capacity']}"
+            )
+        slots = _rows(descriptor, _SLOT, int(header["used"]), _HEADER.itemsize)
+        if _branched(descriptor, header, at):
+            slots["taken"][int(header["last_slot"]) - 1] += 1
+    slots = slots[slots["executions"] > 0]
+    columns = [slots[name].tolist() for name in ("pc", "instructions", "cycles")]
+    columns += [slots[name].tolist() for name in ("executions", "taken")]
+    return [BlockCount(*row) for row in zip(*columns, strict=True)]
 
 
 def read_calls(file: Path | int, at: int | None = None) -> list[CallNode]:
@@ -116,76 +132,70 @@ def read_calls(file: Path | int, at: int | None = None) -> list[CallNode]:
     All cycles together are those of all blocks, read with the same `at`. Raises LinkFailure where
     calls found no room.
     """
-    content = _content(file)
-    header = _header(content)
-    if header["lost_calls"]:
-        raise LinkFailure(
-            f"the call tree is incomplete: {header['lost_calls']} calls found no room beside "
-            f"{header['node_capacity']} nodes, or were nested too deep"
-        )
-    start = _HEADER.itemsize + int(header["capacity"]) * _SLOT.itemsize
-    nodes = np.frombuffer(content, _NODE, int(header["nodes"]), start)
+    with _opened(file) as descriptor:
+        header = _header(descriptor)
+        if header["lost_calls"]:
+            raise LinkFailure(
+                f"the call tree is incomplete: {header['lost_calls']} calls found no room beside "
+                f"{header['node_capacity']} nodes, or were nested too deep"
+            )
+        start = _HEADER.itemsize + int(header["capacity"]) * _SLOT.itemsize
+        nodes = _rows(descriptor, _NODE, int(header["nodes"]), start)
+        if _branched(descriptor, header, at):
+            nodes["cycles"][int(header["last_node"])] += 1
     columns = [nodes[name].tolist() for name in ("parent", "entry", "call_site")]
     columns += [nodes[name].tolist() for name in ("calls", "cycles")]
-    if _branched(content, header, at):
-        columns[4][int(header["last_node"])] += 1
     return [CallNode(*row) for row in zip(*columns, strict=True)]
 
 
 def unmatched_returns(file: Path | int) -> int:
     """Returns so far that went where no call came from; their cycles may be a callee's."""
-    return int(_header(_content(file))["unmatched"])
+    with _opened(file) as descriptor:
+        return int(_header(descriptor)["unmatched"])
 
 
-def _content(file: Path | int) -> bytes:
+@contextmanager
+def _opened(file: Path | int) -> Iterator[int]:
     descriptor = os.open(file, os.O_RDONLY) if isinstance(file, Path) else file
     try:
-        if os.fstat(descriptor).st_size < _HEADER.itemsize:
-            raise LinkFailure("the cycle counter file is too short: the plugin did not start")
-        with mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ) as content:
-            return content[:]
+        yield descriptor
     finally:
         if isinstance(file, Path):
             os.close(descriptor)
 
 
-def _header(content: bytes) -> Any:
-    header = np.frombuffer(content, _HEADER, 1)[0]
+def _rows(descriptor: int, kind: np.dtype[Any], count: int, start: int) -> Any:
+    """What is used of the file: the rest of it is room, of megabytes."""
+    held = os.pread(descriptor, count * kind.itemsize, start)
+    return np.frombuffer(bytearray(held), kind, count)
+
+
+def _header(descriptor: int) -> Any:
+    if os.fstat(descriptor).st_size < _HEADER.itemsize:
+        raise LinkFailure("the cycle counter file is too short: the plugin did not start")
+    header = _rows(descriptor, _HEADER, 1, 0)[0]
     if (
         header["magic"] != _MAGIC
-        or header["version"] != _VERSION
+        or header["version"] not in (_VERSION, _WITHOUT_LAST)
         or header["header_size"] != _HEADER.itemsize
         or header["slot_size"] != _SLOT.itemsize
         or header["node_size"] != _NODE.itemsize
     ):
-        raise LinkFailure("the cycle counter file is not of this version: build the plugin again")
+        raise LinkFailure(_ANOTHER)
     return header
 
 
-def _branched(content: bytes, header: Any, at: int | None) -> bool:
+def _branched(descriptor: int, header: Any, at: int | None) -> bool:
     """Whether the last block was left for `at` by a branch that is not counted yet."""
-    if at is None or not header["last_slot"]:
+    if at is None:
+        return False
+    if header["version"] == _WITHOUT_LAST:
+        raise LinkFailure(_ANOTHER)
+    if not header["last_slot"]:
         return False
     start = _HEADER.itemsize + (int(header["last_slot"]) - 1) * _SLOT.itemsize
-    last = np.frombuffer(content, _SLOT, 1, start)[0]
+    last = _rows(descriptor, _SLOT, 1, start)[0]
     return bool(last["flags"] & _ENDS_CONDITIONAL) and int(last["fall_through"]) != at
-
-
-def _blocks(content: bytes, at: int | None = None) -> list[BlockCount]:
-    header = _header(content)
-    if header["dropped"]:
-        raise LinkFailure(
-            f"the cycle counts are incomplete: {header['dropped']} blocks found no room beside "
-            f"{header['capacity']}"
-        )
-    slots = np.frombuffer(content, _SLOT, int(header["used"]), _HEADER.itemsize)
-    if _branched(content, header, at):
-        slots = slots.copy()
-        slots["taken"][int(header["last_slot"]) - 1] += 1
-    slots = slots[slots["executions"] > 0]
-    columns = [slots[name].tolist() for name in ("pc", "instructions", "cycles")]
-    columns += [slots[name].tolist() for name in ("executions", "taken")]
-    return [BlockCount(*row) for row in zip(*columns, strict=True)]
 
 
 def difference(after: Iterable[BlockCount], before: Iterable[BlockCount]) -> list[BlockCount]:

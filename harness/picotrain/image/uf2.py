@@ -70,8 +70,9 @@ def encode(segments: Iterable[Segment]) -> bytes:
     return bytes(blocks)
 
 
-def decode(data: bytes, name: str = "UF2") -> list[Segment]:
-    """The segments of a UF2 file for the RP2040, by address; `name` is what errors call it.
+def decode(data: bytes, name: str = "UF2", fix: str = _UF2_AGAIN) -> list[Segment]:
+    """The segments of a UF2 file for the RP2040, by address; `name` is what errors call it, `fix`
+    what they say to do.
 
     Blocks may come in any order and with other sizes of pages than ours. Raises UserError for
     anything that a boot ROM would leave out, write elsewhere or wait for.
@@ -86,7 +87,7 @@ def decode(data: bytes, name: str = "UF2") -> list[Segment]:
         here = f"{name}, block {position}"
         *magic, flags, address, size, number, total, family = _HEAD.unpack_from(block)
         if tuple(magic) != _MAGIC or _END.unpack_from(block, BLOCK - _END.size)[0] != _MAGIC_END:
-            raise UserError(f"{here}: no UF2 block (wrong magic); {_UF2_AGAIN}")
+            raise UserError(f"{here}: no UF2 block (wrong magic); {fix}")
         if not flags & _HAS_FAMILY or family != FAMILY:
             of = f"family 0x{family:08x}" if flags & _HAS_FAMILY else "no family"
             raise UserError(f"{here}: {of}; the RP2040 takes only 0x{FAMILY:08x}")
@@ -109,10 +110,11 @@ def decode(data: bytes, name: str = "UF2") -> list[Segment]:
     return _joined(Segment(address, piece) for address, piece in pieces.items())
 
 
-def read_image(path: Path) -> list[Segment]:
+def read_image(path: Path, fix: str = _AGAIN, uf2_fix: str = _UF2_AGAIN) -> list[Segment]:
     """What a file puts into flash: an ELF file, a UF2 file, or a `.bin` from the start of flash.
 
-    Raises UserError where the file is missing, foreign or cut off, or would not boot.
+    Raises UserError where the file is missing, foreign or cut off, or would not boot;
+    `fix` and `uf2_fix` are what to do about a damaged ELF or UF2 file.
     """
     try:
         data = path.read_bytes()
@@ -120,9 +122,9 @@ def read_image(path: Path) -> list[Segment]:
         raise UserError(f"{path}: {error.strerror}; build it with {MAKE_UF2}") from error
     # What it is, not what it is called; a name helps where the content tells nothing.
     if data.startswith(_ELF_MAGIC):
-        segments = _elf_segments(data, path)
+        segments = _elf_segments(data, path, fix)
     elif data.startswith(struct.pack("<I", _MAGIC[0])) or path.suffix == ".uf2":
-        segments = decode(data, str(path))
+        segments = decode(data, str(path), uf2_fix)
     elif path.suffix == ".bin":
         segments = [Segment(FLASH.start, data)]
     else:
@@ -171,7 +173,7 @@ def _joined(pieces: Iterable[Segment]) -> list[Segment]:
     return segments
 
 
-def _elf_segments(data: bytes, path: Path) -> list[Segment]:
+def _elf_segments(data: bytes, path: Path, again: str) -> list[Segment]:
     """The sections that are loaded, at the addresses where flash holds them."""
     try:
         elf: Any = ELFFile(BytesIO(data))
@@ -199,7 +201,7 @@ def _elf_segments(data: bytes, path: Path) -> list[Segment]:
                 if 0 <= offset < load["p_filesz"]:
                     content = section.data()
                     if len(content) != size:
-                        raise UserError(f"{path}: ends within {section.name}; {_AGAIN}")
+                        raise UserError(f"{path}: ends within {section.name}; {again}")
                     segments.append(Segment(load["p_paddr"] + offset, content))
                     break
             else:
@@ -207,13 +209,13 @@ def _elf_segments(data: bytes, path: Path) -> list[Segment]:
                     f"{path}: nothing loads its section {section.name}; link the program anew"
                 )
         if damage := damage_of(elf):
-            raise UserError(f"{path}: a damaged ELF file, {damage}; {_AGAIN}")
+            raise UserError(f"{path}: a damaged ELF file, {damage}; {again}")
     except UserError:
         raise
     except Exception as error:  # pyelftools meets a broken file with many of them
-        raise UserError(f"{path}: a broken ELF file ({error}); {_AGAIN}") from error
+        raise UserError(f"{path}: a broken ELF file ({error}); {again}") from error
     if not segments:
-        raise UserError(f"{path}: holds nothing to load, so it is no linked program; {_AGAIN}")
+        raise UserError(f"{path}: holds nothing to load, so it is no linked program; {again}")
     for segment in segments:
         _check_flash(segment.address, len(segment.data), str(path))
     entry = elf["e_entry"] & ~1

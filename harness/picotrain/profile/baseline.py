@@ -29,6 +29,8 @@ _CONDITIONS = (
 """What must agree for two counts to mean the same, in the order in which it is compared. The
 firmware is what a gate compares, so it may differ: it is recorded and shown."""
 
+PER_IMAGE = "cycles per image"
+
 _DIGEST_DIGITS = 12
 """Of a digest in a sentence."""
 
@@ -37,15 +39,13 @@ _PERCENT = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*%", re.ASCII)
 
 @dataclass(frozen=True)
 class Regression:
-    """One number that grew, vanished (`after` is None) or is new (`before` is None).
-
-    The numbers are cycles per image.
-    """
+    """One number that grew, vanished (`after` is None) or is new (`before` is None)."""
 
     name: str
     kind: Literal["slower", "vanished", "new"]
     before: float | None
     after: float | None
+    unit: str = PER_IMAGE
 
     @property
     def growth(self) -> float | None:
@@ -56,12 +56,11 @@ class Regression:
 
     def __str__(self) -> str:
         if self.before is None:
-            return f"{self.name}: new, {self.after:,.1f} cycles per image"
+            return f"{self.name}: new, {self.after:,.1f} {self.unit}"
         if self.after is None:
-            return f"{self.name}: vanished, was {self.before:,.1f} cycles per image"
+            return f"{self.name}: vanished, was {self.before:,.1f} {self.unit}"
         return (
-            f"{self.name}: {self.before:,.1f} -> {self.after:,.1f} cycles per image "
-            f"({self.growth:+.2%})"
+            f"{self.name}: {self.before:,.1f} -> {self.after:,.1f} {self.unit} ({self.growth:+.2%})"
         )
 
 
@@ -77,7 +76,7 @@ def parse_percent(text: str) -> float:
     return value
 
 
-def _number(value: object, name: str) -> float:
+def number(value: object, name: str) -> float:
     # JSON has no NaN, but Python reads and writes it; every comparison with it would pass.
     try:
         number = float(value) if isinstance(value, int | float) else math.nan
@@ -90,7 +89,7 @@ def _number(value: object, name: str) -> float:
 
 @dataclass(frozen=True)
 class Comparison:
-    """All numbers of both sides, cycles per image, and those of them that are worse."""
+    """All numbers of both sides, and those of them that are worse."""
 
     before: dict[str, float]
     after: dict[str, float]
@@ -98,6 +97,7 @@ class Comparison:
     regressions: list[Regression]
     firmware_before: dict[str, str]
     firmware_after: dict[str, str]
+    unit: str = PER_IMAGE
 
     @property
     def names(self) -> list[str]:
@@ -110,7 +110,8 @@ class Comparison:
         for one in self.regressions:
             growth = one.growth
             finite = growth is not None and math.isfinite(growth)
-            listed.append({**asdict(one), "growth": growth if finite else None})
+            told = {name: value for name, value in asdict(one).items() if name != "unit"}
+            listed.append({**told, "growth": growth if finite else None})
         return {
             "max_regress": self.limit,
             "regressions": listed,
@@ -142,7 +143,7 @@ def make_baseline(profile_json: Mapping[str, Any]) -> dict[str, Any]:
     for name, value in named:
         if name in numbers:
             raise UserError(f"the profile has {name} twice; make the profile again")
-        numbers[name] = _number(value, name)
+        numbers[name] = number(value, name)
     tail = {"firmware": firmware, "numbers": numbers}
     return {"format": _FORMAT, "version": _VERSION, **conditions, **tail}
 
@@ -170,7 +171,7 @@ def _check(baseline: Any) -> dict[str, float]:
         or any(name not in baseline for name in _CONDITIONS)
     ):
         raise UserError("this is no baseline of this version; make it again from a profile")
-    return {name: _number(value, name) for name, value in baseline["numbers"].items()}
+    return {name: number(value, name) for name, value in baseline["numbers"].items()}
 
 
 def check_conditions(baseline: Mapping[str, Any], now: Mapping[str, Any]) -> None:
@@ -194,31 +195,48 @@ def compare(baseline: Mapping[str, Any], now: Mapping[str, Any], max_regress: fl
     first thing that differs, if the two are not of the same network, images, method, plan, kernels
     and target.
     """
-    if not 0 <= max_regress < math.inf:
-        raise UserError(f"the limit of growth must be 0 % or more, not {max_regress:%}")
     before, after = _check(baseline), _check(now)
     check_conditions(baseline, now)
+    return comparison(before, after, max_regress, baseline["firmware"], now["firmware"])
+
+
+def comparison(
+    before: Mapping[str, float],
+    after: Mapping[str, float],
+    max_regress: float,
+    firmware_before: Mapping[str, str],
+    firmware_after: Mapping[str, str],
+    unit: str = PER_IMAGE,
+) -> Comparison:
+    """Of the same numbers of two firmwares, as `compare` compares them."""
+    if not 0 <= max_regress < math.inf:
+        raise UserError(f"the limit of growth must be 0 % or more, not {max_regress:%}")
     # As a fraction of decimals: 1005 is not above 1000 by more than 0.5 %, floats would say it is.
     limit = 1 + Fraction(str(max_regress))
     slower = [
-        Regression(name, "slower", old, after[name])
+        Regression(name, "slower", old, after[name], unit)
         for name, old in before.items()
         if name in after and Fraction(after[name]) > Fraction(old) * limit
     ]
     slower.sort(key=lambda one: -(one.growth or 0))
     vanished = [
-        Regression(name, "vanished", old, None) for name, old in before.items() if name not in after
+        Regression(name, "vanished", old, None, unit)
+        for name, old in before.items()
+        if name not in after
     ]
     new = [
-        Regression(name, "new", None, value) for name, value in after.items() if name not in before
+        Regression(name, "new", None, value, unit)
+        for name, value in after.items()
+        if name not in before
     ]
     return Comparison(
-        before,
-        after,
+        dict(before),
+        dict(after),
         max_regress,
         [*slower, *vanished, *new],
-        dict(baseline["firmware"]),
-        dict(now["firmware"]),
+        dict(firmware_before),
+        dict(firmware_after),
+        unit,
     )
 
 

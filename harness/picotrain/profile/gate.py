@@ -8,7 +8,7 @@ from picotrain.profile.baseline import Comparison, Regression
 
 
 def junit(comparison: Comparison, title: str) -> str:
-    """A test case for every number: training, inference, and each phase of each layer."""
+    """A test case for every number, such as training, inference, each phase of each layer."""
     worse = {one.name: one for one in comparison.regressions}
     counts = {
         "tests": str(len(comparison.names)),
@@ -55,7 +55,7 @@ def markdown(comparison: Comparison, title: str) -> str:
         "",
         verdict,
         "",
-        "| cycles per image | baseline | now | change | |",
+        f"| {comparison.unit} | baseline | now | change | |",
         "|---|--:|--:|--:|---|",
         *(_row(comparison, name, worse.get(name)) for name in comparison.names),
         "",

@@ -79,13 +79,15 @@ class Rp2040js:
     """A machine; a context manager. Stopped at reset until `run` or `go`.
 
     `image` is what is in flash, raw or UF2, a program or not; without it what the ELF file holds.
+    `elf` is one of our firmware, at whose idle function the machine sleeps; None with an `image`
+    of another program.
     `uart` and `usb` choose the ports; further `options` are those of pico.mjs. Nothing of it
     outlives this process.
     """
 
     def __init__(
         self,
-        elf: Path,
+        elf: Path | None,
         rom: Path,
         package: Path = node_package.FOLDER,
         *,
@@ -127,7 +129,7 @@ class Rp2040js:
         self.close()
         node_package.installed(self._package)
         for what, file in (("firmware image", self.elf), ("boot ROM", self._rom)):
-            if not file.is_file():
+            if file is not None and not file.is_file():
                 raise UserError(f"there is no {what} {file}: {BUILD_AGAIN}")
         node = shutil.which("node")
         assert node is not None
@@ -138,7 +140,8 @@ class Rp2040js:
             files.enter_context(ours)
             with theirs:
                 command = [node, str(_RUNNER), "--package", str(self._package)]
-                command += ["--rom", str(self._rom), "--elf", str(self.elf)]
+                command += ["--rom", str(self._rom)]
+                command += [] if self.elf is None else ["--elf", str(self.elf)]
                 if self._image is not None:
                     flash = Path(files.enter_context(tempfile.TemporaryDirectory())) / "flash.bin"
                     flash.write_bytes(self._image)

@@ -1,0 +1,1 @@
+"""Cycles of programs that picotrain did not build: any linked one for a Cortex-M0+."""
