@@ -58,7 +58,9 @@ class NewFile(NamedFile):
         values: Any,
         option_string: str | None = None,
     ) -> None:
-        if str(values).endswith(("/", "/.")):
+        if not str(values):
+            raise UserError(f"{option_string} is empty; name a file")
+        if str(values) == "." or str(values).endswith(("/", "/.")):
             raise UserError(f"cannot write {values}: it is a folder; name a file")
         super().__call__(parser, namespace, values, option_string)
 
@@ -81,8 +83,18 @@ def add_output(
     added = parser.add_argument(
         option, action=NewFile, metavar="FILE", help=help_, required=required
     )
+    _note_output(parser, option, added.dest)
+
+
+def add_beside(parser: argparse.ArgumentParser, what: str, dest: str) -> None:
+    """A file that a verb writes without an option: `complete` sets `dest` to its path, or None."""
+    parser.set_defaults(**{dest: None})
+    _note_output(parser, what, dest)
+
+
+def _note_output(parser: argparse.ArgumentParser, what: str, dest: str) -> None:
     known = parser.get_default("outputs") or ()
-    parser.set_defaults(outputs=(*known, (option, added.dest)))
+    parser.set_defaults(outputs=(*known, (what, dest)))
 
 
 @contextmanager
@@ -97,7 +109,7 @@ def outputs(options: argparse.Namespace) -> Iterator[None]:
         options.complete(options)
     files = [(option, getattr(options, dest)) for option, dest in options.outputs]
     given = [(option, path) for option, path in files if path is not None]
-    output.check_apart(given, _inputs(options))
+    output.check_apart(given, inputs_of(options))
     for _, path in given:
         output.check(path)
     if any(output.is_standard(path) for _, path in given):
@@ -107,7 +119,7 @@ def outputs(options: argparse.Namespace) -> Iterator[None]:
         yield
 
 
-def _inputs(options: argparse.Namespace) -> list[Path]:
+def inputs_of(options: argparse.Namespace) -> list[Path]:
     """The files that a verb reads, as far as its options name them."""
     written = {dest for _, dest in options.outputs}
     for name, output_name in getattr(options, "replaced", {}).items():

@@ -3,7 +3,6 @@ of affine networks."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -17,7 +16,7 @@ from picotrain.errors import UserError
 from picotrain.learn.architectures.architecture import Architecture
 from picotrain.learn.floating.chain import ChainTraining
 from picotrain.learn.floating.graph import GraphTraining
-from picotrain.learn.floating.training import FloatOptions, Training, suited
+from picotrain.learn.floating.training import FloatOptions, Training, check_rate, suited
 from picotrain.quantise.quantise import Quantised
 from picotrain.versions import to_install
 from picotrain_golden import Network
@@ -74,10 +73,10 @@ def ready(dataset: Dataset, options: FloatOptions) -> Any:
     if len(dataset.train) < options.batch:
         raise UserError(
             f"data set {dataset.name} has {len(dataset.train)} training images, less than a batch "
-            f"of {options.batch}; pre-train it in integers"
+            f"of {options.batch}; give it more, or pre-train a network of the power-of-two form in "
+            "integers"
         )
-    if not 0 < options.rate < math.inf:
-        raise UserError(f"--rate is {options.rate}; use a step size above 0, e.g. 0.1")
+    check_rate("--rate", options.rate, "0.1")
     return _torch()
 
 

@@ -7,10 +7,12 @@ from __future__ import annotations
 import io
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from picotrain.datasets.npz import read_arrays
+from picotrain.datasets.npz import Arrays, read_arrays
 from picotrain.errors import UserError
 from picotrain.learn.architectures import graph
 from picotrain.learn.architectures.architecture import Architecture
@@ -38,22 +40,44 @@ def load(path: Path, architecture: Architecture, wanted: Parameters) -> Paramete
     fix = "name a file that `picotrain pretrain --keep-float` or that of prune wrote"
     try:
         arrays = read_arrays(path)
-        about = json.loads(str(arrays["about"]))
-        found = {name: arrays[name] for name in wanted}
-    except UserError:
-        raise
-    except (OSError, ValueError, KeyError) as error:
+        name, shapes = _about(arrays)
+    except ValueError as error:
         raise UserError(f"{path} is no network in floating point ({error}); {fix}") from None
-    if about.get("architecture") != graph.document(architecture):
-        name = about.get("architecture", {}).get("name")
+    if shapes != graph.document(architecture):
         raise UserError(f"{path} is of network {name}, not of {architecture.name} as it is; {fix}")
     for name, values in wanted.items():
-        other = found[name]
-        if other.dtype != np.float32 or other.shape != values.shape:
-            raise UserError(f"{path} is damaged: {name} is {other.dtype} {other.shape}; {fix}")
-        if not np.isfinite(other).all():
-            raise UserError(f"{path} is damaged: {name} is not all finite numbers; {fix}")
-    return {name: np.asarray(values, np.float32) for name, values in found.items()}
+        if (why := _complaint(name, arrays.get(name), values)) is not None:
+            raise UserError(f"{path} is damaged: {why}; {fix}")
+    return {name: np.asarray(arrays[name], np.float32) for name in wanted}
+
+
+def _about(arrays: Arrays) -> tuple[str, dict[str, Any]]:
+    """Name and shapes of the network in a file; ValueError where it does not say them."""
+    about = arrays.get("about")
+    if about is None or about.dtype.kind != "U" or about.shape != ():
+        raise ValueError("it has no text 'about'")
+    try:
+        held = json.loads(str(about))
+    except RecursionError:
+        raise ValueError("its text 'about' is nested too deep") from None
+    if not isinstance(held, dict) or held.get("float") != _VERSION:
+        raise ValueError(f"it is not of version {_VERSION}")
+    shapes = held.get("architecture")
+    if not isinstance(shapes, dict):
+        raise ValueError("its text 'about' has no architecture")
+    return str(shapes.get("name")), shapes
+
+
+def _complaint(name: str, found: NDArray[Any] | None, wanted: NDArray[np.float32]) -> str | None:
+    if found is None:
+        return f"it has no array {name}"
+    if found.dtype != np.float32 or found.shape != wanted.shape:
+        return f"{name} is {found.dtype} {list(found.shape)}, not float32 {list(wanted.shape)}"
+    if not np.isfinite(found).all():
+        return f"{name} is not all finite numbers"
+    if name.startswith("variance_") and (found < 0).any():
+        return f"{name} has numbers below 0"
+    return None
 
 
 def of(path: Path | None, training: GraphTraining) -> Parameters | None:

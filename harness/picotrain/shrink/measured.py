@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 
 from picotrain.datasets import Dataset, Split
@@ -9,7 +10,7 @@ from picotrain.device.backends import open_device
 from picotrain.device.given import images_for
 from picotrain.device.interface import Device, cycles_spent
 from picotrain.device.meter import CLOCK_HZ
-from picotrain.device.room import need_of
+from picotrain.device.room import Roomy, need_of
 from picotrain.image.firmware import layout
 from picotrain.progress import progress_bar
 from picotrain_golden import Method, Network
@@ -58,6 +59,12 @@ def measure(
         sum(spent) / len(spent) if spent else None,
         max(spent, default=None),
     )
+
+
+def firmware_sha256(device: Device) -> str:
+    """Of the image that runs there; of a device without one, of nothing."""
+    elf = device.elf.path.read_bytes() if isinstance(device, Roomy) else b""
+    return hashlib.sha256(elf).hexdigest()
 
 
 def accuracies(name: str, network: Network, dataset: Dataset) -> dict[str, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import wave
 from pathlib import Path
@@ -153,6 +154,22 @@ def test_without_lists_the_rule_of_their_author_decides(folder: Path) -> None:
         assert len(of_class(data.splits[split], "yes")) == 1 + len(own), speaker
 
 
+def test_names_of_any_bytes_are_names(folder: Path) -> None:
+    """One that is no text has a speaker too; a link to nothing beside the words is no word."""
+    name = os.fsdecode(b"\xff\xe4_nohash_0.wav")
+    (folder / "go" / "a_nohash_0.wav").rename(folder / "go" / name)
+    (folder / "zebra").symlink_to("zebra")
+    for listed in ("validation_list.txt", "testing_list.txt"):
+        (folder / listed).unlink()
+    data = datasets.load(f"speech-commands:{folder}")
+    # Eleven classes of six sounds each, and silence.
+    assert sum(len(split) for split in data.splits.values()) >= 60
+    share = hashlib.sha1(b"\xff\xe4").hexdigest()
+    wanted = int(share, 16) % (1 << 27) * 100 / ((1 << 27) - 1)
+    split = "validation" if wanted < 10 else "test" if wanted < 20 else "train"
+    assert by_speaker(f"go/{name}") == split
+
+
 def spoilt(folder: Path, how: str) -> Path:
     """The folder, of which something is not as it should be."""
     victim = folder / "go" / "a_nohash_0.wav"
@@ -189,6 +206,27 @@ def spoilt(folder: Path, how: str) -> Path:
         victim.write_bytes(b"<html>")
     elif how == "empty":
         victim.write_bytes(b"")
+    elif how == "chunk":
+        sound = bytearray(victim.read_bytes())
+        sound[16:20] = (1 << 30).to_bytes(4, "little")
+        victim.write_bytes(bytes(sound))
+    elif how == "empty word":
+        for file in (folder / "go").iterdir():
+            file.unlink()
+    elif how == "empty others":
+        for word in OTHERS:
+            for file in (folder / word).iterdir():
+                file.unlink()
+    else:
+        victim.unlink()
+        if how == "loop":
+            victim.symlink_to(victim.name)
+        elif how == "dangling":
+            victim.symlink_to("nowhere.wav")
+        elif how == "pipe":
+            os.mkfifo(victim)
+        elif how == "a folder":
+            victim.mkdir()
     return folder
 
 
@@ -214,6 +252,13 @@ def spoilt(folder: Path, how: str) -> Path:
         ("silent", "go/a_nohash_0.wav has 0 samples of 0; give 16 kHz"),
         ("no wav", "go/a_nohash_0.wav is no WAV file of plain samples: .*; give 16 kHz"),
         ("empty", "go/a_nohash_0.wav is no WAV file of plain samples: it is cut off; give 16"),
+        ("chunk", "go/a_nohash_0.wav is no WAV file of plain samples: .*; give 16 kHz"),
+        ("empty word", "go has no .wav file; unpack the archive again"),
+        ("empty others", "no folder of another word has a .wav file, to be unknown; unpack"),
+        ("loop", "cannot read .*go/a_nohash_0.wav: Too many levels.*; put the file there, or move"),
+        ("dangling", "cannot read .*go/a_nohash_0.wav: No such file.*; put the file there, or mo"),
+        ("pipe", "go/a_nohash_0.wav is no plain file; put the file there, or move it away"),
+        ("a folder", "go/a_nohash_0.wav is no plain file; put the file there, or move it away"),
     ],
 )
 def test_bad_folders(folder: Path, how: str, says: str) -> None:

@@ -135,6 +135,7 @@ def test_it_is_kept_decoded_until_a_file_changes(
         ("no jpeg", r"person/COCO_.*\.jpg is no JPEG file; unpack the data set again"),
         ("a png", r"person/COCO_.*\.jpg is no JPEG file; unpack the data set again"),
         ("cut", r"person/COCO_.*\.jpg cannot be read: .*truncated.*; unpack the data set again"),
+        ("loop", r"cannot read .*person/COCO_.*\.jpg: Too many levels.*; put the file there, or"),
     ],
 )
 def test_bad_folders(folder: Path, how: str, says: str) -> None:
@@ -161,6 +162,9 @@ def test_bad_folders(folder: Path, how: str, says: str) -> None:
     elif how == "cut":
         noise = np.random.default_rng(0).integers(0, 256, (96, 96, 3)).astype(np.uint8)
         victim.write_bytes(jpeg(noise)[:3000])
+    elif how == "loop":
+        victim.unlink()
+        victim.symlink_to(victim.name)
     with pytest.raises(UserError, match=says) as caught:
         datasets.load(f"wake-words:{path}")
     assert "\n" not in str(caught.value)

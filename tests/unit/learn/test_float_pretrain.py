@@ -38,11 +38,26 @@ def test_without_pytorch(digits: Dataset, monkeypatch: pytest.MonkeyPatch) -> No
         ),
         (replace(OPTIONS, rate=0.0), "--rate is 0.0; use a step size above 0"),
         (replace(OPTIONS, rate=float("nan")), "--rate is nan"),
+        (
+            replace(OPTIONS, rate=1e300),
+            r"--rate is 1e\+300; use a step size above 0 and up to 1e\+30, e.g. 0.1",
+        ),
     ],
 )
 def test_mistakes(digits: Dataset, options: FloatOptions, sentence: str) -> None:
     with pytest.raises(UserError, match=sentence):
         pretrain_float(models.resolve("tinycnn"), digits, options, lambda _: None)
+
+
+def test_what_the_last_step_did_is_looked_at(digits: Dataset) -> None:
+    """The loss of a batch is that before its step: of one batch it is always a number."""
+    pytest.importorskip("torch")
+    few = replace(digits, splits={**digits.splits, "train": digits.train.take(np.arange(32))})
+    sentence = (
+        r"what epoch [12] learnt is not all finite numbers; use a smaller step size \(--rate\)"
+    )
+    with pytest.raises(UserError, match=sentence):
+        pretrain_float(models.resolve("tinycnn"), few, replace(OPTIONS, rate=1e30), lambda _: None)
 
 
 def test_int8_network_computes_what_was_trained(digits: Dataset) -> None:

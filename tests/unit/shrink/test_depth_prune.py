@@ -215,6 +215,75 @@ def test_without_a_pretrained_network_it_is_trained_and_kept(
     assert again["whole"] == first["whole"] and again["cells"] == first["cells"]
 
 
+@pytest.mark.parametrize("how", ["gone", "damaged", "another run's"])
+def test_a_whole_network_that_is_not_the_one_that_was_trained_is_trained_anew(
+    whole: dict[str, Any], place: Path, how: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """To the same numbers, so that finished cells stay what they are."""
+    more = ["--warm-epochs", "2", "--heads", "baseline", "--tails", "frozen"]
+    assert main(words(place, "again", *more)) == 0
+    first = json.loads((place / "again.json").read_text())
+    kept = place / "again" / "whole-float.npz"
+    content = kept.read_bytes()
+    if how == "gone":
+        kept.unlink()
+    elif how == "damaged":
+        kept.write_bytes(content[:-99])
+    else:
+        kept.write_bytes((place / "float.npz").read_bytes())
+    capsys.readouterr()
+    assert main(words(place, "again", *more)) == 0
+    told = capsys.readouterr().out
+    assert "whole-float.npz is no" in told and ": it is trained anew\n" in told
+    again = json.loads((place / "again.json").read_text())
+    assert again["whole"] == first["whole"] and again["cells"] == first["cells"]
+    assert kept.read_bytes() == content
+
+
+def test_files_of_the_sweep_are_no_others(
+    run: Run, place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Neither what is read, nor what else is written."""
+    folder = place / "mine"
+    folder.mkdir()
+    (folder / "whole.toml").write_text(TIED)
+    model = words(place, "mine", "--model", str(folder / "whole.toml"))
+    assert said(capsys, model) == (
+        f"the sweep's file {folder}/whole.toml would overwrite the input {folder}/whole.toml; "
+        "choose another file"
+    )
+    cell = folder / f"{NAMES[0]}.json"
+    assert said(capsys, words(place, "mine", "--json", str(cell))) == (
+        f"the sweep's file {cell} and --json {cell} are the same file; choose another for one of "
+        "them"
+    )
+    assert sorted(one.name for one in folder.iterdir()) == ["whole.toml"]
+
+
+def test_where_no_cell_fits_there_is_no_figure(
+    whole: dict[str, Any], place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    large = place / "large.toml"
+    large.write_text(
+        'form = "affine"\nname = "large"\ninput = [96, 96, 3]\n'
+        '[[layer]]\nkind = "conv2d"\nchannels = 64\nkernel = 1\n'
+        '[[layer]]\nkind = "conv2d"\nchannels = 4\nkernel = 1\n'
+        '[[layer]]\nkind = "avgpool"\nglobal = true\n'
+    )
+    images = np.zeros((30, 96, 96, 3), np.uint8)
+    np.savez(place / "large.npz", x=images, y=np.arange(30) % 4)
+    out = ["--out", str(place / "large"), "--json", str(place / "large.json")]
+    more = ["--warm-epochs", "1", "--epochs", "1", "--heads", "baseline", "--target", "host"]
+    words = ["depth-prune", "--model", str(large), "--dataset", f"npz:{place}/large.npz", *more]
+    assert main([*words, *out]) == 0
+    told = capsys.readouterr().out
+    assert "no figure: target host has no room for any of these networks" in told
+    assert "chosen     layer0-baseline-frozen, 0.00 points" in told
+    result = json.loads((place / "large.json").read_text())
+    assert [one["taken"] for one in (result["whole"], *result["cells"])] == [None, None]
+    assert not (place / "large" / "pareto.svg").exists()
+
+
 def test_cycles_are_measured_anew_on_another_target(
     run: Run, place: Path, swept: dict[str, Any]
 ) -> None:

@@ -287,8 +287,9 @@ def test_mistakes_are_one_sentence_each(
         assert said(capsys, words(place, "bad", *more)) == sentence
     chain = words(place, "bad", "--flash", "9000", "--model", "tinycnn")
     assert said(capsys, chain).startswith("network tinycnn is of the power-of-two form")
-    other = words(place, "bad", *LIMITS, "--pretrained", str(place / "gates" / "small.npz"))
-    assert "is no network in floating point" in said(capsys, [*other, "--target", "host"])
+    for name in ("gates/small.npz", "nothing.npz", "."):
+        other = words(place, "bad", *LIMITS, "--pretrained", str(place / name))
+        assert "is no network in floating point" in said(capsys, [*other, "--target", "host"])
 
 
 def test_a_float_file_of_another_network_is_refused(
@@ -320,6 +321,79 @@ def test_without_pytorch_the_command_that_installs_it_is_told(
     assert "needs PyTorch: `" in told and "pip install" in told and "torch" in told
 
 
+def test_what_the_chip_has_is_no_option_that_was_given(
+    run: Run, place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And a network of which nothing can be removed says so."""
+    large = place / "large.toml"
+    # The sum has the channels of the input, which stay.
+    large.write_text(
+        'form = "affine"\nname = "large"\ninput = [120, 120, 16]\n'
+        '[[layer]]\nkind = "conv2d"\nname = "a"\nchannels = 16\nkernel = 1\n'
+        '[[layer]]\nkind = "add"\ninputs = ["a", "input"]\n'
+        '[[layer]]\nkind = "avgpool"\nglobal = true\n'
+    )
+    images = np.zeros((40, 120, 120, 16), np.uint8)
+    np.savez(place / "large.npz", x=images, y=np.arange(40) % 10)
+    arguments = words(place, "bad", "--ram", "999999", "--flash", "99", "--target", "host")
+    for option, value in (("--model", large), ("--dataset", f"npz:{place / 'large.npz'}")):
+        arguments[arguments.index(option) + 1] = str(value)
+    told = said(capsys, arguments)
+    assert re.fullmatch(
+        r"--flash 99 cannot be met: the smallest reachable value is [\d,]+ bytes; the [\d,]+ bytes "
+        r"of RAM that the device has are not enough: the smallest reachable value is [\d,]+ bytes, "
+        "of large, of which no channel can be removed; allow more, or use another network",
+        told,
+    )
+
+
+def test_files_that_are_not_named_are_no_others(
+    run: Run, place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The state of training would be written over them, and removed at the end."""
+    state = place / "bad" / "small.state"
+    option = ["--float-out", str(state)]
+    assert said(capsys, words(place, "bad", *LIMITS, *SHORT, *option)) == (
+        f"the state of training {state} and --float-out {state} are the same file; choose another "
+        "for one of them"
+    )
+    arguments = words(place, "bad", *LIMITS, *SHORT)
+    for out, sentence in (
+        ("", "--out is empty; name a file"),
+        (".", "cannot write .: it is a folder; name a file"),
+    ):
+        arguments[arguments.index("--out") + 1] = out
+        assert said(capsys, arguments) == sentence
+
+
+def test_a_smaller_step_size_goes_on_with_the_warm_up_that_is_kept(
+    run: Run, place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What the sentence about a loss that is no number advises."""
+    assert main(words(place, "smaller", *LIMITS, *SHORT, "--rate", "1e20")) == 2
+    state = place / "smaller" / "small.state"
+    capsys.readouterr()
+    run("smaller")
+    out = capsys.readouterr().out
+    assert f"{state} is of other choices: of it 3 epochs are the same" in out
+    assert out.count("warm ") == 0 and out.count("gates ") == 2
+    small, again = (place / name / "small.npz" for name in ("gates", "smaller"))
+    assert models.network_sha256(models.load_backbone(small)[0]) == models.network_sha256(
+        models.load_backbone(again)[0]
+    )
+    assert not state.exists() and state.with_name("small.state.before").is_file()
+
+
+def test_the_same_command_writes_the_same_bytes(run: Run, place: Path) -> None:
+    """Also of what is no weight: how it was made."""
+    written = []
+    for _ in range(2):
+        run("same", "--float-out", str(place / "same-float.npz"))
+        names = ("same/small.npz", "same/small.toml", "same-float.npz")
+        written.append([(place / name).read_bytes() for name in names])
+    assert written[0] == written[1]
+
+
 @pytest.fixture(scope="module")
 def on_qemu(gates: dict[str, Any]) -> None:
     missing = problem("qemu")
@@ -336,6 +410,26 @@ def test_milliseconds_that_cannot_be_met_are_measured_before_training(
         "channel wherever channels can be removed; allow more, or use another network",
         told,
     )
+
+
+@pytest.mark.parametrize("method", ["gates", "magnitude", "uniform"])
+def test_the_smallest_milliseconds_that_are_told_can_be_given(
+    on_qemu: None,
+    run: Run,
+    gates: dict[str, Any],
+    place: Path,
+    method: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Though the model says more of them: at last nothing but what was measured counts. What
+    training changes is some hundred cycles."""
+    told = said(capsys, words(place, "bad", "--ms", "0.01", "--target", "qemu"))
+    least = float(told.split("value is ")[1].split(" ms")[0])
+    more = ["--ms", str(least + 0.03), "--epochs", "1", "--target", "qemu", "--method", method]
+    pretrained = ["--pretrained", str(place / "whole.npz")]
+    assert main(words(place, "least", *more, *pretrained)) == 0
+    result = json.loads((place / "least" / "result.json").read_text())
+    assert result["limits"]["ms"]["measured"] <= least + 0.03
 
 
 def test_milliseconds_are_those_that_qemu_counts(on_qemu: None, run: Run, place: Path) -> None:

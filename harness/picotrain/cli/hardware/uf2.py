@@ -39,7 +39,8 @@ def add_parser(verbs: Verbs) -> None:
 
 
 def complete(options: argparse.Namespace) -> None:
-    options.out = options.out or (options.elf.with_suffix(".uf2") if options.elf else _OUT)
+    named = options.elf is not None and options.elf.name
+    options.out = options.out or (options.elf.with_suffix(".uf2") if named else _OUT)
 
 
 def run(options: argparse.Namespace) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import math
 import shlex
 from dataclasses import asdict, replace
 from importlib.metadata import version
@@ -27,6 +26,7 @@ from picotrain.learn.affine_file import Scales
 from picotrain.learn.architectures.architecture import Architecture, in_words
 from picotrain.learn.fewshot.metatrain import Backbone, MetaOptions, MetaTraining
 from picotrain.learn.floating.tasks import TaskOptions
+from picotrain.learn.floating.training import check_rate
 from picotrain.versions import versions
 
 _DEFAULT = "mobilenet-v2-few"
@@ -83,11 +83,7 @@ def run(options: argparse.Namespace) -> int:
     for path in filter(None, (options.out, options.pretrained)):
         check_backbone_name(path)
     for name in ("rate", "task_rate"):
-        if not 0 < getattr(options, name) < math.inf:
-            raise UserError(
-                f"--{name.replace('_', '-')} is {getattr(options, name)}; use a step size above 0, "
-                "e.g. 0.01"
-            )
+        check_rate(f"--{name.replace('_', '-')}", getattr(options, name), "0.01")
     architecture = models.resolve(options.model)
     _check(architecture)
     output.check(options.out, architecture.weight_count + _MORE_BYTES)

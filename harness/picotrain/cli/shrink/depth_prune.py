@@ -18,6 +18,7 @@ from picotrain.cli.options import (
     add_seed,
     add_verb,
     finish,
+    inputs_of,
     positive,
 )
 from picotrain.device.backends import NAMES as TARGETS
@@ -28,7 +29,7 @@ from picotrain.learn.architectures.architecture import Architecture
 from picotrain.learn.float_pretrain import ready, suited
 from picotrain.output import write_text
 from picotrain.shrink import float_file
-from picotrain.shrink.depth.cell import TAILS, Cell
+from picotrain.shrink.depth.cell import TAILS, WHOLE, Cell
 from picotrain.shrink.depth.cuts import ALL, chosen
 from picotrain.shrink.depth.heads import HEADS, attached
 from picotrain.shrink.depth.kept import Outcome, Store
@@ -38,6 +39,9 @@ from picotrain.shrink.depth.training import EPOCHS, RATE
 from picotrain.shrink.groups import groups_of
 from picotrain.shrink.pruning.training import GatedTraining
 from picotrain.versions import versions
+
+_SUFFIXES = (".npz", ".toml", ".json", ".state")
+"""Of a cell's files."""
 
 
 def add_parser(verbs: Verbs) -> None:
@@ -149,7 +153,7 @@ def run(options: argparse.Namespace) -> int:
             dataset,
             warm,
             train,
-            Store(options.out),
+            Store(options.out, lambda line: print(line, flush=True)),
             device,
             torch,
             lambda entry: print(_told_epoch(entry), flush=True),
@@ -201,7 +205,21 @@ def _cells(options: argparse.Namespace, architecture: Architecture) -> list[Cell
     ]
     for cell in cells:
         attached(architecture, cell.cut, cell.head)
+    _check_apart(options, cells)
     return cells
+
+
+def _check_apart(options: argparse.Namespace, cells: Sequence[Cell]) -> None:
+    """Raise UserError where a file in FOLDER is one of those that the options name."""
+    store = Store(options.out)
+    names = [f"{one}{end}" for one in (WHOLE, *(cell.name for cell in cells)) for end in _SUFFIXES]
+    if options.pretrained is None:
+        names.append(f"{FLOAT}.npz")
+    others = [("--plot", options.plot), ("--json", options.json)]
+    given = [(option, path) for option, path in others if path is not None]
+    for name in names:
+        mine = ("the sweep's file", store.path(name, ""))
+        output.check_apart([mine, *given], inputs_of(options))
 
 
 def _once(words: Sequence[str]) -> list[str]:
@@ -218,9 +236,13 @@ def _shown(options: argparse.Namespace, outcomes: Sequence[Outcome], whole: Outc
         f"chosen     {best['name']}, {abs(lost):.2f} points {'below' if lost > 0 else 'above'} the "
         "whole network on validation images"
         + (f"; none is less than {100 * LOSS:g} below" if lost > 100 * LOSS else "")
+        + (f"; {best['unfit']}" if best["taken"] is None else "")
     )
-    write_text(options.plot, pareto(outcomes, whole))
-    output.tell("figure", options.plot)
+    if any(one["taken"] is not None for one in (whole, *outcomes)):
+        write_text(options.plot, pareto(outcomes, whole))
+        output.tell("figure", options.plot)
+    else:
+        print(f"no figure: target {options.target} has no room for any of these networks")
     output.tell("backbone", Path(options.out) / f"{best['name']}.npz")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import time
 from dataclasses import asdict, replace
+from functools import partial
 from importlib.metadata import version
 from typing import Any
 
@@ -12,6 +13,7 @@ from picotrain import datasets, output
 from picotrain.cli.options import (
     NamedFile,
     Verbs,
+    add_beside,
     add_dataset,
     add_output,
     add_seed,
@@ -33,10 +35,12 @@ from picotrain.learn.architectures.writer import toml_of
 from picotrain.learn.float_pretrain import one_thread, ready, suited
 from picotrain.output import write_text
 from picotrain.shrink import float_file
-from picotrain.shrink.groups import Groups, groups_of
-from picotrain.shrink.limits import Limits, check, met
+from picotrain.shrink.depth.kept import parameters_sha256
+from picotrain.shrink.groups import groups_of
+from picotrain.shrink.limits import check, met
+from picotrain.shrink.measured import firmware_sha256
 from picotrain.shrink.pruning.made import Asked, finished, found_of, limits_of
-from picotrain.shrink.pruning.prune import METHODS, Pruned, PruneOptions, Pruning
+from picotrain.shrink.pruning.prune import METHODS, PruneOptions, Pruning
 from picotrain.shrink.pruning.stages import Stages
 from picotrain.shrink.pruning.training import GatedTraining
 from picotrain.shrink.removal import Parameters
@@ -46,6 +50,8 @@ from picotrain_golden import Method
 _RATE = 0.05
 """Of what follows warm-up, which has the step size of `pretrain`."""
 _MORE_BYTES = 1 << 17
+_FLOAT_BYTES, _STATE_BYTES = 4, 24
+"""Of a weight: in a file in floating point, and with what its steps remember in three stages."""
 
 
 def add_parser(verbs: Verbs) -> None:
@@ -84,6 +90,7 @@ def add_parser(verbs: Verbs) -> None:
     )
     add_output(parser, "--out", "the backbone (.npz)", required=True)
     add_output(parser, "--toml", "the smaller network's description (default: beside --out)")
+    add_beside(parser, "the state of training", "state")
     parser.add_argument(
         "--epochs",
         type=positive,
@@ -139,8 +146,10 @@ def add_parser(verbs: Verbs) -> None:
 
 
 def _complete(options: argparse.Namespace) -> None:
-    if options.toml is None and not output.is_standard(options.out):
-        options.toml = options.out.with_suffix(".toml")
+    if output.is_standard(options.out):
+        return
+    options.toml = options.toml or options.out.with_suffix(".toml")
+    options.state = options.out.with_suffix(".state")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -163,8 +172,10 @@ def run(options: argparse.Namespace) -> int:
     models.check_fit(architecture, dataset)
     chosen = _options(options, dataset, method)
     torch = ready(dataset, chosen.train)
-    output.check(options.out, architecture.weight_count + _MORE_BYTES)
+    _check_space(options, architecture.weight_count)
     groups = groups_of(architecture)
+    training = GatedTraining(architecture, dataset, chosen.warm, torch, groups)
+    pretrained = float_file.of(options.pretrained, training)
     device = open_device(options.target)
     try:
         limits = limits_of(asked, architecture, groups, chosen, device)
@@ -174,14 +185,19 @@ def run(options: argparse.Namespace) -> int:
         if options.ms is None and met(limits, groups.sizes):
             print(f"{architecture.name} meets all limits as it is: no channel is removed")
         with one_thread(torch, architecture):
-            stages = _stages(options, architecture, dataset, chosen, torch)
-            pruned = _pruned(options, architecture, groups, dataset, limits, chosen, device, stages)
+            sha256 = None if pretrained is None else parameters_sha256(pretrained)
+            stages = _stages(options, architecture, dataset, chosen, torch, sha256, device)
+            pruning = Pruning(
+                *(architecture, groups, dataset, limits, chosen, device, stages, torch),
+                lambda entry: print(_told_epoch(entry), flush=True),
+                _say,
+            )
+            pruned = pruning.run(pretrained, partial(_keep, options, architecture))
         network, accuracy = finished(pruned, dataset, options.seed, _say)
     finally:
         device.close()
     found = found_of(asked, groups, limits, pruned, _say) | accuracy
     report = _report(options, found, chosen, stages, dataset)
-    report["seconds"] = time.monotonic() - started
     models.save_backbone(options.out, network, report, scales=Scales.of(pruned.quantised))
     comment = f"{architecture.name} without the channels that `picotrain prune` removed."
     if options.toml is not None:
@@ -191,9 +207,18 @@ def run(options: argparse.Namespace) -> int:
         float_file.save(options.float_out, pruned.architecture, pruned.parameters, options.dataset)
         output.tell("in float", options.float_out)
     output.tell("backbone", options.out)
+    finish(options, report | {"seconds": time.monotonic() - started})
     stages.forget()
-    finish(options, report)
     return 0
+
+
+def _check_space(options: argparse.Namespace, weights: int) -> None:
+    """Before long training: all that is written at its end, and after each epoch."""
+    sizes = {"out": 1, "keep_float": _FLOAT_BYTES, "float_out": _FLOAT_BYTES, "state": _STATE_BYTES}
+    for name, each in sizes.items():
+        path = getattr(options, name)
+        if path is not None:
+            output.check(path, each * weights + _MORE_BYTES)
 
 
 def _options(options: argparse.Namespace, dataset: Dataset, method: Method) -> PruneOptions:
@@ -213,57 +238,35 @@ def _stages(
     dataset: Dataset,
     chosen: PruneOptions,
     torch: Any,
+    pretrained: str | None,
+    device: Device,
 ) -> Stages:
-    """Beside the backbone; they belong to all that decides what training does."""
-    choices = {
+    """Beside the backbone; they belong to all that decides what training does, of cycles with what
+    counts them."""
+    known = {
         "architecture": asdict(architecture),
         "dataset": dataset.sha256 or dataset.name,
+        "torch": version("torch"),
+    }
+    choices = known | {
         "options": asdict(chosen),
         "limits": [options.flash, options.ram, options.ms, options.macs],
         "target": options.target,
-        "pretrained": None if options.pretrained is None else options.pretrained.read_bytes(),
-        "torch": version("torch"),
+        "firmware": None if options.ms is None else firmware_sha256(device),
+        "pretrained": pretrained,
     }
-    standard = output.is_standard(options.out)
-    path = None if standard else options.out.with_suffix(".state")
-    stages = Stages(torch, path, choices)
-    if stages.went_on:
-        print(f"goes on from {path}, after {len(stages.history)} epochs")
+    # Warm-up is the same for other limits, and with another step size after it.
+    warm = known | {"warm": asdict(chosen.warm)}
+    stages = Stages(torch, options.state, choices, {"warm": warm} if pretrained is None else {})
+    if stages.told:
+        _say(stages.told)
     return stages
 
 
-def _pruned(
-    options: argparse.Namespace,
-    architecture: Architecture,
-    groups: Groups,
-    dataset: Dataset,
-    limits: Limits,
-    chosen: PruneOptions,
-    device: Device,
-    stages: Stages,
-) -> Pruned:
-    torch = ready(dataset, chosen.train)
-    training = GatedTraining(architecture, dataset, chosen.warm, torch, groups)
-    pretrained = float_file.of(options.pretrained, training)
-
-    def keep(parameters: Parameters) -> None:
-        if options.keep_float is not None:
-            float_file.save(options.keep_float, architecture, parameters, options.dataset)
-            output.tell("in float", options.keep_float)
-
-    pruning = Pruning(
-        architecture,
-        groups,
-        dataset,
-        limits,
-        chosen,
-        device,
-        stages,
-        torch,
-        lambda entry: print(_told_epoch(entry), flush=True),
-        _say,
-    )
-    return pruning.run(pretrained, keep)
+def _keep(options: argparse.Namespace, architecture: Architecture, parameters: Parameters) -> None:
+    if options.keep_float is not None:
+        float_file.save(options.keep_float, architecture, parameters, options.dataset)
+        output.tell("in float", options.keep_float)
 
 
 def _report(

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,18 +40,30 @@ def check(kind: str, folder: Path) -> None:
 
 def folders(folder: Path) -> list[str]:
     """Names of the folders in it, sorted, without hidden ones."""
-    return [entry.name for entry in _entries(folder) if entry.is_dir()]
+    found = []
+    for entry in _entries(folder):
+        with suppress(OSError):  # A link that leads nowhere, or to itself, is no folder.
+            found += [entry.name] if entry.is_dir() else []
+    return found
 
 
 def files(folder: Path, below: str, *suffixes: str) -> list[File]:
     """The files in its folder `below` whose name ends so, in either case, sorted by name. Hidden
-    ones are none: some systems put one beside each file."""
+    ones are none: some systems put one beside each file. UserError where one of them is no plain
+    file, such as a link that leads nowhere: what is left out would be missed by nobody."""
     found = []
     for entry in _entries(folder / below):
-        if entry.name.lower().endswith(suffixes) and entry.is_file():
+        if not entry.name.lower().endswith(suffixes):
+            continue
+        fix = "put the file there, or move it away"
+        try:
             seen = entry.stat()
-            stamp = (seen.st_size, seen.st_mtime_ns)
-            found.append(File(f"{below}/{entry.name}", Path(entry.path), stamp))
+        except OSError as error:
+            raise UserError(f"cannot read {entry.path}: {inputs.reason(error)}; {fix}") from error
+        if not stat.S_ISREG(seen.st_mode):
+            raise UserError(f"{entry.path} is no plain file; {fix}")
+        stamp = (seen.st_size, seen.st_mtime_ns)
+        found.append(File(f"{below}/{entry.name}", Path(entry.path), stamp))
     return found
 
 

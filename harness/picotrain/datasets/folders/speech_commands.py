@@ -8,6 +8,7 @@ other words together.
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import wave
 from collections.abc import Callable, Iterator
@@ -101,11 +102,21 @@ def _parts(path: Path) -> dict[str, _Part]:
     known: dict[str, list[tuple[int, File]]] = {split: [] for split in SPLITS}
     unknown: dict[str, list[File]] = {split: [] for split in SPLITS}
     for label, word in enumerate(WORDS):
-        for file in folder.files(path, word, ".wav"):
+        files = folder.files(path, word, ".wav")
+        if not files:
+            raise UserError(
+                f"{PREFIX}{path}: {path / word} has no .wav file; unpack the archive again"
+            )
+        for file in files:
             known[split_of(file.name)].append((label, file))
     for word in others:
         for file in folder.files(path, word, ".wav"):
             unknown[split_of(file.name)].append(file)
+    if not any(unknown.values()):
+        raise UserError(
+            f"{PREFIX}{path}: no folder of another word has a .wav file, to be unknown; unpack the "
+            "archive again"
+        )
     for split in SPLITS:
         if not known[split]:
             raise UserError(
@@ -146,7 +157,7 @@ _MOST = (1 << 27) - 1
 def by_speaker(name: str) -> str:
     """A tenth of the speakers validates and a tenth tests, by the digest of their name."""
     speaker = re.sub(r"_nohash_.*$", "", name.rpartition("/")[2])
-    share = int(hashlib.sha1(speaker.encode()).hexdigest(), 16) % (_MOST + 1) * (100.0 / _MOST)
+    share = int(hashlib.sha1(os.fsencode(speaker)).hexdigest(), 16) % (_MOST + 1) * (100.0 / _MOST)
     return "validation" if share < 10.0 else "test" if share < 20.0 else "train"
 
 
@@ -211,7 +222,8 @@ def samples(path: Path) -> Samples:
             frames, data = sound.getnframes(), sound.readframes(sound.getnframes())
     except OSError as error:
         raise UserError(f"cannot read {path}: {inputs.reason(error)}; {fix}") from error
-    except (wave.Error, EOFError) as error:
+    except (wave.Error, EOFError, RuntimeError) as error:
+        # RuntimeError: a chunk in it says that it is longer than the file.
         why = str(error) or "it is cut off"
         raise UserError(f"{path} is no WAV file of plain samples: {why}; {fix}") from error
     if found != (mfcc.RATE_HZ, 1, 16):

@@ -56,6 +56,9 @@ class ChainTraining(Training):
         weights = [matrix for matrix in self._weights if matrix is not None]
         return weights, self._gains[:-1] if self._exponents is None else []
 
+    def _learnt(self) -> list[Any]:
+        return [*super()._learnt(), *self._moments]
+
     def _input(self, images: NDArray[np.uint8]) -> Any:
         """uint8 [N, H, W, C] as the device sees it: `p >> 1`, exponent -7; float [N, C, H, W]."""
         torch = self._torch

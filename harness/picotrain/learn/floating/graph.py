@@ -14,11 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from picotrain.datasets import Dataset
+from picotrain.errors import UserError
 from picotrain.learn.architectures.architecture import Architecture
 from picotrain.learn.architectures.pixels import real
 from picotrain.learn.architectures.untrained import float_graph
 from picotrain.learn.floating.training import FloatOptions, Training
-from picotrain.quantise.graph import Real
+from picotrain.quantise.graph import FloatGraph, Real
 from picotrain.quantise.quantise import Quantised, quantise
 from picotrain_golden.network import Layer
 
@@ -43,6 +44,16 @@ class _Norm:
 
     def factor(self) -> Any:
         return self.gain / (self.variance + _EPSILON).sqrt()
+
+
+def integers(graph: FloatGraph, dataset: Dataset) -> Quantised:
+    """The affine network of what was trained, its scales, where they are not given, those of
+    training images. UserError where training went too far for any."""
+    try:
+        return quantise(graph, real(dataset.train.images[:_IMAGES]))
+    except UserError as why:
+        reason = str(why).rpartition("; ")[0] or str(why)
+        raise UserError(f"{reason}, as it was trained; use a smaller step size (--rate)") from None
 
 
 class GraphTraining(Training):
@@ -83,6 +94,9 @@ class GraphTraining(Training):
         for norm in self._norms:
             others += [] if norm is None else [norm.gain, norm.shift]
         return weights, others
+
+    def _learnt(self) -> list[Any]:
+        return list(self._named().values())
 
     def _input(self, images: NDArray[np.uint8]) -> Any:
         values = self._torch.from_numpy(real(images))
@@ -175,9 +189,7 @@ class GraphTraining(Training):
 
     def quantised(self) -> Quantised:
         """The affine network, its scales those of training images."""
-        images = self._dataset.train.images[:_IMAGES]
-        graph = float_graph(self._architecture, self.folded())
-        return quantise(graph, real(images))
+        return integers(float_graph(self._architecture, self.folded()), self._dataset)
 
     def folded(self) -> list[tuple[Real, Real] | None]:
         """Weights [rows, K] in golden's order and biases, the norms within them."""

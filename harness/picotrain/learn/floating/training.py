@@ -59,13 +59,27 @@ def suited(dataset: Dataset) -> FloatOptions:
     )
 
 
-class Diverged(UserError):
-    """The loss is no number any more."""
+_MOST_RATE = 1e30
+"""Optimisers multiply it, and steps are float32."""
 
-    def __init__(self, epoch: int) -> None:
-        super().__init__(
-            f"the loss of epoch {epoch} is not a finite number; use a smaller step size (--rate)"
+
+def check_rate(option: str, rate: float, example: str) -> None:
+    """Raise UserError for what is no step size."""
+    if not 0 < rate <= _MOST_RATE:
+        raise UserError(
+            f"{option} is {rate}; use a step size above 0"
+            + (f" and up to {_MOST_RATE:g}" if rate > 0 else "")
+            + f", e.g. {example}"
         )
+
+
+class Diverged(UserError):
+    """The loss, or what was learnt, is no number any more."""
+
+    def __init__(
+        self, epoch: int, what: str = "the loss of epoch {} is not a finite number"
+    ) -> None:
+        super().__init__(f"{what.format(epoch)}; use a smaller step size (--rate)")
         self.epoch = epoch
 
 
@@ -87,6 +101,11 @@ class Training(ABC):
     @abstractmethod
     def _trained(self) -> tuple[list[Any], list[Any]]:
         """What learns: with weight decay, and without."""
+
+    def _learnt(self) -> list[Any]:
+        """All tensors that training changes."""
+        weights, others = self._trained()
+        return [*weights, *others]
 
     @abstractmethod
     def _input(self, images: NDArray[np.uint8]) -> Any:
@@ -128,6 +147,9 @@ class Training(ABC):
                 self._step(loss)
                 right += int((logits.argmax(1) == labels).sum())
                 advance(options.batch)
+        # The loss is that before a step: what the last one did, no loss tells.
+        if not all(bool(torch.isfinite(one).all()) for one in self._learnt()):
+            raise Diverged(number, "what epoch {} learnt is not all finite numbers")
         return {
             "epoch": number,
             "weights": "int8" if quantised else "float",

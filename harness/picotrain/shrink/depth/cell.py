@@ -13,10 +13,9 @@ from picotrain.datasets import Dataset, Split
 from picotrain.device.interface import Device
 from picotrain.errors import CommandError, DeviceFailure
 from picotrain.learn.architectures.architecture import Architecture
-from picotrain.learn.architectures.pixels import real
 from picotrain.learn.architectures.untrained import float_graph
-from picotrain.learn.floating.graph import GraphTraining
-from picotrain.quantise.quantise import Quantised, quantise
+from picotrain.learn.floating.graph import GraphTraining, integers
+from picotrain.quantise.quantise import Quantised
 from picotrain.shrink.depth.cuts import Cut
 from picotrain.shrink.depth.heads import trunk
 from picotrain.shrink.measured import IMAGES, measure
@@ -27,8 +26,6 @@ TAILS = ("frozen", "unfrozen", "random")
 """The trunk as it was trained; the same, which learns with the head; first weights at random, of
 which all learn."""
 WHOLE = "whole"
-_QUANTISED_ON = 512
-"""Training images, as `pretrain` takes them."""
 
 
 @dataclass(frozen=True)
@@ -65,8 +62,7 @@ def quantised(cell: Cell, training: GraphTraining, dataset: Dataset, whole: Quan
         else layer
         for index, layer in enumerate(graph.layers)
     ]
-    images = real(dataset.train.images[:_QUANTISED_ON])
-    return quantise(replace(graph, layers=tuple(layers), input_scale=whole.input), images)
+    return integers(replace(graph, layers=tuple(layers), input_scale=whole.input), dataset)
 
 
 def check_frozen(

@@ -17,7 +17,8 @@ _POOLS = ("maxpool", "avgpool")
 
 @dataclass(frozen=True)
 class Cut:
-    """Layer `index` is the last one that stays; `name` is its own, or `layer<index>`."""
+    """Layer `index` is the last one that stays; `name` is its own, or `layer<index>`, with dashes
+    where another layer is called so."""
 
     name: str
     index: int
@@ -25,11 +26,27 @@ class Cut:
 
 def cuts(architecture: Architecture) -> tuple[Cut, ...]:
     """All of them, in order. Each takes at least one convolution away."""
+    names = _names(architecture)
     return tuple(
-        Cut(architecture.steps[index].name or f"layer{index}", index)
+        Cut(names[index], index)
         for index in range(len(architecture.layers) - 1)
         if _alone(architecture, index) and _ends_block(architecture, index)
     )
+
+
+def _names(architecture: Architecture) -> list[str]:
+    """Of layers, each another one: what a network calls `layer5` need not be its layer 5."""
+    taken = {step.name for step in architecture.steps} | {ALL}
+    names = []
+    for index, step in enumerate(architecture.steps):
+        name = step.name
+        if name in ("", ALL):
+            name = f"layer{index}"
+            while name in taken:
+                name += "-"
+            taken.add(name)
+        names.append(name)
+    return names
 
 
 def chosen(architecture: Architecture, words: Sequence[str]) -> tuple[Cut, ...]:

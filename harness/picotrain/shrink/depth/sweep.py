@@ -3,7 +3,6 @@ after its last whole epoch."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
@@ -11,7 +10,7 @@ from typing import Any
 
 from picotrain.datasets import Dataset
 from picotrain.device.interface import Device
-from picotrain.device.room import Roomy
+from picotrain.errors import UserError
 from picotrain.learn.architectures.architecture import Architecture
 from picotrain.learn.float_pretrain import one_thread
 from picotrain.learn.floating.graph import GraphTraining
@@ -31,7 +30,7 @@ from picotrain.shrink.depth.heads import attached
 from picotrain.shrink.depth.kept import Outcome, Store, digest, parameters_sha256
 from picotrain.shrink.depth.training import DepthTraining
 from picotrain.shrink.groups import groups_of
-from picotrain.shrink.measured import accuracies
+from picotrain.shrink.measured import accuracies, firmware_sha256
 from picotrain.shrink.pruning.stages import Report, Stages
 from picotrain.shrink.pruning.training import GatedTraining
 from picotrain.shrink.removal import Parameters
@@ -67,8 +66,7 @@ class DepthSweep:
         self._warm, self._train = warm, train
         self._store, self._device, self._torch = store, device, torch
         self._report, self._say = report, say
-        elf = device.elf.path.read_bytes() if isinstance(device, Roomy) else b""
-        self._firmware = hashlib.sha256(elf).hexdigest()
+        self._firmware = firmware_sha256(device)
 
     def whole(self, pretrained: Parameters | None) -> Whole:
         """The network as it was `pretrained`, or is trained here."""
@@ -82,27 +80,45 @@ class DepthSweep:
             groups_of(self._architecture),
         )
         kept = self._store.load(WHOLE, cell)
-        path = self._store.path(FLOAT, ".npz")
-        if pretrained is not None:
-            training.set_parameters(pretrained)
-        elif kept is not None and path.is_file():
-            training.set_parameters(
-                float_file.load(path, self._architecture, training.parameters())
-            )
+        trained = pretrained
+        if trained is None and kept is not None:
+            trained = self._kept_float(kept, training)
+        if trained is not None:
+            training.set_parameters(trained)
         else:
             kept = None
-            stages = Stages(self._torch, self._store.path(WHOLE, ".state"), {"cell": cell})
+            stages = self._stages(WHOLE, cell)
             with one_thread(self._torch, self._architecture):
                 stages.train(WHOLE, training, self._warm.epochs, self._report)
-            parameters = training.parameters()
-            float_file.save(path, self._architecture, parameters, self._dataset.name)
+            path = self._store.path(FLOAT, ".npz")
+            float_file.save(path, self._architecture, training.parameters(), self._dataset.name)
         parameters, made = training.parameters(), training.quantised()
         if kept is None:
             kept = {"cell": cell, "cut": "", "head": "", "tail": WHOLE, "name": WHOLE}
+            kept["parameters_sha256"] = parameters_sha256(parameters)
             comment = f"{self._architecture.name} as `picotrain depth-prune` cut it."
             self._finish(WHOLE, training, made, kept, comment)
             self._store.path(WHOLE, ".state").unlink(missing_ok=True)
         return Whole(parameters, made, self._measured_now(WHOLE, kept))
+
+    def _kept_float(self, kept: Outcome, training: GraphTraining) -> Parameters | None:
+        """What an earlier run trained, if it is all there."""
+        path = self._store.path(FLOAT, ".npz")
+        try:
+            found = float_file.load(path, self._architecture, training.parameters())
+        except UserError as why:
+            self._say(f"{str(why).rpartition('; ')[0]}: it is trained anew")
+            return None
+        if kept.get("parameters_sha256") not in (None, parameters_sha256(found)):
+            self._say(f"{path} is not what {WHOLE}.json is of: it is trained anew")
+            return None
+        return found
+
+    def _stages(self, name: str, key: str) -> Stages:
+        stages = Stages(self._torch, self._store.path(name, ".state"), {"cell": key})
+        if stages.told:
+            self._say(stages.told)
+        return stages
 
     def run(self, cells: Sequence[Cell], whole: Whole) -> list[Outcome]:
         """What each cell came to, in their order."""
@@ -140,7 +156,7 @@ class DepthSweep:
         training = DepthTraining(architecture, self._dataset, self._train, self._torch, cell.frozen)
         started(cell, training, whole.parameters)
         key = self._digest(cell, whole)
-        stages = Stages(self._torch, self._store.path(cell.name, ".state"), {"cell": key})
+        stages = self._stages(cell.name, key)
         with one_thread(self._torch, architecture):
             stages.train(cell.name, training, self._train.epochs, self._report)
         made = quantised(cell, training, self._dataset, whole.made)

@@ -39,12 +39,14 @@ def front(outcomes: Sequence[Outcome], name: str) -> list[Outcome]:
 
 def choice(outcomes: Sequence[Outcome], whole: Outcome, loss: float = LOSS) -> Outcome:
     """Of the cells that lose at most `loss` on validation images the fastest one, or where no time
-    was measured the smallest; if there is none, that with the highest accuracy there."""
-    near = [one for one in outcomes if one["validation"] >= whole["validation"] - loss]
+    was measured the smallest; if there is none, that with the highest accuracy there. Of cells that
+    the target has no room for none is chosen, unless there is no other."""
+    able = [one for one in outcomes if one["taken"] is not None] or list(outcomes)
+    near = [one for one in able if one["validation"] >= whole["validation"] - loss]
     for name in COSTS:
         if near and all(cost(one, name) is not None for one in near):
             return front(near, name)[0]
-    return max(outcomes, key=lambda one: one["validation"])
+    return max(able, key=lambda one: one["validation"])
 
 
 def rows(outcomes: Sequence[Outcome], whole: Outcome) -> list[list[str]]:

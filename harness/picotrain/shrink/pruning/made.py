@@ -52,13 +52,18 @@ def limits_of(
     """Those that are asked for, and what the device has of flash and RAM."""
     room = device.arena_bytes if isinstance(device, Roomy) else pico_arena_bytes()
     ram = Ram(architecture, groups, options.ram_method, options.lean)
-    known: list[tuple[Cost, float | None]] = [
-        (Flash(architecture, groups), min(asked.flash or MODEL_FLASH, MODEL_FLASH)),
-        (ram, min(asked.ram or room, room)),
-        (Macs(architecture, groups), asked.macs),
-        (Milliseconds(architecture, groups), asked.ms),
+    known: list[tuple[Cost, float | None, float | None]] = [
+        (Flash(architecture, groups), asked.flash, MODEL_FLASH),
+        (ram, asked.ram, room),
+        (Macs(architecture, groups), asked.macs, None),
+        (Milliseconds(architecture, groups), asked.ms, None),
     ]
-    return tuple(Limit(cost, most) for cost, most in known if most is not None)
+    limits = []
+    for cost, given, there in known:
+        most = min((one for one in (given, there) if one is not None), default=None)
+        if most is not None:
+            limits.append(Limit(cost, most, given=given == most))
+    return tuple(limits)
 
 
 def finished(

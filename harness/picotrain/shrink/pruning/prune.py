@@ -11,7 +11,7 @@ import numpy as np
 from picotrain.datasets import Dataset, Split
 from picotrain.device.given import images_for
 from picotrain.device.interface import Device
-from picotrain.errors import DeviceFailure, UserError
+from picotrain.errors import DeviceFailure
 from picotrain.learn.architectures.architecture import Architecture
 from picotrain.learn.architectures.pixels import real
 from picotrain.learn.architectures.untrained import float_graph, untrained
@@ -272,13 +272,8 @@ class Pruning:
         least = resized(self._whole, self._groups, self._groups.least())
         taken = self._measured(untrained(least, 0))
         assert taken.ms is not None
-        most = self._time_limit.most
-        if taken.ms > most:
-            raise UserError(
-                f"--ms {most:g} cannot be met: the smallest reachable value is {taken.ms:.3f} ms, "
-                f"of {self._whole.name} with one channel wherever channels can be removed; allow "
-                "more, or use another network"
-            )
+        self._time.note(self._groups.least(), taken.ms)
+        check((self._time_limit,), self._whole.name, measured=True)
 
     def _calibrate_time(self, whole: GatedTraining) -> None:
         """The model of cycles says of the whole network what is measured, if it fits there."""
@@ -304,6 +299,8 @@ class Pruning:
             f"measured   {taken.ms:.2f} ms, more than the {self._time_limit.most:g} ms that the "
             "model said: pruning goes on"
         )
+        if counts_of(kept) == self._groups.least():
+            self._time.note(self._groups.least(), taken.ms)
         self._time.correct(removed(self._whole, self._groups, kept), taken.cycles / _MARGIN)
         check(self._limits, self._whole.name)
 

@@ -1,7 +1,8 @@
 """Long training in stages of epochs, kept after each epoch, so that it can go on.
 
-The file is PyTorch's, read without running any code of it. It belongs to one set of choices: with
-others training begins anew.
+The file is PyTorch's, read without running any code of it, with a digest behind it. It belongs to
+one set of choices. With others training begins anew, but for stages that only depend on what is the
+same; and the file that was there is kept beside the new one.
 """
 
 from __future__ import annotations
@@ -9,12 +10,13 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from picotrain.inputs import read_bytes
 from picotrain.learn.floating.training import Diverged
 from picotrain.output import write_bytes
 from picotrain.shrink.groups import counts_of
@@ -23,30 +25,82 @@ from picotrain.shrink.removal import Parameters
 
 Entry = dict[str, Any]
 Report = Callable[[Entry], None]
+Choices = dict[str, Any]
+
+BEFORE = ".before"
+"""What the name of a file ends with that was there before."""
+_MARK = b"sha256 "
+_TRAILER = len(_MARK) + 64
+"""Bytes behind what PyTorch wrote, which checks nothing itself."""
 
 
 class Stages:
-    """Stages of one run by name. `path`: where they are kept, None for nowhere."""
+    """Stages of one run by name. `path`: where they are kept, None for nowhere. `own`: of stages
+    that not all `choices` matter to, those that do."""
 
-    def __init__(self, torch: Any, path: Path | None, choices: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        torch: Any,
+        path: Path | None,
+        choices: Choices,
+        own: Mapping[str, Choices] | None = None,
+    ) -> None:
         self._torch, self._path = torch, path
-        text = json.dumps(choices, sort_keys=True, default=str)
-        self._digest = hashlib.sha256(text.encode()).hexdigest()
-        self._state: dict[str, Any] = {"digest": self._digest, "stages": {}, "facts": {}}
-        self.went_on = False
+        self._digest = _digest(choices)
+        self._own = {name: _digest(held) for name, held in (own or {}).items()}
+        self._state: dict[str, Any] = {
+            "digest": self._digest,
+            "own": self._own,
+            "stages": {},
+            "facts": {},
+        }
+        self.told = ""
+        """What was found, for people."""
+        self._aside = False
         self._read()
 
     def _read(self) -> None:
         if self._path is None or not self._path.is_file():
             return
-        try:
-            content = io.BytesIO(self._path.read_bytes())
-            state = self._torch.load(content, weights_only=True)
-            known = state["digest"] == self._digest and {"stages", "facts"} <= set(state)
-        except Exception:  # Whatever a damaged file does to PyTorch, it holds nothing.
+        content = read_bytes(self._path, "make it readable, or move it away")
+        state = self._loaded(content)
+        if state is not None and state["digest"] == self._digest:
+            self._state = state | {"own": self._own}
+            self.told = f"goes on from {self._path}, after {len(self.history)} epochs"
             return
-        if known:
-            self._state, self.went_on = state, True
+        self._aside = True
+        moved = f"that file becomes {self._before.name}"
+        if state is None:
+            self.told = f"{self._path} is damaged, or is no such file: training begins; {moved}"
+            return
+        for name, digest in self._own.items():
+            if state.get("own", {}).get(name) == digest and name in state["stages"]:
+                self._state["stages"][name] = state["stages"][name]
+        kept = len(self.history)
+        self.told = f"{self._path} is of other choices: " + (
+            f"of it {kept} epochs are the same, the rest is trained anew; {moved}"
+            if kept
+            else f"training begins anew; {moved}"
+        )
+
+    def _loaded(self, content: bytes) -> dict[str, Any] | None:
+        """The state in a file; None where it is none, or damaged."""
+        trailer = content[-_TRAILER:]
+        if trailer.startswith(_MARK):
+            content = content[:-_TRAILER]
+            if _trailer(content) != trailer:
+                return None
+        try:
+            state = self._torch.load(io.BytesIO(content), weights_only=True)
+            known = isinstance(state, dict) and {"digest", "stages", "facts"} <= set(state)
+        except Exception:  # Whatever a damaged file does to PyTorch, it holds nothing.
+            return None
+        return state if known else None
+
+    @property
+    def _before(self) -> Path:
+        assert self._path is not None
+        return self._path.with_name(self._path.name + BEFORE)
 
     @property
     def history(self) -> list[Entry]:
@@ -95,11 +149,8 @@ class Stages:
         }
 
     def _kept(self, name: str, failure: Diverged) -> Diverged:
-        where = (
-            ""
-            if self._path is None or not self._path.is_file()
-            else (f"; what was trained before it is kept in {self._path}")
-        )
+        there = self._path is not None and bool(self.history) and self._path.is_file()
+        where = f"; what was trained before it is kept in {self._path}" if there else ""
         failure.args = (f"stage {name}: {failure.args[0]}{where}",)
         return failure
 
@@ -108,9 +159,22 @@ class Stages:
             return
         stream = io.BytesIO()
         self._torch.save(self._state, stream)
-        write_bytes(self._path, stream.getvalue())
+        content = stream.getvalue()
+        if self._aside:
+            write_bytes(self._before, self._path.read_bytes())
+            self._aside = False
+        write_bytes(self._path, content + _trailer(content))
 
     def forget(self) -> None:
         """The run is over."""
-        if self._path is not None:
+        if self._path is not None and not self._aside:
             self._path.unlink(missing_ok=True)
+
+
+def _digest(choices: Choices) -> str:
+    text = json.dumps(choices, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _trailer(content: bytes) -> bytes:
+    return _MARK + hashlib.sha256(content).hexdigest().encode()
