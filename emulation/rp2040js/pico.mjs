@@ -65,6 +65,7 @@ const chip = new Chip({
   wire: uart,
   overrun: options.overrun,
   corrected: options.corrected,
+  lenient: options.lenient,
   newClock: () => new Clock(),
   log,
   onReset: () => {
