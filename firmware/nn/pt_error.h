@@ -78,6 +78,15 @@ enum pt_error {
     PT_ERR_PROTOTYPE_HEAD = -52,  /* the last layer is not linear, or too long: {layer, inputs,
                                      most; 0 and 0: not linear} */
     PT_ERR_CLASS_EMPTY = -53,     /* no image of that class was seen: {class, classes} */
+    /* Of states in flash: */
+    PT_ERR_STORE_FLASH = -54,   /* numbers of a flash that cannot be: {sector, page, sectors, most
+                                   sectors} */
+    PT_ERR_STORE_VERSION = -55, /* the newest state is of another version: {found, expected,
+                                   sector} */
+    PT_ERR_STORE_ROOM = -56,    /* no room beside the newest state: {sectors needed with it, sectors
+                                   there, worn ones of them} */
+    PT_ERR_STORE_EMPTY = -57,   /* no state was kept: {sectors} */
+    PT_ERR_STORE_DAMAGED = -58, /* no state can be read, though there was one: {its sector} */
 };
 
 struct pt_detail {

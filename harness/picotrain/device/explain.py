@@ -68,6 +68,35 @@ _SPARSE = {
 }
 """Of selections, and of what they and heads are made from."""
 
+_KEPT = {
+    "PT_ERR_STORE_FLASH": (
+        "a flash with sectors of {0} bytes, pages of {1} and {2} sectors holds no states: pages "
+        "are 128 or 256 bytes, at least 4 in a sector, and sectors 2 to {3}"
+    ),
+    "PT_ERR_STORE_VERSION": (
+        "the newest state in flash is of version {0}, and this firmware reads {1}; it stays as it "
+        "is until the states are cleared"
+    ),
+    "PT_ERR_STORE_ROOM": (
+        "the newest state and the next take {0} sectors, and of the {1} that are there {2} are "
+        "worn; the newest stays as it is"
+    ),
+    "PT_ERR_STORE_EMPTY": "none of the {0} sectors for states holds one; train, and save first",
+    "PT_ERR_STORE_DAMAGED": "no state in flash can be read; the newest, in sector {0}, is damaged",
+}
+"""Of states that a device keeps by itself."""
+
+_CHECKPOINTS = {
+    "PT_CHECKPOINT_OF_MAGIC": "this is no state of a device",
+    "PT_CHECKPOINT_OF_MODEL": "the state is of another network; load the one it was trained on",
+    "PT_CHECKPOINT_OF_METHOD": (
+        "the state is of another method, or of other options or rows; set those it was trained by"
+    ),
+    "PT_CHECKPOINT_OF_CRC": "the state is damaged: its bytes are not those that were saved",
+    "PT_CHECKPOINT_OF_SIZE": "the state is of another size than this network's and method's",
+    "PT_CHECKPOINT_OF_VALUES": "the state has a value of -128, which no training makes",
+}
+
 _UNTRAINABLE = {
     "PT_ERR_TRAIN_SIZE": (
         "an affine network of {0} layers and {2} outputs does not train, {1} and {3} are the most"
@@ -152,6 +181,11 @@ def explain(command: str, name: str, detail: tuple[int, ...], elf: Elf) -> str:
         )
     if name in _SPARSE:
         return _SPARSE[name].format(a, b, c, d)
+    if name in _KEPT:
+        return _KEPT[name].format(a, b, c, d)
+    if name == "PT_ERR_CHECKPOINT":
+        fields = {int(one): one.name for one in elf.enum("pt_checkpoint_field")}
+        return _CHECKPOINTS.get(fields.get(a, ""), "")
     if name in _UNTRAINABLE:
         return _UNTRAINABLE[name].format(a, b, c, d) + "; use method infer, or another network"
     if name in _LAYER_FAULTS:

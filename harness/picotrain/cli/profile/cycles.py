@@ -118,8 +118,8 @@ def run(options: argparse.Namespace) -> int:
     wanted = _wanted(options, program, passes)
     start, end = _way(wanted)
     if pinned is not None:
-        asked = {"unit": results.UNIT, "target": options.target, "from": start, "to": end}
-        results.check_conditions(pinned, asked)
+        known = {"unit": results.UNIT, "target": options.target, "from": start, "to": end}
+        results.check_conditions(pinned, known)
     if missing := problem(options.target):
         raise UserError(f"target {options.target} does not work here: {missing}")
     machine, ends = _machine(options, program)
@@ -128,7 +128,6 @@ def run(options: argparse.Namespace) -> int:
         counted = Run(machine, ends, place, wanted).count()
         if program is not None:
             results.check_instructions(counted.blocks, program)
-        missed = machine.missed
     except (CrashFailure, TimeoutFailure):
         if program is not None and machine.is_on:
             results.check_instructions(machine.reading().blocks, program)
@@ -137,8 +136,7 @@ def run(options: argparse.Namespace) -> int:
         machine.close()
     costs = results.attribute(counted.blocks, program)
     lines = results.functions(counted, costs, program)
-    known = _known(options, program)
-    result = results.content(counted, lines, options.target, start, end, known, missed)
+    result = results.content(counted, lines, options.target, start, end, _known(options, program))
     result["versions"] = versions_of(options.target, None)
     print(results.text(result))
     _export(options, program, counted, f"{_name(options)}, {start} to {end}")

@@ -27,7 +27,6 @@ HARD_FAULT = 3
 _MOST_SRAM = 128 << 20
 _THUMB = 1 << 24
 _LOOK_SECONDS = 1.0
-_MISSED = "not modelled: "
 _INTERRUPT_SECONDS = 10.0
 _VECTORS = 0x10000100
 """Where the second stage of an RP2040 leaves off, by convention."""
@@ -62,10 +61,6 @@ class Machine(Protocol):
     @property
     def pc(self) -> int:
         """The next instruction."""
-
-    @property
-    def missed(self) -> list[str]:
-        """What the program did that the machine has no model for, and went on."""
 
     @property
     def is_on(self) -> bool:
@@ -196,10 +191,6 @@ class QemuProgram(QemuMachine):
                 return None
 
     @property
-    def missed(self) -> list[str]:
-        return []
-
-    @property
     def is_on(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
@@ -240,7 +231,7 @@ class Rp2040jsProgram:
         self._program = program
         rom = firmware.require(firmware.RP2040_ROM)
         self._machine = Rp2040js(
-            None, rom, image=bytes(flash), uart=False, usb=False, options=["--count", "--lenient"]
+            None, rom, image=bytes(flash), uart=False, usb=False, options=["--count"]
         )
         self._pc = 0
         self._cycles = 0
@@ -284,11 +275,6 @@ class Rp2040jsProgram:
 
     def _place(self, pc: int) -> str:
         return f"0x{pc:08x}" if self._program is None else self._program.symbolise(pc)
-
-    @property
-    def missed(self) -> list[str]:
-        said = [line.removeprefix("pico: ") for line in self._machine.messages()]
-        return [one.removeprefix(_MISSED) for one in said if one.startswith(_MISSED)]
 
     @property
     def is_on(self) -> bool:

@@ -35,7 +35,6 @@ NOT_MODELLED = {
 _FORMAT, _VERSION = "picotrain-cycles-baseline", 1
 _CONDITIONS = ("unit", "target", "from", "to", "passes")
 _PER_PASS = "cycles a pass"
-_MOST_MISSED = 5
 
 
 @dataclass(frozen=True)
@@ -140,9 +139,8 @@ def content(
     start: str,
     end: str,
     program: Mapping[str, str],
-    missed: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """For JSON; `missed` is what the machine has no model for."""
+    """For JSON."""
     cycles = [one.cycles for one in counted.passes]
     instructions = sum(one.instructions for one in counted.passes)
     blocks = counted.blocks
@@ -169,7 +167,6 @@ def content(
         "ended": counted.ended,
         "status": counted.status,
         "not_modelled": NOT_MODELLED[target],
-        "missed": list(missed),
     }
 
 
@@ -210,16 +207,7 @@ def text(result: Mapping[str, Any]) -> str:
         status = result["status"]
         said = "" if status is None else f", status {status}"
         lines.append(f"ended with {result['ended']}{said}")
-    for one in result["missed"][:_MOST_MISSED]:
-        lines.append(f"no model of it, went on: {one}")
-    if more := len(result["missed"]) - _MOST_MISSED:
-        lines += [f"and {more} others, as --json has them"] if more > 0 else []
     where = result["memory"]
-    if where["elsewhere"]:
-        lines.append(
-            f"{where['elsewhere']:,} of the cycles are of the boot ROM, whose functions are a "
-            "model that takes other cycles"
-        )
     flash = f"{where['flash']:,} of the cycles are of code in flash; " if where["flash"] else ""
     lines.append(f"not in the numbers: {flash}{result['not_modelled']}")
     return "\n".join(lines)
