@@ -185,6 +185,11 @@ graphs: setup ## Every training graph, 20 steps, two seeds, on TARGETS="qemu": w
 	    -k "named_networks or random_graphs" \
 	    $(addprefix --picotrain-target ,$(if $(filter-out file,$(origin TARGETS)),$(TARGETS),qemu))
 
+.PHONY: power-cuts
+power-cuts: setup ## States in flash: ten times as many saves, cut at every step, and cut again
+	@PICOTRAIN_POWER_CUTS=10 $(BIN)/pytest -q -s -n $(JOBS_OF_TESTS) --dist load \
+	    tests/device/library/test_store.py
+
 .PHONY: damaged-models
 damaged-models: setup ## 20,000 damaged .tflite and .onnx files each: taken, or refused in a sentence
 	@PICOTRAIN_MUTATIONS=20000 $(BIN)/pytest -q tests/unit/convert -k damaged_files

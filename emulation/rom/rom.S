@@ -55,14 +55,6 @@ rom_functions:
     entry 'F', 'C', rom_flash_flush_cache
     entry 'C', 'X', rom_flash_enter_cmd_xip
     entry 'U', 'B', rom_reset_to_usb_boot
-    entry 'P', '3', rom_popcount32
-    entry 'R', '3', rom_reverse32
-    entry 'L', '3', rom_clz32
-    entry 'T', '3', rom_ctz32
-    entry 'M', 'S', rom_memset
-    entry 'S', '4', rom_memset4
-    entry 'M', 'C', rom_memcpy
-    entry 'C', '4', rom_memcpy44
 rom_data:
     .hword 0, 0                             /* ends the functions, and the data: there are none */
 
@@ -199,89 +191,6 @@ function rom_flash_range_program
     adds r1, #1
 2:
     cmp r1, r2
-    bne 1b
-    pop {r4, pc}
-
-/* (r0) -> how many of its bits are set. */
-function rom_popcount32
-    movs r1, #0
-    movs r2, #0
-1:
-    lsrs r0, #1
-    adcs r1, r2
-    cmp r0, #0
-    bne 1b
-    movs r0, r1
-    bx lr
-
-/* (r0) -> its bits in the other order. */
-function rom_reverse32
-    movs r1, #0
-    movs r2, #32
-1:
-    lsrs r0, #1
-    adcs r1, r1
-    subs r2, #1
-    bne 1b
-    movs r0, r1
-    bx lr
-
-/* (r0) -> zeros before its highest bit, or 32. */
-function rom_clz32
-    movs r1, #32
-    b 2f
-1:
-    subs r1, #1
-    lsrs r0, #1
-2:
-    cmp r0, #0
-    bne 1b
-    movs r0, r1
-    bx lr
-
-/* (r0) -> zeros behind its lowest bit, or 32. */
-function rom_ctz32
-    movs r1, #32
-    cmp r0, #0
-    beq 2f
-    movs r1, #0
-1:
-    lsrs r0, #1
-    bcs 2f
-    adds r1, #1
-    b 1b
-2:
-    movs r0, r1
-    bx lr
-
-/* (r0: to, r1: byte, r2: bytes) -> r0; byte by byte, aligned or not. */
-function rom_memset
-function rom_memset4
-    movs r3, r0
-    adds r2, r0
-    b 2f
-1:
-    strb r1, [r3]
-    adds r3, #1
-2:
-    cmp r3, r2
-    bne 1b
-    bx lr
-
-/* (r0: to, r1: from, r2: bytes) -> r0; byte by byte, aligned or not. */
-function rom_memcpy
-function rom_memcpy44
-    push {r4, lr}
-    movs r3, r0
-    adds r2, r0
-    b 2f
-1:
-    ldrb r4, [r1]
-    strb r4, [r3]
-    adds r1, #1
-    adds r3, #1
-2:
-    cmp r3, r2
     bne 1b
     pop {r4, pc}
 

@@ -55,28 +55,11 @@ function equip(Core) {
     if (page === 0xe000e || page === 0x50100 || block in this.rp2040.peripherals) {
       const bit = RESET_BIT.get(block);
       if (bit !== undefined && (this.resets.held >>> bit) & 1) {
-        const why = `${what} ${hex(address)}: the block there is in reset`;
-        if (!this.lenient) {
-          throw new Unmodelled(why);
-        }
-        this.missed(why);
+        throw new Unmodelled(`${what} ${hex(address)}: the block there is in reset`);
       }
       return;
     }
     this.fault(`${what} ${hex(address)}: no memory there`);
-  };
-
-  // A register, by what does it. A lenient chip goes on where there is no model: 0 is read.
-  proto.tried = function (what, address, access) {
-    try {
-      return access();
-    } catch (thrown) {
-      if (!this.lenient || !(thrown instanceof Unmodelled)) {
-        throw thrown;
-      }
-      this.missed(`${what} ${hex(address)}`);
-      return 0;
-    }
   };
 
   proto.flashOffset = function (address, what) {
@@ -102,7 +85,7 @@ function equip(Core) {
       return this.flash32[this.flashOffset(address, 'read at') >>> 2];
     }
     this.reachable(address, 'read at');
-    return this.tried('read at', address, () => this.rp2040.readUint32(address)) >>> 0;
+    return this.rp2040.readUint32(address) >>> 0;
   };
 
   proto.readUint16 = function (address) {
@@ -120,7 +103,7 @@ function equip(Core) {
     if (address >= ROM_SIZE) {
       this.reachable(address, 'read at');
     }
-    return this.tried('read at', address, () => this.rp2040.readUint16(address));
+    return this.rp2040.readUint16(address);
   };
 
   proto.readUint8 = function (address) {
@@ -135,7 +118,7 @@ function equip(Core) {
     if (address >= ROM_SIZE) {
       this.reachable(address, 'read at');
     }
-    return this.tried('read at', address, () => this.rp2040.readUint8(address));
+    return this.rp2040.readUint8(address);
   };
 
   // Only the ROM's functions write flash: by plain stores, where the real ones send commands.
@@ -156,15 +139,13 @@ function equip(Core) {
       return;
     }
     this.reachable(address, 'write at');
-    this.tried('write at', address, () => {
-      if (size === 4) {
-        this.rp2040.writeUint32(address, value >>> 0);
-      } else if (size === 2) {
-        this.rp2040.writeUint16(address, value & 0xffff);
-      } else {
-        this.rp2040.writeUint8(address, value & 0xff);
-      }
-    });
+    if (size === 4) {
+      this.rp2040.writeUint32(address, value >>> 0);
+    } else if (size === 2) {
+      this.rp2040.writeUint16(address, value & 0xffff);
+    } else {
+      this.rp2040.writeUint8(address, value & 0xff);
+    }
   };
 
   proto.writeUint32 = function (address, value) {
@@ -223,12 +204,11 @@ function equip(Core) {
 export class Chip {
   // `flash`: Uint8Array of FLASH_SIZE, changed in place; `wire` and `overrun` as for Uart;
   // `attachUsb(rp, clock)` gets every new USB controller, `log(line)` what deserves a line.
-  // `lenient`: it goes on where a register is not modelled, or its block in reset, with a line.
   // `newClock()` makes the clock of the next life, which `onReset(kind)` is told of.
   constructor(given) {
-    const { RP2040, rom, flash, unique, wire, overrun, corrected, lenient } = given;
+    const { RP2040, rom, flash, unique, wire, overrun, corrected } = given;
     const { newClock, log, onReset, attachUsb } = given;
-    Object.assign(this, { RP2040, rom, flash, unique, wire, overrun, corrected, lenient });
+    Object.assign(this, { RP2040, rom, flash, unique, wire, overrun, corrected });
     Object.assign(this, { newClock, log, onReset, attachUsb });
     this.sram = new Uint8Array(SRAM_SIZE);
     this.scratch = new Uint32Array(8);
@@ -238,7 +218,6 @@ export class Chip {
     this.marked = new Map();
     this.quiet = 0; // passes through idle without an interrupt between
     this.counts = null;
-    this.told = new Set();
     this.reset('power');
   }
 
@@ -283,8 +262,6 @@ export class Chip {
     core.late = 0;
     core.entries = 0;
     core.faultAt = -1;
-    core.lenient = this.lenient;
-    core.missed = (what) => this.missed(what);
     // BLX too must go to Thumb code; lr is overwritten already.
     core.blTaken = (_, blx) => {
       if (blx) {
@@ -386,14 +363,6 @@ export class Chip {
       this.core.fault(message);
     }
     throw new Unmodelled(`${component}: ${message}`);
-  }
-
-  // A line for each register that is not modelled.
-  missed(what) {
-    if (!this.told.has(what)) {
-      this.told.add(what);
-      this.log(`not modelled: ${what}`);
-    }
   }
 
   mark(address, kind) {

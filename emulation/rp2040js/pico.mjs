@@ -65,7 +65,6 @@ const chip = new Chip({
   wire: uart,
   overrun: options.overrun,
   corrected: options.corrected,
-  lenient: options.lenient,
   newClock: () => new Clock(),
   log,
   onReset: () => {

@@ -27,8 +27,6 @@
     .type start, %function
     .global start
 start:
-    ldr r0, =GPIO25_CTRL
-    ldr r1, [r0]            @ in reset, as some programs do
     ldr r0, =RESETS_CLEARED
     ldr r1, =IO_AND_PADS
     str r1, [r0]

@@ -71,39 +71,10 @@ def test_rom_has_a_table_of_functions(chip: Caller) -> None:
         "FC": "rom_flash_flush_cache",
         "CX": "rom_flash_enter_cmd_xip",
         "UB": "rom_reset_to_usb_boot",
-        "P3": "rom_popcount32",
-        "R3": "rom_reverse32",
-        "L3": "rom_clz32",
-        "T3": "rom_ctz32",
-        "MS": "rom_memset",
-        "S4": "rom_memset4",
-        "MC": "rom_memcpy",
-        "C4": "rom_memcpy44",
     }
     for code, name in names.items():
         assert lookup(chip, code) == chip.rom(name) | 1, code
-    assert lookup(chip, "SF") == 0
-
-
-@pytest.mark.parametrize("value", [0, 1, 0x80000000, 0x00F0A050, 0xFFFFFFFF])
-def test_rom_counts_and_turns_bits(chip: Caller, value: int) -> None:
-    bits = f"{value:032b}"
-    assert chip.call(lookup(chip, "P3"), value) == bits.count("1")
-    assert chip.call(lookup(chip, "R3"), value) == int(bits[::-1], 2)
-    assert chip.call(lookup(chip, "L3"), value) == 32 - len(bits.lstrip("0"))
-    assert chip.call(lookup(chip, "T3"), value) == 32 - len(bits.rstrip("0"))
-
-
-@pytest.mark.parametrize(("fill", "copy"), [("MS", "MC"), ("S4", "C4")])
-def test_rom_fills_and_copies(chip: Caller, fill: str, copy: str) -> None:
-    noise = random.Random(7).randbytes(64)
-    chip.machine.write(SCRATCH, noise)
-    assert chip.call(lookup(chip, copy), SCRATCH + 64, SCRATCH + 8, 20) == SCRATCH + 64
-    assert chip.call(lookup(chip, fill), SCRATCH + 4, 0x5A, 12) == SCRATCH + 4
-    expected = noise[:4] + b"Z" * 12 + noise[16:] + noise[8:28]
-    assert chip.machine.read(SCRATCH, 84) == expected
-    assert chip.call(lookup(chip, fill), SCRATCH, 0, 0) == SCRATCH
-    assert chip.machine.read(SCRATCH, 84) == expected
+    assert lookup(chip, "P3") == 0
 
 
 def test_rom_erases_sectors_and_programs_zeros(chip: Caller) -> None:
