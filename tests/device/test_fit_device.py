@@ -7,7 +7,7 @@ import pytest
 from picotrain.device.backends import problem
 from picotrain.device.interface import Device
 from picotrain.image.firmware import layout, pico_arena_bytes
-from picotrain.profile.fit.fitting.drawn import architecture
+from picotrain.profile.fit.fitting.drawn import architecture, forked
 from picotrain.profile.fit.fitting.fitted import CHECK_SEED
 from picotrain.profile.fit.fitting.material import METHODS, material, some_rows
 from picotrain.profile.fit.fitting.measure import TARGET, measure, open_counter
@@ -33,10 +33,12 @@ def test_the_room_is_exact(device: Device, affine: bool) -> None:
 
 
 @pytest.mark.skipif(bool(problem(TARGET)), reason=problem(TARGET))
-@pytest.mark.parametrize("affine", [True, False])
-def test_cycles_are_predicted(affine: bool) -> None:
+@pytest.mark.parametrize("form", ["affine", "chain", "forked"])
+def test_cycles_are_predicted(form: str) -> None:
     """Within 5 %, of a network that the model was not fitted to, operation by operation in sum."""
-    network, images = material(architecture(CHECK_SEED + 50, affine), CHECK_SEED, 1)
+    affine, seed = form != "chain", CHECK_SEED + 50
+    drawn = forked(seed) if form == "forked" else architecture(seed, affine)
+    network, images = material(drawn, CHECK_SEED, 1)
     with open_counter(large=False) as device:
         for method in (INFER, Method("niti-static"), Method("priot")):
             seen = observe(network, method, images)

@@ -37,9 +37,20 @@ def backbone(options: argparse.Namespace) -> Network:
     return network
 
 
+_MOST_PIXELS = 1 << 26
+"""Of noise: each takes some 20 bytes while it is drawn."""
+
+
 def noise(network: Network, seed: int, images: int) -> Split:
-    """Images of random bytes for a network, with random labels."""
+    """Images of random bytes for a network, with random labels. UserError for more than memory may
+    hold."""
     size = int(np.prod(network.input_shape))
+    most = _MOST_PIXELS // size
+    if images > most:
+        raise UserError(
+            f"{images:,} images of noise for network {network.name} are too many; ask for 1 to "
+            f"{most:,}"
+        )
     drawn = words(seed, SAMPLE_STREAM, images * size + images)
     pixels = (drawn[: images * size] >> 24).astype(np.uint8)
     labels = (drawn[images * size :] % min(network.classes, 256)).astype(np.uint8)

@@ -353,6 +353,11 @@ def _backbone_arrays(path: Path) -> dict[str, NDArray[np.generic]]:
     inputs.read_bytes(path, "make it readable, or name another backbone")
     try:
         arrays = read_arrays(path)
+        if "version" not in arrays and "about" in arrays:
+            raise UserError(
+                f"{path} is a network in floating point, for --pretrained of prune and "
+                "depth-prune; name the backbone that --out of the same run wrote"
+            )
         if "version" not in arrays and {"x", "y"} <= set(arrays):
             raise UserError(
                 f"{path} looks like a data set: it has x and y; give it as --dataset npz:{path}, "

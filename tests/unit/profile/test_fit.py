@@ -17,7 +17,7 @@ from picotrain.device.blob import blob_size
 from picotrain.image.firmware import layout, pico_arena_bytes
 from picotrain.learn import models
 from picotrain.profile.fit.fitting import check, fitted
-from picotrain.profile.fit.fitting.drawn import architecture
+from picotrain.profile.fit.fitting.drawn import architecture, forked
 from picotrain.profile.fit.fitting.fitted import Sample
 from picotrain.profile.fit.fitting.material import METHODS, some_rows
 from picotrain.profile.fit.fitting.nnls import nnls
@@ -134,6 +134,24 @@ def test_known_costs_are_found_again() -> None:
         assert found.cycles(one.terms) == pytest.approx(one.cycles, rel=1e-3)
 
 
+def test_known_costs_stay_and_others_are_found() -> None:
+    samples = [Sample({"a": 2, "b": one}, 2 * 7 + one * 5) for one in (1, 3, 10)]
+    assert fitted.fitted([*samples, Sample({"a": 1}, 999)], {"a": 7.0}) == {"b": 5.0}
+
+
+def test_what_goes_back_to_where_something_is_has_a_cost() -> None:
+    """A pool, or a sum, that reads what a later layer reads too."""
+    for seed in fitted.FORKED_SEEDS:
+        network = models.initial_network(forked(seed), seed)
+        terms = {
+            name
+            for method in (INFER, *METHODS)
+            for one in Steps(network, method).counted([Activity()] * len(network.layers))
+            for name in one.terms
+        }
+        assert {"merged errors", "merged pool errors"} <= terms <= set(load().costs)
+
+
 def test_drawn_networks_are_the_same_again() -> None:
     assert architecture(4) == architecture(4) != architecture(5)
     assert architecture(4, affine=False) == architecture(4, affine=False)
@@ -229,7 +247,29 @@ def test_what_is_missing_is_told() -> None:
         f"{blob_size(network, layout()):,} of 100"
     )
     fits, because = verdict(Limits(ms=0.5))
-    assert not fits and re.fullmatch(r"a training step takes .* more than --ms allows", because)
+    assert not fits and re.fullmatch(
+        r"a training step takes [\d.]+ ms, more than the [\d.]+ of --ms", because
+    )
+
+
+def test_a_sum_of_a_layer_and_itself_is_judged(tmp_path: Path) -> None:
+    twice = tmp_path / "twice.toml"
+    twice.write_text(
+        'form = "affine"\nname = "twice"\ninput = [8, 8, 1]\n'
+        '[[layer]]\nkind = "conv2d"\nname = "a"\nchannels = 4\nkernel = 3\n'
+        '[[layer]]\nkind = "add"\ninputs = ["a", "a"]\n'
+        '[[layer]]\nkind = "linear"\noutputs = 3\n'
+    )
+    assert main(["fit", str(twice), "--method", "priot"]) == 0
+
+
+def test_more_noise_than_memory_holds_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["fit", "oddnet", "--images", "2147483647"]) == 2
+    assert re.fullmatch(
+        r"picotrain: 2,147,483,647 images of noise for network oddnet are too many; ask for 1 to "
+        r"[\d,]+\n",
+        capsys.readouterr().err,
+    )
 
 
 def test_the_verb(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from picotrain.errors import UserError
+from picotrain.learn import models
 from picotrain.learn.architectures import graph
 from picotrain.shrink import float_file
 from shrinking import tied
@@ -90,3 +91,12 @@ def test_what_is_no_file_is_told(tmp_path: Path) -> None:
     for path, reason in ((tmp_path / "none.npz", "No such file"), (tmp_path, "Is a directory")):
         with pytest.raises(UserError, match=f"{reason}.*{FIX}"):
             float_file.load(path, tied(), WANTED)
+
+
+def test_it_is_no_backbone_and_says_so(path: Path) -> None:
+    with pytest.raises(UserError) as caught:
+        models.load_backbone(path)
+    assert str(caught.value) == (
+        f"{path} is a network in floating point, for --pretrained of prune and depth-prune; name "
+        "the backbone that --out of the same run wrote"
+    )

@@ -99,7 +99,7 @@ def judge(
     spent = milliseconds(step.total)
     if limits.ms is not None and spent > limits.ms:
         what = "an inference" if not method.trains else "a training step"
-        because = f"{what} takes {spent:.1f} ms, {spent - limits.ms:.1f} more than --ms allows"
+        because = f"{what} takes {spent:.6g} ms, more than the {limits.ms:.9g} of --ms"
         late = tuple(Room(one.plan, one.ram, one.flash, one.because or because) for one in rooms)
         return Verdict(method, late, step, most, because)
     return verdict

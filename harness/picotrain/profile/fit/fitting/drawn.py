@@ -130,6 +130,25 @@ class _Drawing:
         return {"form": "affine", "name": name, "input": shape, "layer": self.layers}
 
 
+def forked(seed: int) -> Architecture:
+    """Whose pool, and one of whose sums, reads what a later layer reads too: of what goes back
+    through them there is something to be added to. None of the drawn ones does that."""
+    drawing = _Drawing(seed)
+    drawing.size = drawing.pick(3, 12) * 2, drawing.pick(3, 12) * 2
+    shape = [*drawing.size, drawing.channels]
+    channels = drawing.choose(4, 8, 12, 16)
+    first = drawing.conv2d(3, channels=channels)
+    kind = ("maxpool", "avgpool")[seed % 2]
+    pooled = drawing.put(kind, kernel=2, inputs=[first])
+    other = drawing.conv2d(3, 2, channels=channels, activation="none", inputs=[first])
+    total = drawing.put("add", inputs=[pooled, other])
+    drawing.put("add", inputs=[total, other], activation=drawing.choose("none", "relu"))
+    drawing.put("linear", outputs=drawing.pick(2, 12))
+    name = f"forked-{seed}"
+    document = {"form": "affine", "name": name, "input": shape, "layer": drawing.layers}
+    return parse(document, name)
+
+
 def _chain(name: str, seed: int) -> dict[str, Any]:
     """Of the power-of-two form."""
     random = np.random.default_rng([seed, 20])

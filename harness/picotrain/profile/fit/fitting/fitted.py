@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from statistics import median
 from typing import Any
@@ -12,7 +12,7 @@ import numpy as np
 
 from picotrain.device.mailbox import MailboxDevice
 from picotrain.output import write_json
-from picotrain.profile.fit.fitting.material import Case, drawn_cases
+from picotrain.profile.fit.fitting.material import Case, drawn_cases, forked_cases
 from picotrain.profile.fit.fitting.measure import measure, open_counter
 from picotrain.profile.fit.fitting.nnls import nnls
 from picotrain.profile.fit.model import COEFFICIENTS, numbers_of
@@ -24,6 +24,7 @@ from picotrain.progress import progress_bar
 
 AFFINE_SEEDS = range(40)
 CHAIN_SEEDS = range(32)
+FORKED_SEEDS = range(6)
 CHECK_SEED = 1000
 """From here on, seeds are kept for checks."""
 
@@ -53,15 +54,27 @@ def samples(device: MailboxDevice, case: Case, seen: list[list[Activity]]) -> It
             yield Sample(steps.around(), totals[number] - sum(counted.values()))
 
 
-def fitted(found: Iterable[Sample]) -> dict[str, float]:
-    """Cycles of each term, by least squares of relative errors."""
-    every = list(found)
-    names = sorted({name for one in every for name in one.terms})
+def fitted(found: Iterable[Sample], known: Mapping[str, float] | None = None) -> dict[str, float]:
+    """Cycles of each term, but for those that are known, by least squares of relative errors."""
+    known = known or {}
+    every = [one for one in found if not set(one.terms) <= set(known)]
+    names = sorted({name for one in every for name in one.terms} - set(known))
     matrix = np.array([[float(one.terms.get(name, 0)) for name in names] for one in every])
-    wanted = np.array([one.cycles for one in every], np.float64)
-    weight = np.maximum(wanted, _LEAST) ** -_RELATIVE
-    costs = nnls(matrix * weight[:, None], wanted * weight)
+    whole = np.array([one.cycles for one in every], np.float64)
+    spent = [sum(known.get(name, 0) * float(n) for name, n in one.terms.items()) for one in every]
+    weight = np.maximum(whole, _LEAST) ** -_RELATIVE
+    costs = nnls(matrix * weight[:, None], (whole - np.array(spent)) * weight)
     return {name: round(float(cost), 3) for name, cost in zip(names, costs, strict=True)}
+
+
+def with_forks(device: MailboxDevice, costs: dict[str, float]) -> dict[str, float]:
+    """And the terms that only forked networks have, all others as they are."""
+    found: list[Sample] = []
+    for seed in FORKED_SEEDS:
+        for case in forked_cases(seed):
+            seen = observe(case.network, case.method, case.images, case.selection)
+            found += samples(device, case, seen)
+    return dict(sorted((costs | fitted(found, costs)).items()))
 
 
 def make() -> dict[str, Any]:
@@ -77,10 +90,15 @@ def make() -> dict[str, Any]:
                 if case.method.trains and case.selection is None:
                     usual["affine" if affine else "chain"] += _numbers(case, seen)
             step(1)
+        costs = with_forks(device, fitted(found))
     return {
-        "cycles": fitted(found),
+        "cycles": costs,
         "samples": len(found),
-        "seeds": {"affine": len(AFFINE_SEEDS), "chain": len(CHAIN_SEEDS)},
+        "seeds": {
+            "affine": len(AFFINE_SEEDS),
+            "chain": len(CHAIN_SEEDS),
+            "forked": len(FORKED_SEEDS),
+        },
         "usual": {form: _medians(every) for form, every in usual.items()},
     }
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from picotrain.datasets import Split
 from picotrain.learn import models
 from picotrain.learn.architectures.architecture import Architecture
-from picotrain.profile.fit.fitting.drawn import architecture
+from picotrain.profile.fit.fitting.drawn import architecture, forked
 from picotrain.profile.fit.prepare import INFER, calibrated, trains
 from picotrain_golden import Method, Network, Selection
 
@@ -69,13 +69,22 @@ def some_rows(network: Network, seed: int, share: float = 0.25) -> Selection:
     return Selection(tuple(rows))
 
 
+def _cases(made: Architecture, seed: int) -> list[Case]:
+    network, split = material(made, seed, 2)
+    one = Split(split.images[seed % 2 :][:1], split.labels[seed % 2 :][:1])
+    cases = [Case(network, INFER, one)]
+    return cases + [Case(network, method, one) for method in METHODS if trains(network, method)]
+
+
+def forked_cases(seed: int) -> list[Case]:
+    return _cases(forked(seed), seed)
+
+
 def drawn_cases(seed: int, affine: bool) -> list[Case]:
     """Of a drawn network an inference and a step of each method, on an image that is noise or part
     of a black one; of every third affine one steps of a selection too."""
-    network, split = material(architecture(seed, affine), seed, 2)
-    one = Split(split.images[seed % 2 :][:1], split.labels[seed % 2 :][:1])
-    cases = [Case(network, INFER, one)]
-    cases += [Case(network, method, one) for method in METHODS if trains(network, method)]
+    cases = _cases(architecture(seed, affine), seed)
+    network, one = cases[0].network, cases[0].images
     if affine and seed % 3 == 0:
         chosen = some_rows(network, seed)
         cases += [Case(network, Method(name), one, chosen) for name in ("niti-dynamic", "priot")]
