@@ -56,14 +56,9 @@ void pt_affine_step_forward(struct pt_trainer *t, const struct pt_operation *ope
 
 uint32_t pt_affine_step_loss(const struct pt_trainer *t, const int8_t *logits, int8_t *error)
 {
-    const struct pt_model_header *header = t->model.header;
-    const struct pt_logits of = {
-        t->model.layer[header->layers - 1u].zero_out,
-        header->logits_multiplier,
-        header->logits_exponent,
-    };
-    return pt_loss_affine_error_s8(logits, &of, logits[t->result.prediction], header->classes,
-                                   t->target, error);
+    const struct pt_logits of = pt_affine_step_logits(&t->model);
+    return pt_loss_affine_error_s8(logits, &of, logits[t->result.prediction],
+                                   t->model.header->classes, t->target, error);
 }
 
 /* An error that has its zeros is looked at, and weighted by the multipliers of its rows. */

@@ -8,7 +8,20 @@
 #include <stdint.h>
 
 #include "nn/operators/pt_operator.h"
+#include "nn/pt_loss.h"
 #include "nn/pt_trainer.h"
+
+/* What the outputs of an affine network are. */
+static inline struct pt_logits pt_affine_step_logits(const struct pt_model *model)
+{
+    const struct pt_model_header *header = model->header;
+    const struct pt_logits logits = {
+        model->layer[header->layers - 1u].zero_out,
+        header->logits_multiplier,
+        header->logits_exponent,
+    };
+    return logits;
+}
 
 void pt_affine_step_forward(struct pt_trainer *trainer, const struct pt_operation *operation);
 
