@@ -318,5 +318,5 @@ def test_an_ending_and_a_format_that_disagree(
 def test_a_format_may_be_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path, out = ROOT / "models" / "backbones" / "tinycnn-digits.npz", tmp_path / "net.inc"
     assert main(["export", str(path), "--out", str(out), "--format", "h"]) == 0
-    assert out.read_text().startswith("/*\n * tinycnn, a network of picotrain as the blob of")
+    assert out.read_text().startswith("/*\n * tinycnn, a network of picotrain (picotrain.h)")
     assert capsys.readouterr().out.startswith("tinycnn: 6 layers, 52,040 weights, ")

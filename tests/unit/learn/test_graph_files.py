@@ -209,7 +209,7 @@ SHIPPED = [name for name in models.shipped() if models.resolve(name).affine]
 
 
 def test_which_are_shipped() -> None:
-    mobilenets = ["mobilenet-v1-025", "mobilenet-v2-few", "mobilenet-v2-pico"]
+    mobilenets = [f"mobilenet-{one}" for one in ("v1-025", "v1-32", "v2-few", "v2-pico")]
     assert ["ds-cnn", *mobilenets, "motion", "proxyless-few", "resnet8"] == SHIPPED
 
 

@@ -18,7 +18,7 @@ def identifier(name: str) -> str:
 
 
 def header(network: Network, blob: bytes, lines: Iterable[str]) -> str:
-    """C11 text. `lines` are for its comment: layers, and how it was made."""
+    """C11 text, which is C++11 too. `lines` are for its comment: layers, and how it was made."""
     name = identifier(network.name)
     upper = name.upper()
     rows = [
@@ -26,10 +26,9 @@ def header(network: Network, blob: bytes, lines: Iterable[str]) -> str:
         for at in range(0, len(blob), _ROW)
     ]
     comment = [
-        f"{network.name}, a network of picotrain as the blob of nn/pt_model.h. From flash:",
+        f"{network.name}, a network of picotrain (picotrain.h). From flash:",
         "",
-        f"    pt_trainer_open(&trainer, (uint8_t *){name},",
-        f"                    {upper}_SIZE, true, &detail);",
+        f"    pt_trainer_open_flash(&trainer, {name}, {upper}_SIZE, &why);",
         "",
         *(line.replace("*/", "* /") for line in lines),
     ]
@@ -46,7 +45,13 @@ def header(network: Network, blob: bytes, lines: Iterable[str]) -> str:
             f'#define {upper}_NAME "{network.name}"',
             f"#define {upper}_SIZE {len(blob)}u",
             "",
-            f"static const _Alignas({_ALIGNMENT}) uint8_t {name}[{upper}_SIZE] = {{",
+            "#ifdef __cplusplus",
+            f"#define {upper}_ALIGNED alignas({_ALIGNMENT})",
+            "#else",
+            f"#define {upper}_ALIGNED _Alignas({_ALIGNMENT})",
+            "#endif",
+            "",
+            f"{upper}_ALIGNED static const uint8_t {name}[{upper}_SIZE] = {{",
             *(f"    {row}" for row in rows),
             "};",
             "",

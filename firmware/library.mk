@@ -1,0 +1,20 @@
+# The training library for a makefile of one's own:
+#
+#   include path/to/picotrain/firmware/library.mk
+#   app: $(PICOTRAIN_SOURCES) main.c
+#   	$(CC) $(PICOTRAIN_FLAGS) $^ -o $@
+#
+# PICOTRAIN_KERNELS: cortex-m0plus, or portable (the default), before the include.
+PICOTRAIN := $(patsubst %/,%,$(dir $(lastword $(MAKEFILE_LIST))))
+PICOTRAIN_KERNELS ?= portable
+PICOTRAIN_SOURCES := $(wildcard $(PICOTRAIN)/nn/*.c $(PICOTRAIN)/nn/operators/*.c \
+    $(PICOTRAIN)/kernels/*.c)
+ifeq ($(PICOTRAIN_KERNELS),cortex-m0plus)
+PICOTRAIN_SOURCES += $(wildcard $(PICOTRAIN)/kernels/cortex_m0plus/*.[cS])
+else ifeq ($(PICOTRAIN_KERNELS),portable)
+PICOTRAIN_SOURCES += $(wildcard $(PICOTRAIN)/kernels/portable/*.c)
+else
+$(error PICOTRAIN_KERNELS is $(PICOTRAIN_KERNELS); use cortex-m0plus or portable)
+endif
+# -iquote, as the headers are named from here.
+PICOTRAIN_FLAGS := -std=c11 -O2 -ffreestanding -I$(PICOTRAIN)
