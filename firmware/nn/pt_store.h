@@ -34,7 +34,8 @@
  *   it gives the older state: what reads as a commit later comes too late.
  *   A cut during either of these leaves one page more in work, and the same rules decide: void that
  *   is all zero, then commit that is all zero, then any 0 in void, then any 0 in commit. A record
- *   for which a commit was finished is never voided, nor the other way round.
+ *   for which a commit was finished is never voided, unless its state is damaged by something else
+ *   and an older one serves; nor is one that is void committed.
  *   Before a sector is erased its page 0 is programmed to zero, so that no header comes back while
  *   the erase is under way, in whatever order the bits go.
  *   An old record that was cut while it was erased has a lower sequence number than the newest. A
@@ -46,9 +47,9 @@
  *
  * Wear. A sector that does not erase or a page that does not read back is skipped, and with it the
  * start of the run, for as long as this struct lives; after a boot it is tried once more. A save is
- * k sector erases and, for each page, one program. pt_store_open changes nothing unless the last
- * save was cut. More than two records' worth of sectors keep older states too, which serve if the
- * newest is damaged by something else than a cut.
+ * k sector erases and, for each page, one program. pt_store_open programs one page, the commit of
+ * the newest record once more, and erases nothing. More than two records' worth of sectors keep
+ * older states too, which serve if the newest is damaged by something else than a cut.
  */
 #ifndef PT_STORE_H
 #define PT_STORE_H
@@ -103,6 +104,9 @@ struct pt_store_header {
     struct pt_position position;
     int32_t mu;
 };
+
+_Static_assert(sizeof(struct pt_store_header) + sizeof(uint32_t) <= PT_STORE_LEAST_PAGE,
+               "a header and its CRC fit the smallest page");
 
 struct pt_store {
     const struct pt_flash *flash;

@@ -171,8 +171,12 @@ static int program(void *context, uint32_t offset, const uint8_t *page)
     if (m->wear[sector] == REFUSES) {
         return -1;
     }
+    const uint32_t number = offset % m->flash.sector / m->flash.page;
+    const bool badly = m->wear[sector] == PROGRAMS_BADLY ||
+                       (m->wear[sector] == PAGE_0_BADLY && number == 0u) ||
+                       (m->wear[sector] == PAGE_1_BADLY && number == 1u);
     for (uint32_t i = 0; i < m->flash.page; ++i) {
-        const bool bad = m->wear[sector] == PROGRAMS_BADLY && i == 5u;
+        const bool bad = badly && i == 5u;
         const struct outcome o = {(uint8_t)~(page[i] | (bad ? 0x21u : 0u)), 0};
         apply(m, offset + i, o, false);
     }

@@ -51,7 +51,8 @@ enum torn_erase {
 
 enum reading { READS_RANDOM, READS_0, READS_1, READINGS };
 
-enum wear { GOOD, ERASES_BADLY, PROGRAMS_BADLY, REFUSES };
+/* Of a sector; the last two program page 0 or 1 alone badly. */
+enum wear { GOOD, ERASES_BADLY, PROGRAMS_BADLY, REFUSES, PAGE_0_BADLY, PAGE_1_BADLY, WEARS };
 
 struct flash_model {
     struct pt_flash flash; /* what the store gets; its context is this struct */

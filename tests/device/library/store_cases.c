@@ -205,7 +205,7 @@ static void worn_sector(const struct pt_method *method)
     make(2);
     boot(method);
     const uint32_t sectors = 3u * sectors_of_state() + 2u;
-    for (uint32_t wear = ERASES_BADLY; wear <= REFUSES; ++wear) {
+    for (uint32_t wear = ERASES_BADLY; wear < WEARS; ++wear) {
         for (uint32_t worn = 0; worn < sectors; ++worn) {
             make(sectors);
             flash.wear[worn] = wear;
@@ -217,8 +217,9 @@ static void worn_sector(const struct pt_method *method)
                 keep(1);
                 CHECK(kept_alike());
                 const uint32_t behind = (worn + sectors - store.place) % sectors;
-                /* A page that programs badly may be one that the record leaves blank. */
-                CHECK(behind >= store.newest.sectors || wear == PROGRAMS_BADLY);
+                /* A page that programs badly may be one whose bad bits are to be 1. */
+                CHECK(behind >= store.newest.sectors ||
+                      (wear != ERASES_BADLY && wear != REFUSES));
             }
         }
     }
@@ -237,6 +238,44 @@ static void wears_evenly(const struct pt_method *method)
     }
     for (uint32_t i = 0; i < sectors; ++i) {
         CHECK(flash.erases[i] >= 20u * k - 1u && flash.erases[i] <= 20u * k + 1u);
+    }
+}
+
+static __attribute__((noinline)) bool clears_through(uint32_t step, uint32_t torn)
+{
+    flash_power(&flash, step, torn, READS_RANDOM);
+    if (setjmp(flash.power) != 0) {
+        flash_power(&flash, NO_CUT, 0, READS_RANDOM);
+        return false;
+    }
+    pt_store_clear(&store);
+    flash_power(&flash, NO_CUT, 0, READS_RANDOM);
+    return true;
+}
+
+/* A cut while all states are cleared: the newest is there or none is, never an older one. */
+static void clear(const struct pt_method *method)
+{
+    make(6);
+    boot(method);
+    make(3u * sectors_of_state());
+    boot(method);
+    for (uint32_t number = 1; number < 5; ++number) {
+        CHECK(save(number) == PT_OK);
+    }
+    flash_copy(&before, &flash);
+    for (uint32_t step = 0, more = 1; more != 0u; ++step) {
+        for (uint32_t torn = 0; torn < TORN_ERASES && more != 0u; ++torn) {
+            struct pt_position position;
+            flash_copy(&flash, &before);
+            boot(method);
+            more = clears_through(step, torn) ? 0u : 1u;
+            boot(method);
+            const int err = pt_store_restore(&store, &trainer, &position, NULL);
+            CHECK(err == PT_OK ? position.image == 4 && more != 0u
+                               : err == PT_ERR_STORE_EMPTY || err == PT_ERR_STORE_DAMAGED);
+            CHECK(save(9) == PT_OK && found(method) == 9);
+        }
     }
 }
 
@@ -270,6 +309,17 @@ static void another_version(const struct pt_method *method)
     CHECK(save(4) == PT_OK && save(5) == PT_OK);
     forge(place, 0, 0);
     CHECK(found(method) == 5);
+}
+
+/* It cannot be, but no state is lost by it. */
+static void two_of_one_number(const struct pt_method *method)
+{
+    make(FLASH_SECTORS);
+    boot(method);
+    CHECK(save(1) == PT_OK && save(2) == PT_OK);
+    forge(store.place, offsetof(struct pt_store_header, sequence), store.sequence - 1u);
+    memset(flash.value + 2 * PAGE, 0, PAGE); /* the first is void */
+    CHECK(found(method) == 2);
 }
 
 static void of_others(const struct pt_method *method, const struct pt_method *other)
@@ -324,6 +374,9 @@ static void damage(const struct pt_method *method)
         flash_copy(&flash, &before);
         flash.value[first + at] ^= 0x10;
         CHECK(found(method) == (marks ? 2u : 1u));
+        if (at >= PT_STORE_PAGES * PAGE) { /* it does not come back, even if it reads well now */
+            flash.value[first + at] ^= 0x10;
+        }
         CHECK(found(method) == (marks ? 2u : 1u));
         CHECK(save(3) == PT_OK && found(method) == 3);
     }
@@ -389,7 +442,9 @@ int main(int argc, char **argv)
         full_ring(method);
         worn_sector(method);
         wears_evenly(method);
+        clear(method);
         another_version(method);
+        two_of_one_number(method);
         of_others(method, &methods[(i + 1u) % 4u]);
         damage(method);
     }

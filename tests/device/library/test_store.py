@@ -25,7 +25,7 @@ from trainable_affine import trainable_network
 
 FACTOR = int(os.environ.get("PICOTRAIN_POWER_CUTS", "1"))
 KINDS = {"niti-dynamic": 1, "niti-static": 2, "priot": 3, "priot-s": 4}
-GOOD, ERASES_BADLY, PROGRAMS_BADLY, REFUSES = range(4)
+ERASES_BADLY, PROGRAMS_BADLY, REFUSES, PAGE_0_BADLY = 1, 2, 3, 4
 
 
 def small() -> Network:
@@ -86,6 +86,7 @@ CAMPAIGNS = {
     "erases-badly": Campaign("small", "priot", (1024, 128, 6), 15, worn=(2, ERASES_BADLY)),
     "programs-badly": Campaign("oddnet", "priot", (1024, 128, 9), 4, worn=(4, PROGRAMS_BADLY)),
     "refuses": Campaign("small", "priot", (1024, 128, 4), 15, worn=(0, REFUSES)),
+    "no-header": Campaign("small", "niti-static", (1024, 128, 5), 15, worn=(1, PAGE_0_BADLY)),
 }
 
 
