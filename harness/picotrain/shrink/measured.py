@@ -19,10 +19,15 @@ IMAGES = 8
 """Whose cycles are counted: they depend a little on the image, because zeros are skipped."""
 
 
+_REMEMBERED = ("stack", "total")
+"""Parts of RAM that are as large as with the largest network since the device was started."""
+
+
 @dataclass(frozen=True)
 class Taken:
-    """`ram` are the bytes of the arena that method and network take, `ram_bytes` all of the RAM by
-    part; `cycles` are a mean, `slowest` the most of an image. None: the target cannot tell."""
+    """`ram` are the bytes of the arena that method and network take, `ram_bytes` those by part, and
+    of code and static data; not of the stack, whose paint remembers all that ran before. `cycles`
+    are a mean, `slowest` the most of an image. None: the target cannot tell."""
 
     flash: int
     ram: int
@@ -55,7 +60,7 @@ def measure(
     return Taken(
         in_flash,
         memory.network,
-        memory.by_part(),
+        {name: one for name, one in memory.by_part().items() if name not in _REMEMBERED},
         sum(spent) / len(spent) if spent else None,
         max(spent, default=None),
     )

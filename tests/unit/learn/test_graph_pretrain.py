@@ -19,6 +19,7 @@ from picotrain.learn.architectures.pixels import as_int8, real
 from picotrain.learn.architectures.untrained import float_graph
 from picotrain.learn.float_pretrain import FloatOptions, pretrain_graph, suited
 from picotrain.learn.floating.graph import GraphTraining
+from picotrain.shrink import float_file
 from picotrain_golden import Method, Trainer
 from support import described
 
@@ -213,6 +214,24 @@ def test_the_verb(
     assert scales is not None and len(scales.tensors) == 8
     found = Trainer(network, Method("infer")).predict(as_int8(digits.test.images))
     assert float((found == digits.test.labels).mean()) == info["test_accuracy"]
+
+
+def test_a_file_that_cannot_be_written_at_last_costs_no_backbone(
+    tmp_path: Path, small: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("torch")
+
+    def full(path: Path, *_: object) -> None:
+        raise UserError(f"cannot write {path}: No space left on device; choose another file")
+
+    monkeypatch.setattr(float_file, "save", full)
+    out, floats = tmp_path / "small.npz", tmp_path / "float.npz"
+    words = ["pretrain", "--model", str(small), "--epochs", "1", "--calibration-samples", "20"]
+    assert main([*words, "--out", str(out), "--keep-float", str(floats)]) == 2
+    assert capsys.readouterr().err.endswith(
+        f"picotrain: cannot write {floats}: No space left on device; choose another file\n"
+    )
+    assert models.load_backbone(out)[0].calibrated
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,9 @@ from picotrain.device.backends import problem
 from picotrain.image.firmware import HOST
 from picotrain.learn import models
 from picotrain.learn.floating.training import Diverged
+from picotrain.shrink.depth.kept import Store
 from picotrain.shrink.depth.training import DepthTraining
+from picotrain.shrink.pruning.stages import Stages
 from picotrain_golden import Network
 from shrinking import TIED
 from support import require
@@ -174,6 +176,33 @@ def test_a_sweep_that_was_stopped_goes_on_to_the_same_result(
         assert one.read_bytes() == other.read_bytes()
 
 
+@pytest.mark.parametrize("name", ["whole", NAMES[0]])
+def test_a_state_that_a_finished_cell_left_is_removed(
+    place: Path, whole: dict[str, Any], name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The run ended when the cell was written. A state of other choices stays."""
+    note = Store.note
+
+    def stops(self: Store, cell: str, outcome: dict[str, Any]) -> None:
+        note(self, cell, outcome)
+        if cell == name:
+            raise KeyboardInterrupt
+
+    more = ["--warm-epochs", "1", "--heads", "dscnn", "--tails", "frozen"]
+    folder = f"left-{name}"
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, "note", stops)
+        assert main(words(place, folder, *more)) == 130
+    state = place / folder / f"{name}.state"
+    assert state.is_file()
+    other = place / folder / "whole.state"
+    assert main(words(place, folder, *more)) == 0
+    assert not state.exists()
+    Stages(pytest.importorskip("torch"), other, {"cell": "another"}).fact("it", lambda: 1)
+    assert main(words(place, folder, *more)) == 0
+    assert other.is_file()
+
+
 def test_a_loss_that_is_no_number_keeps_the_last_good_state(
     run: Run, place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -293,6 +322,9 @@ def test_cycles_are_measured_anew_on_another_target(
     result = run("swept", "--target", "qemu")
     ms = {one["name"]: one["taken"]["ms"] for one in (result["whole"], *result["cells"])}
     assert 0 < ms["layer3-baseline-frozen"] < ms["whole"] < ms["layer3-dscnn-frozen"]
+    # What is written does not tell what the device ran before.
+    parts = {name for one in result["cells"] for name in one["taken"]["ram_bytes"]}
+    assert "network" in parts and not parts & {"stack", "total"}
     for now, before in zip(result["cells"], swept["cells"], strict=True):
         assert now["test"] == before["test"] and now["taken"]["ram"] == before["taken"]["ram"]
 

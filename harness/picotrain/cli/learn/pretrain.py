@@ -131,6 +131,8 @@ def run(options: argparse.Namespace) -> int:
     if options.logits_exponent is not None:
         logits.check(options.logits_exponent)
     output.check(options.out, architecture.weight_count + _MORE_BYTES)
+    if options.keep_float is not None:
+        output.check(options.keep_float, 4 * architecture.weight_count + _MORE_BYTES)
     device = open_device(options.target, arena(options))
     try:
         if architecture.affine:
@@ -283,9 +285,16 @@ def _graph(
     check_room(device, initial, Method("infer"), frozen=True, choice=False)
     device.load_model(initial, frozen=True)
 
+    failures: list[UserError] = []
+
     def keep(parameters: Parameters) -> None:
-        if options.keep_float is not None:
+        if options.keep_float is None:
+            return
+        try:
             float_file.save(options.keep_float, architecture, parameters, options.dataset)
+        except UserError as failure:
+            failures.append(failure)  # Told when the backbone, which took as long, is written.
+        else:
             output.tell("in float", options.keep_float)
 
     quantised, history = pretrain_graph(
@@ -330,7 +339,10 @@ def _graph(
     }
     info = _info(options, dataset, made)
     models.save_backbone(options.out, network, info, scales=Scales.of(quantised))
-    return _told(options, info, _learnt(dataset, history))
+    code = _told(options, info, _learnt(dataset, history))
+    for failure in failures:
+        raise failure
+    return code
 
 
 def _float_options(options: argparse.Namespace, dataset: Dataset) -> FloatOptions:

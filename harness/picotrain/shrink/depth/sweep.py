@@ -98,7 +98,7 @@ class DepthSweep:
             kept["parameters_sha256"] = parameters_sha256(parameters)
             comment = f"{self._architecture.name} as `picotrain depth-prune` cut it."
             self._finish(WHOLE, training, made, kept, comment)
-            self._store.path(WHOLE, ".state").unlink(missing_ok=True)
+        self._forget(WHOLE, cell)
         return Whole(parameters, made, self._measured_now(WHOLE, kept))
 
     def _kept_float(self, kept: Outcome, training: GraphTraining) -> Parameters | None:
@@ -120,6 +120,10 @@ class DepthSweep:
             self._say(stages.told)
         return stages
 
+    def _forget(self, name: str, key: str) -> None:
+        """The state of what is finished, also where a run ended between the two."""
+        Stages(self._torch, self._store.path(name, ".state"), {"cell": key}).forget()
+
     def run(self, cells: Sequence[Cell], whole: Whole) -> list[Outcome]:
         """What each cell came to, in their order."""
         found = [self._kept(cell, whole) for cell in cells]
@@ -131,6 +135,7 @@ class DepthSweep:
             if outcome is None:
                 self._say(f"cell {number} of {len(cells)}: {cell.name}")
                 outcome = self._trained(cell, whole)
+            self._forget(cell.name, self._digest(cell, whole))
             outcomes.append(self._measured_now(cell.name, outcome))
         return outcomes
 
@@ -178,7 +183,6 @@ class DepthSweep:
             "`picotrain depth-prune`."
         )
         self._finish(cell.name, training, made, outcome, comment)
-        stages.forget()
         return outcome
 
     def _finish(
