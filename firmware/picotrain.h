@@ -18,7 +18,7 @@
  *   pt_trainer_method(&trainer, &method, &why)                  plans the memory
  *   pt_trainer_predict(&trainer, image)                         .prediction; then, if wanted,
  *       pt_trainer_logits, pt_trainer_confidence                of that image
- *   pt_trainer_train(&trainer, image, label)                    one step, batch size 1
+ *   pt_trainer_train(&trainer, image, label, NULL, &why)        one step, batch size 1
  *   The last two as often as there are images. pt_trainer_method again begins anew: with scores
  *   (PT_PRIOT, PT_PRIOT_S) that is the network as it was shipped, whose weights never change.
  *
@@ -42,6 +42,11 @@
  * TIME
  *   Kernels are timed code: on an RP2040 they belong in SRAM (docs/library.md).
  *
+ * KEEPING WHAT WAS LEARNED
+ *   nn/pt_store.h: in flash, so that a cut of the power leaves the old state or the new one.
+ *   nn/pt_state.h: as bytes, in pieces, to keep where you like.
+ *   pt_trainer_seal: weights that NITI has trained open as a model again.
+ *
  * More: nn/pt_selection.h and nn/pt_solver.h (sparse updates), nn/pt_prototypes.h (a new head).
  */
 #ifndef PICOTRAIN_H
@@ -58,6 +63,8 @@ extern "C" {
 #include "nn/pt_readout.h"
 #include "nn/pt_selection.h"
 #include "nn/pt_solver.h"
+#include "nn/pt_state.h"
+#include "nn/pt_store.h"
 #include "nn/pt_trainer.h"
 
 #ifdef __cplusplus

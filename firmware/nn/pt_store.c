@@ -6,6 +6,9 @@
 #include "kernels/pt_memory.h"
 #include "nn/pt_crc32.h"
 
+_Static_assert(sizeof(struct pt_store_header) + sizeof(uint32_t) <= PT_STORE_LEAST_PAGE,
+               "a header and its CRC fit the smallest page");
+
 enum page { HEADER = 0, COMMIT = 1, VOID = 2 };
 
 /* Bytes at a time where no whole page is needed; and how often a state is read before it is given

@@ -105,9 +105,6 @@ struct pt_store_header {
     int32_t mu;
 };
 
-_Static_assert(sizeof(struct pt_store_header) + sizeof(uint32_t) <= PT_STORE_LEAST_PAGE,
-               "a header and its CRC fit the smallest page");
-
 struct pt_store {
     const struct pt_flash *flash;
     uint32_t place;    /* first sector of the newest state; PT_NO_SECTOR: there is none */

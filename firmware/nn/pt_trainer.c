@@ -341,7 +341,9 @@ int pt_trainer_train(struct pt_trainer *t, const uint8_t *image, uint32_t label,
             end_step(t);
         }
     }
-    *result = t->result;
+    if (result != NULL) {
+        *result = t->result;
+    }
     return PT_OK;
 }
 

@@ -119,8 +119,8 @@ int pt_trainer_set_mu(struct pt_trainer *trainer, int32_t mu, struct pt_detail *
 
 /*
  * image uint8 [in_h, in_w, in_c], of an affine model int8 as it stands. State must be
- * PT_STATE_READY. A label that is no class is refused with PT_ERR_LABEL, {0, label, classes}, and
- * nothing is trained or written, *result neither.
+ * PT_STATE_READY. `result` may be NULL. A label that is no class is refused with PT_ERR_LABEL, {0,
+ * label, classes}, and nothing is trained or written, *result neither.
  */
 int pt_trainer_train(struct pt_trainer *trainer, const uint8_t *image, uint32_t label,
                      struct pt_result *result, struct pt_detail *detail);

@@ -39,7 +39,7 @@ int main(void)
     for (int32_t mu = method.mu; mu >= 2; --mu) {
         pt_trainer_set_mu(&trainer, mu, &why);
         for (uint32_t i = 0; i < SAMPLES / 2u; ++i) {
-            pt_trainer_train(&trainer, sample[i], label[i]);
+            pt_trainer_train(&trainer, sample[i], label[i], NULL, &why);
         }
     }
     const uint32_t after = right();
