@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import slow_affine
 import support
 from picotrain.convert.export.header import header
 from picotrain.device.blob import encode
@@ -206,7 +205,7 @@ def said(network: Network, images: np.ndarray) -> list[list[int]]:
 def test_logits_and_how_sure_it_is(tmp_path: Path, host_elf: Elf, which: str) -> None:
     need("cc")
     if which == "affine":
-        network = slow_affine.random_network(5)
+        network = models.load_backbone(models.BACKBONES / "mobilenet-v2-few-pre.npz")[0]
     elif which == "oddnet":
         network = support.shipped("oddnet")
     else:
