@@ -131,8 +131,18 @@ def inputs_of(options: argparse.Namespace) -> list[Path]:
     found = [value for value in given.values() if isinstance(value, Path)]
     for name in _OR_FILES:
         if isinstance(given.get(name), str):
-            found.append(_place(given[name])[0])
+            place = _place(given[name])[0]
+            named_outputs = (getattr(options, dest) for _, dest in options.outputs)
+            found += [place, *(one for one in named_outputs if one and _is_read_from(place, one))]
     return [path for path in found if is_file(path)]
+
+
+def _is_read_from(folder: Path, path: Path) -> bool:
+    """Whether it is one of the many files in a folder that a data set is read from."""
+    from picotrain.datasets.folders import SUFFIXES
+
+    place, below = os.path.realpath(path), os.path.realpath(folder)
+    return place.startswith(below + os.sep) and place.lower().endswith(SUFFIXES)
 
 
 def _place(text: str) -> tuple[Path, bool]:

@@ -57,6 +57,37 @@ def test_no_output_is_an_input(here: Path, capsys: pytest.CaptureFixture[str]) -
         assert file.read_bytes() == before
 
 
+@pytest.mark.parametrize("name", ["yes/a.wav", "person/b.JPG", "testing_list.txt"])
+def test_no_output_is_one_of_the_files_of_a_folder(
+    here: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    file = here / "my data" / name
+    file.parent.mkdir(parents=True)
+    file.write_bytes(b"mine")
+    for dataset in ("speech-commands:my data", f"wake-words:{here}/my data"):
+        assert adapt("--dataset", dataset, "--json", f"my data/../my data/{name}") == 2
+        assert "would overwrite the input my data/" in last(capsys)
+    # A new file there is none of them.
+    assert adapt("--dataset", "speech-commands:my data", "--json", "my data/new.json") == 2
+    assert "it has no folder of down, go" in last(capsys)
+    assert file.read_bytes() == b"mine"
+
+
+@pytest.mark.parametrize("verb", [["uf2"], ["pretrain"], ["prune", "--flash", "9"]])
+def test_a_name_that_is_none_is_told(
+    here: Path, capsys: pytest.CaptureFixture[str], verb: list[str]
+) -> None:
+    for name, sentence in (
+        ("", "picotrain: --out is empty; name a file"),
+        (".", "picotrain: cannot write .: it is a folder; name a file"),
+    ):
+        assert cli.main([*verb, "--out", name]) == 2
+        assert last(capsys) == sentence
+    assert cli.main(["uf2", "--elf", ""]) == 2
+    assert last(capsys).startswith("picotrain: ")
+    assert list(here.iterdir()) == []
+
+
 @pytest.mark.parametrize(
     ("arguments", "option"),
     [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -138,3 +139,27 @@ def test_what_is_kept_is_told_only_where_something_is(path: Path, epochs: int) -
         f"stage tune 1: the loss of epoch {epochs + 1} is not a finite number; use a smaller step "
         f"size (--rate){kept}"
     )
+
+
+@pytest.mark.parametrize("kind", ["a folder", "a pipe", "a link to nothing"])
+def test_what_is_no_plain_file_is_refused(tmp_path: Path, kind: str) -> None:
+    """A pipe would be waited for."""
+    path = tmp_path / "run.state"
+    if kind == "a folder":
+        path.mkdir()
+    elif kind == "a pipe":
+        os.mkfifo(path)
+    else:
+        path.symlink_to("nowhere")
+    with pytest.raises(UserError) as caught:
+        Stages(torch, path, ONE)
+    assert str(caught.value) == (
+        f"{path} is no plain file, and what is trained is kept there; move it away"
+    )
+
+
+@pytest.mark.parametrize("parts", [{"stages": []}, {"own": 5}, {"digest": None}, {"facts": 1}])
+def test_a_state_of_another_form_is_none(tmp_path: Path, parts: dict[str, Any]) -> None:
+    path = tmp_path / "run.state"
+    torch.save({"digest": "0", "stages": {}, "facts": {}} | parts, path)
+    assert "is damaged, or is no such file" in Stages(torch, path, ONE, WARM).told

@@ -10,13 +10,15 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from picotrain.inputs import read_bytes
+from picotrain.errors import UserError
+from picotrain.inputs import is_file, read_bytes
 from picotrain.learn.floating.training import Diverged
 from picotrain.output import write_bytes
 from picotrain.shrink.groups import counts_of
@@ -60,7 +62,14 @@ class Stages:
         self._read()
 
     def _read(self) -> None:
-        if self._path is None or not self._path.is_file():
+        if self._path is None:
+            return
+        if not is_file(self._path):
+            if os.path.lexists(self._path):
+                raise UserError(
+                    f"{self._path} is no plain file, and what is trained is kept there; move it "
+                    "away"
+                )
             return
         content = read_bytes(self._path, "make it readable, or move it away")
         state = self._loaded(content)
@@ -74,7 +83,7 @@ class Stages:
             self.told = f"{self._path} is damaged, or is no such file: training begins; {moved}"
             return
         for name, digest in self._own.items():
-            if state.get("own", {}).get(name) == digest and name in state["stages"]:
+            if state["own"].get(name) == digest and name in state["stages"]:
                 self._state["stages"][name] = state["stages"][name]
         kept = len(self.history)
         self.told = f"{self._path} is of other choices: " + (
@@ -91,8 +100,9 @@ class Stages:
             if _trailer(content) != trailer:
                 return None
         try:
-            state = self._torch.load(io.BytesIO(content), weights_only=True)
-            known = isinstance(state, dict) and {"digest", "stages", "facts"} <= set(state)
+            state = {"own": {}} | self._torch.load(io.BytesIO(content), weights_only=True)
+            known = all(isinstance(state[part], dict) for part in ("own", "stages", "facts"))
+            known = known and isinstance(state["digest"], str)
         except Exception:  # Whatever a damaged file does to PyTorch, it holds nothing.
             return None
         return state if known else None
@@ -161,7 +171,7 @@ class Stages:
         self._torch.save(self._state, stream)
         content = stream.getvalue()
         if self._aside:
-            write_bytes(self._before, self._path.read_bytes())
+            write_bytes(self._before, read_bytes(self._path, "move it away"))
             self._aside = False
         write_bytes(self._path, content + _trailer(content))
 
