@@ -72,6 +72,19 @@ outputs = 2
         chosen(architecture, ["all"])
 
 
+def test_more_layers_than_a_network_may_have_are_told() -> None:
+    layer = '[[layer]]\nkind = "conv2d"\nchannels = 4\nkernel = 1\n'
+    text = 'form = "affine"\nname = "deep"\ninput = [4, 4, 1]\n' + 48 * layer
+    architecture = reader.parse(tomllib.loads(text), "deep.toml")
+    assert len(attached(architecture, Cut("layer41", 41), "dscnn").layers) == 48
+    with pytest.raises(UserError) as caught:
+        attached(architecture, Cut("layer42", 42), "dscnn")
+    assert str(caught.value) == (
+        "cut layer42 with head dscnn has 49 layers, of which 48 are the most; name earlier ones "
+        "with --cuts, or another head"
+    )
+
+
 HEADS: dict[str, Any] = {
     "dscnn": [
         ("depthwise", (14, 14, 12), "relu"),

@@ -11,7 +11,7 @@ import pytest
 
 from picotrain.errors import UserError
 from picotrain.learn.floating.training import Diverged
-from picotrain.shrink.pruning.stages import Stages
+from picotrain.shrink.pruning.stages import WARM_FIX, Stages
 
 torch = pytest.importorskip("torch")
 
@@ -138,6 +138,18 @@ def test_what_is_kept_is_told_only_where_something_is(path: Path, epochs: int) -
     assert str(caught.value) == (
         f"stage tune 1: the loss of epoch {epochs + 1} is not a finite number; use a smaller step "
         f"size (--rate){kept}"
+    )
+
+
+def test_warm_up_has_a_fix_of_its_own(tmp_path: Path) -> None:
+    """No option of prune and depth-prune changes its step size."""
+    stages = Stages(torch, tmp_path / "run.state", ONE)
+    with pytest.raises(UserError) as caught:
+        stages.train("warm", Training(diverges=1), 2, lambda _: None, WARM_FIX)  # type: ignore[arg-type]
+    assert str(caught.value) == (
+        "stage warm: the loss of epoch 1 is not a finite number; train the whole network by "
+        "`picotrain pretrain` with a smaller --rate and --keep-float FILE, and go on with "
+        "--pretrained FILE"
     )
 
 

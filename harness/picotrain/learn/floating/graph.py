@@ -53,7 +53,9 @@ def integers(graph: FloatGraph, dataset: Dataset) -> Quantised:
         return quantise(graph, real(dataset.train.images[:_IMAGES]))
     except UserError as why:
         reason = str(why).rpartition("; ")[0] or str(why)
-        raise UserError(f"{reason}, as it was trained; use a smaller step size (--rate)") from None
+        raise UserError(
+            f"{reason}, as it was trained; train it with a smaller step size (--rate)"
+        ) from None
 
 
 class GraphTraining(Training):

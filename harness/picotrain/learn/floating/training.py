@@ -79,8 +79,8 @@ class Diverged(UserError):
     def __init__(
         self, epoch: int, what: str = "the loss of epoch {} is not a finite number"
     ) -> None:
-        super().__init__(f"{what.format(epoch)}; use a smaller step size (--rate)")
-        self.epoch = epoch
+        self.epoch, self.what = epoch, what.format(epoch)
+        super().__init__(f"{self.what}; use a smaller step size (--rate)")
 
 
 class Training(ABC):

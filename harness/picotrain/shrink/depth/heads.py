@@ -6,11 +6,12 @@ import tomllib
 from collections.abc import Sequence
 from dataclasses import replace
 
+from picotrain.errors import UserError
 from picotrain.learn.architectures import reader
 from picotrain.learn.architectures.architecture import Activation, Architecture, Step
 from picotrain.learn.architectures.writer import toml_of
 from picotrain.shrink.depth.cuts import Cut
-from picotrain_golden.network import Kind, Layer, Pair, Shape
+from picotrain_golden.network import MAX_AFFINE_LAYERS, Kind, Layer, Pair, Shape
 
 HEADS = ("dscnn", "baseline")
 _LONGEST = 32
@@ -32,6 +33,12 @@ def attached(architecture: Architecture, cut: Cut, head: str) -> Architecture:
     for outputs in _DENSE if head == "baseline" else ():
         shape = _add(grown, "linear", shape, (1, 1, outputs), activation="relu")
     _add(grown, "linear", shape, (1, 1, architecture.classes))
+    count = cut.index + 1 + len(grown)
+    if count > MAX_AFFINE_LAYERS:
+        raise UserError(
+            f"cut {cut.name} with head {head} has {count} layers, of which {MAX_AFFINE_LAYERS} are "
+            "the most; name earlier ones with --cuts, or another head"
+        )
     layers, steps = zip(*grown, strict=True)
     made = replace(
         architecture,

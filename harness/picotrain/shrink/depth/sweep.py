@@ -31,7 +31,7 @@ from picotrain.shrink.depth.kept import Outcome, Store, digest, parameters_sha25
 from picotrain.shrink.depth.training import DepthTraining
 from picotrain.shrink.groups import groups_of
 from picotrain.shrink.measured import accuracies, firmware_sha256
-from picotrain.shrink.pruning.stages import Report, Stages
+from picotrain.shrink.pruning.stages import WARM_FIX, Report, Stages
 from picotrain.shrink.pruning.training import GatedTraining
 from picotrain.shrink.removal import Parameters
 
@@ -89,7 +89,7 @@ class DepthSweep:
             kept = None
             stages = self._stages(WHOLE, cell)
             with one_thread(self._torch, self._architecture):
-                stages.train(WHOLE, training, self._warm.epochs, self._report)
+                stages.train(WHOLE, training, self._warm.epochs, self._report, WARM_FIX)
             path = self._store.path(FLOAT, ".npz")
             float_file.save(path, self._architecture, training.parameters(), self._dataset.name)
         parameters, made = training.parameters(), training.quantised()

@@ -26,7 +26,7 @@ from picotrain.shrink.pruning import proof
 from picotrain.shrink.pruning.baselines import by_magnitude, magnitudes, uniform
 from picotrain.shrink.pruning.gates import Gates
 from picotrain.shrink.pruning.settling import Worth, settled
-from picotrain.shrink.pruning.stages import Report, Stages
+from picotrain.shrink.pruning.stages import WARM_FIX, Report, Stages
 from picotrain.shrink.pruning.training import GatedTraining
 from picotrain.shrink.removal import Parameters, larger, removed, smaller
 from picotrain_golden import Method
@@ -163,7 +163,7 @@ class Pruning:
     def _warmed(self, pretrained: Parameters | None) -> GatedTraining:
         whole = self._training(self._whole, self._options.warm)
         if pretrained is None:
-            self._stages.train("warm", whole, self._options.warm.epochs, self._report)
+            self._stages.train("warm", whole, self._options.warm.epochs, self._report, WARM_FIX)
         else:
             whole.set_parameters(pretrained)
         return whole

@@ -29,6 +29,11 @@ Entry = dict[str, Any]
 Report = Callable[[Entry], None]
 Choices = dict[str, Any]
 
+WARM_FIX = (
+    "train the whole network by `picotrain pretrain` with a smaller --rate and --keep-float FILE, "
+    "and go on with --pretrained FILE"
+)
+"""Warm-up has the step size of `pretrain`, which no option of its verbs changes."""
 BEFORE = ".before"
 """What the name of a file ends with that was there before."""
 _MARK = b"sha256 "
@@ -124,8 +129,11 @@ class Stages:
             self._write()
         return facts[name]
 
-    def train(self, name: str, training: GatedTraining, epochs: int, report: Report) -> None:
-        """So many epochs, but for those that were trained before. `Diverged` says what is kept."""
+    def train(
+        self, name: str, training: GatedTraining, epochs: int, report: Report, fix: str = ""
+    ) -> None:
+        """So many epochs, but for those that were trained before. `Diverged` says what is kept, and
+        the `fix` where that is not a smaller --rate."""
         stage = self._state["stages"].setdefault(name, {"done": 0, "history": []})
         done = stage["done"]
         if done:
@@ -134,7 +142,7 @@ class Stages:
             try:
                 entry = {"stage": name, **training.epoch(number)}
             except Diverged as failure:
-                raise self._kept(name, failure) from None
+                raise self._kept(name, failure, fix) from None
             if training.gates is not None:
                 open_ = sum(counts_of(training.gates.kept))
                 entry |= {"penalty": training.gates.penalty(), "open": open_}
@@ -158,10 +166,11 @@ class Stages:
             name: self._torch.from_numpy(np.array(values)) for name, values in parameters.items()
         }
 
-    def _kept(self, name: str, failure: Diverged) -> Diverged:
+    def _kept(self, name: str, failure: Diverged, fix: str) -> Diverged:
         there = self._path is not None and bool(self.history) and self._path.is_file()
         where = f"; what was trained before it is kept in {self._path}" if there else ""
-        failure.args = (f"stage {name}: {failure.args[0]}{where}",)
+        told = f"{failure.what}; {fix}" if fix else failure.args[0]
+        failure.args = (f"stage {name}: {told}{where}",)
         return failure
 
     def _write(self) -> None:
