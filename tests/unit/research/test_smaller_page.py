@@ -167,6 +167,12 @@ def test_with_results(results: dict[str, Any], tmp_path: Path) -> None:
     ) in text
     assert "| PRIOT, 3 2 | 50.0 ± 0.0 | 60.0 ± 0.0 | +10.0 ± 0.0 | 300,000 (too much) |  |" in text
     assert "| 27,000 | 10 |" in text
+    del results["cut"]
+    results["combined"]["cut"] = None
+    write_json(tmp_path / "smaller-speech.json", results)
+    text, drawn = page.render(tmp_path, tmp_path / "figures")
+    assert set(drawn) == {"smaller-speech.svg"}
+    assert "### Fewer layers" not in text and "### What adapts" in text
     assert text.count("No results yet") == 2
 
 

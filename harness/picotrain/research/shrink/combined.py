@@ -54,17 +54,19 @@ _CALIBRATION = 512
 _COSTED = 4
 
 
-def networks(place: Place, cut: str) -> dict[str, Found]:
-    """Of one seed, by kind; `cut` is the name of the cell of depth pruning that is taken."""
+def networks(place: Place, cut: str | None) -> dict[str, Found]:
+    """Of one seed, by kind; `cut` is the name of the cell of depth pruning that is taken, None
+    where there is none."""
     limit = place.task.limits[1][0]
     pruned = cell_name(limit, METHOD)
-    both = _both(place, pruned, cut)
-    return {
+    found = {
         WHOLE: _found(place.path("longer", ".npz")),
         PRUNED: _found(place.path(pruned, ".npz")),
-        CUT: _found(place.path("depth", "") / f"{cut}.npz"),
-        BOTH: both,
     }
+    if cut is not None:
+        found[CUT] = _found(place.path("depth", "") / f"{cut}.npz")
+        found[BOTH] = _both(place, pruned, cut)
+    return found
 
 
 def _found(path: Path) -> Found:

@@ -40,21 +40,21 @@ def measure(
         "target": target,
         "pruned": each(f"{task.name}, channels", pruned.run, places),
     }
+    best = None
     if task.cuts:
         found["cut"] = each(f"{task.name}, layers", _cut, places)
-        found["combined"] = _combined(places, found["cut"], each)
-    return found
+        whole, cells = depth.means(found["cut"])
+        best = choice(cells, whole)["name"]
+    return found | {"combined": _combined(places, best, each)}
 
 
 def _cut(place: Place) -> Found:
     return depth.run(place, pruned.Run(place).last())
 
 
-def _combined(places: Sequence[Place], cut: Sequence[Found], each: Callable[..., Any]) -> Found:
+def _combined(places: Sequence[Place], cut: str | None, each: Callable[..., Any]) -> Found:
     task = places[0].task
-    whole, cells = depth.means(cut)
-    best = choice(cells, whole)["name"]
-    made = each(f"{task.name}, both", _networks, [(place, best) for place in places])
+    made = each(f"{task.name}, both", _networks, [(place, cut) for place in places])
     tried = each(
         f"{task.name} adapts, choosing",
         combined.adapted,
@@ -66,10 +66,10 @@ def _combined(places: Sequence[Place], cut: Sequence[Found], each: Callable[...,
     costs = each(
         f"{task.name}, cost of a step",
         _cost,
-        [(places[0], kind, made[0][kind]["path"]) for kind in combined.KINDS],
+        [(places[0], kind, one["path"]) for kind, one in made[0].items()],
     )
     return {
-        "cut": best,
+        "cut": cut,
         "adapts_to": task.adapts_to,
         "angle": task.angle,
         "epochs": task.epochs,
@@ -92,7 +92,7 @@ def _combined(places: Sequence[Place], cut: Sequence[Found], each: Callable[...,
     }
 
 
-def _networks(job: tuple[Place, str]) -> dict[str, Found]:
+def _networks(job: tuple[Place, str | None]) -> dict[str, Found]:
     return combined.networks(*job)
 
 

@@ -71,8 +71,8 @@ SPEECH = Task(
         ("middle", Asked(flash=7_500, ram=14_000, ms=22)),
         ("tight", Asked(flash=4_000, ram=11_500, ms=11)),
     ),
-    cut=50,
-    cuts=("all",),
+    cut=20,
+    cuts=("layer2", "layer4", "layer6"),
     adapts_to="spoken-digits-theo",
 )
 PICTURES = Task(
@@ -86,8 +86,8 @@ PICTURES = Task(
         ("middle", Asked(flash=50_000, ram=19_500, ms=40)),
         ("tight", Asked(flash=20_000, ram=17_000, ms=22)),
     ),
-    cut=4,
-    cuts=("layer12", "layer16"),
+    cut=3,
+    cuts=(),
     adapts_to="cifar10",
     angle=30,
 )
