@@ -42,11 +42,11 @@ METHOD = "gates"
 CANDIDATES: dict[str, tuple[Method, ...]] = {
     "NITI": tuple(
         Method("niti-static", mu=first, later_mu=tuple(later))
-        for first, *later in ((4, 3, 2, 1), (3, 2, 1, 0), (2, 1, 0, -1))
+        for first, *later in ((4, 3, 2, 1), (3, 2, 1, 0), (2, 1, 0, -1), (0, -1, -2))
     ),
     "PRIOT": tuple(
         Method("priot", mu=first, later_mu=tuple(later))
-        for first, *later in ((6, 5, 4, 3), (5, 4, 3, 2), (4, 3, 2, 1))
+        for first, *later in ((4, 3, 2, 1), (2, 1, 0, -1), (0, -1, -2), (-2, -3, -4))
     ),
 }
 """Step sizes, of which validation images choose for each kind of network."""
