@@ -6,6 +6,9 @@
 #
 # PICOTRAIN_KERNELS: cortex-m0plus, or portable (the default), before the include.
 PICOTRAIN := $(patsubst %/,%,$(dir $(lastword $(MAKEFILE_LIST))))
+ifeq ($(wildcard $(PICOTRAIN)/picotrain.h),)
+$(error No picotrain.h in $(PICOTRAIN): name library.mk by a path without spaces, as ../picotrain/firmware/library.mk)
+endif
 PICOTRAIN_KERNELS ?= portable
 PICOTRAIN_SOURCES := $(wildcard $(PICOTRAIN)/nn/*.c $(PICOTRAIN)/nn/operators/*.c \
     $(PICOTRAIN)/kernels/*.c)
@@ -16,5 +19,4 @@ PICOTRAIN_SOURCES += $(wildcard $(PICOTRAIN)/kernels/portable/*.c)
 else
 $(error PICOTRAIN_KERNELS is $(PICOTRAIN_KERNELS); use cortex-m0plus or portable)
 endif
-# -iquote, as the headers are named from here.
 PICOTRAIN_FLAGS := -std=c11 -O2 -ffreestanding -I$(PICOTRAIN)

@@ -96,7 +96,7 @@ _NODE = np.dtype(
     ]
 )
 _ENDS_CONDITIONAL = 1
-_ANOTHER = "the cycle counter file is not of this version: build the plugin again"
+_ANOTHER = "the cycle counter is of another version of picotrain; run `make firmware`"
 
 FILE_BYTES = _HEADER.itemsize + 65536 * _SLOT.itemsize + 16384 * _NODE.itemsize
 """Of the plugin's file, with the slots and nodes that it has by default."""

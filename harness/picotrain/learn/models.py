@@ -338,11 +338,14 @@ def load_scales(path: Path) -> Scales | None:
 
 def _backbone_arrays(path: Path) -> dict[str, NDArray[np.generic]]:
     if not inputs.is_file(path):
-        places = (BACKBONES, MADE_BACKBONES)
-        there = sorted(file.stem for place in places for file in place.glob("*.npz"))
+        there = [
+            f"in {place}: {', '.join(names)}"
+            for place in (BACKBONES, MADE_BACKBONES)
+            if (names := sorted(file.name for file in place.glob("*.npz")))
+        ]
         raise UserError(
             f"there is no backbone at {path}; make it with `{_to_make(path)}`, "
-            f"or use one of those that are here: {', '.join(there) or 'none'}"
+            f"or give the path of one of those that are here, {'; '.join(there) or 'none'}"
         )
     _refuse_model(path)
     if path.suffix.lower() == ".toml":
