@@ -194,6 +194,11 @@ power-cuts: setup ## States in flash: ten times as many saves, cut at every step
 damaged-models: setup ## 20,000 damaged .tflite and .onnx files each: taken, or refused in a sentence
 	@PICOTRAIN_MUTATIONS=20000 $(BIN)/pytest -q tests/unit/convert -k damaged_files
 
+.PHONY: arduino
+arduino: $(READY) ## build/picotrain-arduino.zip, the library for Arduino
+	@$(MAKE) -s --no-print-directory -C firmware host
+	@$(BIN)/python -m picotrain.convert.export.arduino
+
 .PHONY: wheel package-test
 wheel: $(READY) ## build/dist/picotrain-*.whl, by way of the source distribution
 	@rm -rf build/dist

@@ -43,6 +43,6 @@ int main(void)
         }
     }
     const uint32_t after = right();
-    printf("right: %u of %u before, %u after\n", before, SAMPLES / 2u, after);
+    printf("right: %u of %u before, %u after\n", (unsigned)before, SAMPLES / 2u, (unsigned)after);
     return after > before ? 0 : 1;
 }
