@@ -285,6 +285,13 @@ def test_mistakes_are_one_sentence_each(
     }
     for more, sentence in cases.items():
         assert said(capsys, words(place, "bad", *more)) == sentence
+    wide = place / "wide.toml"
+    wide.write_text(TIED.replace("outputs = 10", "outputs = 300"))
+    untrained = words(place, "bad", "--flash", "90000", "--for", "priot", "--model", str(wide))
+    assert said(capsys, untrained) == (
+        "an affine network of 300 outputs does not train, 256 are the most; use method infer, or "
+        "another network for priot"
+    )
     chain = words(place, "bad", "--flash", "9000", "--model", "tinycnn")
     assert said(capsys, chain).startswith("network tinycnn is of the power-of-two form")
     for name in ("gates/small.npz", "nothing.npz", "."):

@@ -26,6 +26,7 @@ from picotrain.cli.options import (
 from picotrain.datasets import Dataset
 from picotrain.device.backends import NAMES as TARGETS
 from picotrain.device.backends import open_device
+from picotrain.device.given import check_form
 from picotrain.device.interface import Device
 from picotrain.errors import UserError
 from picotrain.learn import methods, models, plans
@@ -170,6 +171,7 @@ def run(options: argparse.Namespace) -> int:
     plans.check(options.plan, method)
     dataset = datasets.load(options.dataset)
     models.check_fit(architecture, dataset)
+    check_form(models.initial_network(architecture, options.seed), method)
     chosen = _options(options, dataset, method)
     torch = ready(dataset, chosen.train)
     _check_space(options, architecture.weight_count)
