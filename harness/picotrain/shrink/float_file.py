@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from picotrain.datasets.npz import Arrays, read_arrays
 from picotrain.errors import UserError
+from picotrain.inputs import is_file
 from picotrain.learn.architectures import graph
 from picotrain.learn.architectures.architecture import Architecture
 from picotrain.learn.floating.graph import GraphTraining
@@ -39,6 +40,8 @@ def load(path: Path, architecture: Architecture, wanted: Parameters) -> Paramete
     another network."""
     fix = "name a file that `picotrain pretrain --keep-float` or that of prune wrote"
     try:
+        if not is_file(path) and path.exists() and not path.is_dir():
+            raise ValueError("it is a pipe or a device")  # Nobody may ever write into it.
         arrays = read_arrays(path)
         name, shapes = _about(arrays)
     except ValueError as error:

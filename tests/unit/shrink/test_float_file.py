@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +89,12 @@ def test_what_is_wrong_is_told(path: Path, change: dict[str, Any], says: str) ->
 
 
 def test_what_is_no_file_is_told(tmp_path: Path) -> None:
-    for path, reason in ((tmp_path / "none.npz", "No such file"), (tmp_path, "Is a directory")):
+    os.mkfifo(tmp_path / "pipe.npz")
+    for path, reason in (
+        (tmp_path / "none.npz", "No such file"),
+        (tmp_path, "Is a directory"),
+        (tmp_path / "pipe.npz", "it is a pipe or a device"),
+    ):
         with pytest.raises(UserError, match=f"{reason}.*{FIX}"):
             float_file.load(path, tied(), WANTED)
 
