@@ -85,11 +85,11 @@ def test_a_backbone_that_is_not_here(
     monkeypatch.setattr(models, "MADE_BACKBONES", tmp_path)
     with pytest.raises(UserError) as caught:
         models.load_backbone(models.backbone_path(model, dataset))
-    assert f"make it with `make {goal}`, or use one of those" in str(caught.value)
+    assert f"make it with `make {goal}`, or give the path of one of those" in str(caught.value)
     monkeypatch.setattr(models, "IN_CHECKOUT", False)
     with pytest.raises(UserError) as caught:
         models.load_backbone(models.backbone_path(model, dataset))
-    found = re.search(r"make it with `picotrain (.*)`, or use", str(caught.value))
+    found = re.search(r"make it with `picotrain (.*)`, or give the path", str(caught.value))
     assert found is not None
     words = shlex.split(found[1])
     # The same options as the makefile's, but for the place of the result.
@@ -101,7 +101,7 @@ def test_a_backbone_that_is_not_here(
 
 def test_a_backbone_of_ones_own_that_is_not_here(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["adapt", "--target", "host", "--backbone", "my net.npz"]) == 2
-    assert "at my net.npz; make it with `picotrain pretrain`, or use" in capsys.readouterr().err
+    assert "at my net.npz; make it with `picotrain pretrain`, or give" in capsys.readouterr().err
     assert models.to_make("oddnet", "mnist") == (
         "picotrain pretrain --model oddnet --dataset mnist "
         f"--out {shlex.quote(str(MADE_BACKBONES / 'oddnet-mnist.npz'))}"
