@@ -141,6 +141,8 @@ def _is_read_from(folder: Path, path: Path) -> bool:
     """Whether it is one of the many files in a folder that a data set is read from."""
     from picotrain.datasets.folders import SUFFIXES
 
+    if "\0" in str(path):  # It is no path, and is refused where it is written.
+        return False
     place, below = os.path.realpath(path), os.path.realpath(folder)
     return place.startswith(below + os.sep) and place.lower().endswith(SUFFIXES)
 

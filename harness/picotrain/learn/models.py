@@ -356,6 +356,11 @@ def _backbone_arrays(path: Path) -> dict[str, NDArray[np.generic]]:
     inputs.read_bytes(path, "make it readable, or name another backbone")
     try:
         arrays = read_arrays(path)
+        if "state_version" in arrays:
+            raise UserError(
+                f"{path} is a saved state, of what a backbone learned; give it as --state or "
+                "--resume, and the backbone that it is of as the backbone"
+            )
         if "version" not in arrays and "about" in arrays:
             raise UserError(
                 f"{path} is a network in floating point, for --pretrained of prune and "
@@ -365,11 +370,6 @@ def _backbone_arrays(path: Path) -> dict[str, NDArray[np.generic]]:
             raise UserError(
                 f"{path} looks like a data set: it has x and y; give it as --dataset npz:{path}, "
                 "and a file of `picotrain pretrain` or `import` as the backbone"
-            )
-        if "state_version" in arrays:
-            raise UserError(
-                f"{path} is a saved state, of what a backbone learned; give it as --state or "
-                "--resume, and the backbone that it is of as the backbone"
             )
         version = int(_array(arrays, "version", np.int64, ()))
     except UserError:

@@ -119,7 +119,10 @@ def test_a_place_that_cannot_be_written_is_found_before_the_work(
 
 def test_a_backbone_that_finds_no_room_is_refused_before_the_epochs(here: Path) -> None:
     done = subprocess.run(
-        ["bash", "-c", f"ulimit -f 20; {sys.executable} -m picotrain pretrain --out b.npz"],
+        [
+            *("bash", "-c", 'ulimit -f 20; exec "$@"', "-", sys.executable, "-m", "picotrain"),
+            *("pretrain", "--out", "b.npz"),
+        ],
         capture_output=True,
         text=True,
         check=False,
@@ -180,10 +183,10 @@ def test_json_to_standard_output_is_alone_there(
 @pytest.mark.parametrize("name", ["-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"])
 @pytest.mark.parametrize("into", ["pipe", "file"])
 def test_every_name_of_standard_output(here: Path, name: str, into: str) -> None:
-    command = f"{sys.executable} -m picotrain ports --json {name}"
+    command = [sys.executable, "-m", "picotrain", "ports", "--json", name]
     with Path("out").open("wb") as file:
         done = subprocess.run(
-            command.split(),
+            command,
             stdout=subprocess.PIPE if into == "pipe" else file,
             stderr=subprocess.PIPE,
             check=True,

@@ -129,7 +129,7 @@ def test_nothing_is_left_to_link(image: ELFFile, symbols: list[Symbol]) -> None:
 COLD = {
     *("pt_crc32", "pt_generator", "pt_method", "pt_model", "pt_plan", "pt_scores", "pt_bench"),
     *("pt_bench_affine", "pt_geometry", "pt_trainer_state", "pt_app", "pt_sparse"),
-    *("pt_selection", "pt_prototypes", "pt_solver", "pt_wide"),
+    *("pt_selection", "pt_prototypes", "pt_solver", "pt_wide", "pt_state"),
 }
 """The sources whose code runs between steps and stays in flash (link.ld)."""
 
