@@ -2,38 +2,25 @@
  * Board "rp2040": a Raspberry Pi Pico, without an SDK. The host comes over the UART or over USB.
  *
  * From reset: boot ROM, boot2.S (flash becomes memory), start.S and clocks.c (full speed),
- * boards/cortex_m0/start.c (SRAM holds code), pt_board_run here. Core 1 stays in the boot ROM.
+ * boards/cortex_m0/start.c (SRAM holds code), pt_board_run of the program, which calls
+ * pt_board_start here. Core 1 stays in the boot ROM.
  */
+#include "boards/rp2040/board.h"
+
 #include <stdbool.h>
-#include <stddef.h>
 #include <stdint.h>
 
-#include "app/pt_app.h"
-#include "app/pt_link.h"
 #include "boards/cortex_m0/fault.h"
-#include "boards/cortex_m0/start.h"
 #include "boards/rp2040/clocks.h"
 #include "boards/rp2040/cycles.h"
 #include "boards/rp2040/flash.h"
-#include "boards/rp2040/halt.h"
 #include "boards/rp2040/rom.h"
 #include "boards/rp2040/rp2040.h"
 #include "boards/rp2040/uart.h"
 #include "boards/rp2040/usb.h"
-#include "boards/rp2040/watchdog.h"
 
-enum { PORT_UART = 0, PORT_USB = 1, BUILD_ID_AT = 16, DRAIN_US = 20000 };
+enum { DRAIN_US = 20000 };
 
-extern const uint8_t pt_build_id[]; /* the ELF note; the number follows its head of 16 bytes */
-extern uint8_t pt_arena_start[], pt_arena_end[];
-extern uint8_t pt_flash_start[], pt_flash_end[];
-
-PT_FAR void pt_board_idle(void);
-
-struct pt_mailbox pt_mailbox;
-static struct pt_app app;
-static struct pt_link links[PT_PORTS];
-static struct pt_link_hello hello;
 static bool usb;
 
 /* What VTOR points to must be aligned to 256 bytes; link.ld puts it at the start of the code. */
@@ -66,7 +53,7 @@ void pt_fault_end(void)
 
 uint32_t pt_board_receive(uint32_t port, uint8_t *to, uint32_t room)
 {
-    if (port == PORT_UART) {
+    if (port == PT_PORT_UART) {
         return pt_uart_receive(to, room);
     }
     return usb ? pt_usb_receive(to, room) : 0u;
@@ -74,7 +61,7 @@ uint32_t pt_board_receive(uint32_t port, uint8_t *to, uint32_t room)
 
 void pt_board_send(uint32_t port, const uint8_t *from, uint32_t size)
 {
-    if (port == PORT_UART) {
+    if (port == PT_PORT_UART) {
         pt_uart_send(from, size);
     } else if (usb) {
         pt_usb_send(from, size);
@@ -114,33 +101,8 @@ static void guard_stack(void)
     __asm__ volatile("dsb\n\tisb" ::: "memory");
 }
 
-static void fill_hello(enum pt_reset_reason reason)
+enum pt_reset_reason pt_board_start(uint8_t chip[8])
 {
-    hello.magic = PT_LINK_MAGIC;
-    hello.version = PT_LINK_VERSION;
-    hello.mailbox = (uintptr_t)&pt_mailbox;
-    hello.payload = PT_LINK_PAYLOAD;
-    hello.clock_hz = PT_CLOCK_MHZ * 1000000u;
-    hello.reset = (uint32_t)reason;
-    for (uint32_t i = 0; i < sizeof hello.build; ++i) {
-        hello.build[i] = pt_build_id[BUILD_ID_AT + i];
-    }
-    pt_flash_number(hello.chip);
-}
-
-void pt_board_run(void)
-{
-    const struct pt_board_memory memory = {
-        pt_arena_start,
-        (uint32_t)(pt_arena_end - pt_arena_start),
-        (uint32_t)((uintptr_t)pt_code_end - (uintptr_t)pt_code_start),
-        (uint32_t)((uintptr_t)pt_bss_end - (uintptr_t)pt_bss_start),
-        (uint32_t)((uintptr_t)pt_stack_end - (uintptr_t)pt_stack_start),
-        pt_flash_start,
-        (uint32_t)(pt_flash_end - pt_flash_start),
-        &pt_fault_record,
-        sizeof pt_fault_record,
-    };
     /* First: the answer to a fault is a reset by the watchdog. */
     const enum pt_reset_reason reason = pt_watchdog_start();
     PT_REGISTER(NVIC_ICER) = 0xffffffffu;
@@ -151,24 +113,12 @@ void pt_board_run(void)
     if (reason != PT_RESET_FAULT) {
         pt_fault_record = (struct pt_fault){0};
     }
-    fill_hello(reason);
+    pt_flash_number(chip);
     pt_uart_start();
     usb = pt_clocks_usb();
     if (usb) {
-        pt_usb_start(hello.chip);
-    }
-    pt_app_start(&app, &pt_mailbox, &memory);
-    for (uint32_t port = 0; port < PT_PORTS; ++port) {
-        pt_link_start(&links[port], port, &pt_mailbox, &hello);
+        pt_usb_start(chip);
     }
     __asm__ volatile("cpsie i" ::: "memory");
-    hello.boot_cycles = (uint32_t)pt_board_cycles();
-    for (;;) {
-        pt_board_idle();
-        pt_watchdog_feed();
-        for (uint32_t port = 0; port < PT_PORTS; ++port) {
-            pt_link_serve(&links[port]);
-        }
-        pt_app_serve(&app);
-    }
+    return reason;
 }
