@@ -67,6 +67,14 @@ firmware: build/.tools ## The firmware for every board, and QEMU's cycle plugin
 sanitized: build/.tools
 	@$(MAKE) -s --no-print-directory -C firmware host-sanitized host-tuned-sanitized
 
+# The second is what Debian keeps apart from clang: the sanitizers themselves.
+.PHONY: clang-sanitized
+clang-sanitized: setup ## The firmware under clang's sanitizers, which see more; wants clang, libclang-rt-14-dev
+	@$(MAKE) -s --no-print-directory -C firmware BUILD=../build/clang CC=clang \
+	    host-sanitized host-tuned-sanitized
+	@PICOTRAIN_SANITIZED=build/clang $(BIN)/pytest -q -n $(JOBS_OF_TESTS) --dist loadfile \
+	    tests/device/test_sanitized.py tests/device/test_blob_fuzz.py tests/device/test_lean.py
+
 run: setup ## The main job on the embedded digits, on QEMU
 	@$(BIN)/picotrain adapt --target qemu --dataset digits --angle 30 --method priot --epochs 5
 

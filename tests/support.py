@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 import zlib
 from collections.abc import Sequence
@@ -19,6 +20,7 @@ from picotrain.image import firmware
 from picotrain.learn import models
 from picotrain.learn.architectures.architecture import Architecture
 from picotrain.learn.verify import Comparison
+from picotrain.places import BUILD
 from picotrain_golden import (
     LEAST_LOGITS_EXPONENT,
     Affine,
@@ -68,6 +70,12 @@ def about(path: Path, error: BaseException) -> str:
     assert "\n" not in sentence
     assert sentence.startswith(str(path))
     return sentence.removeprefix(str(path))
+
+
+def sanitized(path: Path) -> Path:
+    """A sanitized build; of another compiler where `make clang-sanitized` says where that is."""
+    other = os.environ.get("PICOTRAIN_SANITIZED")
+    return require(Path(other) / path.relative_to(BUILD) if other else path)
 
 
 def require(path: Path) -> Path:

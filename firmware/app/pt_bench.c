@@ -391,7 +391,9 @@ static uint32_t linear_update(const struct bench *b)
         }
         weights += count;
         scores += learned;
-        steps += steps == NULL ? 0u : learned;
+        if (steps != NULL) {
+            steps += learned;
+        }
     }
     return saturated;
 }

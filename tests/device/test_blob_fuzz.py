@@ -119,7 +119,7 @@ class Fuzzer:
 @pytest.fixture(scope="module")
 def sanitized() -> Iterator[MailboxDevice]:
     """One sanitized process for all blobs, so that damage done by one shows with the next."""
-    target = HostTarget(require(firmware.HOST_SANITIZED), ARENA)
+    target = HostTarget(support.sanitized(firmware.HOST_SANITIZED), ARENA)
     target.connect()
     device = MailboxDevice(target)
     yield device

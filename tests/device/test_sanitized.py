@@ -24,7 +24,7 @@ from picotrain.image.elf import Elf
 from picotrain.learn.verify import verify
 from picotrain.profile.bench import Bench, Job
 from picotrain_golden import Method, linear, plan
-from support import INFER, METHODS, begin, images, require
+from support import INFER, METHODS, begin, images
 
 BUILDS = {"portable": firmware.HOST_SANITIZED, "tuned": firmware.HOST_TUNED_SANITIZED}
 
@@ -32,7 +32,7 @@ BUILDS = {"portable": firmware.HOST_SANITIZED, "tuned": firmware.HOST_TUNED_SANI
 @pytest.fixture(scope="module", params=BUILDS.values(), ids=BUILDS)
 def program(request: pytest.FixtureRequest) -> Path:
     """The firmware with each set of kernels."""
-    return require(request.param)
+    return support.sanitized(request.param)
 
 
 @pytest.fixture(scope="module")

@@ -30,6 +30,11 @@
 #include "boards/host/build_id.h"
 #include "boards/host/wire.h"
 
+#if defined(__has_feature) /* clang's way to say it */
+#if __has_feature(address_sanitizer) && !defined(__SANITIZE_ADDRESS__)
+#define __SANITIZE_ADDRESS__ 1
+#endif
+#endif
 #if defined(__SANITIZE_ADDRESS__)
 #include <sanitizer/asan_interface.h>
 #else
@@ -91,6 +96,9 @@ static void poison_behind_blob(const struct pt_mailbox *mailbox,
     }
 }
 
+/* Of flash from the rest, so that a kernel that keeps it in 32 bits shows. */
+static const uintptr_t FAR = (uintptr_t)16 << 30;
+
 static struct pt_host_memory *map_shared(char **argv, size_t size, uint8_t **flash,
                                          size_t flash_size)
 {
@@ -100,7 +108,7 @@ static struct pt_host_memory *map_shared(char **argv, size_t size, uint8_t **fla
         return NULL;
     }
     void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
-    void *frozen = mmap(NULL, flash_size, PROT_READ, MAP_SHARED, file,
+    void *frozen = mmap((void *)((uintptr_t)memory - FAR), flash_size, PROT_READ, MAP_SHARED, file,
                         (off_t)((size + page - 1u) / page * page));
     if (memory == MAP_FAILED || frozen == MAP_FAILED) {
         return NULL;

@@ -1,5 +1,6 @@
 #include "kernels/pt_accumulate.h"
 
+#include "kernels/cortex_m0plus/pt_byte_order.h"
 #include "kernels/pt_memory.h"
 
 /* Four elements for each load: 9 cycles an element instead of 12. */

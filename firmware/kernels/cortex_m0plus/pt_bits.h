@@ -6,6 +6,7 @@
 
 #include <stdint.h>
 
+#include "kernels/cortex_m0plus/pt_byte_order.h"
 #include "kernels/pt_edges.h"
 #include "kernels/pt_memory.h"
 

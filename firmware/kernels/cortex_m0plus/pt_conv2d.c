@@ -2,6 +2,7 @@
 
 #include <stddef.h>
 
+#include "kernels/cortex_m0plus/pt_byte_order.h"
 #include "kernels/cortex_m0plus/pt_conv2d_inner.h"
 #include "kernels/pt_memory.h"
 #include "kernels/pt_overlap.h"

@@ -101,7 +101,7 @@ static void sum_pairs(const struct input *input, const struct pt_edges *edges, u
     const uint32_t threshold = ((uint32_t)edges->threshold & 0x7fu) * 0x01010101u;
     struct pt_words_job job = {
         input->list, input->end, edges->weights,
-        (uint32_t)((uintptr_t)edges->scores - (uintptr_t)edges->weights), threshold,
+        (uintptr_t)edges->scores - (uintptr_t)edges->weights, threshold,
     };
     uint32_t (*sum_row)(const struct pt_words_job *) =
         edges->scores == NULL   ? pt_row_words
@@ -201,7 +201,7 @@ static void add_rows(const struct pt_row_error *rows, const struct pt_row_error 
         pt_columns(&job);
         return;
     }
-    job.scores = (uint32_t)((uintptr_t)edges->scores - (uintptr_t)edges->weights);
+    job.scores = (uintptr_t)edges->scores - (uintptr_t)edges->weights;
     if (edges->threshold < 0) {
         pt_columns_masked_negative(&job);
     } else {

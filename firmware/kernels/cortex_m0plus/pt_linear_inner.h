@@ -28,7 +28,7 @@ struct pt_words_job {
     const uint32_t *pairs; /* inputs 4i .. 4i + 3: a2 + a0 * 2^16, a3 + a1 * 2^16; none negative */
     const uint32_t *end;
     const int8_t *weights; /* of one row, aligned to 4 */
-    uint32_t scores;       /* only for _masked: as in pt_columns_job */
+    uintptr_t scores;      /* only for _masked: as in pt_columns_job */
     uint32_t threshold;    /* only for _masked: as in pt_columns_job */
 };
 
@@ -50,7 +50,7 @@ struct pt_columns_job {
     const struct pt_row_error *end;
     int32_t *sums;         /* [length] */
     uint32_t length;       /* a multiple of 4, not 0 */
-    uint32_t scores;       /* only for _masked: bytes from a weight to its score, a multiple of 4 */
+    uintptr_t scores;      /* only for _masked: bytes from a weight to its score, a multiple of 4 */
     uint32_t threshold;    /* only for _masked: (uint8_t)threshold % 128, in every byte */
 };
 

@@ -201,8 +201,12 @@ static void make_rows(const struct pt_shape *shape, uint32_t channel, uint32_t r
             continue;
         }
         edges->weights += length;
-        edges->scores += edges->bitmap == NULL ? length : pt_bitmap_count(edges->bitmap, length);
-        edges->bitmap += edges->bitmap == NULL ? 0u : pt_bitmap_size(length);
+        if (edges->bitmap == NULL) {
+            edges->scores += length;
+        } else {
+            edges->scores += pt_bitmap_count(edges->bitmap, length);
+            edges->bitmap += pt_bitmap_size(length);
+        }
     }
 }
 

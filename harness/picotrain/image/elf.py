@@ -60,6 +60,15 @@ def _older(path: Path, name: str) -> str:
     return f"{path}: the firmware is older than this picotrain, it has no {name}; {BUILD_AGAIN}"
 
 
+def _extent(attributes: Any) -> int:
+    """Elements of an array: gcc gives the last, clang their number."""
+    if "DW_AT_count" in attributes:
+        return int(attributes["DW_AT_count"].value)
+    # A flexible array member has no bound, and no size.
+    bound = attributes.get("DW_AT_upper_bound")
+    return 0 if bound is None else int(bound.value) + 1
+
+
 def _enumeration(path: Path, title: str, members: dict[str, int]) -> type[IntEnum]:
     """With a sentence for a name that the firmware does not have yet."""
 
@@ -312,13 +321,11 @@ class Elf:
         if target.tag == "DW_TAG_structure_type":
             return self._struct(target)
         if target.tag == "DW_TAG_array_type":
-            bounds = [
-                child.attributes.get("DW_AT_upper_bound")
+            shape = tuple(
+                _extent(child.attributes)
                 for child in target.iter_children()
                 if child.tag == "DW_TAG_subrange_type"
-            ]
-            # A flexible array member has no bound, and no size.
-            shape = tuple(0 if bound is None else bound.value + 1 for bound in bounds)
+            )
             return np.dtype((self._type(target), shape))
         size = self._elf.elfclass // 8
         if "DW_AT_byte_size" in target.attributes:

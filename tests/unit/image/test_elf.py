@@ -56,14 +56,18 @@ MEMBERS = {
 }
 
 
-def compile_program(folder: Path, source: str, *options: str) -> Path:
+def compile_program(folder: Path, source: str, *options: str, compiler: str = "cc") -> Path:
     (folder / "program.c").write_text(source)
-    command = ["cc", "-std=c11", *options, "-o", str(folder / "program"), "program.c"]
+    command = [compiler, "-std=c11", *options, "-o", str(folder / "program"), "program.c"]
     subprocess.run(command, check=True, cwd=folder)
     return folder / "program"
 
 
-@pytest.fixture(scope="module", params=["-gdwarf-4", "-gdwarf-5"])
+@pytest.fixture(
+    scope="module",
+    params=[("cc", "-gdwarf-4"), ("cc", "-gdwarf-5"), ("clang", "-gdwarf-4")],
+    ids=" ".join,
+)
 def program(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Prints the layouts as the compiler made them, as JSON."""
     lines = []
@@ -82,8 +86,11 @@ def program(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         f'int main(void)\n{{\n    puts("{{");\n    {body}\n'
         '    printf("\\"\\": %d}\\n", twice(a_number) - 14);\n    return 0;\n}\n'
     )
-    options = ("-g", request.param, "-O1", "-fno-eliminate-unused-debug-types")
-    return compile_program(tmp_path_factory.mktemp("elf"), source, *options)
+    compiler, dwarf = request.param
+    if shutil.which(compiler) is None:
+        pytest.skip(f"{compiler} is not installed")
+    options = ("-g", dwarf, "-O1", "-fno-eliminate-unused-debug-types")
+    return compile_program(tmp_path_factory.mktemp("elf"), source, *options, compiler=compiler)
 
 
 @pytest.fixture(scope="module")

@@ -28,9 +28,15 @@ void pt_rows4_masked(struct pt_rows_job *job)
     }
 }
 
+/* The distance wraps around where the scores lie below the weights. */
+static const int8_t *scores_of(const int8_t *weights, uintptr_t distance)
+{
+    return (const int8_t *)((uintptr_t)weights + distance);
+}
+
 static uint32_t sum_words(const struct pt_words_job *job, bool masked, int32_t threshold)
 {
-    const int8_t *scores = job->weights + (int32_t)job->scores;
+    const int8_t *scores = scores_of(job->weights, job->scores);
     uint32_t sum = 0;
     uint32_t k = 0;
     for (const uint32_t *pair = job->pairs; pair != job->end; pair += 2, k += 4u) {
@@ -71,8 +77,7 @@ void pt_columns(struct pt_columns_job *job)
 static void columns_masked(const struct pt_columns_job *job, int32_t threshold)
 {
     for (const struct pt_row_error *row = job->rows; row != job->end; ++row) {
-        /* The distance wraps around where the scores lie below the weights. */
-        const int8_t *scores = row->weights + (int32_t)job->scores;
+        const int8_t *scores = scores_of(row->weights, job->scores);
         for (uint32_t k = 0; k < job->length; ++k) {
             if (scores[k] >= threshold) {
                 job->sums[k] += row->error * row->weights[k];
