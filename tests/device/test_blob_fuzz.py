@@ -25,7 +25,7 @@ from picotrain.image import firmware
 from picotrain.image.elf import Elf
 from picotrain.learn.verify import Comparison
 from picotrain_golden import Layer, Network, Parameters, conv2d, linear, maxpool2
-from support import ENTRY, HEADER, INFER, METHODS, begin, images, layer_entry, require
+from support import ENTRY, HEADER, INFER, METHODS, begin, images, layer_entry
 
 ARENA = 48 * 1024
 CONTROL_EVERY = 100
