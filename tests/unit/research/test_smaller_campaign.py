@@ -13,10 +13,10 @@ from picotrain.errors import UserError
 from picotrain.image.firmware import HOST
 from picotrain.research.shrink.depth import means
 from picotrain.research.shrink.measure import measure
-from picotrain.research.shrink.pareto import pareto
 from picotrain.research.shrink.tasks import Task
 from picotrain.shrink.depth.cell import TAILS
 from picotrain.shrink.depth.heads import HEADS
+from picotrain.shrink.depth.pareto import pareto
 from picotrain.shrink.depth.table import told
 from picotrain.shrink.pruning.made import Asked
 from picotrain.shrink.pruning.prune import METHODS

@@ -11,10 +11,10 @@ from picotrain.errors import UserError
 from picotrain.learn import models
 from picotrain.learn.architectures import graph, reader
 from picotrain.learn.architectures.writer import toml_of
-from picotrain.research.shrink.pareto import pareto
 from picotrain.shrink.depth.cell import counted
 from picotrain.shrink.depth.cuts import Cut, chosen, cuts
 from picotrain.shrink.depth.heads import attached, trunk
+from picotrain.shrink.depth.pareto import pareto
 from picotrain.shrink.depth.table import choice, front, told
 from picotrain.shrink.depth.training import factor
 from shrinking import tied

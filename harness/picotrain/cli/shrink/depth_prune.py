@@ -227,7 +227,7 @@ def _once(words: Sequence[str]) -> list[str]:
 
 
 def _shown(options: argparse.Namespace, outcomes: Sequence[Outcome], whole: Outcome) -> None:
-    from picotrain.research.shrink.pareto import pareto
+    from picotrain.shrink.depth.pareto import pareto
 
     print(told(outcomes, whole))
     best = choice(outcomes, whole)

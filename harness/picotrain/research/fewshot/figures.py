@@ -7,7 +7,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from picotrain.research.reproduce.figures import LINE, MUTED, PERCENT, SERIES, svg
+from picotrain.charts import LINE, MUTED, PERCENT, SERIES, svg
 
 Entry = Mapping[str, Any]
 _MARKERS = {"NITI": "o", "PRIOT": "s"}

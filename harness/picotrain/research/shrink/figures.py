@@ -5,7 +5,7 @@ from __future__ import annotations
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
-from picotrain.research.reproduce.figures import MUTED, PERCENT, SERIES, svg
+from picotrain.charts import MUTED, PERCENT, SERIES, svg
 from picotrain.research.shrink import summary
 from picotrain.shrink.pruning.prune import METHODS
 

@@ -9,8 +9,8 @@ from picotrain.inputs import read_json
 from picotrain.output import write_text
 from picotrain.profile.profile import Profile
 from picotrain.research.shrink import figures, summary
-from picotrain.research.shrink.pareto import pareto
 from picotrain.research.shrink.tasks import SMALL, TASKS
+from picotrain.shrink.depth.pareto import pareto
 from picotrain.shrink.depth.table import LOSS
 from picotrain.shrink.pruning.prune import METHODS
 from picotrain.text import templates

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
-from picotrain.research.reproduce.figures import MUTED, PERCENT, SERIES, svg
+from picotrain.charts import MUTED, PERCENT, SERIES, svg
 from picotrain.shrink.depth.cell import TAILS
 from picotrain.shrink.depth.heads import HEADS
 from picotrain.shrink.depth.kept import Outcome
