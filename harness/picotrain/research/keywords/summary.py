@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
-
-import pandas as pd
 
 from picotrain.research.reproduce.results import Spread
 
@@ -40,12 +37,8 @@ def rows(found: dict[str, Any]) -> list[Row]:
                     task,
                     ",".join(map(str, schedule)),
                     fmean(run["before"] for run in mine),
-                    _spread(fmean(max(run["after"]) for run in one) for one in by_seed),
-                    _spread(fmean(run["after"][-1] for run in one) for one in by_seed),
+                    Spread.of(fmean(max(run["after"]) for run in one) for one in by_seed),
+                    Spread.of(fmean(run["after"][-1] for run in one) for one in by_seed),
                 )
             )
     return made
-
-
-def _spread(values: Iterable[float]) -> Spread:
-    return Spread.of(pd.Series(list(values)))

@@ -77,13 +77,7 @@ def gap(cells: Frame, label: str, other: str, angle: float) -> Spread:
     difference = one - two
     if difference.empty or bool(difference.isna().any()):
         raise ValueError(f"{label} and {other} at {angle:g} degrees have not the same seeds")
-    return _paired(difference)
-
-
-def _paired(difference: pd.Series) -> Spread:
-    """The mean, and its standard error; 0 for one seed."""
-    spread = Spread.of(difference)
-    return Spread(spread.mean, spread.std / len(difference) ** 0.5)
+    return Spread.of_mean(difference)
 
 
 # Choices
@@ -239,7 +233,7 @@ def ablation(cells: Frame, default: str = "default") -> list[Variant]:
             difference = difference.dropna()
             if len(difference) != len(rows):
                 raise ValueError(f"{label} has seeds that {default} has not")
-            gain[float(angle)] = _paired(difference)
+            gain[float(angle)] = Spread.of_mean(difference)
             if rows["upright_accuracy"].notna().all():
                 before[float(angle)] = float(rows["upright_before"].mean())
                 after[float(angle)] = float(rows["upright_accuracy"].mean())

@@ -178,11 +178,7 @@ def angles(found: Iterable[History]) -> list[float]:
 
 def at(found: Runs, epoch: int) -> Spread:
     """Accuracy after that epoch over seeds."""
-    return spread(one.accuracy[epoch] for one in found)
-
-
-def spread(values: Iterable[float]) -> Spread:
-    return Spread.of(pd.Series(list(values)))
+    return Spread.of(one.accuracy[epoch] for one in found)
 
 
 def paired(ours: Runs, theirs: Runs, epoch: int) -> Spread:
@@ -191,8 +187,7 @@ def paired(ours: Runs, theirs: Runs, epoch: int) -> Spread:
     other = {one.seed: one.accuracy[epoch] for one in theirs}
     if not ours or len(other) != len(theirs) or {one.seed for one in ours} != {*other}:
         raise ValueError("the two have not the same seeds, each once")
-    difference = spread(one.accuracy[epoch] - other[one.seed] for one in ours)
-    return Spread(difference.mean, difference.std / len(ours) ** 0.5)
+    return Spread.of_mean(one.accuracy[epoch] - other[one.seed] for one in ours)
 
 
 def best_mu(found: Runs, label: str, angle: float, exponent: int, epoch: int = -1) -> str | None:
@@ -417,8 +412,8 @@ def summed(runs: Runs) -> Lasting:
         first.exponent,
         first.mu,
         len(runs),
-        spread(one.best for one in runs),
-        spread(one.last for one in runs),
+        Spread.of(one.best for one in runs),
+        Spread.of(one.last for one in runs),
         max(one.fall for one in runs),
         fmean(known) if known else None,
         tuple(sorted(one.until_collapse for one in runs if one.until_collapse is not None)),

@@ -7,7 +7,7 @@ Accuracies are shares of 1 here and percent on the page.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -33,8 +33,16 @@ class Spread:
     std: float
 
     @classmethod
-    def of(cls, values: pd.Series) -> Spread:
-        return cls(float(values.mean()), float(values.std(ddof=1)) if len(values) > 1 else 0.0)
+    def of(cls, values: Iterable[float]) -> Spread:
+        each = pd.Series(list(values))
+        return cls(float(each.mean()), float(each.std(ddof=1)) if len(each) > 1 else 0.0)
+
+    @classmethod
+    def of_mean(cls, values: Iterable[float]) -> Spread:
+        """The mean, and its standard error; 0 for one seed."""
+        each = list(values)
+        spread = cls.of(each)
+        return cls(spread.mean, spread.std / len(each) ** 0.5)
 
 
 @dataclass(frozen=True)

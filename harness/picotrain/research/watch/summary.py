@@ -62,7 +62,7 @@ def before(found: dict[str, Any]) -> dict[int, float]:
 
 def difference(one: Row, other: Row) -> Spread:
     """Of accuracies after adapting, over people."""
-    return Spread.of(pd.Series([one.by_person[p] - other.by_person[p] for p in one.by_person]))
+    return Spread.of(one.by_person[p] - other.by_person[p] for p in one.by_person)
 
 
 def chance(one: Row, other: Row) -> bool:
