@@ -17,6 +17,18 @@ class UserError(ValueError):
     """A mistake the user can mend; the text names the thing, the value and the fix."""
 
 
+class PartedError(UserError):
+    """One whose sentence is of two parts, for those who know a better second one: `what` is wrong,
+    and the `fix`. It stays what it is on its way from another process."""
+
+    def __init__(self, what: str, fix: str) -> None:
+        super().__init__(what, fix)
+        self.what, self.fix = what, fix
+
+    def __str__(self) -> str:
+        return f"{self.what}; {self.fix}"
+
+
 def must_be(what: str, value: Any, kind: type | tuple[type, ...], fix: str) -> None:
     """Raise UserError for a value of another type."""
     if not isinstance(value, kind):

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from picotrain.errors import UserError
+from picotrain.errors import PartedError, UserError
 from picotrain.quantise.arithmetic import (
     add_factors,
     bounds,
@@ -29,6 +29,10 @@ DEFAULT: Method = "mse"
 _LARGEST_BIAS = 1 << 30
 _WIDER = 64
 """How often a scale that asks for too large a multiplier is doubled."""
+
+
+class NotFinite(PartedError):
+    """Numbers of a network are not finite, or beyond any scale."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +84,7 @@ def quantise(
         try:
             ranges = observe(graph, images, progress)
         except ValueError as error:
-            raise UserError(f"network {graph.name}: {error}; mend that first") from None
+            raise NotFinite(f"network {graph.name}: {error}", "mend that first") from None
         for number in missing:
             tensors[number] = choose(ranges[number], method)
     return _network(graph, tensors)
@@ -92,9 +96,9 @@ def _check(graph: FloatGraph) -> None:
             if (array is not None) != held.layer.has_weights:
                 raise UserError(f"layer {index}, {held.layer.kind}, has {what} or needs them")
             if array is not None and not np.isfinite(array).all():
-                raise UserError(
-                    f"network {graph.name}: the {what} of layer {index} are not all finite numbers;"
-                    " train it again"
+                raise NotFinite(
+                    f"network {graph.name}: the {what} of layer {index} are not all finite numbers",
+                    "train it again",
                 )
 
 

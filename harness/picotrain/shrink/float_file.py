@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from picotrain.datasets.npz import Arrays, read_arrays
-from picotrain.errors import UserError
+from picotrain.errors import PartedError
 from picotrain.inputs import is_file
 from picotrain.learn.architectures import graph
 from picotrain.learn.architectures.architecture import Architecture
@@ -22,6 +22,11 @@ from picotrain.output import write_bytes
 from picotrain.shrink.removal import Parameters
 
 _VERSION = 1
+_FIX = "name a file that `picotrain pretrain --keep-float` or that of prune wrote"
+
+
+class NotThat(PartedError):
+    """A file does not hold the network."""
 
 
 def save(path: Path, architecture: Architecture, parameters: Parameters, dataset: str) -> None:
@@ -36,21 +41,20 @@ def save(path: Path, architecture: Architecture, parameters: Parameters, dataset
 
 
 def load(path: Path, architecture: Architecture, wanted: Parameters) -> Parameters:
-    """The parameters, of the shapes that `wanted` has. UserError where it is no such file, or of
+    """The parameters, of the shapes that `wanted` has. NotThat where it is no such file, or of
     another network."""
-    fix = "name a file that `picotrain pretrain --keep-float` or that of prune wrote"
     try:
         if not is_file(path) and path.exists() and not path.is_dir():
             raise ValueError("it is a pipe or a device")  # Nobody may ever write into it.
         arrays = read_arrays(path)
         name, shapes = _about(arrays)
     except ValueError as error:
-        raise UserError(f"{path} is no network in floating point ({error}); {fix}") from None
+        raise NotThat(f"{path} is no network in floating point ({error})", _FIX) from None
     if shapes != graph.document(architecture):
-        raise UserError(f"{path} is of network {name}, not of {architecture.name} as it is; {fix}")
+        raise NotThat(f"{path} is of network {name}, not of {architecture.name} as it is", _FIX)
     for name, values in wanted.items():
         if (why := _complaint(name, arrays.get(name), values)) is not None:
-            raise UserError(f"{path} is damaged: {why}; {fix}")
+            raise NotThat(f"{path} is damaged: {why}", _FIX)
     return {name: np.asarray(arrays[name], np.float32) for name in wanted}
 
 

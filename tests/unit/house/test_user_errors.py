@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 import picotrain
+from picotrain.errors import PartedError
+from picotrain.learn.floating.training import Diverged
 from picotrain.learn.models import load_backbone
 from picotrain.profile.baseline import read_baseline
 from picotrain.profile.memory.budget import read_budget
 from picotrain.profile.report.run_file import read_run
+from picotrain.quantise.quantise import NotFinite
+from picotrain.shrink.float_file import NotThat
 
 
 def test_one_class_for_all_mistakes() -> None:
@@ -19,6 +24,14 @@ def test_one_class_for_all_mistakes() -> None:
     assert not issubclass(picotrain.DeviceFailure, ValueError)
     with pytest.raises(ValueError, match="mu is 99, outside"):
         picotrain.Method("priot", mu=99)
+
+
+@pytest.mark.parametrize("kind", [PartedError, NotFinite, NotThat, Diverged])
+def test_parts_of_a_sentence_come_whole_from_another_process(kind: type[PartedError]) -> None:
+    """Where what a worker raises is pickled."""
+    there = pickle.loads(pickle.dumps(kind("x is 1", "use 2")))
+    assert type(there) is kind and isinstance(there, picotrain.UserError)
+    assert (str(there), there.what, there.fix) == ("x is 1; use 2", "x is 1", "use 2")
 
 
 @pytest.mark.parametrize(

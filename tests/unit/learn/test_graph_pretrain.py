@@ -17,8 +17,9 @@ from picotrain.errors import UserError
 from picotrain.learn import float_pretrain, models
 from picotrain.learn.architectures.pixels import as_int8, real
 from picotrain.learn.architectures.untrained import float_graph
-from picotrain.learn.float_pretrain import FloatOptions, pretrain_graph, suited
-from picotrain.learn.floating.graph import GraphTraining
+from picotrain.learn.float_pretrain import FloatOptions, pretrain_graph, ready, suited
+from picotrain.learn.floating.graph import GraphTraining, integers
+from picotrain.quantise.graph import TensorScale
 from picotrain.shrink import float_file
 from picotrain_golden import Method, Trainer
 from support import described
@@ -248,6 +249,36 @@ def test_mistakes(
     given = ["pretrain", "--model", str(small), *words, "--out", str(tmp_path / "x.npz")]
     assert main(given) == 2
     assert told in capsys.readouterr().err
+
+
+def test_a_smaller_step_size_is_advised_of_what_is_not_finite_alone(
+    digits: Dataset, small: Path
+) -> None:
+    architecture = models.load(small)
+    training = GraphTraining(architecture, digits, OPTIONS, ready(digits, OPTIONS))
+    graph = float_graph(architecture, training.folded())
+    first, *others = graph.layers
+    assert first.weights is not None
+    broken = replace(graph, layers=(replace(first, weights=first.weights * np.inf), *others))
+    with pytest.raises(UserError) as caught:
+        integers(broken, digits)
+    assert str(caught.value) == (
+        "network small: the weights of layer 0 are not all finite numbers, as it was trained; "
+        "train it with a smaller step size (--rate)"
+    )
+    large = replace(graph, layers=(replace(first, weights=first.weights * 1e300), *others))
+    with pytest.raises(UserError, match=r"not all numbers up to \S+, as it was trained; train it"):
+        integers(large, digits)
+    # What no step size mends is told as it was.
+    pool = next(n for n, one in enumerate(graph.layers) if one.layer.kind == "maxpool")
+    layers = [*graph.layers]
+    layers[pool] = replace(layers[pool], scale=TensorScale(3.0, 0))
+    with pytest.raises(UserError) as caught:
+        integers(replace(graph, layers=tuple(layers)), digits)
+    assert str(caught.value) == (
+        f"layer {pool} of network small is a pool with other scales than its input; give it the "
+        "same"
+    )
 
 
 def test_too_little_data(digits: Dataset, small: Path) -> None:

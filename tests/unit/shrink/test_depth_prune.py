@@ -210,7 +210,8 @@ def test_a_loss_that_is_no_number_keeps_the_last_good_state(
 
     def diverges(self: DepthTraining, number: int) -> dict[str, Any]:
         if number == 2:
-            raise Diverged(number)
+            what = f"the loss of epoch {number} is not a finite number"
+            raise Diverged(what, "use a smaller step size (--rate)")
         return epoch(self, number)
 
     monkeypatch.setattr(DepthTraining, "epoch", diverges)

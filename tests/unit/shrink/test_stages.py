@@ -29,7 +29,8 @@ class Training:
 
     def epoch(self, number: int) -> dict[str, Any]:
         if number == self.diverges:
-            raise Diverged(number)
+            what = f"the loss of epoch {number} is not a finite number"
+            raise Diverged(what, "use a smaller step size (--rate)")
         self.value += 1
         return {"epoch": number}
 

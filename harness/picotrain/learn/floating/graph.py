@@ -14,13 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from picotrain.datasets import Dataset
-from picotrain.errors import UserError
 from picotrain.learn.architectures.architecture import Architecture
 from picotrain.learn.architectures.pixels import real
 from picotrain.learn.architectures.untrained import float_graph
 from picotrain.learn.floating.training import FloatOptions, Training
 from picotrain.quantise.graph import FloatGraph, Real
-from picotrain.quantise.quantise import Quantised, quantise
+from picotrain.quantise.quantise import NotFinite, Quantised, quantise
 from picotrain_golden.network import Layer
 
 _EPSILON = 1e-3
@@ -48,13 +47,12 @@ class _Norm:
 
 def integers(graph: FloatGraph, dataset: Dataset) -> Quantised:
     """The affine network of what was trained, its scales, where they are not given, those of
-    training images. UserError where training went too far for any."""
+    training images. NotFinite where training went too far for any."""
     try:
         return quantise(graph, real(dataset.train.images[:_IMAGES]))
-    except UserError as why:
-        reason = str(why).rpartition("; ")[0] or str(why)
-        raise UserError(
-            f"{reason}, as it was trained; train it with a smaller step size (--rate)"
+    except NotFinite as why:
+        raise NotFinite(
+            f"{why.what}, as it was trained", "train it with a smaller step size (--rate)"
         ) from None
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from picotrain.datasets import Dataset, Split
-from picotrain.errors import UserError
+from picotrain.errors import PartedError, UserError
 from picotrain.learn.architectures.architecture import Architecture
 from picotrain.progress import progress_bar
 
@@ -73,14 +73,11 @@ def check_rate(option: str, rate: float, example: str) -> None:
         )
 
 
-class Diverged(UserError):
+class Diverged(PartedError):
     """The loss, or what was learnt, is no number any more."""
 
-    def __init__(
-        self, epoch: int, what: str = "the loss of epoch {} is not a finite number"
-    ) -> None:
-        self.epoch, self.what = epoch, what.format(epoch)
-        super().__init__(f"{self.what}; use a smaller step size (--rate)")
+
+_SLOWER = "use a smaller step size (--rate)"
 
 
 class Training(ABC):
@@ -143,13 +140,13 @@ class Training(ABC):
                 loss = torch.nn.functional.cross_entropy(logits, labels)
                 total += loss.item() * options.batch
                 if not math.isfinite(total):
-                    raise Diverged(number)
+                    raise Diverged(f"the loss of epoch {number} is not a finite number", _SLOWER)
                 self._step(loss)
                 right += int((logits.argmax(1) == labels).sum())
                 advance(options.batch)
         # The loss is that before a step: what the last one did, no loss tells.
         if not all(bool(torch.isfinite(one).all()) for one in self._learnt()):
-            raise Diverged(number, "what epoch {} learnt is not all finite numbers")
+            raise Diverged(f"what epoch {number} learnt is not all finite numbers", _SLOWER)
         return {
             "epoch": number,
             "weights": "int8" if quantised else "float",

@@ -169,9 +169,7 @@ class Stages:
     def _kept(self, name: str, failure: Diverged, fix: str) -> Diverged:
         there = self._path is not None and bool(self.history) and self._path.is_file()
         where = f"; what was trained before it is kept in {self._path}" if there else ""
-        told = f"{failure.what}; {fix}" if fix else failure.args[0]
-        failure.args = (f"stage {name}: {told}{where}",)
-        return failure
+        return Diverged(f"stage {name}: {failure.what}", f"{fix or failure.fix}{where}")
 
     def _write(self) -> None:
         if self._path is None:
