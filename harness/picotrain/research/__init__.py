@@ -1,4 +1,5 @@
-"""Many adaptations: grids of them, and the papers' tables.
+"""Many adaptations: grids of them, the papers' tables, and campaigns over seeds: an imported
+network, a watch, tasks of few samples, smaller networks.
 
-Knows profile and learn, and what those know.
+It knows shrink, profile, convert and learn, and what those know.
 """

@@ -72,6 +72,11 @@ def firmware_sha256(device: Device) -> str:
     return hashlib.sha256(elf).hexdigest()
 
 
+def measured_by(device: Device) -> list[str]:
+    """What bytes and cycles belong to: the target, and the firmware that runs there."""
+    return [device.name, firmware_sha256(device)]
+
+
 def accuracies(name: str, network: Network, dataset: Dataset) -> dict[str, float]:
     """How often the integers are right, of validation and test images."""
     method = Method("infer")

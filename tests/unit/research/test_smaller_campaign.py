@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,10 +11,17 @@ from typing import Any
 import numpy as np
 import pytest
 
+from picotrain import datasets
+from picotrain.device.backends import open_device
+from picotrain.device.room import need_of
 from picotrain.errors import UserError
-from picotrain.image.firmware import HOST
-from picotrain.research.shrink.depth import means
+from picotrain.image.firmware import HOST, layout
+from picotrain.learn.adapt import AdaptOptions, adapt, prepare
+from picotrain.learn.models import load_backbone
+from picotrain.research.shrink import combined, pruned
 from picotrain.research.shrink.measure import measure
+from picotrain.research.shrink.place import Place
+from picotrain.research.shrink.summary import means
 from picotrain.research.shrink.tasks import Task
 from picotrain.shrink.depth.cell import TAILS
 from picotrain.shrink.depth.heads import HEADS
@@ -21,6 +30,7 @@ from picotrain.shrink.depth.table import told
 from picotrain.shrink.pruning.made import Asked
 from picotrain.shrink.pruning.prune import METHODS
 from picotrain.shrink.pruning.stages import Stages
+from picotrain_golden import Method, Network
 from shrinking import TIED
 from support import require
 
@@ -39,7 +49,7 @@ def tiny(folder: Path) -> Task:
         adapts_to="digits",
         angle=30,
         samples=64,
-        epochs=1,
+        adapt=1,
         orders=2,
     )
 
@@ -72,14 +82,13 @@ def test_all_methods_within_all_limits_of_every_seed(found: dict[str, Any]) -> N
 
 def test_all_cuts_of_every_seed_and_means_over_them(found: dict[str, Any]) -> None:
     names = [f"stem-{head}-{tail}" for head in HEADS for tail in TAILS]
-    for run, pruned in zip(found["cut"], found["pruned"], strict=True):
+    for run, before in zip(found["cut"], found["pruned"], strict=True):
         assert [one["name"] for one in run["cells"]] == names
-        assert run["chosen"] in names
         assert {one["name"] for one in run["cells"] if "equal_tensors" in one} == {
             "stem-dscnn-frozen",
             "stem-baseline-frozen",
         }
-        assert run["whole"]["validation"] == pruned["whole"]["validation"]
+        assert run["whole"]["validation"] == before["whole"]["validation"]
     whole, cells = means(found["cut"])
     tests = [run["cells"][3]["test"] for run in found["cut"]]
     assert cells[3]["test"] == pytest.approx(np.mean(tests))
@@ -89,28 +98,112 @@ def test_all_cuts_of_every_seed_and_means_over_them(found: dict[str, Any]) -> No
 
 
 def test_networks_that_are_smaller_in_both_ways_adapt(found: dict[str, Any]) -> None:
-    combined = found["combined"]
-    for run, networks in zip(found["pruned"], combined["networks"], strict=True):
+    made, digits = found["combined"], datasets.load("digits")
+    for run, networks in zip(found["pruned"], made["networks"], strict=True):
         assert list(networks) == ["whole", "pruned", "cut", "pruned, then cut"]
         flash = [one["taken"]["flash"] for one in networks.values()]
         assert flash[0] == run["whole"]["taken"]["flash"] > max(flash[1:])
         assert flash[3] < min(flash[1:3])
-    assert len(combined["runs"]) == 2 * 4 * 2 * 2
-    assert len(combined["mu"]) == 4 * 2
-    for one in combined["runs"]:
-        assert 0 <= one["before"] <= 1 and 0 <= one["after"] <= 1
-    assert len({one["after"] for one in combined["runs"]}) > 4
-    ram = {kind: step["PRIOT"]["ram"] for kind, step in combined["step"].items()}
-    assert ram["pruned"] < ram["whole"]
-    assert all(step["PRIOT"]["cycles"] is None for step in combined["step"].values())
+    assert (made["limit"], made["orders"]) == ("tight", 2)
+    assert made["images"] == {
+        split: {"drawn": 64, "there": len(there)}
+        for split, there in (("train", digits.train), ("test", digits.test))
+    }
+    assert [(one["kind"], one["method"], one["seed"], one["order"]) for one in made["runs"]] == [
+        (kind, label, seed, order)
+        for seed in range(2)
+        for kind in combined.KINDS
+        for label in combined.CANDIDATES
+        for order in range(2)
+    ]
+    assert [(kind, [*mu]) for kind, mu in made["mu"].items()] == [
+        (kind, [*combined.CANDIDATES]) for kind in combined.KINDS
+    ]
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"), [("pruned", "tight-gates"), ("cut", "depth/{cut}"), ("whole", "longer")]
+)
+def test_what_a_network_came_to_is_what_adapt_says_of_it(
+    found: dict[str, Any], place: Path, kind: str, name: str
+) -> None:
+    """Of the network that is kept, by the step sizes that were chosen, on test images."""
+    made, digits = found["combined"], datasets.load("digits")
+    path = place / "kept" / "tiny-1" / f"{name.format(cut=made['cut'])}.npz"
+    network, _ = load_backbone(path)
+    for method, label in (("niti-static", "NITI"), ("priot", "PRIOT")):
+        first, *later = made["mu"][kind][label]
+        for order in range(2):
+            options = AdaptOptions(
+                angle=30,
+                method=Method(method, mu=first, later_mu=tuple(later), seed=order),
+                epochs=1,
+                seed=order,
+                train_samples=64,
+                test_samples=64,
+                calibration_samples=64,
+                plan="lean" if method == "priot" else "fast",
+            )
+            with open_device("golden") as device:
+                result = adapt(device, network, prepare(digits, options), options)
+            row = {"kind": kind, "method": label, "seed": 1, "order": order}
+            assert (
+                made["runs"].count(
+                    row | {"before": result.accuracy_before, "after": result.accuracy_final}
+                )
+                == 1
+            ), row
+
+
+def test_a_step_takes_what_the_plan_says_and_has_cycles_where_it_fits(
+    found: dict[str, Any], place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step = found["combined"]["step"]
+    path = place / "kept" / "tiny-0" / "longer.npz"
+    network, _ = load_backbone(path)
+    ram = need_of(network, Method("priot"), layout(), True)
+    assert step["whole"]["PRIOT"] == {"ram": ram, "fits": True, "cycles": None}
+    assert step["pruned"]["PRIOT"]["ram"] < ram
+
+    # Cycles are not asked for of what has no room.
+    profiled: list[str] = []
+
+    def cycles(_: Place, __: Network, method: Method) -> float:
+        profiled.append(method.name)
+        return 1.5
+
+    monkeypatch.setattr(combined, "_cycles", cycles)
+    monkeypatch.setattr(combined, "pico_arena_bytes", lambda: ram)
+    costs = combined.cost(Place(tiny(place), 0, place / "kept", "host"), path)
+    assert costs["PRIOT"] == {"ram": ram, "fits": True, "cycles": 1.5}
+    assert costs["NITI"] == {"ram": step["whole"]["NITI"]["ram"], "fits": False, "cycles": None}
+    assert profiled == ["priot"]
+
+
+def test_what_another_firmware_measured_is_measured_again(
+    found: dict[str, Any], place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is trained for it, and what is kept belongs to the new one from then on."""
+    monkeypatch.setattr(Stages, "train", trains)
+    copied = shutil.copytree(place / "kept", tmp_path / "kept")
+    kept = copied / "tiny-0" / "tight-gates.json"
+    right = json.loads(kept.read_text())
+    assert right["measured_by"][0] == "host" and len(right["measured_by"][1]) == 64
+    for by in (["qemu", right["measured_by"][1]], ["host", "0" * 64], None):
+        wrong = json.loads(kept.read_text()) | {"measured_by": by, "taken": {"flash": 1}}
+        wrong["limits"]["flash"]["measured"] = 1
+        kept.write_text(json.dumps(wrong))
+        assert pruned.run(Place(tiny(place), 0, copied, "host")) == found["pruned"][0]
+        assert json.loads(kept.read_text()) == right
+
+
+def trains(*_: object) -> None:
+    raise AssertionError("it was trained before")
 
 
 def test_a_campaign_goes_on_from_what_is_kept(
     found: dict[str, Any], place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def trains(*_: object) -> None:
-        raise AssertionError("it was trained before")
-
     monkeypatch.setattr(Stages, "train", trains)
     assert measure(tiny(place), 2, place / "kept", "host", processes=1) == found
     # Another choice is not what is kept.

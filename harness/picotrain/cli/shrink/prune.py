@@ -41,15 +41,13 @@ from picotrain.shrink.groups import groups_of
 from picotrain.shrink.limits import check, met
 from picotrain.shrink.measured import firmware_sha256
 from picotrain.shrink.pruning.made import Asked, finished, found_of, limits_of
-from picotrain.shrink.pruning.prune import METHODS, PruneOptions, Pruning
+from picotrain.shrink.pruning.prune import METHODS, RATE, PruneOptions, Pruning
 from picotrain.shrink.pruning.stages import Stages
 from picotrain.shrink.pruning.training import GatedTraining
 from picotrain.shrink.removal import Parameters
 from picotrain.versions import versions
 from picotrain_golden import Method
 
-_RATE = 0.05
-"""Of what follows warm-up, which has the step size of `pretrain`."""
 _MORE_BYTES = 1 << 17
 _FLOAT_BYTES, _STATE_BYTES = 4, 24
 """Of a weight: in a file in floating point, and with what its steps remember in three stages."""
@@ -108,7 +106,7 @@ def add_parser(verbs: Verbs) -> None:
     parser.add_argument(
         "--rate",
         type=float,
-        default=_RATE,
+        default=RATE,
         help="largest step size after warm-up (default: %(default)s)",
     )
     parser.add_argument(
@@ -198,7 +196,7 @@ def run(options: argparse.Namespace) -> int:
         network, accuracy = finished(pruned, dataset, options.seed, _say)
     finally:
         device.close()
-    found = found_of(asked, groups, limits, pruned, _say) | accuracy
+    found = found_of(groups, limits, pruned, _say) | accuracy
     report = _report(options, found, chosen, stages, dataset)
     models.save_backbone(options.out, network, report, scales=Scales.of(pruned.quantised))
     comment = f"{architecture.name} without the channels that `picotrain prune` removed."

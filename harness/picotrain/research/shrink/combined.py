@@ -6,7 +6,7 @@ was not heard.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
@@ -16,8 +16,7 @@ from picotrain import datasets
 from picotrain.device.backends import open_device
 from picotrain.device.mailbox import MailboxDevice
 from picotrain.device.room import need_of
-from picotrain.errors import CommandError
-from picotrain.image.firmware import layout
+from picotrain.image.firmware import layout, pico_arena_bytes
 from picotrain.inputs import read_json
 from picotrain.learn import models
 from picotrain.learn.adapt import AdaptOptions, adapt, configured, prepare
@@ -29,12 +28,11 @@ from picotrain.research.shrink.pruned import cell_name
 from picotrain.research.shrink.tasks import Task
 from picotrain.shrink import float_file
 from picotrain.shrink.depth.cell import Cell
-from picotrain.shrink.depth.cuts import chosen
 from picotrain.shrink.depth.kept import Store
 from picotrain.shrink.depth.sweep import DepthSweep
 from picotrain.shrink.groups import groups_of
 from picotrain.shrink.pruning.training import GatedTraining
-from picotrain_golden import Method
+from picotrain_golden import Method, Network
 
 WHOLE, PRUNED, CUT, BOTH = "whole", "pruned", "cut", "pruned, then cut"
 KINDS = (WHOLE, PRUNED, CUT, BOTH)
@@ -54,28 +52,35 @@ _CALIBRATION = 512
 _COSTED = 4
 
 
-def networks(place: Place, cut: str | None) -> dict[str, Found]:
-    """Of one seed, by kind; `cut` is the name of the cell of depth pruning that is taken, None
-    where there is none."""
-    limit = place.task.limits[1][0]
-    pruned = cell_name(limit, METHOD)
+@dataclass(frozen=True)
+class Made:
+    """A network in its file, and what is known of it."""
+
+    path: Path
+    found: Found
+
+
+def networks(place: Place, cut: Cell | None) -> dict[str, Made]:
+    """Of one seed, by kind; `cut` is the cell of depth pruning that is taken, None where there is
+    none."""
+    pruned = cell_name(place.task.limit, METHOD)
     found = {
-        WHOLE: _found(place.path("longer", ".npz")),
-        PRUNED: _found(place.path(pruned, ".npz")),
+        WHOLE: _made(place.path("longer", ".npz")),
+        PRUNED: _made(place.path(pruned, ".npz")),
     }
     if cut is not None:
-        found[CUT] = _found(place.path("depth", "") / f"{cut}.npz")
+        found[CUT] = _made(Store(place.path("depth", "")).path(cut.name, ".npz"))
         found[BOTH] = _both(place, pruned, cut)
     return found
 
 
-def _found(path: Path) -> Found:
+def _made(path: Path) -> Made:
     found = read_json(path.with_suffix(".json"), "remove it")
     names = ("parameters", "macs", "float_validation", "validation", "test", "taken")
-    return {name: found[name] for name in names} | {"path": str(path)}
+    return Made(path, {name: found[name] for name in names})
 
 
-def _both(place: Place, pruned: str, cut: str) -> Found:
+def _both(place: Place, pruned: str, cut: Cell) -> Made:
     """The smaller network cut as the whole one was."""
     task = place.task
     dataset = datasets.load(task.dataset)
@@ -83,16 +88,14 @@ def _both(place: Place, pruned: str, cut: str) -> Found:
     train, warm = task.cutting(dataset, place.seed), task.warming(dataset, place.seed)
     torch = ready(dataset, train)
     training = GatedTraining(architecture, dataset, warm, torch, groups_of(architecture))
-    pretrained = float_file.of(place.path(f"{pruned}-float", ".npz"), training)
-    where, head, tail = cut.rsplit("-", 2)
-    cell = Cell(chosen(architecture, [where])[0], head, tail)
+    pretrained = float_file.of(place.path(pruned, "-float.npz"), training)
     store = Store(place.path("both", ""))
     with open_device(place.target) as device:
         sweep = DepthSweep(
             *(architecture, dataset, warm, train, store, device, torch, quiet, quiet)
         )
-        sweep.run([cell], sweep.whole(pretrained))
-    return _found(store.path(cell.name, ".npz"))
+        sweep.run([cut], sweep.whole(pretrained))
+    return _made(store.path(cut.name, ".npz"))
 
 
 # On the device
@@ -105,7 +108,7 @@ class Job:
     task: Task
     kind: str
     seed: int
-    path: str
+    path: Path
     label: str
     method: Method
     order: int
@@ -114,7 +117,7 @@ class Job:
 
 def adapted(job: Job) -> tuple[Job, float, float]:
     """Accuracy before and after."""
-    network = models.load_backbone(Path(job.path))[0]
+    network = models.load_backbone(job.path)[0]
     options = replace(
         _options(job.task, job.method),
         method=replace(job.method, seed=job.order),
@@ -133,7 +136,7 @@ def _options(task: Task, method: Method) -> AdaptOptions:
     return AdaptOptions(
         angle=task.angle,
         method=method,
-        epochs=task.epochs,
+        epochs=task.adapt,
         train_samples=task.samples,
         test_samples=task.samples,
         calibration_samples=min(_CALIBRATION, task.samples or _CALIBRATION),
@@ -141,57 +144,69 @@ def _options(task: Task, method: Method) -> AdaptOptions:
     )
 
 
+Key = tuple[str, str]
+"""A kind of network, and a label of CANDIDATES."""
+
+
 def jobs(
-    place: Place, found: dict[str, Found], methods: dict[str, Sequence[Method]], on: str
+    place: Place, made: Mapping[str, Made], methods: Mapping[Key, Sequence[Method]], on: str
 ) -> list[Job]:
-    """Of one seed: every network by every method that is given for its kind, `KIND LABEL`."""
+    """Of one seed: every network by every method that is given for its kind."""
     task = place.task
     return [
-        Job(
-            *(task, kind, place.seed, one["path"], label),
-            *(method, order, on),
-        )
-        for kind, one in found.items()
+        Job(task, kind, place.seed, one.path, label, method, order, on)
+        for kind, one in made.items()
         for label in CANDIDATES
-        for method in methods[f"{kind} {label}"]
+        for method in methods[kind, label]
         for order in range(task.orders if on == "test" else 1)
     ]
 
 
-def choose(tried: Iterable[tuple[Job, float, float]]) -> dict[str, Method]:
-    """For each kind and label the method that is right most often after, on validation images."""
-    after: dict[str, dict[Method, list[float]]] = {}
+def choose(tried: Iterable[tuple[Job, float, float]]) -> dict[Key, Method]:
+    """For each kind and label the method that is right most often after, on validation images, in
+    the mean of all seeds and orders."""
+    after: dict[Key, dict[Method, list[float]]] = {}
     for job, _, accuracy in tried:
-        key = f"{job.kind} {job.label}"
-        after.setdefault(key, {}).setdefault(job.method, []).append(accuracy)
+        mine = after.setdefault((job.kind, job.label), {})
+        mine.setdefault(job.method, []).append(accuracy)
     return {
         key: max(found, key=lambda method: fmean(found[method])) for key, found in after.items()
     }
 
 
-def cost(place: Place, path: str) -> dict[str, Any]:
-    """By label: bytes of RAM of a training step, by the plan, and where the target holds that its
-    cycles, over images with a loss error."""
-    task = place.task
-    network = models.load_backbone(Path(path))[0]
+def everything() -> dict[Key, Sequence[Method]]:
+    """All step sizes for every kind of network."""
+    return {(kind, label): found for kind in KINDS for label, found in CANDIDATES.items()}
+
+
+def images(task: Task) -> dict[str, dict[str, int]]:
+    """Of each split how many are drawn for an order, and how many there are."""
+    dataset = datasets.load(task.adapts_to)
+    drawn = prepare(dataset, _options(task, CANDIDATES["NITI"][0]))
+    return {
+        "train": {"drawn": len(drawn.train), "there": len(dataset.train)},
+        "test": {"drawn": len(drawn.test), "there": len(dataset.test)},
+    }
+
+
+def cost(place: Place, path: Path) -> dict[str, Any]:
+    """By label: bytes of RAM of a training step, by the plan; whether a Pico holds that; and then,
+    where the target counts them, its cycles, over images with a loss error."""
+    network = models.load_backbone(path)[0]
     found: dict[str, Any] = {}
     for label, (method, *_) in CANDIDATES.items():
-        options = replace(_options(task, method), train_samples=_COSTED, test_samples=1)
-        data = prepare(datasets.load(task.adapts_to), options)
-        made = configured(network, data, options)
-        cycles = None
-        with open_device(place.target) as device:
-            if isinstance(device, MailboxDevice) and device.blocks() is not None:
-                try:
-                    run = profile(device, made, method, data.train, frozen=method.scored)[0]
-                    cycles = run.train_with_error
-                except CommandError:  # It has no room.
-                    cycles = None
         ram = need_of(network, method, layout(), method.scored)
-        found[label] = {"ram": ram, "cycles": cycles}
+        fits = ram <= pico_arena_bytes()
+        cycles = _cycles(place, network, method) if fits else None
+        found[label] = {"ram": ram, "fits": fits, "cycles": cycles}
     return found
 
 
-def everything() -> dict[str, Sequence[Method]]:
-    """All step sizes for every kind of network."""
-    return {f"{kind} {label}": found for kind in KINDS for label, found in CANDIDATES.items()}
+def _cycles(place: Place, network: Network, method: Method) -> float | None:
+    options = replace(_options(place.task, method), train_samples=_COSTED, test_samples=1)
+    data = prepare(datasets.load(place.task.adapts_to), options)
+    with open_device(place.target) as device:
+        if not isinstance(device, MailboxDevice) or device.blocks() is None:
+            return None
+        made = configured(network, data, options)
+        return profile(device, made, method, data.train, frozen=method.scored)[0].train_with_error

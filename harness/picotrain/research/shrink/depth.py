@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from statistics import fmean, stdev
 from typing import Any
 
 from picotrain.device.backends import open_device
@@ -14,15 +12,13 @@ from picotrain.shrink.depth.cuts import chosen
 from picotrain.shrink.depth.heads import HEADS
 from picotrain.shrink.depth.kept import Outcome, Store
 from picotrain.shrink.depth.sweep import DepthSweep
-from picotrain.shrink.depth.table import choice
 from picotrain.shrink.removal import Parameters
 
 _KEPT = (
     *("name", "cut", "layer", "head", "tail", "parameters", "macs", "float_validation"),
     *("validation", "test", "equal_tensors", "unfit"),
 )
-_TAKEN = ("flash", "ram", "cycles", "ms")
-_MEANS = ("float_validation", "validation", "test")
+TAKEN = ("flash", "ram", "cycles", "ms")
 
 
 def run(place: Place, pretrained: Parameters) -> dict[str, Any]:
@@ -46,11 +42,9 @@ def run(place: Place, pretrained: Parameters) -> dict[str, Any]:
         whole = sweep.whole(pretrained)
         outcomes = sweep.run(cells, whole)
     return {
-        "task": task.name,
         "seed": place.seed,
         "whole": _short(whole.outcome),
         "cells": [_short(one) for one in outcomes],
-        "chosen": choice(outcomes, whole.outcome)["name"],
     }
 
 
@@ -58,30 +52,4 @@ def _short(outcome: Outcome) -> Outcome:
     """Without the history of its epochs."""
     found = {name: outcome[name] for name in _KEPT if name in outcome}
     taken = outcome["taken"]
-    return found | {"taken": None if taken is None else {name: taken[name] for name in _TAKEN}}
-
-
-def means(runs: Sequence[dict[str, Any]]) -> tuple[Outcome, list[Outcome]]:
-    """Over the seeds of a task: the whole network and its cells, with the standard deviation of
-    their accuracies, `test_std` and so on, 0 of a single seed."""
-    whole = mean([run["whole"] for run in runs])
-    return whole, [mean(cells) for cells in zip(*(run["cells"] for run in runs), strict=True)]
-
-
-def mean(outcomes: Sequence[Outcome]) -> Outcome:
-    """Of one cell, over seeds."""
-    found = dict(outcomes[0])
-    for name in _MEANS:
-        values = [one[name] for one in outcomes]
-        found[name] = fmean(values)
-        found[f"{name}_std"] = stdev(values) if len(values) > 1 else 0.0
-    if all(one["taken"] for one in outcomes):
-        found["taken"] = {
-            name: _mean_of([one["taken"][name] for one in outcomes]) for name in _TAKEN
-        }
-    return found
-
-
-def _mean_of(values: Sequence[float | None]) -> float | None:
-    known = [one for one in values if one is not None]
-    return fmean(known) if len(known) == len(values) else None
+    return found | {"taken": None if taken is None else {name: taken[name] for name in TAKEN}}

@@ -5,18 +5,20 @@ A folder keeps what is finished: a campaign that was stopped goes on.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from picotrain.places import RESULTS
-from picotrain.research.shrink import combined, depth, pruned
+from picotrain.research.shrink import combined, depth, pruned, summary
 from picotrain.research.shrink.kept import Found
 from picotrain.research.shrink.place import Place
 from picotrain.research.shrink.tasks import Task
 from picotrain.research.sweep import pool
-from picotrain.shrink.depth.table import choice
+from picotrain.shrink.depth.cell import Cell
+from picotrain.shrink.depth.cuts import Cut
+from picotrain_golden import Method
 
 FOLDER = RESULTS / "smaller"
 
@@ -36,15 +38,16 @@ def measure(
     found: dict[str, Any] = {
         "model": task.model,
         "dataset": task.dataset,
-        "epochs": {"warm": task.warm, "tune": task.tune, "cut": task.cut},
+        "epochs": {"warm": task.warm, "tune": task.tune, "adapt": task.adapt},
         "target": target,
         "pruned": each(f"{task.name}, channels", pruned.run, places),
     }
     best = None
     if task.cuts:
+        found["epochs"]["cut"] = task.cut
         found["cut"] = each(f"{task.name}, layers", _cut, places)
-        whole, cells = depth.means(found["cut"])
-        best = choice(cells, whole)["name"]
+        _, _, one = summary.cut(found)
+        best = Cell(Cut(one["cut"], one["layer"]), one["head"], one["tail"])
     return found | {"combined": _combined(places, best, each)}
 
 
@@ -52,7 +55,7 @@ def _cut(place: Place) -> Found:
     return depth.run(place, pruned.Run(place).last())
 
 
-def _combined(places: Sequence[Place], cut: str | None, each: Callable[..., Any]) -> Found:
+def _combined(places: Sequence[Place], cut: Cell | None, each: Callable[..., Any]) -> Found:
     task = places[0].task
     made = each(f"{task.name}, both", _networks, [(place, cut) for place in places])
     tried = each(
@@ -66,17 +69,20 @@ def _combined(places: Sequence[Place], cut: str | None, each: Callable[..., Any]
     costs = each(
         f"{task.name}, cost of a step",
         _cost,
-        [(places[0], kind, one["path"]) for kind, one in made[0].items()],
+        [(places[0], kind, one.path) for kind, one in made[0].items()],
     )
+    mu: dict[str, dict[str, list[int]]] = {}
+    for (kind, label), method in chosen.items():
+        mu.setdefault(kind, {})[label] = list(method.schedule)
     return {
-        "cut": cut,
+        "limit": task.limit,
+        "cut": None if cut is None else cut.name,
         "adapts_to": task.adapts_to,
         "angle": task.angle,
-        "epochs": task.epochs,
-        "networks": [
-            {kind: {**one, "path": ""} for kind, one in networks.items()} for networks in made
-        ],
-        "mu": {key: list(method.schedule) for key, method in chosen.items()},
+        "orders": task.orders,
+        "images": combined.images(task),
+        "networks": [{kind: one.found for kind, one in networks.items()} for networks in made],
+        "mu": mu,
         "runs": [
             {
                 "kind": job.kind,
@@ -92,14 +98,14 @@ def _combined(places: Sequence[Place], cut: str | None, each: Callable[..., Any]
     }
 
 
-def _networks(job: tuple[Place, str | None]) -> dict[str, Found]:
+def _networks(job: tuple[Place, Cell | None]) -> dict[str, combined.Made]:
     return combined.networks(*job)
 
 
 def _jobs(
     places: Sequence[Place],
-    made: Sequence[dict[str, Found]],
-    methods: dict[str, Any],
+    made: Sequence[dict[str, combined.Made]],
+    methods: Mapping[combined.Key, Sequence[Method]],
     on: str,
 ) -> list[combined.Job]:
     return [
@@ -109,6 +115,6 @@ def _jobs(
     ]
 
 
-def _cost(job: tuple[Place, str, str]) -> tuple[str, dict[str, Any]]:
+def _cost(job: tuple[Place, str, Path]) -> tuple[str, dict[str, Any]]:
     place, kind, path = job
     return kind, combined.cost(place, path)

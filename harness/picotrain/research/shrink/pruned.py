@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import asdict
+from functools import cached_property
 from importlib.metadata import version
 from typing import Any
 
@@ -14,7 +15,8 @@ from picotrain.learn.affine_file import Scales
 from picotrain.learn.architectures.architecture import Architecture
 from picotrain.learn.architectures.writer import toml_of
 from picotrain.learn.float_pretrain import one_thread, ready
-from picotrain.output import write_text
+from picotrain.learn.floating.training import FloatOptions
+from picotrain.output import write_json, write_text
 from picotrain.quantise.quantise import Quantised
 from picotrain.research.shrink.kept import Found, kept
 from picotrain.research.shrink.place import Place, quiet
@@ -22,7 +24,7 @@ from picotrain.shrink import float_file
 from picotrain.shrink.depth.cell import counted, measured
 from picotrain.shrink.groups import groups_of
 from picotrain.shrink.limits import check
-from picotrain.shrink.measured import accuracies
+from picotrain.shrink.measured import accuracies, measured_by
 from picotrain.shrink.pruning.made import Asked, found_of, limits_of
 from picotrain.shrink.pruning.prune import METHODS, PruneMethod, PruneOptions, Pruning
 from picotrain.shrink.pruning.stages import Stages
@@ -30,7 +32,11 @@ from picotrain.shrink.pruning.training import GatedTraining
 from picotrain.shrink.removal import Parameters
 from picotrain_golden import Method
 
-_KEPT = ("limits", "proofs", "float_accuracy", "rounds", "cycle_model_factor", "groups")
+_REPORTED = ("limits", "proofs", "rounds")
+_KEPT = (
+    *("name", "limit", "method", "parameters", "macs", "float_validation", "validation", "test"),
+    *("taken", "unfit", *_REPORTED),
+)
 
 
 class Run:
@@ -63,58 +69,56 @@ class Run:
 
     def whole(self) -> Parameters:
         """In floating point, as the tasks' `warm` epochs leave it."""
-        path = self.place.path("whole", ".json")
-        floats = self.place.path("whole-float", ".npz")
-        training = self._training(self.architecture)
-
-        def make() -> Found:
-            stages = Stages(self._torch, path.with_suffix(".state"), self.choices)
-            with one_thread(self._torch, self.architecture):
-                stages.train("warm", training, self._warm.epochs, quiet)
-            parameters = training.parameters()
-            float_file.save(floats, self.architecture, parameters, self.dataset.name)
-            found = self._saved("whole", self.architecture, training.quantised())
-            stages.forget()
-            return found | {"float_validation": training.validation_accuracy()}
-
-        kept(path, self.choices, make, floats)
-        return float_file.load(floats, self.architecture, training.parameters())
+        self._trained("whole", self._warm, None)
+        return self._floats("whole")
 
     def longer(self, whole: Parameters) -> Found:
         """The whole network trained on for as long as those that lose channels."""
-        path = self.place.path("longer", ".json")
-        floats = self.place.path("longer-float", ".npz")
-        choices = self.choices | {"tune": asdict(self._tune)}
-
-        def make() -> Found:
-            training = self._training(self.architecture, tune=True)
-            training.set_parameters(whole)
-            stages = Stages(self._torch, path.with_suffix(".state"), choices)
-            with one_thread(self._torch, self.architecture):
-                stages.train("tune", training, self._tune.epochs, quiet)
-            float_file.save(floats, self.architecture, training.parameters(), self.dataset.name)
-            found = self._saved("longer", self.architecture, training.quantised())
-            stages.forget()
-            return found | {"float_validation": training.validation_accuracy()}
-
-        return kept(path, choices, make, floats, self.place.path("longer", ".npz"))
+        return self._measured_now("longer", self._trained("longer", self._tune, whole))
 
     def last(self) -> Parameters:
         """What `longer` left, in floating point."""
-        wanted = self._training(self.architecture).parameters()
-        return float_file.load(self.place.path("longer-float", ".npz"), self.architecture, wanted)
+        return self._floats("longer")
 
-    def _training(self, architecture: Architecture, tune: bool = False) -> GatedTraining:
-        options = self._tune if tune else self._warm
-        return GatedTraining(architecture, self.dataset, options, self._torch, self._groups)
+    def _trained(self, name: str, options: FloatOptions, start: Parameters | None) -> Found:
+        """All channels, kept in floating point; what went on from a `start` also as integers."""
+        stage, choices, suffixes = "warm", self.choices, ["-float.npz"]
+        if start is not None:
+            stage, choices = "tune", self.choices | {"tune": asdict(options)}
+            suffixes.append(".npz")
+        path, floats = self.place.path(name, ".json"), self.place.path(name, "-float.npz")
+
+        def make() -> Found:
+            training = self._training(options)
+            if start is not None:
+                training.set_parameters(start)
+            stages = Stages(self._torch, path.with_suffix(".state"), choices)
+            with one_thread(self._torch, self.architecture):
+                stages.train(stage, training, options.epochs, quiet)
+            float_file.save(floats, self.architecture, training.parameters(), self.dataset.name)
+            found: Found = {}
+            if start is not None:
+                found = self._saved(name, self.architecture, training.quantised())
+                found["float_validation"] = training.validation_accuracy()
+            stages.forget()
+            return found
+
+        return kept(path, choices, make, *(self.place.path(name, one) for one in suffixes))
+
+    def _floats(self, name: str) -> Parameters:
+        wanted = self._training(self._warm).parameters()
+        return float_file.load(self.place.path(name, "-float.npz"), self.architecture, wanted)
+
+    def _training(self, options: FloatOptions) -> GatedTraining:
+        return GatedTraining(self.architecture, self.dataset, options, self._torch, self._groups)
 
     # Fewer channels
 
     def pruned(self, whole: Parameters, name: str, asked: Asked, method: PruneMethod) -> Found:
         """Within one set of limits."""
         label = cell_name(name, method)
-        path, floats = self.place.path(label, ".json"), self.place.path(f"{label}-float", ".npz")
-        before = hashlib.sha256(self.place.path("whole-float", ".npz").read_bytes()).hexdigest()
+        path, floats = self.place.path(label, ".json"), self.place.path(label, "-float.npz")
+        before = hashlib.sha256(self.place.path("whole", "-float.npz").read_bytes()).hexdigest()
         choices = self.choices | {
             "whole": before,
             "options": asdict(self._options(method)),
@@ -129,7 +133,8 @@ class Run:
             stages.forget()
             return found | {"limit": name, "method": method}
 
-        return kept(path, choices, make, floats, self.place.path(label, ".npz"))
+        found = kept(path, choices, make, floats, self.place.path(label, ".npz"))
+        return self._measured_now(label, found)
 
     def _prune(
         self,
@@ -148,12 +153,12 @@ class Run:
                 *(self._torch, quiet, quiet),
             )
             made = pruning.run(whole, quiet)
-        floats = self.place.path(f"{label}-float", ".npz")
+        floats = self.place.path(label, "-float.npz")
         float_file.save(floats, made.architecture, made.parameters, self.dataset.name)
         found = self._saved(label, made.architecture, made.quantised)
-        report = found_of(asked, self._groups, limits, made, quiet)
+        report = found_of(self._groups, limits, made, quiet)
         found["float_validation"] = made.float_accuracy["pruned"]
-        return found | {key: report[key] for key in _KEPT}
+        return found | {key: report[key] for key in _REPORTED}
 
     def _options(self, method: PruneMethod) -> PruneOptions:
         return PruneOptions(method, self._warm, self._tune, Method("infer"))
@@ -168,6 +173,23 @@ class Run:
         found |= accuracies(name, made.network, self.dataset)
         with open_device(self.place.target) as device:
             return found | measured(device, made.network, self.dataset)
+
+    @cached_property
+    def _meter(self) -> list[str]:
+        with open_device(self.place.target) as device:
+            return measured_by(device)
+
+    def _measured_now(self, name: str, found: Found) -> Found:
+        """What is finished counts; bytes and cycles of another firmware or target do not."""
+        if found.get("measured_by") == self._meter:
+            return found
+        network = models.load_backbone(self.place.path(name, ".npz"))[0]
+        with open_device(self.place.target) as device:
+            found |= measured(device, network, self.dataset)
+        for cost, row in found.get("limits", {}).items():
+            row["measured"] = (found["taken"] or {}).get(cost, row["measured"])
+        write_json(self.place.path(name, ".json"), found)
+        return found
 
 
 def cell_name(limit: str, method: str) -> str:
@@ -186,7 +208,6 @@ def run(place: Place) -> Found:
         for method in METHODS
     ]
     return {
-        "task": place.task.name,
         "seed": place.seed,
         "whole": _short(longer),
         "cells": [_short(cell) for cell in cells],
@@ -194,4 +215,4 @@ def run(place: Place) -> Found:
 
 
 def _short(found: Found) -> Found:
-    return {name: value for name, value in found.items() if name not in ("key", "groups")}
+    return {name: found[name] for name in _KEPT if name in found}

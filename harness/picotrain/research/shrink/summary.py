@@ -4,35 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import sqrt
-from statistics import fmean, stdev
+from statistics import fmean
 from typing import Any
 
-from picotrain.image.firmware import pico_arena_bytes
-from picotrain.research.shrink.depth import means
+from picotrain.research.reproduce.results import Spread
+from picotrain.research.shrink.depth import TAKEN
 from picotrain.shrink.depth.kept import Outcome
 from picotrain.shrink.depth.table import LOSS, choice
+from picotrain.shrink.pruning.prune import again
 
 COSTS = ("flash", "ram", "cycles")
 Results = Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Spread:
-    """Mean and standard deviation (n - 1), which is 0 of one value."""
-
-    mean: float
-    std: float
-    count: int
-
-    @classmethod
-    def of(cls, values: Sequence[float]) -> Spread:
-        return cls(fmean(values), stdev(values) if len(values) > 1 else 0.0, len(values))
-
-    @property
-    def error(self) -> float:
-        """Of the mean."""
-        return self.std / sqrt(self.count)
 
 
 @dataclass(frozen=True)
@@ -99,6 +81,30 @@ def unmet(results: Results) -> list[str]:
     ]
 
 
+@dataclass(frozen=True)
+class Further:
+    """A network that took more than one round, and how many epochs that are in all."""
+
+    name: str
+    seed: int
+    rounds: int
+    epochs: int
+
+
+def further(results: Results) -> list[Further]:
+    """Those whose training is not of `warm` and `tune` epochs alone."""
+    epochs = results["epochs"]
+    return [
+        Further(
+            *(one["name"], run["seed"], one["rounds"]),
+            epochs["warm"] + epochs["tune"] + (one["rounds"] - 1) * again(epochs["tune"]),
+        )
+        for run in results["pruned"]
+        for one in run["cells"]
+        if one["rounds"] > 1
+    ]
+
+
 def proofs(results: Results) -> dict[str, dict[str, int]]:
     """Networks, logits compared and logits that differ, in float and in int8."""
     found: dict[str, dict[str, int]] = {}
@@ -113,14 +119,15 @@ def proofs(results: Results) -> dict[str, dict[str, int]]:
 
 
 def against(results: Results, one: str, other: str) -> dict[str, Spread]:
-    """By limit, by how much a method is right more often than another, seed by seed."""
+    """By limit, by how much a method is right more often than another, seed by seed: the mean and
+    its standard error."""
     found: dict[str, list[float]] = {}
     for run in results["pruned"]:
         by_method = {(cell["limit"], cell["method"]): cell["test"] for cell in run["cells"]}
         for limit in dict.fromkeys(limit for limit, _ in by_method):
             less = by_method[limit, one] - by_method[limit, other]
             found.setdefault(limit, []).append(less)
-    return {limit: Spread.of(values) for limit, values in found.items()}
+    return {limit: Spread.of_mean(values) for limit, values in found.items()}
 
 
 def savings(results: Results, method: str) -> dict[str, tuple[float, str]]:
@@ -139,6 +146,34 @@ def savings(results: Results, method: str) -> dict[str, tuple[float, str]]:
 
 
 # Fewer layers
+
+_MEANS = ("float_validation", "validation", "test")
+
+
+def means(runs: Sequence[Results]) -> tuple[Outcome, list[Outcome]]:
+    """Over the seeds of a task: the whole network and its cells, with the standard deviation of
+    their accuracies, `test_std` and so on, 0 of a single seed."""
+    whole = _mean([run["whole"] for run in runs])
+    return whole, [_mean(cells) for cells in zip(*(run["cells"] for run in runs), strict=True)]
+
+
+def _mean(outcomes: Sequence[Outcome]) -> Outcome:
+    """Of one cell, over seeds; what not all of them take is not known."""
+    found = dict(outcomes[0])
+    for name in _MEANS:
+        spread = Spread.of(one[name] for one in outcomes)
+        found |= {name: spread.mean, f"{name}_std": spread.std}
+    found["taken"] = None
+    if all(one["taken"] for one in outcomes):
+        found["taken"] = {
+            name: _mean_of([one["taken"][name] for one in outcomes]) for name in TAKEN
+        }
+    return found
+
+
+def _mean_of(values: Sequence[float | None]) -> float | None:
+    known = [one for one in values if one is not None]
+    return fmean(known) if len(known) == len(values) else None
 
 
 def cut(results: Results) -> tuple[Outcome, list[Outcome], Outcome]:
@@ -160,49 +195,55 @@ def ratio(first: Outcome, other: Outcome, name: str) -> float | None:
 
 @dataclass(frozen=True)
 class Learnt:
-    """Accuracy on what was not trained for, over seeds and orders, and what a step takes."""
+    """Accuracy on what was not trained for, of each seed the mean of its orders, over seeds; and
+    what a step takes."""
 
     mu: Sequence[int]
     before: Spread
     after: Spread
     gain: Spread
     ram: int
+    fits: bool
     cycles: float | None
-
-    @property
-    def fits(self) -> bool:
-        return self.ram <= pico_arena_bytes()
 
 
 @dataclass(frozen=True)
 class Kind:
-    name: str
     test: Spread
     taken: Mapping[str, float]
-    parameters: float
     learnt: Mapping[str, Learnt]
 
 
-def kinds(results: Results) -> list[Kind]:
-    """The whole network and the smaller ones."""
+def kinds(results: Results) -> dict[str, Kind]:
+    """The whole network and the smaller ones, by kind."""
     combined = results["combined"]
-    made = []
-    for name in combined["networks"][0]:
-        networks = [one[name] for one in combined["networks"]]
-        learnt = {}
-        for label, step in combined["step"][name].items():
-            runs = [
-                one for one in combined["runs"] if (one["kind"], one["method"]) == (name, label)
-            ]
-            learnt[label] = Learnt(
-                combined["mu"][f"{name} {label}"],
-                Spread.of([one["before"] for one in runs]),
-                Spread.of([one["after"] for one in runs]),
-                Spread.of([one["after"] - one["before"] for one in runs]),
-                step["ram"],
-                step["cycles"],
-            )
-        tests = Spread.of([one["test"] for one in networks])
-        parameters = fmean(one["parameters"] for one in networks)
-        made.append(Kind(name, tests, _taken(networks), parameters, learnt))
+    made = {}
+    for kind in combined["networks"][0]:
+        networks = [one[kind] for one in combined["networks"]]
+        made[kind] = Kind(
+            Spread.of(one["test"] for one in networks),
+            _taken(networks),
+            {label: _learnt(combined, kind, label) for label in combined["step"][kind]},
+        )
     return made
+
+
+def _learnt(combined: Results, kind: str, label: str) -> Learnt:
+    by_seed: dict[int, list[Mapping[str, float]]] = {}
+    for one in combined["runs"]:
+        if (one["kind"], one["method"]) == (kind, label):
+            by_seed.setdefault(one["seed"], []).append(one)
+    before, after = (
+        [fmean(one[when] for one in orders) for orders in by_seed.values()]
+        for when in ("before", "after")
+    )
+    step = combined["step"][kind][label]
+    return Learnt(
+        combined["mu"][kind][label],
+        Spread.of(before),
+        Spread.of(after),
+        Spread.of(last - first for first, last in zip(before, after, strict=True)),
+        step["ram"],
+        step["fits"],
+        step["cycles"],
+    )

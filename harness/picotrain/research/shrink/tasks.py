@@ -15,21 +15,20 @@ from picotrain.learn.architectures.architecture import Architecture
 from picotrain.learn.float_pretrain import suited
 from picotrain.learn.floating.training import FloatOptions
 from picotrain.places import SHIPPED
-from picotrain.shrink.depth.training import RATE
+from picotrain.shrink.depth import training
+from picotrain.shrink.pruning import prune
 from picotrain.shrink.pruning.made import Asked
 
 SEEDS = 3
-PRUNE_RATE = 0.05
-"""The largest step size while channels go and after; `picotrain prune` has the same."""
 
 
 @dataclass(frozen=True)
 class Task:
     """A network, by name or file, and what it learns. `warm`: epochs of the whole network; `tune`:
-    those while channels go and after; `cut`: those behind a cut, of these `cuts`;
-    without any there is no depth pruning. It adapts to data
-    set `adapts_to`, turned by `angle` (None: as it is): so many `samples` (None: as `adapt`) for
-    `epochs`, in `orders` orders."""
+    those while channels go and after; `cut`: those behind a cut, of these `cuts`; without any there
+    is no depth pruning. It adapts to data set `adapts_to`, turned by `angle` (None: as it is): so
+    many `samples` (None: as `adapt`) for `adapt` epochs, in `orders` orders, of each of which the
+    samples are its own."""
 
     name: str
     model: str
@@ -37,13 +36,18 @@ class Task:
     warm: int
     tune: int
     limits: tuple[tuple[str, Asked], ...]
-    cut: int
-    cuts: tuple[str, ...]
     adapts_to: str
+    cut: int = 0
+    cuts: tuple[str, ...] = ()
     angle: float | None = None
     samples: int | None = None
-    epochs: int = 5
+    adapt: int = 5
     orders: int = 3
+
+    @property
+    def limit(self) -> str:
+        """The limits of the network that is cut too, and that adapts."""
+        return self.limits[1][0]
 
     def load(self) -> tuple[Architecture, Dataset]:
         architecture, dataset = models.resolve(self.model), datasets.load(self.dataset)
@@ -54,10 +58,11 @@ class Task:
         return replace(suited(dataset), int8_epochs=0, seed=seed, epochs=self.warm)
 
     def tuning(self, dataset: Dataset, seed: int) -> FloatOptions:
-        return replace(self.warming(dataset, seed), epochs=self.tune, rate=PRUNE_RATE)
+        return replace(self.warming(dataset, seed), epochs=self.tune, rate=prune.RATE)
 
     def cutting(self, dataset: Dataset, seed: int) -> FloatOptions:
-        return replace(self.warming(dataset, seed), epochs=self.cut, rate=RATE, decay=0.0)
+        warm = self.warming(dataset, seed)
+        return replace(warm, epochs=self.cut, rate=training.RATE, decay=0.0)
 
 
 SPEECH = Task(
@@ -87,7 +92,7 @@ PICTURES = Task(
         ("tight", Asked(flash=20_000, ram=17_000, ms=22)),
     ),
     cut=3,
-    cuts=(),
+    cuts=("layer12", "layer16"),
     adapts_to="cifar10",
     angle=30,
 )
@@ -102,8 +107,6 @@ RESIDUAL = Task(
         ("middle", Asked(flash=20_000, ram=32_000, ms=100)),
         ("tight", Asked(flash=7_000, ram=23_000, ms=45)),
     ),
-    cut=0,
-    cuts=(),
     adapts_to="cifar10",
     angle=30,
 )
@@ -119,7 +122,7 @@ SMALL = Task(
     adapts_to="digits",
     angle=30,
     samples=32,
-    epochs=1,
+    adapt=1,
     orders=1,
 )
 """The small version's: its numbers mean nothing."""

@@ -10,7 +10,6 @@ from typing import Any
 
 from picotrain.datasets import Dataset
 from picotrain.device.interface import Device
-from picotrain.errors import UserError
 from picotrain.learn.architectures.architecture import Architecture
 from picotrain.learn.float_pretrain import one_thread
 from picotrain.learn.floating.graph import GraphTraining
@@ -30,7 +29,7 @@ from picotrain.shrink.depth.heads import attached
 from picotrain.shrink.depth.kept import Outcome, Store, digest, parameters_sha256
 from picotrain.shrink.depth.training import DepthTraining
 from picotrain.shrink.groups import groups_of
-from picotrain.shrink.measured import accuracies, firmware_sha256
+from picotrain.shrink.measured import accuracies, measured_by
 from picotrain.shrink.pruning.stages import WARM_FIX, Report, Stages
 from picotrain.shrink.pruning.training import GatedTraining
 from picotrain.shrink.removal import Parameters
@@ -66,7 +65,6 @@ class DepthSweep:
         self._warm, self._train = warm, train
         self._store, self._device, self._torch = store, device, torch
         self._report, self._say = report, say
-        self._firmware = firmware_sha256(device)
 
     def whole(self, pretrained: Parameters | None) -> Whole:
         """The network as it was `pretrained`, or is trained here."""
@@ -106,8 +104,8 @@ class DepthSweep:
         path = self._store.path(FLOAT, ".npz")
         try:
             found = float_file.load(path, self._architecture, training.parameters())
-        except UserError as why:
-            self._say(f"{str(why).rpartition('; ')[0]}: it is trained anew")
+        except float_file.NotThat as why:
+            self._say(f"{why.what}: it is trained anew")
             return None
         if kept.get("parameters_sha256") not in (None, parameters_sha256(found)):
             self._say(f"{path} is not what {WHOLE}.json is of: it is trained anew")
@@ -193,16 +191,13 @@ class DepthSweep:
         outcome["float_validation"] = training.validation_accuracy()
         outcome |= accuracies(name, made.network, self._dataset)
         outcome |= measured(self._device, made.network, self._dataset)
-        outcome["measured_by"] = [self._device.name, self._firmware]
         self._store.save(name, training.architecture, made, outcome, comment)
         self._say(_told(outcome))
 
     def _measured_now(self, name: str, outcome: Outcome) -> Outcome:
         """What is finished counts; bytes and cycles of another firmware or target do not."""
-        now = [self._device.name, self._firmware]
-        if outcome.get("measured_by") != now:
+        if outcome.get("measured_by") != measured_by(self._device):
             outcome |= measured(self._device, self._store.network(name), self._dataset)
-            outcome["measured_by"] = now
             self._store.note(name, outcome)
         return outcome
 

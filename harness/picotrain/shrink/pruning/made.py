@@ -86,9 +86,7 @@ def finished(
     return network, {f"{name}_accuracy": value for name, value in right.items()}
 
 
-def found_of(
-    asked: Asked, groups: Groups, limits: Limits, pruned: Pruned, say: Say
-) -> dict[str, Any]:
+def found_of(groups: Groups, limits: Limits, pruned: Pruned, say: Say) -> dict[str, Any]:
     """What a report holds of a run."""
     counts = counts_of(pruned.kept)
     measured = {"flash": pruned.taken.flash, "ram": pruned.taken.ram, "ms": pruned.taken.ms}
@@ -98,7 +96,7 @@ def found_of(
         table[name] = {
             "unit": limit.cost.unit,
             "limit": limit.most,
-            "given": getattr(asked, name) is not None,
+            "given": limit.given,
             "whole": limit.cost.value(groups.sizes),
             "planned": limit.cost.value(counts),
             "measured": measured.get(name, limit.cost.value(counts)),

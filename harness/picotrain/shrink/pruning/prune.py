@@ -33,6 +33,8 @@ from picotrain_golden import Method
 
 PruneMethod = Literal["gates", "magnitude", "uniform"]
 METHODS: tuple[PruneMethod, ...] = ("gates", "magnitude", "uniform")
+RATE = 0.05
+"""The largest step size of what follows warm-up, which has that of `pretrain`."""
 _LOSS_IMAGES = 2048
 _ROUNDS = 6
 """Of pruning until what is measured meets the limit on time."""
@@ -40,6 +42,11 @@ _MARGIN = 0.998
 """Of the limit on time, what the model aims at once it was wrong."""
 _AGAIN = 2
 """The share of the epochs, as a divisor, that training takes after a further round."""
+
+
+def again(epochs: int) -> int:
+    """So many epochs follow each round of pruning but the first, which has `epochs`."""
+    return max(1, epochs // _AGAIN)
 
 
 @dataclass(frozen=True)
@@ -141,7 +148,7 @@ class Pruning:
             trained = self._scattered(trained, kept, tuned)
             self._slower(kept, taken)
             kept = self._settled(kept, worth)
-            cycle, skipped = max(1, self._options.train.epochs // _AGAIN), 0
+            cycle, skipped = again(self._options.train.epochs), 0
         raise DeviceFailure(
             f"after {_ROUNDS} rounds {self._time_limit.option} {self._time_limit.most:g} is still "
             f"not met: {taken.ms:.2f} ms were measured; allow more"
