@@ -77,6 +77,20 @@ _MOST_IMAGES = 64
 """Of one command, so that progress shows and an interrupt is served."""
 
 
+def method_numbers(method: Method, elf: Elf) -> dict[str, int]:
+    """The fields of `struct pt_method`, in its order."""
+    return {
+        "kind": int(elf.enum("pt_method_kind")[METHOD_KINDS[method.name]]),
+        "mu": method.mu,
+        "threshold": method.theta,
+        "permille": method.permille,
+        "selection": int(elf.enum("pt_selection")[_SELECTIONS[method.select]]),
+        "start": int(elf.enum("pt_start")[_STARTS[method.start]]),
+        "seed": method.seed,
+        "easy": method.easy,
+    }
+
+
 class MailboxDevice:
     """The `Device` on a connected `Target`. Closes the target with itself."""
 
@@ -213,16 +227,7 @@ class MailboxDevice:
         check_method(method)
         if self._network is not None:
             check_form(self._network, method, self._selection)
-        arguments = [
-            self._elf.enum("pt_method_kind")[METHOD_KINDS[method.name]],
-            method.mu,
-            method.theta,
-            method.permille,
-            self._elf.enum("pt_selection")[_SELECTIONS[method.select]],
-            self._elf.enum("pt_start")[_STARTS[method.start]],
-            method.seed,
-            method.easy,
-        ]
+        arguments = [*method_numbers(method, self._elf).values()]
         try:
             self.command("SET_METHOD", arguments)
         except CommandError as refusal:

@@ -1,0 +1,1 @@
+"""A device that stands alone (firmware/examples/standalone): its flash, its lines, its samples."""
