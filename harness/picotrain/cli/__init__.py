@@ -40,6 +40,7 @@ VERBS = {
     "uf2": ("hardware", "the file that a Pico's USB drive takes"),
     "ports": ("hardware", "serial ports and Picos that are plugged in"),
     "flash": ("hardware", "put the firmware on a Pico"),
+    "capture": ("hardware", "labelled samples that a board prints, as a data set"),
     "hw-test": ("hardware", "test a Pico on the desk, with a report"),
 }
 """Name: the folder of its module, and its line in `picotrain --help`."""

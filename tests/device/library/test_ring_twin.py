@@ -118,9 +118,7 @@ def test_a_record_of_another_network_is_refused(
     ring = record(network, how, trained(network, how, reference), RING, host_elf)
     other = network.copy()
     other.of(0).weights[0, 0] ^= 1
-    said, _ = booted(
-        ring_twin, tmp_path, other, how, ring.ljust(RING.size, ERASED), host_elf
-    )
+    said, _ = booted(ring_twin, tmp_path, other, how, ring.ljust(RING.size, ERASED), host_elf)
     assert said == f"refused {int(host_elf.enum('pt_error')['PT_ERR_CHECKPOINT'])} 1\n"
 
 
