@@ -66,6 +66,12 @@ def _runs(random: Random, shape: tuple[int, ...]) -> Int8:
     return np.broadcast_to(_signs(random, tuple(lined)), shape).copy()
 
 
+def _of_one_sign(random: Random, shape: tuple[int, ...]) -> Int8:
+    """Rows along the first axis without a negative value, and rows without a positive one."""
+    lined = (shape[0], *[1] * (len(shape) - 1))
+    return np.abs(_any(random, shape)) * random.choice(np.array([-1, 1], np.int8), lined)
+
+
 STYLES: tuple[Callable[[Random, tuple[int, ...]], Int8], ...] = (
     _any,
     lambda random, shape: np.full(shape, 127, np.int8),
@@ -78,6 +84,7 @@ STYLES: tuple[Callable[[Random, tuple[int, ...]], Int8], ...] = (
     lambda random, shape: random.integers(-2, 3, shape).astype(np.int8),
     lambda random, shape: random.integers(0, 128, shape).astype(np.int8),
     lambda random, shape: np.abs(_some(random, shape)),
+    _of_one_sign,
 )
 """Dense, extreme, sparse, tiny and unsigned int8 tensors."""
 
@@ -108,6 +115,21 @@ def sums(random: Random, count: int, most: int = MOST_SUM) -> Int32:
 
 def shift(random: Random, most: int) -> int:
     return int(pick(random, 0, 1, most, *random.integers(0, most + 1, 5), *range(5, 13)))
+
+
+EDGE = np.arange(126, 130)
+"""Magnitudes on either side of the largest of int8."""
+
+
+def landing(random: Random, x: Int32, most: int, rounded: Callable[[Int32, int], Int32]) -> int:
+    """A shift up to `most`; half of the time one that brings elements to where int8 ends."""
+    if random.random() < 0.5:
+        return shift(random, most)
+    bits = np.unique(np.frexp(np.abs(x).astype(np.float64))[1])
+    for by in random.permutation(np.unique([bits - 7, bits - 8])):
+        if 0 <= by <= most and np.isin(np.abs(rounded(x, int(by))), EDGE[1:]).any():
+            return int(by)
+    return shift(random, most)
 
 
 # Edges
@@ -165,6 +187,8 @@ def convolution(random: Random) -> Layer:
         kernel_h = kernel_w = 3
         padding_h = padding_w = stride = 1
     in_c, out_c = (int(random.integers(1, pick(random, 5, 9, 20))) for _ in range(2))
+    if random.random() < 0.3:
+        out_c = int(pick(random, 8, 16))  # whole groups of lanes
     shape = (height, width, in_c)
     return conv2d(shape, out_c, (kernel_h, kernel_w), stride, (padding_h, padding_w), False)
 
@@ -195,16 +219,29 @@ def _case(
     return Case(job, answer, changed or {}, layout(random))
 
 
+def _aimed(random: Random, layer: Layer) -> tuple[Int8, Int8, int]:
+    """Inputs, weights and a shift: where a window is whole, outputs are where int8 ends, or 0."""
+    by = int(random.integers(0, 7))
+    weights = random.integers(-3, 4, (layer.rows, layer.row_length))
+    weights[:, -1] += random.choice([0, 0, *EDGE, -128], layer.rows) - weights.sum(axis=1)
+    inputs = np.full(layer.in_shape, 1 << by, np.int8)
+    return inputs, np.clip(weights, -127, 127).astype(np.int8), by
+
+
 def _forward(random: Random, kernel: str, layer: Layer) -> Case:
-    inputs = tensor(random, *layer.in_shape)
+    inputs = tensor(random, *layer.in_shape, unsigned=random.random() < 0.3)
     found = edges(random, layer.rows, layer.row_length)
+    by, relu = -1, bool(random.integers(2))
+    if random.random() < 0.3:
+        inputs, weights, by = _aimed(random, layer)
+        found = edges(random, layer.rows, layer.row_length, "ALL_EDGES", weights)
     total = layers.forward(layer, found.effective, inputs[np.newaxis])[0]
     given = {"INPUT": inputs, **found.inputs}
     common = {"layer": layer, "masks": found.masks, "threshold": found.threshold}
     if kernel.endswith("S32"):
         job = Job(kernel, given, {"OUTPUT": (total.shape, np.int32)}, **common)
         return _case(random, job, 0, {"OUTPUT": total})
-    by, relu = shift(random, 24), bool(random.integers(2))
+    by = landing(random, total, 24, rhu) if by < 0 else by
     outputs, saturated = requantise(total, by, relu)
     job = Job(kernel, given, {"OUTPUT": (total.shape, np.int8)}, shift=by, relu=relu, **common)
     return _case(random, job, saturated, {"OUTPUT": outputs})
@@ -234,6 +271,13 @@ def conv2d_gradient(random: Random) -> Case:
     return _case(random, job, 0, {"OUTPUT": total})
 
 
+def _near_the_ends(random: Random, state: Int8, steps: Int8) -> Int8:
+    """States that a step brings to where int8 ends, as far as there are such."""
+    wanted = random.choice(EDGE, state.shape) * random.choice([-1, 1], state.shape)
+    before = wanted + steps
+    return np.where(np.abs(before) <= 127, before, state).astype(np.int8)
+
+
 def _descend(state: Int8, x: Int32, by: int) -> tuple[Int8, Int8, int]:
     """New state, steps, and how many saturated: docs/numerics.md, sections 6 and 9."""
     rounded = psto(x, by)
@@ -243,15 +287,18 @@ def _descend(state: Int8, x: Int32, by: int) -> tuple[Int8, Int8, int]:
     return changed, steps, int(np.count_nonzero((steps != rounded) | (changed != wanted)))
 
 
-def _updated(
-    random: Random, job: Job, found: Edges, gradient: Int32, halvings: int, by: int
-) -> Case:
+def _updated(random: Random, job: Job, found: Edges, gradient: Int32, halvings: int) -> Case:
     weights = found.inputs["WEIGHTS"]
     name = "WEIGHTS" if found.masks == "ALL_EDGES" else "SCORES"
     state, x = weights, gradient
     if name == "SCORES":
         state = found.scores
         x = rhu(gradient[found.scored], halvings) * weights[found.scored].astype(np.int32)
+    by = landing(random, x, 31, psto) if x.size else shift(random, 31)
+    if random.random() < 0.3:
+        state = _near_the_ends(random, state, clamp(psto(x, by)))
+    inputs = {**job.inputs, **({name: state} if state.size else {})}
+    job = Job(**{**vars(job), "inputs": inputs, "shift": by})
     changed, steps, saturated = _descend(state, x, by)
     expected = {name: changed} if state.size else {}
     if state.size and random.random() < 0.7:
@@ -263,23 +310,23 @@ def _updated(
 def linear_update(random: Random) -> Case:
     layer = dense(random)
     inputs, error = tensor(random, *layer.in_shape), tensor(random, *layer.out_shape)
-    found, by = edges(random, layer.rows, layer.row_length), shift(random, 31)
+    found = edges(random, layer.rows, layer.row_length)
     gradient = np.outer(error.astype(np.int32), inputs.reshape(-1).astype(np.int32))
     given = {"INPUT": inputs, "ERROR": error, **found.inputs}
-    job = Job("LINEAR_UPDATE", given, {}, layer, found.masks, shift=by, threshold=found.threshold)
-    return _updated(random, job, found, gradient, 0, by)
+    job = Job("LINEAR_UPDATE", given, {}, layer, found.masks, threshold=found.threshold)
+    return _updated(random, job, found, gradient, 0)
 
 
 def update(random: Random) -> Case:
     count = int(pick(random, *range(1, 20), 27, 72, 171))
-    found, by = edges(random, 1, count), shift(random, 31)
+    found = edges(random, 1, count)
     halvings = int(pick(random, 0, 0, 1, 2, 5))
     # So that the halved gradient times a weight fits int32.
     most = MOST_SUM if found.masks == "ALL_EDGES" else (127**2 * 1048 - 1) << halvings
     gradient = sums(random, count, min(most, MOST_SUM))
     given = {"ACCUMULATOR": gradient, **found.inputs}
-    job = Job("UPDATE", given, {}, None, found.masks, count, by, halvings)
-    return _updated(random, job, found, gradient[np.newaxis], halvings, by)
+    job = Job("UPDATE", given, {}, None, found.masks, count, gradient_shift=halvings)
+    return _updated(random, job, found, gradient[np.newaxis], halvings)
 
 
 def maxpool2_forward(random: Random) -> Case:
@@ -305,8 +352,9 @@ def maxpool2_error(random: Random) -> Case:
 
 
 def requantize(random: Random) -> Case:
-    count, by, relu = int(random.integers(1, 70)), shift(random, 24), bool(random.integers(2))
+    count, relu = int(random.integers(1, 70)), bool(random.integers(2))
     total = sums(random, count)
+    by = landing(random, total, 24, rhu)
     outputs, saturated = requantise(total, by, relu)
     job = Job(
         "REQUANTIZE",
@@ -320,8 +368,9 @@ def requantize(random: Random) -> Case:
 
 
 def requantize_error(random: Random) -> Case:
-    count, by = int(random.integers(1, 70)), shift(random, 24)
+    count = int(random.integers(1, 70))
     total = sums(random, count)
+    by = landing(random, total, 24, rhu)
     outputs, saturated = requantise(total, by, False)
     given: dict[str, NDArray[Any]] = {"ACCUMULATOR": total}
     if random.random() < 0.7:

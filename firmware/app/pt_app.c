@@ -291,12 +291,37 @@ static int set_method(struct pt_app *app, struct pt_detail *detail)
     return pt_trainer_method(&app->trainer, &method, detail);
 }
 
+/* One job after the other. */
 static int bench(struct pt_app *app, struct pt_detail *detail)
 {
-    const int err = need_state(app, PT_STATE_EMPTY, detail);
-    return err ? err
-               : pt_bench_run(app->trainer.arena, app->trainer.arena_size,
-                              app->mailbox->argument[0] != 0u, &app->mailbox->response[0], detail);
+    const uint32_t mode = app->mailbox->argument[0];
+    uint32_t *response = app->mailbox->response;
+    uint8_t *window = app->trainer.arena;
+    uint32_t size = app->trainer.arena_size;
+    int err = need_state(app, PT_STATE_EMPTY, detail);
+    if (err) {
+        return err;
+    }
+    if (mode >= PT_BENCH_MODES) {
+        return pt_refuse(detail, PT_ERR_ARGUMENT, 0, mode, PT_BENCH_RUN, PT_BENCH_MODES - 1);
+    }
+    for (;; ++response[1]) {
+        pt_board_alive();
+        err = pt_bench_run(window, size, mode, &response[0], detail);
+        if (err) {
+            return err;
+        }
+        const uint32_t next = ((const struct pt_bench_job *)window)->next;
+        if (next == 0u) {
+            return PT_OK;
+        }
+        if (next % 8u != 0u || next > size) {
+            return pt_refuse(detail, PT_ERR_RANGE, next, sizeof(struct pt_bench_job), size, 0);
+        }
+        window += next;
+        size -= next;
+    }
+    return err;
 }
 
 static int dispatch(struct pt_app *app, uint32_t command, struct pt_detail *detail)

@@ -15,6 +15,7 @@
 /* A job and what it needs. Operands lie behind the job, so that no kernel changes it. */
 struct bench {
     const struct pt_bench_job *job;
+    uint32_t mode;
     struct pt_model_layer layer;
     uint8_t *window;
     uint32_t size;
@@ -244,7 +245,7 @@ static int check_operand(const struct bench *b, uint32_t operand, struct pt_deta
     const struct pt_bench_operand *given = &b->job->operand[operand];
     const uint32_t needed = b->needed[operand];
     const bool word = (b->words >> operand & 1u) != 0u;
-    if (needed == 0u) {
+    if (needed == 0u || (operand == PT_BENCH_SCRATCH && b->mode == PT_BENCH_SCRATCH_SIZE)) {
         return PT_OK;
     }
     if (given->size != needed || given->offset < sizeof *b->job || given->offset > b->size ||
@@ -503,20 +504,26 @@ static uint32_t run(const struct bench *b)
     return run_layer(b);
 }
 
-int pt_bench_run(uint8_t *window, uint32_t size, bool dry, uint32_t *value,
+int pt_bench_run(uint8_t *window, uint32_t size, uint32_t mode, uint32_t *value,
                  struct pt_detail *detail)
 {
+    struct pt_bench_job *job = (struct pt_bench_job *)window;
     struct bench b;
     memset(&b, 0, sizeof b);
-    if (size < sizeof *b.job) {
-        return pt_refuse(detail, PT_ERR_RANGE, 0, (uint32_t)sizeof *b.job, size, 0);
+    if (size < sizeof *job) {
+        return pt_refuse(detail, PT_ERR_RANGE, 0, (uint32_t)sizeof *job, size, 0);
     }
-    b.job = (const struct pt_bench_job *)window;
+    b.job = job;
+    b.mode = mode;
     b.window = window;
     b.size = size;
     const int err = check(&b, detail);
-    if (!err && !dry) {
-        *value = run(&b);
+    if (err) {
+        return err;
     }
-    return err;
+    *value = mode == PT_BENCH_RUN            ? run(&b)
+             : mode == PT_BENCH_SCRATCH_SIZE ? b.needed[PT_BENCH_SCRATCH]
+                                             : 0u;
+    job->answer = *value;
+    return PT_OK;
 }

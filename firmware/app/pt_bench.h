@@ -2,7 +2,8 @@
  * One kernel on operands of the harness's choice: to test it alone, and to count its cycles.
  *
  * The job lies at the start of the model window, its operands anywhere behind it. It names a
- * kernel, a geometry and an offset and size for each operand; what each kernel takes:
+ * kernel, a geometry and an offset and size for each operand, and where the next job lies, so that
+ * one command runs many; what each kernel takes:
  *
  *   kernel              operands                                                   answer
  *   CONV2D_FORWARD_S32  INPUT, edges, SCRATCH -> OUTPUT int32
@@ -71,6 +72,13 @@ enum pt_bench_kernel {
     PT_BENCH_KERNELS
 };
 
+enum pt_bench_mode {
+    PT_BENCH_RUN = 0,
+    PT_BENCH_CHECK = 1,        /* only check */
+    PT_BENCH_SCRATCH_SIZE = 2, /* check all but SCRATCH; the answer is the size that it needs */
+    PT_BENCH_MODES
+};
+
 enum pt_bench_masks { PT_BENCH_ALL_EDGES = 0, PT_BENCH_SCORED = 1, PT_BENCH_SPARSE = 2 };
 
 enum pt_bench_operand_name {
@@ -109,13 +117,15 @@ struct pt_bench_job {
     int32_t high;
     struct pt_shape shape;   /* linear: as a layer of a model */
     struct pt_bench_operand operand[PT_BENCH_OPERANDS];
+    uint32_t next;   /* bytes from this job to the next, a multiple of 8; 0: it is the last */
+    uint32_t answer; /* written by pt_bench_run */
 };
 
 /*
- * Checks the job at the start of window[0..size), which is aligned to 8, then runs it; with `dry`
- * it only checks. *value is what the kernel returns, 0 where it returns nothing.
+ * Checks the job at the start of window[0..size), which is aligned to 8, then runs it as the mode
+ * says. *value, and the job's answer, is what the kernel returns, 0 where it returns nothing.
  */
-int pt_bench_run(uint8_t *window, uint32_t size, bool dry, uint32_t *value,
+int pt_bench_run(uint8_t *window, uint32_t size, uint32_t mode, uint32_t *value,
                  struct pt_detail *detail);
 
 #endif

@@ -309,3 +309,38 @@ def test_spoiled_jobs(mailbox: MailboxDevice, seed: int) -> None:
             refused += 1
     assert ran > 5 and refused > 5
     Bench(mailbox).run(JOB)
+
+
+def test_one_command_runs_many_jobs(mailbox: MailboxDevice) -> None:
+    """Where one is refused, those before it have run, and the device says how many."""
+    bench = Bench(mailbox)
+    cases = [case("UPDATE", number) for number in range(20)]
+    together = bench.run_all([(one.job, Layout(8)) for one in cases])
+    alone = [bench.run(one.job, Layout(8)) for one in cases]
+    assert [one.answer for one in together] == [one.answer for one in cases]
+    for one, other in zip(together, alone, strict=True):
+        assert one.strayed == other.strayed == []
+        for name, values in one.operands.items():
+            assert (values == other.operands[name]).all()
+    wrong = Job(**{**vars(cases[2].job), "shift": 32})
+    with pytest.raises(CommandError) as refused:
+        bench.run_all([(job, Layout()) for job in (cases[0].job, cases[1].job, wrong)])
+    assert (refused.value.name, refused.value.detail) == ("PT_ERR_ARGUMENT", (3, 32, 0, 31))
+    assert mailbox._mailbox()["response"].tolist()[:2] == [cases[1].answer, 2]
+
+
+def test_where_no_next_job_can_be(raw: Raw) -> None:
+    size = raw.type.itemsize
+    for value in (1, 4, 12, raw.room + 8, 0xFFFFFFF8, 0xFFFFFFFF):
+        record = raw.record()
+        record["next"] = value
+        assert raw.refused(record) == ("PT_ERR_RANGE", (value, size, raw.room, 0))
+    record = raw.record()
+    record["next"] = raw.room  # a job that ends behind the window
+    assert raw.refused(record) == ("PT_ERR_RANGE", (0, size, 0, 0))
+
+
+def test_a_mode_that_is_none(raw: Raw) -> None:
+    raw.device.write_window("MODEL", raw.good)
+    for mode in (3, 0xFFFFFFFF):
+        assert refusal(raw.device, "BENCH", [mode]) == ("PT_ERR_ARGUMENT", (0, mode, 0, 2))

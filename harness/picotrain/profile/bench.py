@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from picotrain.device import cycles
 from picotrain.device.mailbox import MailboxDevice
-from picotrain.errors import CommandError, LinkFailure, UserError
+from picotrain.errors import LinkFailure, UserError
 from picotrain_golden import Affine, Layer
 
 Operand = NDArray[Any]
@@ -23,6 +23,7 @@ _FILL = 0xA5
 """Of memory that no kernel may touch, and of outputs and scratch before it runs."""
 
 _ALIGNMENT = 4
+_JOB_ALIGNMENT = 8
 
 
 @dataclass(frozen=True)
@@ -92,16 +93,35 @@ class Bench:
             for name, value in elf.enum("pt_bench_operand_name").__members__.items()
             if name != "PT_BENCH_OPERANDS"
         }
-        self._scratch: dict[tuple[str, Layer], int] = {}
+        self._modes = elf.enum("pt_bench_mode")
+        self._scratch: dict[tuple[str, Layer | None], int] = {}
         device.command("RESET")
         _, self._size = device.window("MODEL")
 
     def run(self, job: Job, layout: Layout = Layout()) -> Result:
         """Run a job once. Raises CommandError where the device refuses it."""
-        image, places = self._prepare(job, layout)
-        answer = int(self._device.command("BENCH", [0])["response"][0])
-        after = np.frombuffer(self._device.read_window("MODEL", len(image)), np.uint8)
+        return self.run_all([(job, layout)])[0]
+
+    def run_all(self, jobs: Sequence[tuple[Job, Layout]]) -> list[Result]:
+        """Run each job once, in as few commands as the window allows.
+
+        Raises CommandError at the first that the device refuses.
+        """
+        self._learn_scratch([job for job, _ in jobs])
+        made = [self._image(job, layout, self._scratch_of(job)) for job, layout in jobs]
+        finished = self._send([image for image, _ in made], "RUN")
+        return [
+            self._result(job, places, image, after)
+            for (job, _), (image, places), after in zip(jobs, made, finished, strict=True)
+        ]
+
+    def _result(
+        self, job: Job, places: Mapping[str, tuple[int, int]], image: bytes, finished: bytes
+    ) -> Result:
+        after = np.frombuffer(finished, np.uint8)
         allowed = np.zeros(len(image), bool)
+        for name in ("next", "answer"):
+            allowed[self._field(name)] = True
         operands: dict[str, Operand] = {}
         for name, (offset, size) in places.items():
             allowed[offset : offset + size] = True
@@ -113,7 +133,36 @@ class Bench:
                 shape, kind = job.outputs[name]
                 operands[name] = np.frombuffer(data.tobytes(), kind).reshape(shape)
         strayed = np.flatnonzero((after != np.frombuffer(image, np.uint8)) & ~allowed)
-        return Result(answer, operands, [int(offset) for offset in strayed])
+        return Result(self._answer(finished), operands, [int(offset) for offset in strayed])
+
+    def _field(self, name: str) -> slice:
+        """The bytes of a word of the job."""
+        assert self._type.fields is not None
+        offset = int(self._type.fields[name][1])
+        return slice(offset, offset + 4)
+
+    def _answer(self, finished: bytes) -> int:
+        return int.from_bytes(finished[self._field("answer")], "little")
+
+    def _send(self, images: Sequence[bytes], mode: str) -> list[bytes]:
+        """Jobs and their operands, one behind the other, and what became of them."""
+        finished: list[bytes] = []
+        while len(finished) < len(images):
+            count, size = 0, 0
+            for image in images[len(finished) :]:
+                if count and size + len(image) > self._size:
+                    break
+                count, size = count + 1, size + len(image)
+            batch = [bytearray(image) for image in images[len(finished) : len(finished) + count]]
+            for image in batch[:-1]:
+                image[self._field("next")] = len(image).to_bytes(4, "little")
+            self._device.write_window("MODEL", b"".join(batch))
+            self._device.command("BENCH", [int(self._modes[f"PT_BENCH_{mode}"])])
+            after = self._device.read_window("MODEL", size)
+            for image in batch:
+                finished.append(after[: len(image)])
+                after = after[len(image) :]
+        return finished
 
     def cycles(self, job: Job) -> int:
         """Cycles of the kernel and the calls to it: of the command, less one that only checks.
@@ -135,27 +184,24 @@ class Bench:
 
     def _prepare(self, job: Job, layout: Layout) -> tuple[bytes, dict[str, tuple[int, int]]]:
         """Write the job and its operands; what was written, and where each operand lies."""
-        scratch = self._scratch_size(job)
-        image, places = self._image(job, layout, scratch)
+        self._learn_scratch([job])
+        image, places = self._image(job, layout, self._scratch_of(job))
         self._device.write_window("MODEL", image)
         return image, places
 
-    def _scratch_size(self, job: Job) -> int:
-        """The scratch of a kernel on a layer, as the device asks for it."""
-        if job.layer is None or job.layer.kind == "maxpool2":
-            return 0
-        key = (job.kernel, job.layer)
-        if key not in self._scratch:
-            self._device.write_window("MODEL", self._image(job, Layout(), 0)[0])
-            try:
-                self._device.command("BENCH", [1])
-                self._scratch[key] = 0
-            except CommandError as refused:
-                operand, _, _, needed = refused.detail
-                if refused.name != "PT_ERR_OPERAND" or operand != self._names["SCRATCH"]:
-                    raise
-                self._scratch[key] = needed
-        return self._scratch[key]
+    def _learn_scratch(self, jobs: Sequence[Job]) -> None:
+        """Ask the device how much scratch kernels want on layers that it was not asked about."""
+        unknown = {
+            (job.kernel, job.layer): job
+            for job in jobs
+            if job.layer is not None and (job.kernel, job.layer) not in self._scratch
+        }
+        images = [self._image(job, Layout(), 0)[0] for job in unknown.values()]
+        for key, finished in zip(unknown, self._send(images, "SCRATCH_SIZE"), strict=True):
+            self._scratch[key] = self._answer(finished)
+
+    def _scratch_of(self, job: Job) -> int:
+        return 0 if job.layer is None else self._scratch[job.kernel, job.layer]
 
     def _image(
         self, job: Job, layout: Layout, scratch: int
@@ -180,6 +226,7 @@ class Bench:
             places[name] = (offset, size)
             end = offset + size
         end += layout.guard
+        end += -end % _JOB_ALIGNMENT
         if end > self._size:
             raise LinkFailure(f"the window has {self._size} bytes, {end} do not fit")
         image = bytearray([_FILL]) * end
