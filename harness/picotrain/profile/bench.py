@@ -154,14 +154,14 @@ class Bench:
                     break
                 count, size = count + 1, size + len(image)
             batch = [bytearray(image) for image in images[len(finished) : len(finished) + count]]
-            for image in batch[:-1]:
-                image[self._field("next")] = len(image).to_bytes(4, "little")
+            for one in batch[:-1]:
+                one[self._field("next")] = len(one).to_bytes(4, "little")
             self._device.write_window("MODEL", b"".join(batch))
             self._device.command("BENCH", [int(self._modes[f"PT_BENCH_{mode}"])])
             after = self._device.read_window("MODEL", size)
-            for image in batch:
-                finished.append(after[: len(image)])
-                after = after[len(image) :]
+            for one in batch:
+                finished.append(after[: len(one)])
+                after = after[len(one) :]
         return finished
 
     def cycles(self, job: Job) -> int:
