@@ -42,12 +42,13 @@ def is_file(path: Path) -> bool:
 def read_bytes(path: Path, fix: str) -> bytes:
     """All of a file; UserError with the sentence's end, `fix`, where it cannot be read."""
     try:
-        if path.exists() and not path.is_file() and not path.is_dir():
-            # Nobody may ever write into a pipe, and a device never ends.
-            raise UserError(f"cannot read {path}: it is a pipe or a device; {fix}")
-        return path.read_bytes()
+        endless = path.exists() and not path.is_file() and not path.is_dir()
+        content = b"" if endless else path.read_bytes()
     except (OSError, ValueError) as error:
         raise _unreadable(path, error, fix) from error
+    if endless:  # nobody may ever write into a pipe, and a device never ends
+        raise UserError(f"cannot read {path}: it is a pipe or a device; {fix}")
+    return content
 
 
 def read_text(path: Path, fix: str) -> str:

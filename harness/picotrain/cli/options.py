@@ -23,8 +23,8 @@ from picotrain.places import RESULTS
 _OR_FILES = ("model", "dataset")
 """Options that hold a name of ours or, as text, a file."""
 
-_LATER = ("resume", "state")
-"""Options that results had names without; one that is not given changes none."""
+_LATER = "resume"
+"""An option that results had names without; where it is not given it changes none."""
 
 _MOST = (1 << 31) - 1
 """What every C int holds: of numbers of images, epochs, processes and the like."""
@@ -161,7 +161,7 @@ def result_file(options: argparse.Namespace, *parts: object, suffix: str = ".jso
     written = {"command", "outputs", "replaced", *(dest for _, dest in options.outputs)}
     values = {}
     for name, value in vars(options).items():
-        if name in written or callable(value) or (name in _LATER and value is None):
+        if name in written or callable(value) or (name == _LATER and value is None):
             continue
         path, is_place = named(str(value)), isinstance(value, Path)
         if name in _OR_FILES and not is_place:

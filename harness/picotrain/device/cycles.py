@@ -52,8 +52,6 @@ class CallNode:
 
 _MAGIC = b"PTCYCLES"
 _VERSION = 3
-_WITHOUT_LAST = 2
-"""Of the same layout, but nothing says which block was the last."""
 _HEADER = np.dtype(
     [
         ("magic", "S8"),
@@ -96,7 +94,6 @@ _NODE = np.dtype(
     ]
 )
 _ENDS_CONDITIONAL = 1
-_ANOTHER = "the cycle counter is of another version of picotrain; run `make firmware`"
 
 FILE_BYTES = _HEADER.itemsize + 65536 * _SLOT.itemsize + 16384 * _NODE.itemsize
 """Of the plugin's file, with the slots and nodes that it has by default."""
@@ -176,22 +173,20 @@ def _header(descriptor: int) -> Any:
     header = _rows(descriptor, _HEADER, 1, 0)[0]
     if (
         header["magic"] != _MAGIC
-        or header["version"] not in (_VERSION, _WITHOUT_LAST)
+        or header["version"] != _VERSION
         or header["header_size"] != _HEADER.itemsize
         or header["slot_size"] != _SLOT.itemsize
         or header["node_size"] != _NODE.itemsize
     ):
-        raise LinkFailure(_ANOTHER)
+        raise LinkFailure(
+            "the cycle counter is of another version of picotrain; run `make firmware`"
+        )
     return header
 
 
 def _branched(descriptor: int, header: Any, at: int | None) -> bool:
     """Whether the last block was left for `at` by a branch that is not counted yet."""
-    if at is None:
-        return False
-    if header["version"] == _WITHOUT_LAST:
-        raise LinkFailure(_ANOTHER)
-    if not header["last_slot"]:
+    if at is None or not header["last_slot"]:
         return False
     start = _HEADER.itemsize + (int(header["last_slot"]) - 1) * _SLOT.itemsize
     last = _rows(descriptor, _SLOT, 1, start)[0]

@@ -135,8 +135,8 @@ class Task:
 class AdaptResult:
     """What `adapt` writes as JSON; `complete` is false while it runs or when it was interrupted.
 
-    `begun_from` is the digest of the state that the run began with, where it was given one, and
-    `resumed_at` how many epochs of this run that state had done.
+    `begun_from` is the digest of the state that the run began with, where it was given one,
+    `resumed_at` how many epochs of this run that state had done, and `begins` both in words.
     `warnings` are of a run that ended in a collapse, the last one with what to try.
     """
 
@@ -160,6 +160,7 @@ class AdaptResult:
     logits_exponent: int | None = None
     begun_from: str = ""
     resumed_at: int = 0
+    begins: str = ""
     accuracy_before: float | None = None
     accuracy_best: float | None = None
     accuracy_final: float | None = None
@@ -397,6 +398,9 @@ def adapt(
         made = configured(network, task, options) if options.changes_numbers else None
         network = network_to_train(resume, network, made)
         rule = rule if made else resume.run.get("calibration", rule)
+    step_sizes = [
+        mu_at(method.schedule, epoch, options.epochs) for epoch in range(1, options.epochs + 1)
+    ]
     train, test = _given(network, task.train), _given(network, task.test)
     upright = None if task.upright is None else _given(network, task.upright)
     result = AdaptResult(
@@ -427,6 +431,7 @@ def adapt(
         logits_exponent=network.logits_exponent,
         begun_from="" if resume is None else resume.sha256(network),
         resumed_at=begun.epochs,
+        begins="" if resume is None else begun.in_words(resume.source, step_sizes),
         versions=versions_of(
             device.name, device.elf.path if isinstance(device, MailboxDevice) else None
         ),
@@ -482,11 +487,10 @@ def adapt(
     begun.put_into(result)
     update()
     for epoch in range(begun.epochs + 1, options.epochs + 1):
-        mu = mu_at(method.schedule, epoch, options.epochs)
+        mu = step_sizes[epoch - 1]
         device.set_mu(mu)
         device.clear_saturation()
         order = epoch_order(len(train.labels), options.seed, epoch)
-        order = order[begun.images if epoch == begun.epochs + 1 else 0 :]
         images, labels = train.images[order], train.labels[order]
         label = f"epoch {epoch}/{options.epochs}"
         with progress_bar(label, len(labels)) as advance:

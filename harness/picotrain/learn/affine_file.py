@@ -11,7 +11,7 @@ scales_<l>      float32 [1 or rows], those of the weights, with them
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from math import isfinite
 from typing import Any
@@ -110,12 +110,17 @@ def arrays(network: Network) -> Arrays:
         for name in _ARRAYS
     }
     if network.affine:
-        numbers = [
-            [0 if held is None else int(getattr(held, name)) for name in NUMBERS]
-            for held in network.parameters
-        ]
-        result["numbers"] = np.array(numbers, np.int64)
+        result["numbers"] = numbers_of(network, NUMBERS)
     return result
+
+
+def numbers_of(network: Network, names: Sequence[str]) -> NDArray[np.int64]:
+    """Static numbers int64 [layers, names]; 0 where a layer has no weights."""
+    rows = [
+        [0 if held is None else int(getattr(held, name)) for name in names]
+        for held in network.parameters
+    ]
+    return np.array(rows, np.int64)
 
 
 def parse(content: dict[str, Any], read: Reader, calibrated: bool) -> Network:

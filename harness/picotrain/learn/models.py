@@ -228,11 +228,7 @@ def save_backbone(
         "info": np.array(json.dumps(info, sort_keys=True)),
     }
     if not network.affine:
-        numbers = [
-            [0 if held is None else int(getattr(held, name)) for name in NUMBERS]
-            for held in network.parameters
-        ]
-        arrays["numbers"] = np.array(numbers, np.int64)
+        arrays["numbers"] = affine_file.numbers_of(network, NUMBERS)
     for index, held in enumerate(network.parameters):
         if held is not None:
             arrays[f"weights_{index}"] = held.weights

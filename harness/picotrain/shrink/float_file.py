@@ -43,8 +43,9 @@ def save(path: Path, architecture: Architecture, parameters: Parameters, dataset
 def load(path: Path, architecture: Architecture, wanted: Parameters) -> Parameters:
     """The parameters, of the shapes that `wanted` has. NotThat where it is no such file, or of
     another network."""
+    there = is_file(path)
     try:
-        if not is_file(path) and path.exists() and not path.is_dir():
+        if not there and path.exists() and not path.is_dir():
             raise ValueError("it is a pipe or a device")  # Nobody may ever write into it.
         arrays = read_arrays(path)
         name, shapes = _about(arrays)

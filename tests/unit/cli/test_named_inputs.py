@@ -109,7 +109,10 @@ def test_names_that_are_none(
 def test_a_pipe_is_no_grid(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     os.mkfifo(tmp_path / "grid.toml")
     assert main(["sweep", str(tmp_path / "grid.toml")]) == 2
-    assert "grid.toml: it is a pipe or a device; give the path" in capsys.readouterr().err
+    assert capsys.readouterr().err == (
+        f"picotrain: cannot read {tmp_path / 'grid.toml'}: it is a pipe or a device; give the path "
+        "of a TOML file, saved as UTF-8\n"
+    )
 
 
 CHAIN = """name = "mynet"

@@ -99,6 +99,13 @@ def test_what_is_no_file_is_told(tmp_path: Path) -> None:
             float_file.load(path, tied(), WANTED)
 
 
+def test_a_name_that_is_too_long_is_told_once() -> None:
+    with pytest.raises(UserError) as caught:
+        float_file.load(Path("x" * 300), tied(), WANTED)
+    said = str(caught.value)
+    assert said == f"cannot read {'x' * 300}: File name too long; choose another name or place"
+
+
 def test_it_is_no_backbone_and_says_so(path: Path) -> None:
     with pytest.raises(UserError) as caught:
         models.load_backbone(path)

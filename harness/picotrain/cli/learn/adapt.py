@@ -30,14 +30,11 @@ from picotrain.learn.adapt import (
     SPLITS,
     AdaptOptions,
     AdaptResult,
-    Task,
     adapt,
     check_options,
-    mu_at,
     prepare,
 )
 from picotrain.learn.architectures.pixels import covers_pixels, span
-from picotrain.learn.field.beginning import beginning
 from picotrain.learn.field.state import State
 from picotrain.learn.field.state_file import check_name, load_state, write_state
 from picotrain.learn.turning import in_words
@@ -173,6 +170,8 @@ def run(options: argparse.Namespace) -> int:
         so_far.append(replace(result))
         if len(so_far) == 1:
             upright = _upright(result.upright_before)
+            if result.begins:
+                print(result.begins)
             print(f"before     accuracy {result.accuracy_before:.4f}{upright}", flush=True)
             return
         if result.complete or is_plain(options.json):
@@ -202,8 +201,6 @@ def run(options: argparse.Namespace) -> int:
             f"{len(task.train.labels) - task.replayed} training{replayed} and "
             f"{len(task.test.labels)} {options.split} images"
         )
-        if state is not None:
-            print(_begins(state, task, choice), flush=True)
         keeper = None if options.save is None else keep
         result = adapt(device, network, task, choice, report, resume=state, keep=keeper)
     except BaseException:
@@ -236,23 +233,6 @@ def _state(options: argparse.Namespace, method: Method) -> State | None:
     state = load_state(options.resume)
     state.check_method(method)
     return state
-
-
-def _begins(state: State, task: Task, choice: AdaptOptions) -> str:
-    begun = beginning(state, task, choice.seed, choice.epochs, choice.retention)
-    if begun.evaluates == "state":
-        return f"begins with what {state.source} has learned; the images, or their order, are new"
-    planned = [
-        mu_at(choice.method.schedule, one, choice.epochs) for one in range(1, 1 + begun.epochs)
-    ]
-    line = f"goes on from {state.source}: epoch {begun.epochs + 1} of {choice.epochs}"
-    if planned != begun.step_sizes:
-        were, are = (",".join(map(str, sizes)) for sizes in (begun.step_sizes, planned))
-        line += (
-            f"; mu was {were} so far, where one run of {choice.epochs} epochs has {are}, so the "
-            "end is not the same as of that run"
-        )
-    return line
 
 
 def _note_pixels(options: argparse.Namespace, dataset: Dataset) -> None:

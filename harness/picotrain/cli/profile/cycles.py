@@ -25,7 +25,7 @@ from picotrain.inputs import read_bytes
 from picotrain.output import write_json, write_text
 from picotrain.profile import exports, gate
 from picotrain.profile.baseline import Comparison, parse_percent
-from picotrain.profile.costs import call_costs
+from picotrain.profile.costs import Costs, call_costs
 from picotrain.profile.foreign import result as results
 from picotrain.profile.foreign.machines import Machine, QemuProgram, Rp2040jsProgram
 from picotrain.profile.foreign.passes import Counted, Place, Run, Wanted
@@ -139,7 +139,8 @@ def run(options: argparse.Namespace) -> int:
     result = results.content(counted, lines, options.target, start, end, _known(options, program))
     result["versions"] = versions_of(options.target, None)
     print(results.text(result))
-    _export(options, program, counted, f"{_name(options)}, {start} to {end}")
+    if program is not None:
+        _export(options, program, counted, costs, f"{_name(options)}, {start} to {end}")
     comparison = None
     if pinned is not None:
         comparison = results.compare(pinned, result, limit)
@@ -295,12 +296,9 @@ def _bare(pc: int) -> str:
 
 
 def _export(
-    options: argparse.Namespace, program: Program | None, counted: Counted, title: str
+    options: argparse.Namespace, program: Program, counted: Counted, costs: Costs, title: str
 ) -> None:
-    if program is None:
-        return
     if options.callgrind is not None:
-        costs = results.attribute(counted.blocks, program)
         calls = call_costs(counted.nodes, program) if counted.nodes else None
         write_text(options.callgrind, exports.callgrind(program, costs, calls, title))
     if options.speedscope is not None:

@@ -31,13 +31,12 @@ _WENT_BEFORE = ("accuracy_before", "upright_before", "history", "saturation")
 
 @dataclass
 class Beginning:
-    """`epochs` of this run are done, and `images` of the next one. `evaluates` says what is
-    evaluated before the first epoch: nothing, where `before` has it."""
+    """`epochs` of this run are done. `evaluates` says what is evaluated before the first epoch:
+    nothing, where `before` has it."""
 
     stream: str
     evaluation: str
     epochs: int = 0
-    images: int = 0
     evaluates: Literal["backbone", "state", ""] = "backbone"
     before: dict[str, Any] = field(default_factory=dict)
     step_sizes: list[int] = field(default_factory=list)
@@ -46,6 +45,21 @@ class Beginning:
         """What came of the epochs that are done, where they were evaluated on the same images."""
         for name in _WENT_BEFORE if self.before else ():
             setattr(result, name, deepcopy(self.before[name]))
+
+    def in_words(self, source: str, planned: list[int]) -> str:
+        """How a run begins with a state; `planned` are the step sizes of all its epochs."""
+        if self.evaluates == "state":
+            return f"begins with what {source} has learned; the images, or their order, are new"
+        line = f"goes on from {source}: epoch {self.epochs + 1} of {len(planned)}"
+        if planned[: self.epochs] != self.step_sizes:
+            were, are = (
+                ",".join(map(str, sizes)) for sizes in (self.step_sizes, planned[: self.epochs])
+            )
+            line += (
+                f"; mu was {were} so far, where one run of {len(planned)} epochs has {are}, so the "
+                "end is not the same as of that run"
+            )
+        return line
 
     def run(self, result: AdaptResult) -> dict[str, Any]:
         """What a state keeps of the run: nothing of the target, so that it is the same on all."""
@@ -88,12 +102,7 @@ def beginning(
             f"{state.source} has {state.epochs} epochs done, and {epochs} are asked for; give "
             f"--epochs {state.epochs + 1} or more, which counts those that are done"
         )
-    if state.images >= len(task.train):
-        raise UserError(
-            f"{state.source} is {state.images} images into an epoch of {len(task.train)}; "
-            "save it as the next epoch"
-        )
-    made.epochs, made.images = state.epochs, state.images
+    made.epochs = state.epochs
     made.step_sizes = list(state.run["step_sizes"])
     if state.run["evaluation_sha256"] == made.evaluation:
         made.evaluates, made.before = "", state.run

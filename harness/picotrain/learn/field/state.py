@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from picotrain.device.given import check_method, check_network
 from picotrain.device.interface import Device, Int8
 from picotrain.errors import UserError
+from picotrain.learn.affine_file import numbers_of
 from picotrain.learn.models import NUMBERS, network_sha256
 from picotrain_golden import Method, Network, Parameters
 
@@ -158,10 +159,7 @@ class State:
         held, learned = network.of(layer).weights, self.of(layer)
         if not self.method.scored:
             return learned.reshape(held.shape)
-        weights, edges = held.reshape(-1).copy(), self.scored[layer]
-        dropped = learned < self.method.theta
-        weights[dropped if edges is None else edges[dropped]] = 0
-        return weights.reshape(held.shape)
+        return pruned(held, learned, self.method.theta, self.scored[layer])
 
     def sha256(self, network: Network) -> str:
         """What `state_sha256` says of a device that holds it."""
@@ -213,7 +211,7 @@ def state_of(
         backbone_sha256 or digest,
         digest,
         method,
-        numbers_of(network),
+        numbers_of(network, NUMBERS),
         (int(network.logits_scale[0]), int(network.logits_scale[1])),
         tuple(learned),
         tuple(scored),
@@ -223,13 +221,12 @@ def state_of(
     )
 
 
-def numbers_of(network: Network) -> NDArray[np.int64]:
-    """Static numbers int64 [layers, 5]; 0 where a layer has no weights."""
-    rows = [
-        [0 if held is None else int(getattr(held, name)) for name in NUMBERS]
-        for held in network.parameters
-    ]
-    return np.array(rows, np.int64)
+def pruned(weights: Int8, scores: Int8, theta: int, edges: Edges | None) -> Int8:
+    """Weights with 0 where a score is below the threshold; `edges` are the flat indices of the
+    scores, None where each weight has one."""
+    kept, dropped = weights.reshape(-1).copy(), scores < theta
+    kept[dropped if edges is None else edges[dropped]] = 0
+    return kept.reshape(weights.shape)
 
 
 def method_fields(method: Method) -> dict[str, Any]:

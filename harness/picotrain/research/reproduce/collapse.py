@@ -21,6 +21,7 @@ from picotrain.device.backends import open_device
 from picotrain.device.interface import Device, state_sha256
 from picotrain.learn import methods, models
 from picotrain.learn.adapt import AdaptOptions, configured, epoch_order, prepare
+from picotrain.learn.field.state import pruned
 from picotrain.progress import progress_bar
 from picotrain_golden import Method, Network
 from picotrain_golden.layers import forward
@@ -183,10 +184,10 @@ def magnitude(weights: Int8) -> int:
 def effective_weights(device: Device, network: Network, method: Method, index: int) -> Int8:
     """The weights [rows, K] that the next step of the device multiplies with."""
     layer = network.layers[index]
-    weights = device.weights(index).copy()
+    weights = device.weights(index)
     if method.scored:
-        pruned = device.scores(index) < method.theta
-        weights[device.scored_edges(index)[pruned]] = 0
+        scores, edges = device.scores(index), device.scored_edges(index)
+        weights = pruned(weights, scores, method.theta, edges)
     return weights.reshape(layer.rows, layer.row_length)
 
 

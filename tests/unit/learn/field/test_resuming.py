@@ -18,7 +18,7 @@ from picotrain.device.interface import Device, state_sha256
 from picotrain.device.mailbox import MailboxDevice
 from picotrain.errors import UserError
 from picotrain.learn import models
-from picotrain.learn.adapt import AdaptOptions, AdaptResult, adapt, epoch_order, prepare
+from picotrain.learn.adapt import AdaptOptions, AdaptResult, adapt, prepare
 from picotrain.learn.field.state import State
 from picotrain.learn.field.state_file import write_state
 from picotrain_golden import Method
@@ -54,7 +54,8 @@ def run(
 
 
 def without_costs(result: AdaptResult) -> dict[str, Any]:
-    own = ("wall_seconds", "resumed_at", "begun_from", "cycles", "ms_", "target", "kernels")
+    own = ("wall_seconds", "resumed_at", "begun_from", "begins", "cycles", "ms_", "target")
+    own += ("kernels",)
     found = result.to_json()
     return {name: value for name, value in found.items() if not name.startswith(own)}
 
@@ -92,23 +93,21 @@ def test_stopped_and_resumed_is_not_stopped(
         assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
 
 
-def test_within_an_epoch_too(tmp_path: Path, reference: GoldenDevice) -> None:
-    """For programs that train themselves: the rest of the epoch is what is shown then."""
-    straight, _ = run(reference, OPTIONS)
-    _, first = run(reference, OPTIONS, stop=3)
+def test_the_state_of_a_program_begins_a_run(tmp_path: Path, reference: GoldenDevice) -> None:
+    """It says nothing of what was shown, so no epoch is taken as done."""
     network = models.load_network("tinycnn", "digits")
+    reference.load_model(network)
+    reference.set_method(OPTIONS.method)
     train = prepare(load("digits"), OPTIONS).train
-    first[-1].restore(reference, network)
-    reference.set_mu(straight.history[2]["mu"] if straight else 0)
-    order = epoch_order(60, 3, 3)[:25]
-    reference.train(images_for(network, train.images[order]), train.labels[order])
+    reference.train(images_for(network, train.images[:25]), train.labels[:25])
     save_state(tmp_path / "s.npz", reference, network, OPTIONS.method, epochs=2, images=25)
-    middle = replace(load_state(tmp_path / "s.npz"), run=first[-1].run)
-    resumed, _ = run(reference, OPTIONS, middle)
-    assert resumed is not None and straight is not None
-    assert resumed.state_sha256 == straight.state_sha256
-    with pytest.raises(UserError, match="is 60 images into an epoch of 60; save it as the next"):
-        run(reference, OPTIONS, replace(middle, images=60))
+    state = load_state(tmp_path / "s.npz")
+    assert (state.epochs, state.images) == (2, 25)
+    begun, states = run(reference, replace(OPTIONS, epochs=1), state)
+    assert begun is not None and len(states) == 1
+    assert (begun.resumed_at, len(begun.history), states[0].epochs) == (0, 1, 1)
+    assert begun.begun_from == state.sha256(network)
+    assert begun.begins.startswith(f"begins with what {tmp_path / 's.npz'} has learned; the images")
 
 
 def test_more_epochs_go_on_where_one_step_size_rules(reference: GoldenDevice) -> None:
