@@ -3,7 +3,7 @@
  *
  *   #include "picotrain.h"      C11 or C++11; nothing is allocated, nothing is kept beside what the
  *                               caller owns, no floating point, no operating system, no C library
- *                               but memcpy, memset and memcmp.
+ *                               but memcpy and memset.
  *
  * WHAT THE CALLER HAS
  *   a model      bytes that `picotrain export NETWORK --out model.h` writes (nn/pt_model.h), in

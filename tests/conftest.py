@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from building import SANITIZED, library
 from picotrain.device import backends
 from picotrain.device.golden_device import GoldenDevice
 from picotrain.device.interface import Device
@@ -29,6 +30,12 @@ def host_elf() -> Elf:
 @pytest.fixture(scope="session")
 def microbit_elf() -> Elf:
     return Elf(require(firmware.MICROBIT))
+
+
+@pytest.fixture(scope="session")
+def sanitized_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The C library as programs of tests link it (building.SANITIZED)."""
+    return library(tmp_path_factory.mktemp("sanitized"), SANITIZED)
 
 
 @pytest.fixture

@@ -16,8 +16,9 @@ from trainable_affine import trainable_network
 
 
 @pytest.fixture(scope="module")
-def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build(tmp_path_factory.mktemp("library"), ["library_alone.c"], SANITIZED)
+def program(tmp_path_factory: pytest.TempPathFactory, sanitized_library: Path) -> Path:
+    folder = tmp_path_factory.mktemp("alone")
+    return build(folder, ["library_alone.c"], SANITIZED, sanitized_library)
 
 
 @pytest.mark.parametrize("name", ["oddnet", "affine-1", "affine-2", "affine-5"])

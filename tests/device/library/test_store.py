@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 import support
-from building import SANITIZED, build
+from building import SANITIZED, build, library
 from picotrain.device.blob import encode
 from picotrain.device.explain import explain
 from picotrain.image.elf import Elf
@@ -24,8 +24,6 @@ from picotrain_golden import Network, conv2d, linear
 from trainable_affine import trainable_network
 
 FACTOR = int(os.environ.get("PICOTRAIN_POWER_CUTS", "1"))
-KINDS = {"niti-dynamic": 1, "niti-static": 2, "priot": 3, "priot-s": 4}
-ERASES_BADLY, PROGRAMS_BADLY, REFUSES, PAGE_0_BADLY = 1, 2, 3, 4
 
 
 def small() -> Network:
@@ -52,12 +50,14 @@ def blobs(tmp_path_factory: pytest.TempPathFactory, host_elf: Elf) -> dict[str, 
 
 @pytest.fixture(scope="module")
 def power_cuts(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build(tmp_path_factory.mktemp("cuts"), ["power_cuts.c", "flash_model.c"], ("-O2",))
+    folder, flags = tmp_path_factory.mktemp("cuts"), ("-O2", "-g")
+    return build(folder, ["power_cuts.c", "flash_model.c"], flags, library(folder, flags))
 
 
 @pytest.fixture(scope="module")
-def store_cases(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build(tmp_path_factory.mktemp("cases"), ["store_cases.c", "flash_model.c"], SANITIZED)
+def store_cases(tmp_path_factory: pytest.TempPathFactory, sanitized_library: Path) -> Path:
+    sources = ["store_cases.c", "flash_model.c"]
+    return build(tmp_path_factory.mktemp("cases"), sources, SANITIZED, sanitized_library)
 
 
 @dataclass(frozen=True)
@@ -71,8 +71,8 @@ class Campaign:
     saves: int
     every_second: bool = False
     """The second cut in every torn state too, not in one that is drawn."""
-    worn: tuple[int, int] | None = None
-    """A sector, and how it is worn."""
+    worn: tuple[int, str] | None = None
+    """A sector, and how it is worn: of enum wear of flash_model.h."""
 
 
 CAMPAIGNS = {
@@ -83,10 +83,10 @@ CAMPAIGNS = {
     "round-the-end": Campaign("oddnet", "priot-s", (1024, 128, 3), 6),
     "dynamic": Campaign("oddnet", "niti-dynamic", (4096, 256, 5), 4),
     "affine": Campaign("affine", "priot", (1024, 128, 4), 10),
-    "erases-badly": Campaign("small", "priot", (1024, 128, 6), 15, worn=(2, ERASES_BADLY)),
-    "programs-badly": Campaign("oddnet", "priot", (1024, 128, 9), 4, worn=(4, PROGRAMS_BADLY)),
-    "refuses": Campaign("small", "priot", (1024, 128, 4), 15, worn=(0, REFUSES)),
-    "no-header": Campaign("small", "niti-static", (1024, 128, 5), 15, worn=(1, PAGE_0_BADLY)),
+    "erases-badly": Campaign("small", "priot", (1024, 128, 6), 15, worn=(2, "ERASES_BADLY")),
+    "programs-badly": Campaign("oddnet", "priot", (1024, 128, 9), 4, worn=(4, "PROGRAMS_BADLY")),
+    "refuses": Campaign("small", "priot", (1024, 128, 4), 15, worn=(0, "REFUSES")),
+    "no-header": Campaign("small", "niti-static", (1024, 128, 5), 15, worn=(1, "PAGE_0_BADLY")),
 }
 
 
@@ -100,15 +100,17 @@ def test_a_cut_anywhere_leaves_the_old_or_the_new_state(
     power_cuts: Path, blobs: dict[str, Path], name: str
 ) -> None:
     one = CAMPAIGNS[name]
-    asked = [KINDS[one.method], *one.geometry, FACTOR * one.saves, 1]
-    asked += [int(one.every_second or FACTOR > 1), *(one.worn or ())]
+    program = Elf(power_cuts)
+    kind = program.enum("pt_method_kind")[f"PT_{one.method.upper().replace('-', '_')}"]
+    asked = [int(kind), *one.geometry, FACTOR * one.saves, 1, int(one.every_second or FACTOR > 1)]
+    if one.worn is not None:
+        asked += [one.worn[0], int(program.enum("wear")[one.worn[1]])]
     done = subprocess.run(
         [power_cuts, blobs[one.network], *map(str, asked)], capture_output=True, text=True
     )
     assert (done.returncode, done.stderr) == (0, "")
     tried = dict(re.findall(r"([a-z][a-z ]*) (\d+)", done.stdout))
     count = {what: int(number) for what, number in tried.items()}
-    print(done.stdout)
     assert count["saves"] == FACTOR * one.saves
     # Nine torn states of each program and fourteen of each erase, of five steps at least.
     assert count["cuts"] > 45 * count["saves"]

@@ -6,13 +6,13 @@ import io
 import zipfile
 from pathlib import Path
 
+from building import FIRMWARE, STRICT
 from picotrain.convert.export import arduino
-from test_library import FIRMWARE, FIRST, expected, need, page_code, ran, told
+from test_library import FIRST, expected, need, page_code, ran, told
 
 STAND_IN = Path(__file__).with_name("stand_in")
 CHIP = ["-mcpu=cortex-m0plus", "-mthumb"]
 COMMON = ["-Os", "-ffunction-sections", "-fdata-sections", "-fno-exceptions", "-ffreestanding"]
-STRICT = ["-Wall", "-Wextra", "-Wconversion", "-Werror"]
 
 
 def test_the_sketch_learns_on_an_emulated_chip(tmp_path: Path) -> None:

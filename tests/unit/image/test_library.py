@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import re
 import shutil
@@ -12,17 +13,18 @@ import numpy as np
 import pytest
 
 import support
+from building import FIRMWARE, SANITIZED, STRICT
 from picotrain.convert.export.header import header
 from picotrain.device.blob import encode
+from picotrain.device.mailbox import METHOD_KINDS
 from picotrain.image.elf import Elf
-from picotrain.learn import models
+from picotrain.learn import methods, models
+from picotrain.learn.adapt import AdaptOptions
 from picotrain.places import SHIPPED
 from picotrain_golden import Method, Network, Trainer
 from picotrain_golden.passes import forward_pass, raw_output_error
 
-FIRMWARE = SHIPPED / "firmware"
 FIRST = FIRMWARE / "examples" / "first"
-STRICT = ["-Wall", "-Wextra", "-Wconversion", "-Werror"]
 MACHINE = ["-M", "microbit", "-nographic", "-semihosting"]
 MACHINE += ["-global", "nrf51-soc.sram-size=0x42000", "-global", "nrf51-soc.flash-size=0x200000"]
 
@@ -92,27 +94,39 @@ def expected(place: Path) -> tuple[int, int]:
     return before, right()
 
 
-@pytest.mark.parametrize("language", ["c11", "c++17"])
-def test_with_a_makefile_and_as_golden_learns(place: Path, language: str) -> None:
-    """By library.mk, with the strictest warnings for what the user compiles."""
-    need("make", "cc", "c++")
-    compiler = "c++ -x c++" if language == "c++17" else "cc"
-    folder = place / language
+LANGUAGES = {"c11": "cc", "c++17": "c++ -x c++"}
+
+
+@pytest.fixture(scope="module")
+def by_make(place: Path) -> Path:
+    """A folder with a makefile that includes library.mk: the program in each language, with the
+    strictest warnings for what the user compiles, and the library once."""
+    folder = place / "make"
     folder.mkdir()
     (folder / "picotrain").symlink_to(FIRMWARE)  # make takes no path with a space
+    own = f'{" ".join(STRICT)} "-I$(PICOTRAIN)" -I.. -c $< -o $@'
     (folder / "Makefile").write_text(
         "include picotrain/library.mk\n"
         "OBJECTS := $(notdir $(PICOTRAIN_SOURCES:.c=.o))\n"
         "vpath %.c $(sort $(dir $(PICOTRAIN_SOURCES)))\n"
-        "first: main.o $(OBJECTS)\n\tc++ $^ -o $@\n"
-        f"main.o: ../project/main.c\n\t{compiler} -std={language} {' '.join(STRICT)} "
-        '"-I$(PICOTRAIN)" -I.. -c $< -o $@\n'
-        "%.o: %.c\n\tcc $(PICOTRAIN_FLAGS) -c $< -o $@\n"
+        ".SECONDARY:\n"
+        "first-%: main-%.o $(OBJECTS)\n\tc++ $^ -o $@\n"
+        + "".join(
+            f"main-{language}.o: ../project/main.c\n\t{compiler} -std={language} {own}\n"
+            for language, compiler in LANGUAGES.items()
+        )
+        + "%.o: %.c\n\tcc $(PICOTRAIN_FLAGS) -c $< -o $@\n"
     )
-    ran("make", "-j2", cwd=folder)
+    return folder
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_with_a_makefile_and_as_golden_learns(place: Path, by_make: Path, language: str) -> None:
+    need("make", "cc", "c++")
+    ran("make", "-j2", f"first-{language}", cwd=by_make)
     before, after = expected(place)
     assert after > before
-    told = ran("./first", cwd=folder)
+    told = ran(f"./first-{language}", cwd=by_make)
     assert told == f"right: {before} of 64 before, {after} after\n"
 
 
@@ -130,12 +144,34 @@ def paths(place: Path) -> list[str]:
     return [f"-DPICOTRAIN={FIRMWARE}", f"-DSAMPLES={place}"]
 
 
-@pytest.mark.parametrize("options", [[], ["-DAS_CXX=ON"]])
-def test_on_an_emulated_chip_with_its_timed_code_in_sram(place: Path, options: list[str]) -> None:
+def test_of_a_c_library_it_needs_two_functions(by_make: Path) -> None:
+    """As picotrain.h says; what else is missing of the objects is the compiler's own."""
+    need("make", "cc", "nm")
+    ran("make", "-j2", "first-c11", cwd=by_make)
+    objects = [path.name for path in by_make.glob("*.o") if not path.name.startswith("main-")]
+    ran("cc", "-r", "-nostdlib", *objects, "-o", "whole", cwd=by_make)
+    wanted = ran("nm", "-u", "whole", cwd=by_make).split()[1::2]
+    assert len(objects) > 40
+    assert {name for name in wanted if not name.startswith("_")} == {"memcpy", "memset"}
+
+
+def test_the_kernels_of_the_project_that_adds_the_library_hold(tmp_path: Path) -> None:
+    """By a plain variable, as projects set it; and it is told which they are."""
+    need("cmake", "cc")
+    (tmp_path / "CMakeLists.txt").write_text(
+        "cmake_minimum_required(VERSION 3.16)\nproject(parent LANGUAGES C ASM)\n"
+        f'set(PICOTRAIN_KERNELS vector)\nadd_subdirectory("{FIRMWARE}" picotrain)\n'
+    )
+    assert "-- picotrain: kernels vector\n" in ran("cmake", "-S", ".", "-B", "b", cwd=tmp_path)
+
+
+@pytest.mark.parametrize("cxx", ["OFF", "ON"])
+def test_on_an_emulated_chip_with_its_timed_code_in_sram(place: Path, cxx: str) -> None:
     need("cmake", "arm-none-eabi-gcc", "arm-none-eabi-g++", "arm-none-eabi-nm", "qemu-system-arm")
-    build = place / f"chip-{len(options)}"
+    build = place / "chip"  # the library is the same, and is built once
     toolchain = "-DCMAKE_TOOLCHAIN_FILE=cortex-m0/toolchain.cmake"
-    ran("cmake", "-S", "project", "-B", build, toolchain, *paths(place), *options, cwd=place)
+    own = [toolchain, *paths(place), f"-DAS_CXX={cxx}"]
+    ran("cmake", "-S", "project", "-B", build, *own, cwd=place)
     ran("cmake", "--build", build, "-j2", cwd=place)
     # main returns 0 where the network is right more often; anything else is an error's number.
     told(build / "first")
@@ -210,7 +246,9 @@ def said(network: Network, images: np.ndarray) -> list[list[int]]:
 
 
 @pytest.mark.parametrize("which", ["oddnet", "tinycnn", "affine"])
-def test_logits_and_how_sure_it_is(tmp_path: Path, host_elf: Elf, which: str) -> None:
+def test_logits_and_how_sure_it_is(
+    tmp_path: Path, host_elf: Elf, sanitized_library: Path, which: str
+) -> None:
     need("cc")
     if which == "affine":
         network = models.load_backbone(models.BACKBONES / "mobilenet-v2-few-pre.npz")[0]
@@ -223,10 +261,8 @@ def test_logits_and_how_sure_it_is(tmp_path: Path, host_elf: Elf, which: str) ->
     name = re.search(r"uint8_t (pt_network_\w+)\[", text)
     assert name is not None
     (tmp_path / "main.c").write_text(PROGRAM.replace("NAME", name[1]))
-    folders = ("nn", "nn/operators", "kernels", "kernels/portable")
-    sources = [path for folder in folders for path in sorted((FIRMWARE / folder).glob("*.c"))]
-    flags = ["-std=c11", "-O1", *STRICT, "-fsanitize=address,undefined", f"-I{FIRMWARE}", "-I."]
-    ran("cc", *flags, "main.c", *sources, "-o", "program", cwd=tmp_path)
+    flags = ["-std=c11", *SANITIZED, *STRICT, f"-I{FIRMWARE}", "-I."]
+    ran("cc", *flags, "main.c", sanitized_library, "-o", "program", cwd=tmp_path)
     images = np.random.default_rng(3).integers(0, 256, (40, *network.input_shape), np.uint8)
     done = subprocess.run(
         [tmp_path / "program"], input=images.tobytes(), capture_output=True, check=True
@@ -236,3 +272,44 @@ def test_logits_and_how_sure_it_is(tmp_path: Path, host_elf: Elf, which: str) ->
     assert found == wanted
     assert len({row[1] for row in wanted}) > 1
     assert all(0 < row[1] <= 128 for row in wanted)
+
+
+# What a method begins with
+
+
+DEFAULTS = """#include <stdio.h>
+#include "picotrain.h"
+
+int main(void)
+{
+    for (uint32_t kind = 0; kind < PT_METHOD_KINDS; ++kind) {
+        const struct pt_method m = pt_method_of((enum pt_method_kind)kind);
+        printf("%u %d %d %u %u %u %u %u\\n", m.kind, m.mu, m.threshold, m.permille, m.selection,
+               m.start, m.seed, m.easy);
+    }
+    return 0;
+}
+"""
+
+
+def test_a_method_has_the_defaults_of_golden_and_of_adapt(tmp_path: Path, host_elf: Elf) -> None:
+    need("cc")
+    (tmp_path / "main.c").write_text(DEFAULTS)
+    ran("cc", "-std=c11", *STRICT, f"-I{FIRMWARE}", "main.c", "-o", "program", cwd=tmp_path)
+    found = [list(map(int, line.split())) for line in ran("./program", cwd=tmp_path).splitlines()]
+    kinds, start = host_elf.enum("pt_method_kind"), host_elf.enum("pt_start")["PT_START_ZERO"]
+    selection = host_elf.enum("pt_selection")["PT_SELECT_WEIGHT"]
+    parser = argparse.ArgumentParser()
+    methods.add_options(parser)
+    parser.set_defaults(seed=AdaptOptions.seed)
+    asked = parser.parse_args([])
+    wanted = []
+    for name, kind in METHOD_KINDS.items():
+        method = Method(name)
+        assert (method.select, method.start) == ("weight", "zero")
+        if name in methods.NAMES:
+            assert methods.from_options(asked, name) == method
+        numbers = (method.mu, method.theta, method.permille, selection, start)
+        wanted.append([kinds[kind], *numbers, method.seed, method.easy])
+    assert found == sorted(wanted)
+    assert len(found) == kinds["PT_METHOD_KINDS"] == 7

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from building import FIRMWARE
 from picotrain.convert.export.header import header
 from picotrain.datasets import load
 from picotrain.device.blob import encode
@@ -17,7 +18,7 @@ from picotrain.image.elf import Elf
 from picotrain.learn import models
 from picotrain_golden import Method, Trainer
 from picotrain_golden.passes import forward_pass, raw_output_error
-from test_library import FIRMWARE, FIRST, need, ran, told
+from test_library import FIRST, need, ran, told
 
 STAND_IN = Path(__file__).with_name("stand_in")
 PIXELS = 28 * 28
