@@ -40,3 +40,25 @@ int pt_method_check(const struct pt_method *method, struct pt_detail *detail)
     }
     return err;
 }
+
+struct pt_method pt_method_bare(const struct pt_method *method)
+{
+    const bool scores = pt_method_scores(method);
+    const bool chooses = method->kind == PT_PRIOT_S;
+    struct pt_method bare = {method->kind, 0, 0, 0, 0, 0, 0, 0};
+    bare.mu = pt_method_learns(method) ? method->mu : 0;
+    bare.easy = pt_method_backward(method) ? method->easy : 0u;
+    if (scores) {
+        bare.threshold = method->threshold;
+        bare.start = method->start;
+    }
+    if (chooses) {
+        bare.permille = method->permille;
+        bare.selection = method->selection;
+    }
+    if ((scores && method->start == PT_START_NORMAL) ||
+        (chooses && method->selection == PT_SELECT_RANDOM)) {
+        bare.seed = method->seed;
+    }
+    return bare;
+}

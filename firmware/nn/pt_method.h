@@ -31,7 +31,8 @@ enum pt_easy_limit { PT_MAX_EASY = 4095 };
 
 /*
  * Fields that a kind does not use may hold anything: mu and easy where nothing learns from an
- * error, threshold, start and seed without scores, permille and selection but for PRIOT-S.
+ * error, threshold, start and seed without scores, permille and selection but for PRIOT-S, seed
+ * where neither a start nor a selection draws.
  */
 struct pt_method {
     uint32_t kind;      /* enum pt_method_kind */
@@ -50,6 +51,10 @@ int pt_method_check(const struct pt_method *method, struct pt_detail *detail);
 
 /* The same of a step size alone. */
 int pt_method_check_mu(int32_t mu, struct pt_detail *detail);
+
+/* The same method with 0 in every field that it does not use, so that two that do the same are the
+ * same bytes. */
+struct pt_method pt_method_bare(const struct pt_method *method);
 
 /* Whether it takes images with their labels. */
 static inline bool pt_method_trains(const struct pt_method *method)

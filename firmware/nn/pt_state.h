@@ -27,8 +27,8 @@ struct pt_checkpoint {
     uint32_t magic;
     uint32_t model_crc; /* of the blob as it was loaded, and of weights and factors that no longer
                            need be its, but are no state */
-    uint32_t method;    /* CRC-32 of struct pt_method without mu, and of the selection, if any;
-                           fields that the method does not use are in it too */
+    uint32_t method;    /* CRC-32 of struct pt_method without mu and what the method does not use
+                           (pt_method_bare), and of the selection, if any */
     uint32_t state_crc;
     uint32_t state_size;
 };

@@ -222,17 +222,10 @@ static void void_newer(struct pt_store *store)
     }
 }
 
-int pt_store_open(struct pt_store *store, const struct pt_flash *flash, struct pt_detail *detail)
+static int find_newest(struct pt_store *store, const struct pt_flash *flash,
+                       struct pt_detail *detail)
 {
     struct pt_store_header header, last;
-    memset(store, 0, sizeof *store);
-    store->flash = flash;
-    store->place = PT_NO_SECTOR;
-    store->damaged = PT_NO_SECTOR;
-    if (!flash_valid(flash)) {
-        return pt_refuse(detail, PT_ERR_STORE_FLASH, flash->sector, flash->page, flash->sectors,
-                         PT_STORE_MOST_SECTORS);
-    }
     bool more = find_header(flash, NULL, &header);
     store->sequence = more ? header.sequence : 0u;
     /* Each turn ends one header, or what unstable bits make of one. */
@@ -258,6 +251,28 @@ int pt_store_open(struct pt_store *store, const struct pt_flash *flash, struct p
     return PT_OK;
 }
 
+/* What was refused when it was opened, once more. */
+static int refused(const struct pt_store *store, struct pt_detail *detail)
+{
+    if (store->refused != PT_OK && detail != NULL) {
+        *detail = store->why;
+    }
+    return store->refused;
+}
+
+int pt_store_open(struct pt_store *store, const struct pt_flash *flash, struct pt_detail *detail)
+{
+    memset(store, 0, sizeof *store);
+    store->flash = flash;
+    store->place = PT_NO_SECTOR;
+    store->damaged = PT_NO_SECTOR;
+    store->refused = flash_valid(flash)
+                         ? find_newest(store, flash, &store->why)
+                         : pt_refuse(&store->why, PT_ERR_STORE_FLASH, flash->sector, flash->page,
+                                     flash->sectors, PT_STORE_MOST_SECTORS);
+    return refused(store, detail);
+}
+
 int pt_store_restore(const struct pt_store *store, struct pt_trainer *trainer,
                      struct pt_position *position, struct pt_detail *detail)
 {
@@ -265,15 +280,19 @@ int pt_store_restore(const struct pt_store *store, struct pt_trainer *trainer,
     const struct pt_store_header *header = &store->newest;
     const uint32_t size = header->state.state_size;
     uint8_t page[PT_STORE_MOST_PAGE];
-    if (trainer->state != PT_STATE_READY) {
-        return pt_refuse(detail, PT_ERR_STATE, trainer->state, PT_STATE_READY, 0, 0);
+    int err = refused(store, detail);
+    if (!err && trainer->state != PT_STATE_READY) {
+        err = pt_refuse(detail, PT_ERR_STATE, trainer->state, PT_STATE_READY, 0, 0);
+    }
+    if (err) {
+        return err;
     }
     if (store->place == PT_NO_SECTOR) {
         return store->damaged == PT_NO_SECTOR
                    ? pt_refuse(detail, PT_ERR_STORE_EMPTY, flash->sectors, 0, 0, 0)
                    : pt_refuse(detail, PT_ERR_STORE_DAMAGED, store->damaged, 0, 0, 0);
     }
-    int err = pt_state_writable(trainer, detail);
+    err = pt_state_writable(trainer, detail);
     if (!err) {
         err = pt_state_accept(trainer, &header->state, detail);
     }
@@ -406,8 +425,12 @@ int pt_store_save(struct pt_store *store, const struct pt_trainer *trainer,
     const struct pt_flash *flash = store->flash;
     const uint32_t held = store->place == PT_NO_SECTOR ? 0u : store->newest.sectors;
     struct pt_store_header header;
-    if (trainer->state != PT_STATE_READY) {
-        return pt_refuse(detail, PT_ERR_STATE, trainer->state, PT_STATE_READY, 0, 0);
+    int err = refused(store, detail);
+    if (!err && trainer->state != PT_STATE_READY) {
+        err = pt_refuse(detail, PT_ERR_STATE, trainer->state, PT_STATE_READY, 0, 0);
+    }
+    if (err) {
+        return err;
     }
     memset(&header, 0, sizeof header);
     header.magic = PT_STORE_MAGIC;
@@ -441,11 +464,15 @@ int pt_store_save(struct pt_store *store, const struct pt_trainer *trainer,
 void pt_store_clear(struct pt_store *store)
 {
     const struct pt_flash *flash = store->flash;
+    if (store->refused == PT_ERR_STORE_FLASH) {
+        return;
+    }
     const uint32_t first = store->place == PT_NO_SECTOR ? 0u
                                                         : store->place + store->newest.sectors;
     for (uint32_t i = 0; i < flash->sectors; ++i) {
         (void)erase(store, round_ring(flash, first + i));
     }
+    store->refused = PT_OK;
     store->place = PT_NO_SECTOR;
     store->damaged = PT_NO_SECTOR;
 }

@@ -46,10 +46,13 @@
  * blank; or that all of the many unstable bits of a page read as 1 at one boot and not at the next.
  *
  * Wear. A sector that does not erase or a page that does not read back is skipped, and with it the
- * start of the run, for as long as this struct lives; after a boot it is tried once more. A save is
- * k sector erases and, for each page, one program. pt_store_open programs one page, the commit of
- * the newest record once more, and erases nothing. More than two records' worth of sectors keep
- * older states too, which serve if the newest is damaged by something else than a cut.
+ * start of the run, for as long as this struct lives; after a boot it is tried once more. A save of
+ * a state of k sectors and n pages is k erases and n + k + 2 programs: each of its pages, header,
+ * commit, and page 0 of each sector to zero before the erase. pt_store_open programs one page, the
+ * commit of the newest record once more, and erases nothing: between two saves that page is
+ * programmed once and then once at each boot. Where a datasheet limits how often a page may be
+ * programmed without an erase, save again before so many boots. More than two records' worth of
+ * sectors keep older states too, which serve if the newest is damaged by something else than a cut.
  */
 #ifndef PT_STORE_H
 #define PT_STORE_H
@@ -72,8 +75,8 @@ enum pt_store_format {
 
 /*
  * NOR flash: an erase makes all bits of a sector 1, a program makes bits of a page 0, and a page
- * may be programmed again without an erase (two or three times here), which flash with error
- * correction does not allow. What `program` is given has 1 where bits stay.
+ * may be programmed again without an erase (page 0 of a sector once more, a commit at each boot),
+ * which flash with error correction does not allow. What `program` is given has 1 where bits stay.
  */
 struct pt_flash {
     uint32_t sector;  /* bytes, a multiple of a page and at least 4 of them */
@@ -112,13 +115,16 @@ struct pt_store {
     uint32_t sequence; /* the highest that was seen */
     struct pt_store_header newest; /* of the state at `place` */
     uint32_t worn[PT_STORE_MOST_SECTORS / 32]; /* a bit for each sector that failed */
+    int refused;                               /* what pt_store_open said, if that was no PT_OK, */
+    struct pt_detail why;                      /* and its numbers */
 };
 
 /*
  * Finds the newest state that counts and whose CRC is right. A ring that is empty or damaged opens
  * too, with `place` PT_NO_SECTOR. PT_ERR_STORE_FLASH where the numbers of `flash` are none that can
  * be; PT_ERR_STORE_VERSION where the newest state is of another version of this format, which then
- * stays as it is: after that one only pt_store_clear may follow.
+ * stays as it is. After either, pt_store_restore and pt_store_save refuse with the same error:
+ * after the second until pt_store_clear, after the first until a ring that can be is opened.
  */
 int pt_store_open(struct pt_store *store, const struct pt_flash *flash, struct pt_detail *detail);
 
@@ -140,7 +146,8 @@ int pt_store_restore(const struct pt_store *store, struct pt_trainer *trainer,
 int pt_store_save(struct pt_store *store, const struct pt_trainer *trainer,
                   const struct pt_position *position, struct pt_detail *detail);
 
-/* Erases all sectors, the newest state last; worn ones as far as they can be. */
+/* Erases all sectors, the newest state last; worn ones as far as they can be. Nothing where
+ * pt_store_open said PT_ERR_STORE_FLASH. */
 void pt_store_clear(struct pt_store *store);
 
 /* Sectors that a state of `size` bytes takes. */

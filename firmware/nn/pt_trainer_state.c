@@ -119,10 +119,7 @@ int pt_trainer_method(struct pt_trainer *t, const struct pt_method *method,
     if (err) {
         return err;
     }
-    t->method = *method;
-    if (!pt_method_learns(method)) {
-        t->method.mu = 0; /* not checked, and a shift is made of it */
-    }
+    t->method = pt_method_bare(method);
     memset(t->saturation, 0, sizeof t->saturation);
     t->operation = t->plan.operations; /* no step is in work */
     place_copies(t, &planned);

@@ -121,6 +121,7 @@ static void unused_fields(const struct pt_method *plain)
     open_with(&method);
     train(4, 11);
     const uint32_t size = keep(state[0]);
+    const struct pt_checkpoint head = pt_state_describe(&trainer);
     const bool scores = pt_method_scores(&method);
     method.threshold = scores ? method.threshold : INT32_MIN;
     method.start = scores ? method.start : UINT32_MAX;
@@ -128,8 +129,23 @@ static void unused_fields(const struct pt_method *plain)
     method.permille = method.kind == PT_PRIOT_S ? method.permille : UINT32_MAX;
     method.selection = method.kind == PT_PRIOT_S ? method.selection : UINT32_MAX;
     open_with(&method);
+    CHECK(pt_state_accept(&trainer, &head, NULL) == PT_OK);
     train(4, 11);
     CHECK(keep(state[1]) == size && memcmp(state[0], state[1], size) == 0);
+    /* A seed that nothing is drawn by is none; one that something is drawn by is another state. */
+    method.start = PT_START_ZERO;
+    method.selection = PT_SELECT_WEIGHT;
+    open_with(&method);
+    const struct pt_checkpoint undrawn = pt_state_describe(&trainer);
+    method.seed ^= 1u;
+    open_with(&method);
+    CHECK(pt_state_accept(&trainer, &undrawn, NULL) == PT_OK);
+    method.start = PT_START_NORMAL;
+    open_with(&method);
+    const struct pt_checkpoint drawn = pt_state_describe(&trainer);
+    method.seed ^= 1u;
+    open_with(&method);
+    CHECK(pt_state_accept(&trainer, &drawn, NULL) == (scores ? PT_ERR_CHECKPOINT : PT_OK));
 }
 
 /* Of methods that learn nothing, where the network has them. */

@@ -241,6 +241,31 @@ static void wears_evenly(const struct pt_method *method)
     }
 }
 
+/* What pt_store.h and docs/field.md say of the steps that a save and a boot take. */
+static void costs(const struct pt_method *method)
+{
+    make(FLASH_SECTORS);
+    boot(method);
+    CHECK(flash.steps == 0);
+    const uint32_t k = sectors_of_state();
+    const uint32_t pages = (pt_state_size(&trainer) + PAGE - 1u) / PAGE;
+    for (uint32_t number = 0; number < 4; ++number) {
+        uint32_t erases = 0;
+        memset(flash.erases, 0, sizeof flash.erases);
+        flash_power(&flash, NO_CUT, 0, READS_RANDOM);
+        CHECK(save(number) == PT_OK);
+        for (uint32_t i = 0; i < FLASH_SECTORS; ++i) {
+            erases += flash.erases[i];
+        }
+        CHECK(erases == k && flash.steps == erases + k + pages + 2u);
+        flash_copy(&before, &flash);
+        flash_power(&flash, NO_CUT, 0, READS_RANDOM);
+        boot(method);
+        CHECK(flash.steps == 1 && memcmp(flash.erases, before.erases, sizeof flash.erases) == 0);
+        CHECK(memcmp(flash.value, before.value, FLASH_SECTORS * SECTOR) == 0);
+    }
+}
+
 static __attribute__((noinline)) bool clears_through(uint32_t step, uint32_t torn)
 {
     flash_power(&flash, step, torn, READS_RANDOM);
@@ -288,6 +313,19 @@ static void forge(uint32_t sector, uint32_t offset, uint32_t value)
     memcpy(page + PAGE - 4, &crc, sizeof crc);
 }
 
+/* With the same numbers. */
+static void refuses_again(int err, const struct pt_detail *why)
+{
+    struct pt_position position = {1, 2, {3, 4}};
+    struct pt_detail detail = {{0}};
+    CHECK(pt_store_save(&store, &trainer, NULL, &detail) == err);
+    CHECK(memcmp(&detail, why, sizeof detail) == 0);
+    detail = (struct pt_detail){{0}};
+    CHECK(pt_store_restore(&store, &trainer, &position, &detail) == err);
+    CHECK(memcmp(&detail, why, sizeof detail) == 0 && position.image == 2);
+    CHECK(pt_store_save(&store, &trainer, NULL, NULL) == err);
+}
+
 static void another_version(const struct pt_method *method)
 {
     struct pt_detail detail;
@@ -300,7 +338,11 @@ static void another_version(const struct pt_method *method)
     CHECK(pt_store_open(&store, &flash.flash, &detail) == PT_ERR_STORE_VERSION);
     CHECK(detail.value[0] == PT_STORE_VERSION + 1u && detail.value[1] == PT_STORE_VERSION);
     CHECK(detail.value[2] == place);
+    refuses_again(PT_ERR_STORE_VERSION, &detail);
     CHECK(memcmp(before.value, flash.value, FLASH_SECTORS * SECTOR) == 0);
+    pt_store_clear(&store);
+    CHECK(pt_store_restore(&store, &trainer, NULL, NULL) == PT_ERR_STORE_EMPTY);
+    CHECK(save(6) == PT_OK && found(method) == 6);
     pt_store_clear(&store);
     boot(method);
     CHECK(pt_store_restore(&store, &trainer, NULL, NULL) == PT_ERR_STORE_EMPTY);
@@ -424,6 +466,9 @@ static void absurd_flash(void)
         flash.flash.sectors = numbers[i][2];
         CHECK(pt_store_open(&store, &flash.flash, &detail) == PT_ERR_STORE_FLASH);
         CHECK(memcmp(detail.value, numbers[i], sizeof numbers[i]) == 0);
+        refuses_again(PT_ERR_STORE_FLASH, &detail);
+        pt_store_clear(&store);
+        refuses_again(PT_ERR_STORE_FLASH, &detail);
         CHECK(detail.value[3] == PT_STORE_MOST_SECTORS && flash.steps == 0);
     }
 }
@@ -442,6 +487,7 @@ int main(int argc, char **argv)
         full_ring(method);
         worn_sector(method);
         wears_evenly(method);
+        costs(method);
         clear(method);
         another_version(method);
         two_of_one_number(method);
