@@ -47,6 +47,10 @@
  *   nn/pt_state.h: as bytes, in pieces, to keep where you like.
  *   pt_trainer_seal: weights that NITI has trained open as a model again.
  *
+ * LESS TO LEARN
+ *   pt_trainer_select_last, before pt_trainer_method: the last layer alone learns, in half the time
+ *   and a fraction of the RAM; under NITI too with the model in flash.
+ *
  * More: nn/pt_selection.h and nn/pt_solver.h (sparse updates), nn/pt_prototypes.h (a new head).
  */
 #ifndef PICOTRAIN_H

@@ -66,7 +66,7 @@ enum pt_error {
     PT_ERR_TRAIN_RANGE = -43,   /* a sum of trained weights could overflow int32: {layer, row,
                                    magnitude of the sum or 2^31, shift, as uint32} */
     /* Of sparse updates: */
-    PT_ERR_SPARSE_FORM = -44,     /* only affine networks have them: {form, form needed} */
+    PT_ERR_SPARSE_FORM = -44,     /* the method is for affine networks: {form, form needed} */
     PT_ERR_ROWS = -45,            /* more rows than a selection holds: {bytes of bits, most} */
     PT_ERR_SELECTION_SIZE = -46,  /* bits of another network: {bytes given, bytes needed} */
     PT_ERR_SELECTION_ROW = -47,   /* a bit behind a layer's last row: {layer, row, rows} */

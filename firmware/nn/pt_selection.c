@@ -16,9 +16,6 @@ uint32_t pt_selection_rows(const struct pt_selected *selected, const struct pt_m
 
 int pt_selection_size(const struct pt_model *model, uint32_t *size, struct pt_detail *detail)
 {
-    if (!pt_model_affine(model)) {
-        return pt_refuse(detail, PT_ERR_SPARSE_FORM, model->header->form, PT_AFFINE, 0, 0);
-    }
     *size = pt_selection_offset(model, model->header->layers);
     if (*size > PT_MAX_SELECTION) {
         return pt_refuse(detail, PT_ERR_ROWS, *size, PT_MAX_SELECTION, 0, 0);
@@ -58,9 +55,36 @@ int pt_selection_set(struct pt_selected *selected, const struct pt_model *model,
     if (!err && size != 0u) {
         err = check_bits(model, bits, detail);
     }
-    if (!err) {
-        memcpy(selected->bits, bits, size);
-        selected->size = size;
+    if (err) {
+        return err;
     }
-    return err;
+    if (size != 0u) { /* else there may be no bits to point at */
+        memcpy(selected->bits, bits, size);
+    }
+    selected->size = size;
+    return PT_OK;
+}
+
+int pt_selection_set_last(struct pt_selected *selected, const struct pt_model *model,
+                          struct pt_detail *detail)
+{
+    uint32_t size = 0;
+    uint32_t last = model->header->layers - 1u;
+    int err = pt_selection_size(model, &size, detail);
+    if (!err && size == 0u) {
+        err = pt_refuse(detail, PT_ERR_SELECTION_EMPTY, 0, 0, 0, 0);
+    }
+    if (err) {
+        return err;
+    }
+    while (pt_layer_rows(&model->layer[last]) == 0u) {
+        --last;
+    }
+    memset(selected->bits, 0, size);
+    selected->size = size;
+    uint8_t *bits = selected->bits + pt_selection_offset(model, last);
+    for (uint32_t row = 0; row < pt_layer_rows(&model->layer[last]); ++row) {
+        bits[row / 8u] = (uint8_t)(bits[row / 8u] | 1u << row % 8u);
+    }
+    return PT_OK;
 }

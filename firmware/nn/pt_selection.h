@@ -58,10 +58,16 @@ uint32_t pt_selection_rows(const struct pt_selected *selected, const struct pt_m
 int pt_selection_size(const struct pt_model *model, uint32_t *size, struct pt_detail *detail);
 
 /*
- * Takes `size` bytes of bits, or with 0 all rows again; refuses, and leaves what is, where they are
- * not as many as the network has, select nothing, or have a bit behind the last row of a layer.
+ * Takes `size` bytes of bits, or with 0 (`bits` may be NULL) all rows again; refuses, and leaves
+ * what is, where they are not as many as the network has, select nothing, or have a bit behind the
+ * last row of a layer.
  */
 int pt_selection_set(struct pt_selected *selected, const struct pt_model *model,
                      const uint8_t *bits, uint32_t size, struct pt_detail *detail);
+
+/* Selects all rows of the last layer that has weights, and no others. PT_ERR_SELECTION_EMPTY where
+ * none has. */
+int pt_selection_set_last(struct pt_selected *selected, const struct pt_model *model,
+                          struct pt_detail *detail);
 
 #endif

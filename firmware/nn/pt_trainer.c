@@ -173,7 +173,7 @@ static void prepare_update(const struct pt_trainer *t, const struct pt_operation
         pt_affine_step_update(t, l, scratch, update);
         return;
     }
-    update->rows = NULL;
+    update->rows = pt_selection_bits(&t->selected, &t->model, l);
     update->input = chain_activation(t, l);
     update->error = direct_error(t, l);
     update->halvings = pt_part_halvings(&layer->shape, MOST_POSITIONS);
@@ -223,8 +223,12 @@ static void update(struct pt_trainer *t, const struct pt_operation *operation, i
         if (u.bitmap != NULL) {
             learns = pt_bitmap_count(u.bitmap, u.row_length);
         }
-        saturated += update_row(&u);
-        if (sink != NULL && pt_selection_has(u.rows, u.row)) {
+        if (pt_selection_has(u.rows, u.row)) {
+            saturated += update_row(&u);
+        } else {
+            learns = 0; /* nor has it scores */
+        }
+        if (sink != NULL) {
             memcpy(sink + event->updates, u.steps, learns);
             event->updates += learns;
         }

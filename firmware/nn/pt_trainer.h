@@ -103,6 +103,12 @@ int pt_trainer_method(struct pt_trainer *trainer, const struct pt_method *method
 int pt_trainer_select(struct pt_trainer *trainer, const uint8_t *bits, uint32_t size,
                       struct pt_detail *detail);
 
+/*
+ * The same of the last layer that has weights, alone and whole: the least RAM and time that a
+ * method trains with (PT_INFER, PT_PRIOT_S: as above). It holds until the next selection or model.
+ */
+int pt_trainer_select_last(struct pt_trainer *trainer, struct pt_detail *detail);
+
 /* What the method is planned for. */
 struct pt_planned pt_trainer_planned(const struct pt_trainer *trainer);
 

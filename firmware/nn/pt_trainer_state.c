@@ -138,14 +138,24 @@ int pt_trainer_method(struct pt_trainer *t, const struct pt_method *method,
     return PT_OK;
 }
 
-int pt_trainer_select(struct pt_trainer *t, const uint8_t *bits, uint32_t size,
-                      struct pt_detail *detail)
+/* Ends a method that another selection would change. */
+static int selected_anew(struct pt_trainer *t, int err)
 {
-    const int err = pt_selection_set(&t->selected, &t->model, bits, size, detail);
     if (!err && (pt_method_selects(&t->method) || t->method.kind == PT_PRIOT_S)) {
         t->state = PT_STATE_MODEL;
     }
     return err;
+}
+
+int pt_trainer_select(struct pt_trainer *t, const uint8_t *bits, uint32_t size,
+                      struct pt_detail *detail)
+{
+    return selected_anew(t, pt_selection_set(&t->selected, &t->model, bits, size, detail));
+}
+
+int pt_trainer_select_last(struct pt_trainer *t, struct pt_detail *detail)
+{
+    return selected_anew(t, pt_selection_set_last(&t->selected, &t->model, detail));
 }
 
 int pt_trainer_seal(struct pt_trainer *t, struct pt_detail *detail)

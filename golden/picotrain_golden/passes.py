@@ -140,18 +140,18 @@ def backward_pass(
 ) -> Iterator[BackwardStep]:
     """From the last layer down, for the one image of `done`; `error` is that of the logits.
 
-    Of an affine network only the layers that are `updated` have gradients, and only those that are
-    `learning` have errors; None: all that can. A layer's weights may be changed when its step has
-    been yielded: it is not read again.
+    Only the layers that are `updated` have gradients, and only those that are `learning` have
+    errors; None: all that can. A layer's weights may be changed when its step has been yielded: it
+    is not read again.
     """
+    if updated is None:
+        updated = [layer.has_weights for layer in network.layers]
+    if learning is None:
+        learning = network.learning_from(updated)
     if network.affine:
-        if updated is None:
-            updated = [layer.has_weights for layer in network.layers]
-        if learning is None:
-            learning = network.learning_from(updated)
         yield from _affine_backward_pass(network, weights, done, error, dynamic, updated, learning)
         return
-    first = network.first_weighted
+    first = learning.index(True)
     for index in range(len(network.layers) - 1, first - 1, -1):
         layer = network.layers[index]
         inputs = done.activations[index][0]
@@ -171,7 +171,7 @@ def backward_pass(
             if network.layers[index - 1].relu:
                 made *= inputs > 0
             step.errors[index - 1] = made
-        if columns is not None:
+        if columns is not None and updated[index]:
             step.gradient = layers.gradient(layer, error, columns[0])
         yield step
         if made is not None:

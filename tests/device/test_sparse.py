@@ -17,7 +17,7 @@ from picotrain.device.mailbox import MailboxDevice
 from picotrain.errors import CommandError, UserError
 from picotrain.learn.verify import Comparison, Search, searches, verify, verify_selected
 from picotrain_golden import Method, Network, Selection, plan
-from support import METHODS, shipped
+from support import METHODS, images, random_network, shipped
 from test_affine_training import NETWORKS, pixels, sampled, with_scales
 from test_memory import same_plan
 
@@ -166,6 +166,38 @@ def test_any_rows(device: Device, reference: GoldenDevice, method: str, lean: bo
     else:
         comparison.start(SELECTING[method])
         verify(comparison, images, labels, 2, train=True)
+
+
+@pytest.mark.parametrize("lean", [False, True], ids=["fast", "lean"])
+@pytest.mark.parametrize("method", SELECTING)
+def test_any_rows_of_chains(
+    device: Device, reference: GoldenDevice, method: str, lean: bool
+) -> None:
+    """Of the power-of-two form, where errors end at any layer."""
+    random = np.random.default_rng(6)
+    few = sampled(device)
+    networks = [shipped("tinycnn"), shipped("oddnet"), *map(random_network, range(0 if few else 8))]
+    for network in networks:
+        comparison = compared(device, reference, network, lean)
+        pictures, labels = images(network, 4)
+        for _ in range(1 if few else 3):
+            comparison.start(SELECTING[method], drawn(network, random))
+            verify(comparison, pictures, labels, 2, train=True)
+            assert device.memory().by_part()["network"] == reference.memory().by_part()["network"]
+
+
+@pytest.mark.parametrize("name", ["tinycnn", "oddnet"])
+def test_plans_of_chains(mailbox: MailboxDevice, name: str) -> None:
+    network, random = shipped(name), np.random.default_rng(7)
+    for lean in (False, True):
+        mailbox.load_model(network, frozen=lean)
+        size = 0 if lean else blob_size(network, mailbox.elf)
+        for method in SELECTING.values():
+            chosen = drawn(network, random)
+            mailbox.set_selection(chosen)
+            mailbox.set_method(method)
+            same_plan(mailbox.plan(), plan(network, method, size, chosen), mailbox.elf)
+            assert mailbox.selection() == chosen
 
 
 @pytest.mark.parametrize("lean", [False, True], ids=["fast", "lean"])

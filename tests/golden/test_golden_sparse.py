@@ -30,7 +30,7 @@ from picotrain_golden.loss import affine_loss_error
 from picotrain_golden.plan import copies
 from picotrain_golden.sparse.fisher import LARGEST, accumulate, added, error_scales, halvings
 from slow_affine import affine
-from support import shipped
+from support import images, shipped
 from trainable_affine import trainable_network
 
 UPDATING: tuple[MethodName, ...] = ("niti-dynamic", "niti-static", "priot")
@@ -123,16 +123,34 @@ def test_what_is_no_selection() -> None:
         of_rows(wide, (0, 0)).check(wide)
 
 
-def test_the_other_form_has_none() -> None:
+def test_what_the_other_form_has_not() -> None:
     network = shipped("tinycnn")
-    chosen = Selection(
-        tuple(np.ones(one.rows, np.bool_) if one.has_weights else None for one in network.layers)
-    )
-    with pytest.raises(ValueError, match="a selection is for affine networks, and tinycnn is of"):
-        Trainer(network, Method("priot"), chosen)
     for name in ("fisher", "prototype"):
         with pytest.raises(ValueError, match=f"method {name} is for affine networks, and tinycnn"):
             Trainer(network, Method(name))
+
+
+@pytest.mark.parametrize("name", ["niti-dynamic", "niti-static", "priot"])
+@pytest.mark.parametrize("layers", [(5,), (2,), (0, 4)])
+def test_layers_of_a_chain(name: str, layers: tuple[int, ...]) -> None:
+    """A selected layer takes the step that it takes among all layers; the others take none."""
+    network = shipped("tinycnn")
+    (image, *_), (label, *_) = images(network, 1)
+    whole = Trainer(network, Method(name))  # type: ignore[arg-type]
+    some = Trainer(network, Method(name), Selection.whole(network, layers))  # type: ignore[arg-type]
+    assert some.train_step(image, int(label)).loss_norm == whole.train_step(image, label).loss_norm
+    held = [index for index, layer in enumerate(network.layers) if layer.has_weights]
+    assert held == [0, 2, 4, 5]
+    for index in held:
+        before = network.of(index).weights
+        if index in layers:
+            assert np.array_equal(some.weights(index), whole.weights(index))
+            assert not np.array_equal(some.effective_weights(index), before) or name == "priot"
+            if name == "priot":
+                assert np.array_equal(some.scores(index), whole.scores(index).reshape(-1))
+                assert some.scores(index).any()
+        else:
+            assert np.array_equal(some.effective_weights(index), before)
 
 
 def test_priot_s_takes_none() -> None:

@@ -6,6 +6,7 @@
 #include "kernels/pt_requantize.h"
 #include "nn/operators/pt_geometry.h"
 #include "nn/operators/pt_row_update.h"
+#include "nn/pt_selection.h"
 
 static bool conv2d_shape_valid(const struct pt_shape *shape)
 {
@@ -81,15 +82,19 @@ static void gradient_row(const struct pt_update *update, uint32_t row, int32_t *
 
 static uint32_t conv2d_update_begin(const struct pt_update *update)
 {
-    const uint32_t rows = update->shape->out_c;
     pt_conv2d_gradient_begin(update->shape, update->input, update->error, update->kernel);
     if (!update->dynamic) {
         return 0;
     }
-    for (uint32_t row = 0; row < rows; ++row) {
-        gradient_row(update, row, update->gradient + row * update->row_length);
+    int32_t *gradient = update->gradient;
+    uint32_t peak = 0;
+    for (uint32_t row = 0; row < update->shape->out_c; ++row, gradient += update->row_length) {
+        if (pt_selection_has(update->rows, row)) {
+            gradient_row(update, row, gradient);
+            peak |= pt_max_abs_s32(gradient, update->row_length); /* as many bits as the largest */
+        }
     }
-    return pt_range_bits(pt_max_abs_s32(update->gradient, rows * update->row_length));
+    return pt_range_bits(peak);
 }
 
 static uint32_t conv2d_update_row(const struct pt_update *update)

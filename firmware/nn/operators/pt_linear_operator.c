@@ -3,11 +3,13 @@
 #include "kernels/pt_affine.h"
 #include "kernels/pt_affine_backward.h"
 #include "kernels/pt_linear.h"
+#include "kernels/pt_numerics.h"
 #include "kernels/pt_requantize.h"
 #include "kernels/pt_skips.h"
 #include "kernels/pt_update.h"
 #include "nn/operators/pt_geometry.h"
 #include "nn/operators/pt_row_update.h"
+#include "nn/pt_selection.h"
 
 static bool linear_shape_valid(const struct pt_shape *shape)
 {
@@ -66,13 +68,26 @@ static void linear_update_layout(struct pt_update *update, uint8_t *scratch)
     update->kernel = scratch + pt_round4(update->row_length);
 }
 
+/* The largest error of a row that learns. */
+static uint32_t error_peak(const struct pt_update *update)
+{
+    uint32_t peak = 0;
+    for (uint32_t row = 0; row < update->shape->out_c; ++row) {
+        if (pt_selection_has(update->rows, row)) {
+            const uint32_t error = pt_abs_s32(update->error[row]);
+            peak = error > peak ? error : peak;
+        }
+    }
+    return peak;
+}
+
 static uint32_t linear_update_begin(const struct pt_update *update)
 {
     pt_update_linear_begin(update->input, update->row_length, update->kernel);
     if (!update->dynamic) {
         return 0;
     }
-    return pt_range_bits(pt_max_abs_s8(update->error, update->shape->out_c) *
+    return pt_range_bits(error_peak(update) *
                          pt_max_abs_s8(update->input, update->row_length));
 }
 

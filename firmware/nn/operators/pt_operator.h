@@ -63,7 +63,7 @@ struct pt_update {
     void *kernel;
     /* The row: */
     uint32_t row;
-    const uint8_t *rows; /* affine: bits of those that learn (pt_selection.h); NULL: all */
+    const uint8_t *rows; /* bits of those that learn (pt_selection.h); NULL: all */
     int8_t *weights;
     int8_t *scores;      /* NULL: the weights learn */
     const uint8_t *bitmap;

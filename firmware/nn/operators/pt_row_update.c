@@ -31,9 +31,6 @@ uint32_t pt_affine_update_begin(const struct pt_update *update)
 
 uint32_t pt_affine_update_row(const struct pt_update *update)
 {
-    if (!pt_selection_has(update->rows, update->row)) {
-        return 0;
-    }
     const bool any = update->op->gradient_affine(update, update->row, update->gradient);
     if (PT_SKIP_ZEROS && !any && update->update == NULL) {
         return 0; /* no gradient (docs/numerics.md, section 10) */

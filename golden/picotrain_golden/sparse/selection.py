@@ -13,8 +13,6 @@ from picotrain_golden.network import Layer, Network
 MAX_BYTES = 1024
 """Of a selection's bits."""
 
-_FORM = "a selection is for affine networks, and {} is of the power-of-two form"
-
 
 @dataclass(frozen=True, eq=False)
 class Selection:
@@ -37,8 +35,6 @@ class Selection:
 
     def check(self, network: Network) -> None:
         """Raise ValueError, in one sentence, where it is none for the network."""
-        if not network.affine:
-            raise ValueError(_FORM.format(network.name))
         layers = network.layers
         if len(self.rows) != len(layers):
             raise ValueError(

@@ -43,7 +43,7 @@ _LAYER_FAULTS = {
 """Of a network that is not what its importer should have made."""
 
 _SPARSE = {
-    "PT_ERR_SPARSE_FORM": "sparse updates are for affine networks; use one that was imported",
+    "PT_ERR_SPARSE_FORM": "that method is for affine networks; use one that was imported",
     "PT_ERR_ROWS": "a selection of this network takes {0} bytes, {1} are the most",
     "PT_ERR_SELECTION_SIZE": (
         "a selection of this network takes {1} bytes, and {0} are given; select from its own rows"

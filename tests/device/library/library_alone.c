@@ -76,8 +76,7 @@ static void without_details(void)
     CHECK(pt_trainer_set_mu(&trainer, 8, NULL) == PT_ERR_ARGUMENT);
     CHECK(pt_trainer_tensor(&trainer, PT_TENSOR_SCORES, 0, &data, &size, NULL) == PT_ERR_TENSOR);
     CHECK(pt_prototypes_make(&trainer, NULL) == PT_ERR_METHOD_NEEDED);
-    CHECK(pt_trainer_select(&trainer, state[0], 1, NULL) ==
-          (pt_model_affine(&trainer.model) ? PT_ERR_SELECTION_SIZE : PT_ERR_SPARSE_FORM));
+    CHECK(pt_trainer_select(&trainer, state[0], 1, NULL) == PT_ERR_SELECTION_SIZE);
     struct pt_checkpoint head = pt_state_describe(&trainer);
     head.magic ^= 1;
     CHECK(pt_state_accept(&trainer, &head, NULL) == PT_ERR_CHECKPOINT);

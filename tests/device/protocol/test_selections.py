@@ -178,11 +178,8 @@ def test_a_model_begins_with_all_rows(mailbox: MailboxDevice, affine: Network) -
         mailbox.set_selection(chosen(0, 0, 1, 0))
 
 
-def test_the_power_of_two_form_has_none(session: Session) -> None:
+def test_the_power_of_two_form_gathers_nothing(session: Session) -> None:
     refused = ("PT_ERR_SPARSE_FORM", (0, 1, 0, 0))
-    session.device.write_window("IO", bits(1))
-    assert refusal(session.device, "SET_SELECTION", [4]) == refused
-    session.device.command("SET_SELECTION", [0])
     for kind in (5, 6):
         arguments = [kind, 0, 0, 100, 1, 0, 0, 0]
         assert refusal(session.device, "SET_METHOD", arguments) == refused
