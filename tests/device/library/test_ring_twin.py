@@ -35,8 +35,9 @@ NETWORKS = {
 
 
 @pytest.fixture(scope="module")
-def ring_twin(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build(tmp_path_factory.mktemp("twin"), ["ring_twin.c", "flash_model.c"], SANITIZED)
+def ring_twin(tmp_path_factory: pytest.TempPathFactory, sanitized_library: Path) -> Path:
+    sources = ["ring_twin.c", "flash_model.c"]
+    return build(tmp_path_factory.mktemp("twin"), sources, SANITIZED, sanitized_library)
 
 
 def trained(network: Network, method: Method, reference: GoldenDevice) -> State:
@@ -109,6 +110,29 @@ def test_a_record_of_another_method_is_refused(
     said, _ = booted(ring_twin, tmp_path, network, other, ring, host_elf)
     refused = int(host_elf.enum("pt_error")["PT_ERR_CHECKPOINT"])
     assert said == f"refused {refused} {field}\n"
+
+
+@pytest.mark.parametrize(
+    ("made", "asked"),
+    [
+        (Method("priot", seed=1), Method("priot", seed=2, permille=7, select="random")),
+        (Method("priot-s", seed=1), Method("priot-s", seed=2)),
+        (Method("niti-static", seed=1), Method("niti-static", seed=2, theta=3, start="normal")),
+    ],
+)
+def test_what_a_method_does_not_use_is_nothing_to_a_record(
+    ring_twin: Path,
+    tmp_path: Path,
+    host_elf: Elf,
+    reference: GoldenDevice,
+    made: Method,
+    asked: Method,
+) -> None:
+    network = support.shipped("oddnet")
+    ours = record(network, made, trained(network, made, reference), RING, host_elf)
+    ring = ours.ljust(RING.size, ERASED)
+    said, out = booted(ring_twin, tmp_path, network, asked, ring, host_elf)
+    assert said.startswith("sequence 1 place 0 ") and out.endswith(ring)
 
 
 def test_a_record_of_another_network_is_refused(

@@ -16,7 +16,7 @@ import support
 from building import FIRMWARE, SANITIZED, STRICT
 from picotrain.convert.export.header import header
 from picotrain.device.blob import encode
-from picotrain.device.mailbox import METHOD_KINDS
+from picotrain.device.mailbox import METHOD_KINDS, method_numbers
 from picotrain.image.elf import Elf
 from picotrain.learn import methods, models
 from picotrain.learn.adapt import AdaptOptions
@@ -297,19 +297,15 @@ def test_a_method_has_the_defaults_of_golden_and_of_adapt(tmp_path: Path, host_e
     (tmp_path / "main.c").write_text(DEFAULTS)
     ran("cc", "-std=c11", *STRICT, f"-I{FIRMWARE}", "main.c", "-o", "program", cwd=tmp_path)
     found = [list(map(int, line.split())) for line in ran("./program", cwd=tmp_path).splitlines()]
-    kinds, start = host_elf.enum("pt_method_kind"), host_elf.enum("pt_start")["PT_START_ZERO"]
-    selection = host_elf.enum("pt_selection")["PT_SELECT_WEIGHT"]
     parser = argparse.ArgumentParser()
     methods.add_options(parser)
     parser.set_defaults(seed=AdaptOptions.seed)
     asked = parser.parse_args([])
     wanted = []
-    for name, kind in METHOD_KINDS.items():
-        method = Method(name)
-        assert (method.select, method.start) == ("weight", "zero")
+    for name in METHOD_KINDS:
+        method = Method(name)  # type: ignore[arg-type]
         if name in methods.NAMES:
             assert methods.from_options(asked, name) == method
-        numbers = (method.mu, method.theta, method.permille, selection, start)
-        wanted.append([kinds[kind], *numbers, method.seed, method.easy])
+        wanted.append(list(method_numbers(method, host_elf).values()))
     assert found == sorted(wanted)
-    assert len(found) == kinds["PT_METHOD_KINDS"] == 7
+    assert len(found) == 7

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -37,8 +37,12 @@ class Ring:
 
 def method_bytes(method: Method, elf: Elf) -> bytes:
     """`struct pt_method`."""
+    return _method_struct(method_numbers(method, elf), elf)
+
+
+def _method_struct(numbers: dict[str, int], elf: Elf) -> bytes:
     fields = np.zeros(1, elf.dtype("pt_method"))
-    for name, number in method_numbers(method, elf).items():
+    for name, number in numbers.items():
         fields[name] = number
     return fields.tobytes()
 
@@ -71,8 +75,17 @@ def record(
 
 
 def _method_crc(method: Method, elf: Elf) -> int:
-    """Of the method without its step size."""
-    return zlib.crc32(method_bytes(replace(method, mu=0), elf))
+    """Of the method without its step size and what it does not use, as pt_method_bare has it."""
+    used = {"kind", "easy"}
+    if method.scored:
+        used |= {"threshold", "start"}
+    if method.name == "priot-s":
+        used |= {"permille", "selection"}
+    starts_drawn = method.scored and method.start == "normal"
+    if starts_drawn or (method.name == "priot-s" and method.select == "random"):
+        used.add("seed")
+    numbers = method_numbers(method, elf)
+    return zlib.crc32(_method_struct({name: numbers[name] for name in used}, elf))
 
 
 def _model_crc(network: Network, method: Method, elf: Elf) -> int:
