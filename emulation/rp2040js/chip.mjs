@@ -12,6 +12,12 @@ const XIP_SIZE = 0x4000000; // four views of the flash
 export const FLASH_SIZE = 0x200000;
 const PC = 15;
 const UART0_IRQ = 20;
+const TIMER_IRQS = 4; // the first ones of all
+const LED_PIN = 25;
+const HIGH = 1; // of rp2040js's GPIOPinState
+const GPIO_HI_IN = 8;
+const QSPI_PINS = 0x3f;
+const QSPI_SS = 2;
 
 const HARD_FAULT = 3;
 const BRANCH_TO_ITSELF = 0xe7fe;
@@ -63,7 +69,7 @@ function equip(Core) {
   };
 
   proto.flashOffset = function (address, what) {
-    if (!this.ssi.mapped && this.registers[PC] >= ROM_SIZE) {
+    if ((!this.ssi.mapped || this.ssi.released) && this.registers[PC] >= ROM_SIZE) {
       this.fault(`${what} ${hex(address)}: the flash is not mapped`);
     }
     return address & (FLASH_SIZE - 1);
@@ -191,7 +197,9 @@ function equip(Core) {
     enter.call(this, number);
     this.registers[PC] &= ~1;
     this.late += EXCEPTION_CYCLES;
-    this.entries++;
+    // A program that looks around by a timer has no news by that.
+    const irq = number - 16;
+    this.news ||= irq < 0 || irq >= TIMER_IRQS;
   };
 
   const leave = proto.exceptionReturn;
@@ -216,7 +224,8 @@ export class Chip {
     this.pastCycles = 0;
     this.marks = new Uint8Array(0x10000);
     this.marked = new Map();
-    this.quiet = 0; // passes through idle without an interrupt between
+    this.quiet = 0; // passes through idle without an interrupt between, but for the timer's
+    this.button = false; // BOOTSEL is held
     this.counts = null;
     this.reset('power');
   }
@@ -260,7 +269,7 @@ export class Chip {
     core.flash16 = rp.flash16;
     core.flash32 = new Uint32Array(this.flash.buffer);
     core.late = 0;
-    core.entries = 0;
+    core.news = false;
     core.faultAt = -1;
     // BLX too must go to Thumb code; lr is overwritten already.
     core.blTaken = (_, blx) => {
@@ -291,6 +300,9 @@ export class Chip {
       0x40064: new Vreg(),
     });
     this.coreRegisters();
+    const { sio } = rp;
+    const readSio = sio.readUint32.bind(sio);
+    sio.readUint32 = (offset) => (offset === GPIO_HI_IN ? this.qspiPins() : readSio(offset));
     this.attachUsb?.(rp, clock);
 
     const watchdog = (this.watchdog = rp.peripherals[0x40058]);
@@ -340,6 +352,15 @@ export class Chip {
     };
   }
 
+  // All are pulled up or driven high; BOOTSEL wins over the pull-up alone.
+  qspiPins() {
+    return this.button && this.ssi.released ? QSPI_PINS & ~QSPI_SS : QSPI_PINS;
+  }
+
+  get led() {
+    return this.rp.gpio[LED_PIN].value === HIGH;
+  }
+
   // AIRCR.SYSRESETREQ resets one core on the chip: with the rest as it was.
   requestReset(value) {
     if (value >>> 16 === 0x5fa && value & 4) {
@@ -363,6 +384,13 @@ export class Chip {
       this.core.fault(message);
     }
     throw new Unmodelled(`${component}: ${message}`);
+  }
+
+  // The program is idle once more -> how often in a row without an interrupt between.
+  passIdle() {
+    this.quiet = this.core.news ? 1 : this.quiet + 1;
+    this.core.news = false;
+    return this.quiet;
   }
 
   mark(address, kind) {
@@ -401,6 +429,10 @@ export class Chip {
             return 'locked';
           }
           continue;
+        }
+        // What came before WFI ends it too, also where PRIMASK keeps it from being taken.
+        if (this.core.waiting && this.core.pendingInterrupts & this.core.enabledInterrupts) {
+          this.core.waiting = false;
         }
         if (this.core.waiting) {
           clock.cycles = Math.min(limit, clock.next);
@@ -504,11 +536,7 @@ export class Chip {
 
   interrupts() {
     const { core } = this;
-    const before = core.entries;
     core.checkForInterrupts();
-    if (core.entries !== before) {
-      this.quiet = 0;
-    }
     this.clock.cycles += core.late;
     core.late = 0;
   }
@@ -532,7 +560,6 @@ export class Chip {
     core.registers[PC] = pc;
     try {
       core.exceptionEntry(HARD_FAULT);
-      this.quiet = 0;
       this.clock.cycles += core.late;
       core.late = 0;
     } catch (thrown) {

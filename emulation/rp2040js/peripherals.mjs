@@ -34,7 +34,8 @@ export class Storage {
   }
 }
 
-// 2.19.6.2: the flash's pins. SS low, then high, is one command to the flash.
+// 2.19.6.2: the flash's pins. SS low, then high, is one command to the flash. Let go, it is the
+// button's.
 export class IoQspi extends Storage {
   constructor(ssi) {
     const registers = {};
@@ -50,6 +51,7 @@ export class IoQspi extends Storage {
     super.writeUint32(offset, value);
     if (offset === 0x0c) {
       this.ssi.select(((value >>> 8) & 3) === 2);
+      this.ssi.released = ((value >>> 12) & 3) === 2;
     }
   }
 }
@@ -116,6 +118,7 @@ export class Ssi extends Storage {
     this.status = [0, 0];
     this.writable = false;
     this.held = false;
+    this.released = false; // SS is not driven
     this.command = [];
     this.received = [];
     this.mapped = false; // the flash is memory

@@ -99,8 +99,7 @@ function at(kind, pc) {
     why = 'zero';
     return true;
   }
-  chip.quiet++;
-  if (chip.quiet < 2) {
+  if (chip.passIdle() < 2) {
     return false; // what an interrupt left is seen first
   }
   const { clock } = chip;
@@ -212,6 +211,7 @@ const requests = {
       clock: chip.clock.frequency,
       locked: chip.locked,
       fatal: chip.fatal,
+      led: chip.led,
       usb: usb.state,
     });
   },
@@ -248,6 +248,10 @@ const requests = {
     chip.reset(kind);
     answer({});
     kick();
+  },
+  button({ held }, _, answer) {
+    chip.button = held === true;
+    answer({});
   },
   counts(_, __, answer) {
     const held = [...(chip.counts ?? new Map())];

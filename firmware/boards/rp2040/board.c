@@ -18,16 +18,25 @@
 #include "boards/rp2040/rp2040.h"
 #include "boards/rp2040/uart.h"
 #include "boards/rp2040/usb.h"
+#include "boards/rp2040/watchdog.h"
 
-enum { DRAIN_US = 20000 };
+enum { DRAIN_US = 20000, NAP_US = 10000 };
 
 static bool usb;
+
+/* Of pt_board_nap's alarm: it has woken the core. */
+static void nap_interrupt(void)
+{
+    PT_REGISTER(TIMER_INTR) = 1;
+}
 
 /* What VTOR points to must be aligned to 256 bytes; link.ld puts it at the start of the code. */
 __attribute__((section(".sram_vectors"), used)) static const uintptr_t vectors[48] = {
     (uintptr_t)pt_stack_end,
     (uintptr_t)pt_reset,
-    [2 ... 15 + USBCTRL_IRQ] = (uintptr_t)pt_hard_fault,
+    [2 ... 15] = (uintptr_t)pt_hard_fault,
+    [16 + TIMER_IRQ_0] = (uintptr_t)nap_interrupt,
+    [17 + TIMER_IRQ_0... 15 + USBCTRL_IRQ] = (uintptr_t)pt_hard_fault,
     [16 + USBCTRL_IRQ] = (uintptr_t)pt_usb_interrupt,
     [17 + USBCTRL_IRQ... 15 + UART0_IRQ] = (uintptr_t)pt_hard_fault,
     [16 + UART0_IRQ] = (uintptr_t)pt_uart_interrupt,
@@ -86,6 +95,19 @@ void pt_board_restart(enum pt_restart how)
     pt_watchdog_reset(PT_RESET_REQUEST);
 }
 
+uint32_t pt_board_micros(void)
+{
+    return PT_REGISTER(TIMERAWL);
+}
+
+void pt_board_nap(void)
+{
+    PT_REGISTER(TIMER_ALARM0) = PT_REGISTER(TIMERAWL) + NAP_US;
+    PT_REGISTER(TIMER_INTE) = 1;
+    PT_REGISTER(NVIC_ISER) = 1u << TIMER_IRQ_0;
+    __asm__ volatile("dsb\n\twfi\n\tcpsie i" ::: "memory");
+}
+
 /*
  * Nothing lies below SRAM, where the stack ends, but the address may still answer: the memory
  * protection unit makes it a fault. The exception's frame has nowhere to go, so that the record
@@ -101,7 +123,7 @@ static void guard_stack(void)
     __asm__ volatile("dsb\n\tisb" ::: "memory");
 }
 
-enum pt_reset_reason pt_board_start(uint8_t chip[8])
+uint32_t pt_board_start(uint8_t chip[8])
 {
     /* First: the answer to a fault is a reset by the watchdog. */
     const enum pt_reset_reason reason = pt_watchdog_start();
@@ -120,5 +142,5 @@ enum pt_reset_reason pt_board_start(uint8_t chip[8])
         pt_usb_start(chip);
     }
     __asm__ volatile("cpsie i" ::: "memory");
-    return reason;
+    return (uint32_t)reason;
 }

@@ -1,6 +1,7 @@
 #include "boards/rp2040/flash.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 
 #include "app/pt_board.h"
 #include "boards/rp2040/rom.h"
@@ -97,6 +98,46 @@ void pt_flash_number(uint8_t number[8])
     }
 }
 
+/* Programs `size` bytes of `from` at `at`, or erases them where `from` is NULL. */
+static int flash_change(const uint8_t *at, const uint8_t *from, uint32_t size)
+{
+    const uint32_t offset = (uint32_t)((uintptr_t)at - XIP_BASE);
+    struct rom rom;
+    if (!rom_find(&rom)) {
+        return -1;
+    }
+    pt_board_alive();
+    const uint32_t primask = flash_detach(&rom);
+    if (from == NULL) {
+        /* Smaller than a block: the ROM takes the command for sectors. */
+        rom.flash_range_erase(offset, size, 1u << 16, CMD_BLOCK_ERASE);
+    } else {
+        rom.flash_range_program(offset, from, size);
+    }
+    flash_attach(&rom, primask);
+    return 0;
+}
+
+int pt_flash_erase(const uint8_t *sector)
+{
+    const volatile uint32_t *back = (const volatile uint32_t *)(uintptr_t)sector;
+    int err = flash_change(sector, NULL, PT_FLASH_SECTOR);
+    for (uint32_t i = 0; i < PT_FLASH_SECTOR / sizeof *back && !err; ++i) {
+        err = back[i] == 0xffffffffu ? 0 : -1;
+    }
+    return err;
+}
+
+int pt_flash_program(const uint8_t *page, const uint8_t *from, uint32_t size)
+{
+    const volatile uint8_t *back = page;
+    int err = flash_change(page, from, size);
+    for (uint32_t i = 0; i < size && !err; ++i) {
+        err = (back[i] & ~from[i]) == 0 ? 0 : -1;
+    }
+    return err;
+}
+
 int pt_board_flash_write(uint32_t offset, const uint8_t *from, uint32_t size)
 {
     const uint32_t window = (uint32_t)(pt_flash_end - pt_flash_start);
@@ -104,23 +145,11 @@ int pt_board_flash_write(uint32_t offset, const uint8_t *from, uint32_t size)
         || size > PT_FLASH_SECTOR - offset % PT_FLASH_SECTOR) {
         return -1;
     }
-    struct rom rom;
-    if (!rom_find(&rom)) {
-        return -1;
-    }
-    const uint32_t at = (uint32_t)((uintptr_t)pt_flash_start - XIP_BASE) + offset;
-    const uint32_t primask = flash_detach(&rom);
-    if (offset % PT_FLASH_SECTOR == 0u) {
-        /* Smaller than a block: the ROM takes the command for sectors. */
-        rom.flash_range_erase(at, PT_FLASH_SECTOR, 1u << 16, CMD_BLOCK_ERASE);
-    }
-    rom.flash_range_program(at, from, size);
-    flash_attach(&rom, primask);
     const volatile uint8_t *back = pt_flash_start + offset;
-    for (uint32_t i = 0; i < size; ++i) {
-        if (back[i] != from[i]) {
-            return -1;
-        }
+    int err = offset % PT_FLASH_SECTOR == 0u ? pt_flash_erase(pt_flash_start + offset) : 0;
+    err = err ? err : pt_flash_program(pt_flash_start + offset, from, size);
+    for (uint32_t i = 0; i < size && !err; ++i) {
+        err = back[i] == from[i] ? 0 : -1;
     }
-    return 0;
+    return err;
 }

@@ -20,14 +20,14 @@ static struct pt_app app;
 static struct pt_link links[PT_PORTS];
 static struct pt_link_hello hello;
 
-static void fill_hello(enum pt_reset_reason reason)
+static void fill_hello(uint32_t reason)
 {
     hello.magic = PT_LINK_MAGIC;
     hello.version = PT_LINK_VERSION;
     hello.mailbox = (uintptr_t)&pt_mailbox;
     hello.payload = PT_LINK_PAYLOAD;
     hello.clock_hz = PT_CLOCK_MHZ * 1000000u;
-    hello.reset = (uint32_t)reason;
+    hello.reset = reason;
     for (uint32_t i = 0; i < sizeof hello.build; ++i) {
         hello.build[i] = pt_build_id[BUILD_ID_AT + i];
     }

@@ -21,8 +21,16 @@
 #define XIP_BASE PT_U(0x10000000)
 
 /* 2.3.2: interrupts */
+#define TIMER_IRQ_0 0
 #define USBCTRL_IRQ 5
 #define UART0_IRQ 20
+
+/* 2.3.1.7: single-cycle IO */
+#define SIO_GPIO_HI_IN PT_U(0xd0000008)
+#define SIO_GPIO_OUT_SET PT_U(0xd0000014)
+#define SIO_GPIO_OUT_CLR PT_U(0xd0000018)
+#define SIO_GPIO_OE_SET PT_U(0xd0000024)
+#define SIO_GPIO_HI_SS PT_U(0x2)
 
 /* 2.4.8: Cortex-M0+ */
 #define SYST_CSR PT_U(0xe000e010)
@@ -117,7 +125,9 @@
 /* 2.19.6: pins and pads */
 #define GPIO0_CTRL PT_U(0x40014004)
 #define GPIO1_CTRL PT_U(0x4001400c)
+#define GPIO25_CTRL PT_U(0x400140cc)
 #define GPIO_FUNCSEL_UART PT_U(2)
+#define GPIO_FUNCSEL_SIO PT_U(5)
 #define PADS_GPIO1 PT_U(0x4001c008)
 #define PADS_GPIO26 PT_U(0x4001c06c)
 #define PADS_ADC_PINS 4u
@@ -125,6 +135,7 @@
 #define IO_QSPI_OUTOVER_NORMAL PT_U(0x000)
 #define IO_QSPI_OUTOVER_LOW PT_U(0x200)
 #define IO_QSPI_OUTOVER_HIGH PT_U(0x300)
+#define IO_QSPI_OEOVER_DISABLE PT_U(0x2000)
 #define PADS_QSPI_BASE PT_U(0x40020000)
 #define PADS_QSPI_SCLK PT_U(0x04)
 #define PADS_QSPI_SD0 PT_U(0x08)
@@ -162,7 +173,10 @@
 /* 4.6.5: timer; TIMELR latches TIMEHR */
 #define TIMEHR PT_U(0x40054008)
 #define TIMELR PT_U(0x4005400c)
+#define TIMER_ALARM0 PT_U(0x40054010)
 #define TIMERAWL PT_U(0x40054028)
+#define TIMER_INTR PT_U(0x40054034)
+#define TIMER_INTE PT_U(0x40054038)
 
 /* 4.7.6: watchdog */
 #define WATCHDOG_CTRL PT_U(0x40058000)

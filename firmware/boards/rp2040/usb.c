@@ -123,6 +123,8 @@ static struct {
     uint8_t line_coding[LINE_CODING_SIZE];
     uint32_t arrived; /* bytes in the buffer DATA_OUT ... */
     uint32_t taken;   /* ... and how many of them the program has */
+    bool ended;       /* the host closed the port ... */
+    uint32_t before;  /* ... and so many bytes of the buffer are of before that */
 } port;
 
 static struct {
@@ -420,6 +422,15 @@ static void end_halt(enum side side)
     }
 }
 
+static void set_dtr(bool on)
+{
+    if (port.dtr && !on) {
+        port.ended = true;
+        port.before = port.arrived - port.taken;
+    }
+    port.dtr = on;
+}
+
 /* On or off: nothing is left of an earlier configuration. */
 static void configure(bool on)
 {
@@ -434,9 +445,10 @@ static void configure(bool on)
     clear_side(DATA_IN, 0);
     clear_side(DATA_OUT, 0);
     port.configured = on;
-    port.dtr = false;
     port.arrived = 0;
     port.taken = 0;
+    port.before = 0;
+    set_dtr(false);
     if (on) {
         watch_frames();
         arm(DATA_OUT, PT_USB_PACKET);
@@ -572,7 +584,7 @@ static bool request_of_port(const struct setup *setup)
     case SET_CONTROL_LINE_STATE: {
         const uint8_t *baud = port.line_coding;
         const bool touch = (baud[0] | baud[1] << 8 | baud[2] << 16) == TOUCH_BAUD && baud[3] == 0u;
-        port.dtr = (setup->value & LINE_STATE_DTR) != 0u;
+        set_dtr((setup->value & LINE_STATE_DTR) != 0u);
         send_status_and(touch && !port.dtr ? RESTART_BOOTSEL : NOTHING);
         return true;
     }
@@ -723,6 +735,7 @@ uint32_t pt_usb_receive(uint8_t *to, uint32_t room)
     const uint32_t size = smaller(room, port.arrived - port.taken);
     copy_out(to, DATA_OUT_BUFFER + port.taken, size);
     port.taken += size;
+    port.before -= smaller(port.before, size);
     if (port.arrived != 0u && port.taken == port.arrived) {
         port.arrived = 0;
         port.taken = 0;
@@ -730,6 +743,15 @@ uint32_t pt_usb_receive(uint8_t *to, uint32_t room)
     }
     interrupts_restore(primask);
     return size;
+}
+
+bool pt_usb_ended(void)
+{
+    const uint32_t primask = interrupts_off();
+    const bool ended = port.ended && port.before == 0u;
+    port.ended = port.ended && !ended;
+    interrupts_restore(primask);
+    return ended;
 }
 
 /* RP2040-E15. A bus on which no frame begins in `waited` us is not waited for. */

@@ -32,6 +32,7 @@
 #ifndef PT_USB_H
 #define PT_USB_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /*
@@ -45,6 +46,12 @@ void pt_usb_interrupt(void);
 
 /* Takes up to `room` bytes that have arrived; returns how many, 0 at once if there are none. */
 uint32_t pt_usb_receive(uint8_t *to, uint32_t room);
+
+/*
+ * Whether the host has closed the port (DTR off, reset, unplugged) and all that it sent before was
+ * received; says so once. Asked before each pt_usb_receive it comes between two clients' bytes.
+ */
+bool pt_usb_ended(void);
 
 /*
  * Returns when the host has taken all bytes, or has taken none for 500 ms: then the rest is

@@ -98,3 +98,10 @@ function zeros
     bne 1b
     movs r0, r2
     bx lr
+
+/* (r0: NVIC_ISPR, r1: interrupts) -> after WFI, with these pending and masked */
+function sleeps_masked
+    cpsid i
+    str r1, [r0]
+    wfi
+    bx lr

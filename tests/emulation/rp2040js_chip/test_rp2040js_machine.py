@@ -22,6 +22,8 @@ TIMERAWL = 0x40054028
 CLEAR = 0x3000
 RESETS, CLK_REF, CLK_SYS = 0x4000C000, 0x40008030, 0x4000803C
 PLL_SYS = 0x40028000
+SIO_HI_IN, SIO_OUT_SET, SIO_OUT_CLR, SIO_OE_SET = (0xD0000000 + at for at in (8, 20, 24, 36))
+GPIO25_CTRL, QSPI_SS_CTRL = 0x400140CC, 0x4001800C
 PSM_WDSEL, WATCHDOG = 0x40010008, 0x40058000
 WATCHDOG_LOAD, WATCHDOG_REASON, WATCHDOG_SCRATCH0 = WATCHDOG + 4, WATCHDOG + 8, WATCHDOG + 12
 
@@ -400,3 +402,43 @@ def test_uart_sends_at_its_rate(open_machine: Callable[..., Rp2040js]) -> None:
         while len(got) < 32:
             got += client.recv(100)
         assert got == bytes(range(32))  # the last one had no room
+
+
+def test_an_interrupt_that_is_masked_ends_a_sleep(chip: Caller) -> None:
+    """Also one that came before: a program that looks with interrupts off sleeps over none."""
+    chip.poke(0xE000E100, 1)
+    assert chip.call("sleeps_masked", 0xE000E200, 1) == 0xE000E200
+
+
+# Its panel
+
+
+def test_the_led_is_on_where_its_pin_is_driven_high(chip: Caller) -> None:
+    chip.poke(RESETS + CLEAR, 1 << 5 | 1 << 8)
+    seen = [chip.machine.led()]
+    for address, value in ((SIO_OUT_SET, 1 << 25), (SIO_OE_SET, 1 << 25), (GPIO25_CTRL, 5)):
+        chip.poke(address, value)
+        seen.append(chip.machine.led())
+    chip.poke(SIO_OUT_CLR, 1 << 25)
+    assert [*seen, chip.machine.led()] == [False, False, False, True, False]
+
+
+def test_the_button_is_seen_while_the_select_line_is_let_go(chip: Caller) -> None:
+    def select_line() -> int:
+        return chip.peek(SIO_HI_IN) >> 1 & 1
+
+    seen = []
+    for held in (False, True):
+        chip.machine.button(held)
+        for override in (0, 0x2000):
+            chip.poke(QSPI_SS_CTRL, override)
+            seen.append(select_line())
+    assert seen == [1, 1, 1, 0]
+    chip.machine.button(False)
+    assert select_line() == 1
+
+
+def test_the_flash_is_no_memory_while_its_select_line_is_let_go(chip: Caller) -> None:
+    chip.call(lookup(chip, "CX"))
+    chip.poke(QSPI_SS_CTRL, 0x2000)
+    expect_fault(chip, "peek", XIP)

@@ -250,6 +250,14 @@ class Rp2040js:
         )
         return [BlockCount(pc, 1, least, n, cycles - least * n) for pc, n, cycles, least in rows]
 
+    def button(self, held: bool) -> None:
+        """Press BOOTSEL, or let it go."""
+        self._ask({"do": "button", "held": held})
+
+    def led(self) -> bool:
+        """Whether the LED is on."""
+        return bool(self.state()["led"])
+
     def plug(self, into: bool) -> None:
         """Plug USB into the host, or out of it; the chip keeps its power."""
         self._ask({"do": "usb", "action": "plug" if into else "unplug"})

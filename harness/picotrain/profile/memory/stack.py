@@ -23,7 +23,7 @@ ROM_NAME = "(boot ROM, assumed)"
 _ROM_CALLERS = {
     "boards/rp2040/board.o": {"pt_board_restart"},
     "boards/rp2040/flash.o": {
-        *("pt_board_flash_write", "pt_flash_number"),
+        *("pt_flash_number", "pt_flash_erase", "pt_flash_program", "flash_change"),
         *("flash_attach", "flash_detach"),  # where GCC does not inline them
     },
     "boards/rp2040/rom.o": {"pt_rom_function"},

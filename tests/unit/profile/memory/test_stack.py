@@ -89,7 +89,7 @@ def test_calls_of_the_boot_rom(stack: StackReport) -> None:
         "pt_rom_function": 1,  # the lookup
         "pt_board_restart": 1,  # into the USB drive
         "pt_flash_number": 2 + 2,  # detach and attach the flash, where the second stage is one
-        "pt_board_flash_write": 2 + 2 + 2,  # and erase and program
+        "flash_change": 2 + 2 + 2,  # and erase or program
     }
     rom = next(frame for frame in stack.frames if frame.name == ROM_NAME)
     assert rom.bytes == ROM_STACK == 256
