@@ -58,7 +58,7 @@ setup-renode: $(READY) ## Downloads Renode into build/renode, if it is not insta
 
 firmware: build/.tools ## The firmware for every board, and QEMU's cycle plugin
 	@$(MAKE) -s --no-print-directory -C firmware host host-tuned microbit microbit-portable \
-	    microbit-dense microbit-large rp2040
+	    microbit-dense microbit-large rp2040 standalone
 	@$(MAKE) -s --no-print-directory -C emulation/rom BUILD=../../build
 	@$(MAKE) -s --no-print-directory -C emulation/qemu BUILD=../../build
 	@$(MAKE) -s --no-print-directory -C emulation/renode BUILD=../../build

@@ -27,7 +27,10 @@ SOURCES = {
     "experiments": ("*.toml",),
     "tests/baselines": ("memory*.json",),
 }
-BOARDS = ("microbit", "microbit-portable", "microbit-dense", "microbit-large", "rp2040")
+BOARDS = (
+    *("microbit", "microbit-portable", "microbit-dense", "microbit-large"),
+    *("rp2040", "standalone"),
+)
 BUILT = ("*/picotrain.elf", "*/picotrain.map", "rp2040/rom.*", "**/*.su")
 """Beside the images what `picotrain memory` reads: the linker's maps, the frames of functions."""
 COMMIT = "COMMIT"

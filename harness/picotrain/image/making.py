@@ -42,7 +42,10 @@ class Recipe:
     cross: bool = False
 
 
-_BOARDS = ("microbit", "microbit-portable", "microbit-dense", "microbit-large", "rp2040")
+_BOARDS = (
+    *("microbit", "microbit-portable", "microbit-dense", "microbit-large"),
+    *("rp2040", "standalone"),
+)
 
 
 def _host(variant: str) -> Recipe:
