@@ -11,6 +11,7 @@ import struct
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from math import prod
 
 import numpy as np
 import pytest
@@ -24,7 +25,7 @@ from picotrain.errors import CommandError, DeviceFailure, UserError
 from picotrain.image import firmware
 from picotrain.image.elf import Elf
 from picotrain.learn.verify import Comparison
-from picotrain_golden import Layer, Network, Parameters, conv2d, linear, maxpool2
+from picotrain_golden import Layer, Network, Parameters, conv2d, linear, maxpool2, validate
 from support import ENTRY, HEADER, INFER, METHODS, begin, images, layer_entry
 
 ARENA = 48 * 1024
@@ -327,6 +328,7 @@ LIMITS = {
     "out-height": ((4096, 1, 1), 1, (2, 1), 1, (1, 0), "PT_ERR_LAYER_SHAPE"),
     "positions": ((4096, 33, 1), 1, (1, 1), 1, (0, 0), "PT_ERR_LAYER_TERMS"),
     "weights": ((1, 1, 4096), 1025, (1, 1), 1, (0, 0), "PT_ERR_LAYER_TERMS"),
+    "elements": ((64, 64, 1), 1025, (1, 1), 1, (0, 0), "PT_ERR_LAYER_SHAPE"),
     "plane": ((4096, 4096, 1), 1, (1, 1), 2, (0, 0), "PT_ERR_LAYER_SHAPE"),
 }
 
@@ -347,6 +349,38 @@ def test_one_past_a_limit(fuzzer: Fuzzer, limit: str) -> None:
     refusal = fuzzer.offer(blob)
     assert refusal is not None
     assert (refusal.name, refusal.detail[0]) == (name, 0)
+
+
+@pytest.mark.parametrize(
+    ("shape", "fits"),
+    [
+        ((4096, 1024, 1), True),
+        ((397, 2113, 5), False),  # 2^22 + 1
+        ((4096, 2048, 1), False),
+        ((4096, 512, 2), True),
+        ((4096, 4096, 4096), False),
+    ],
+)
+def test_elements_of_a_tensor(fuzzer: Fuzzer, shape: tuple[int, int, int], fits: bool) -> None:
+    """2^22 of them and no more, where nothing but pools looks at them: in golden, and on the
+    device."""
+    pools = [maxpool2(shape)]
+    while prod(pools[-1].out_shape) > 1 << 14:
+        pools.append(maxpool2(pools[-1].out_shape))
+    head = linear(pools[-1].out_shape, 2, False)
+    held = Parameters(np.ones((2, head.row_length), np.int8), -6, 6, 6, 10, 10)
+    layers = (*pools, head)
+    network = Network("pools", pools[0].in_shape, layers, (*[None] * len(pools), held))
+    try:
+        validate(network)
+    except ValueError as error:
+        assert not fits
+        assert str(error).endswith(f"{prod(shape)} elements, more than {1 << 22}")
+    else:
+        assert fits
+    refusal = fuzzer.offer(encode(network, fuzzer.elf))
+    told = None if refusal is None else (refusal.name, refusal.detail[0])
+    assert told == (None if fits else ("PT_ERR_LAYER_SHAPE", 0))
 
 
 @pytest.mark.parametrize(

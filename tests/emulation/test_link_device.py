@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+import zlib
 from collections.abc import Iterator
 from contextlib import suppress
 
@@ -139,6 +141,32 @@ def test_garbage_costs_nothing_behind_it(direct: Direct, garbage: list[bytes]) -
     for piece in garbage:
         assert direct.answers(piece) == []
     assert direct.ask("ECHO", b"there?").payload == b"there?"
+
+
+def wire_of(*fields: int, payload: bytes = b"abc", crc: int = 0) -> bytes:
+    """A frame whose head is these fields, and whose CRC is right but for some bits."""
+    content = struct.pack("<BBHHH", *fields) + payload
+    content += struct.pack("<I", zlib.crc32(content) ^ crc)
+    return DELIMITER + cobs.encode(content) + DELIMITER
+
+
+WRONG = [
+    *(wire_of(4, 0, 1, length, 0) for length in (0, 2, 4, 1032, 5000, 0xFFFF)),
+    wire_of(4, 0, 1, 5000, 0, payload=bytes(1032)),
+    *(wire_of(4, 0, 1, 3, zero) for zero in (1, 0x100, 0xFFFF)),
+    *(wire_of(4, error, 1, 3, 0) for error in (1, 0xFF)),
+    wire_of(4 | 0x80, 0, 1, 3, 0),
+    *(wire_of(4, 0, 1, 3, 0, crc=1 << bit) for bit in (0, 7, 31)),
+    *(DELIMITER + cobs.encode(bytes(size)) + DELIMITER for size in (0, 1, 7, 8, 11)),
+]
+
+
+def test_a_frame_with_one_field_wrong(direct: Direct) -> None:
+    """The CRC is right, so the field alone tells: a length that is believed gives memory away."""
+    assert direct.answers(wire_of(4, 0, 1, 3, 0)) == [Frame(4 | direct.link.answer, 1, b"abc")]
+    for wrong in WRONG:
+        assert direct.answers(wrong) == [], wrong
+        assert direct.ask("ECHO", b"there?").payload == b"there?"
 
 
 def test_endless_garbage_without_a_zero(direct: Direct) -> None:

@@ -187,7 +187,10 @@ def test_batch_sizes(session: Session) -> None:
     image = session.pixels[0].size
     most = session.io_size // (image + 1 + 8)
     assert most > 8
-    for count in (0, most + 1, 0x7FFFFFFF, 0xFFFFFFFF):
+    # So many that their bytes, counted in 32 bits, would fit again.
+    wraps = -(-(1 << 32) // (image + 1 + 8))
+    assert (-(-wraps * (image + 1) // 4) * 4 + wraps * 8) % (1 << 32) <= session.io_size
+    for count in (0, most + 1, wraps, 0x7FFFFFFF, 0xFFFFFFFF):
         for command in ("TRAIN", "EVALUATE"):
             assert refusal(device, command, [count]) == ("PT_ERR_BATCH", (count, most, 0, 0))
     session.goes_on()
