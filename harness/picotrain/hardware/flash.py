@@ -134,16 +134,27 @@ class System:
 
 
 class Flasher:
-    """Flashes `elf` on the device at `wanted`: a port, a drive of a board in BOOTSEL, or "auto"."""
+    """Flashes `elf` on the device at `wanted`: a port, a drive of a board in BOOTSEL, or "auto".
 
-    def __init__(self, elf: Path, wanted: str, baud: int, say: Say, system: System) -> None:
+    Or `segments`, beside the program there, and then not by a probe; `elf` is what may run.
+    """
+
+    def __init__(
+        self,
+        elf: Path,
+        wanted: str,
+        baud: int,
+        say: Say,
+        system: System,
+        segments: Sequence[uf2.Segment] = (),
+    ) -> None:
         self._elf = elf
         self._wanted = wanted
         self._baud = baud
         self._say = say
         self._system = system
         self._port_named = wanted != AUTO
-        self._segments = uf2.read_image(elf)
+        self._segments = segments or uf2.read_image(elf)
 
     def flash(self, how: How = "auto") -> Port:
         """Flash, and return the port where the device is then.

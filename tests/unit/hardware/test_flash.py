@@ -301,6 +301,19 @@ def test_a_running_device_is_asked_and_comes_back(desk: Desk, flash: Flash) -> N
     ]
 
 
+def test_other_bytes_than_a_program_go_the_same_way(desk: Desk, tmp_path: Path) -> None:
+    """As those of `picotrain flash-model`, which the program stays beside."""
+    program = tmp_path / "picotrain.bin"
+    program.write_bytes(image())
+    desk.ports = [OURS]
+    model = [uf2.Segment(0x10100000, b"model" * 100)]
+    flasher = Flasher(program, "auto", 921600, desk.said.append, desk.system(), model)
+    assert flasher.flash() == OURS
+    assert desk.asked == [OURS.url]
+    [segment] = uf2.decode(desk.written)
+    assert (segment.address, segment.data[:500]) == model[0]
+
+
 def test_a_waiting_drive_is_used_as_it_is(desk: Desk, flash: Flash) -> None:
     plug(desk.places)
     desk.ports = [ADAPTER, PROBE]

@@ -46,17 +46,28 @@ def add_board(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="firmware (default: that which comes with picotrain)",
     )
+    add_ways(parser, "probe")
+
+
+def add_ways(parser: argparse.ArgumentParser, *more: How) -> None:
+    """How it gets to a device: over its drive, by picotool, and what more there is."""
     parser.add_argument(
         "--baud", type=positive, default=BAUD, help="of a UART (default: %(default)s)"
     )
     ways = parser.add_mutually_exclusive_group()
-    for name, help_ in (
-        ("drive", "flash over the drive RPI-RP2, even if picotool is there"),
-        ("picotool", "flash by picotool, which verifies what it wrote"),
-        ("probe", "flash by a debug probe and pyOCD"),
-    ):
+    help_ = {
+        "drive": "flash over the drive RPI-RP2, even if picotool is there",
+        "picotool": "flash by picotool, which verifies what it wrote",
+        "probe": "flash by a debug probe and pyOCD",
+    }
+    for name in ("drive", "picotool", *more):
         ways.add_argument(
-            f"--{name}", dest="how", action="store_const", const=name, default="auto", help=help_
+            f"--{name}",
+            dest="how",
+            action="store_const",
+            const=name,
+            default="auto",
+            help=help_[name],
         )
 
 
@@ -97,10 +108,16 @@ def chosen_port(options: argparse.Namespace) -> str:
     return port
 
 
+def chosen_board(options: argparse.Namespace) -> str:
+    """The same of something that can be flashed."""
+    port = chosen_port(options)
+    if "://" in port:
+        raise UserError(f"{port} is no board; only a Pico can be flashed")
+    return port
+
+
 def run(options: argparse.Namespace) -> int:
-    port_name = chosen_port(options)
-    if "://" in port_name:
-        raise UserError(f"{port_name} is no board; only a Pico can be flashed")
+    port_name = chosen_board(options)
     how: How = options.how
     elf = chosen_elf(options)
     flasher = Flasher(elf, port_name, options.baud, _say, System())
