@@ -136,7 +136,8 @@ class System:
 class Flasher:
     """Flashes `elf` on the device at `wanted`: a port, a drive of a board in BOOTSEL, or "auto".
 
-    Or `segments`, beside the program there, and then not by a probe; `elf` is what may run.
+    Or `segments`, and then not by a probe. `link` is the firmware whose link is asked for BOOTSEL,
+    where `elf` has none.
     """
 
     def __init__(
@@ -147,8 +148,10 @@ class Flasher:
         say: Say,
         system: System,
         segments: Sequence[uf2.Segment] = (),
+        link: Path | None = None,
     ) -> None:
         self._elf = elf
+        self._link = link or elf
         self._wanted = wanted
         self._baud = baud
         self._say = say
@@ -220,7 +223,7 @@ class Flasher:
         self._say(f"asking {port} for BOOTSEL")
         on_usb = {one.serial_number: one.location for one in self._ours()}
         try:
-            chip = self._system.ask(self._elf, port, self._baud)
+            chip = self._system.ask(self._link, port, self._baud)
         except DeviceFailure as failure:
             if port.kind not in ("picotrain", "pico"):
                 raise FlashFailure(f"{failure}; or hold BOOTSEL while you plug it in") from failure

@@ -197,4 +197,4 @@ def _kept(options: argparse.Namespace, recording: Recording, before: int) -> str
     if not new:
         return "no sample was recorded"
     more = f", {len(recording.labels)} in all" if before else ""
-    return f"recorded {new} samples{more}: {options.out}"
+    return f"samples recorded: {new}{more}, in {options.out}"

@@ -32,6 +32,11 @@ def add_parser(verbs: Verbs) -> None:
         "picotrain flash --port auto",
     )
     add_board(parser)
+    parser.add_argument(
+        "--standalone",
+        action="store_true",
+        help="the program of a device that stands alone, with what `picotrain flash-model` writes",
+    )
     parser.set_defaults(run=run)
 
 
@@ -91,6 +96,12 @@ def chosen_elf(options: argparse.Namespace) -> Path:
     return elf
 
 
+def _standalone(options: argparse.Namespace) -> Path:
+    if options.elf is not None:
+        raise UserError("--elf and --standalone are two programs; give one of them")
+    return firmware.require(firmware.STANDALONE)
+
+
 def _describes(find: Callable[[str], object], name: str) -> bool:
     """Whether the debug information has a type of that name."""
     try:
@@ -119,8 +130,9 @@ def chosen_board(options: argparse.Namespace) -> str:
 def run(options: argparse.Namespace) -> int:
     port_name = chosen_board(options)
     how: How = options.how
-    elf = chosen_elf(options)
-    flasher = Flasher(elf, port_name, options.baud, _say, System())
+    link = firmware.require(firmware.RP2040) if options.standalone else None
+    elf = _standalone(options) if options.standalone else chosen_elf(options)
+    flasher = Flasher(elf, port_name, options.baud, _say, System(), link=link)
     port = flasher.flash(how)
     print(f"{elf.name} is on the device at {port}")
     finish(options, {"elf": elf.name, "port": port.url, "serial_number": port.serial_number})

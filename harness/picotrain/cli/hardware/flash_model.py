@@ -169,8 +169,15 @@ def _network(options: argparse.Namespace, state: State | None) -> Network:
 
 
 def _flash(options: argparse.Namespace, port_name: str, window: Window) -> Port:
-    board = firmware.require(firmware.RP2040)  # which may run there, and is asked for BOOTSEL
-    flasher = Flasher(board, port_name, options.baud, print, System(), window.parts)
+    flasher = Flasher(
+        firmware.require(firmware.STANDALONE),
+        port_name,
+        options.baud,
+        print,
+        System(),
+        window.parts,
+        firmware.require(firmware.RP2040),
+    )
     port = flasher.flash(options.how)
     print(f"{options.out.name} is on the device at {port}")
     return port
@@ -192,5 +199,5 @@ def _for_people(network: Network, method: Method, window: Window, state: State |
             f"learns     {window.learns:,} bytes, {window.sectors} sectors of flash a save"
         )
     if state is not None:
-        lines.append(f"state      {state.source}, {state.epochs} epochs")
+        lines.append(f"state      {state.source}, epochs done: {state.epochs}")
     return "\n".join(lines)

@@ -74,7 +74,7 @@ def test_what_is_recorded_is_a_data_set(out: Path, capsys: pytest.CaptureFixture
     assert (dataset.image_shape, dataset.classes) == ((2, 3, 1), 2)
     said = capsys.readouterr().out.splitlines()
     assert said[1] == "   1 of 12  label 0" and said[12] == "  12 of 12  label 1"
-    assert said[13:] == [f"recorded 12 samples: {out}", "of a class: 0: 6, 1: 6"]
+    assert said[13:] == [f"samples recorded: 12, in {out}", "of a class: 0: 6, 1: 6"]
 
 
 def test_other_lines_are_shown_and_unfit_ones_told(
@@ -135,7 +135,7 @@ def test_labels_are_asked_for(
     assert said.err.splitlines() == [
         "'x' is no label, 0 to 255",
         "'256' is no label, 0 to 255",
-        f"recorded 3 samples: {out}",
+        f"samples recorded: 3, in {out}",
         "picotrain: nobody is there to give a label; give --label",
     ]
 
@@ -150,7 +150,7 @@ def test_a_lost_port_keeps_what_was_recorded(out: Path, capsys: pytest.CaptureFi
         assert main(["capture", "--port", url, *arguments]) == 1
     assert held(out) == ([1, 2], [1, 1])
     told = capsys.readouterr().err.splitlines()
-    assert told[0] == f"recorded 2 samples: {out}"
+    assert told[0] == f"samples recorded: 2, in {out}"
     assert told[1].startswith(f"picotrain: LINK: {url} is gone")
 
 
@@ -177,7 +177,7 @@ def test_a_signal_keeps_what_was_recorded(out: Path, number: signal.Signals, sta
         process.send_signal(number)
         _, err = process.communicate(timeout=60)
     assert (process.returncode, held(out)) == (status, ([1, 2], [1, 1]))
-    assert err == f"recorded 2 samples: {out}\npicotrain: interrupted\n"
+    assert err == f"samples recorded: 2, in {out}\npicotrain: interrupted\n"
 
 
 def test_at_a_pty(out: Path) -> None:
@@ -205,7 +205,7 @@ def test_more_is_added(out: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert held(out) == ([1, 2], [2, 4])
     said = capsys.readouterr().out.splitlines()
     assert said[-2] == "of a class: 2: 1, 4: 1"
-    assert f"recorded 1 samples, 2 in all: {out}" in said
+    assert f"samples recorded: 1, 2 in all, in {out}" in said
     assert said[-1] == "a data set has at least 10 samples: go on with --append"
 
 

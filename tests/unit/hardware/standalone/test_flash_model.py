@@ -13,9 +13,11 @@ import pytest
 
 import support
 from picotrain.cli import main
+from picotrain.cli.hardware import flash, flash_model
 from picotrain.datasets import Split, load
 from picotrain.device.blob import encode
 from picotrain.device.golden_device import GoldenDevice
+from picotrain.device.link.ports import Port
 from picotrain.errors import UserError
 from picotrain.hardware.standalone.record import Ring, record
 from picotrain.hardware.standalone.window import fill
@@ -183,7 +185,7 @@ def test_the_verb(here: Path, elf: Elf, capsys: pytest.CaptureFixture[str]) -> N
         "model      52,352 bytes of flash, 733,824 are left",
         f"SRAM       82,420 of {window.arena:,} bytes",
         "learns     52,040 bytes, 13 sectors of flash a save",
-        "state      state.npz, 0 epochs",
+        "state      state.npz, epochs done: 0",
         "wrote: model.uf2",
     ]
     result = json.loads(Path("r.json").read_text())
@@ -257,6 +259,49 @@ def test_a_calibration_is_made_of_a_data_set(here: Path, elf: Elf) -> None:
     assert models.network_sha256(made) != models.network_sha256(digits())
     method = replace(Method("priot"), later_mu=())
     assert Path("model.uf2").read_bytes() == uf2.encode(fill(made, method, elf).parts)
+
+
+class Flashed:
+    """Stands for a Flasher, and keeps what the last one was given."""
+
+    given: tuple[Any, ...] = ()
+
+    def __init__(self, *given: Any, link: Path | None = None) -> None:
+        Flashed.given = (*given, link) if link else given
+
+    def flash(self, how: str) -> Port:
+        Flashed.given += (how,)
+        return Port("/dev/ttyACM3", "picotrain")
+
+
+def test_it_goes_onto_a_board(
+    here: Path, elf: Elf, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(flash_model, "Flasher", Flashed)
+    arguments = ["--port", "auto", "--drive", "--json", "r.json"]
+    assert main(["flash-model", "tinycnn", *arguments]) == 0
+    program, wanted, baud, _, _, parts, link, how = Flashed.given
+    assert (program, wanted, baud) == (firmware.STANDALONE, "auto", 921600)
+    assert (link, how) == (firmware.RP2040, "drive")
+    assert uf2.encode(parts) == Path("model.uf2").read_bytes()
+    assert json.loads(Path("r.json").read_text())["port"] == "/dev/ttyACM3"
+    assert capsys.readouterr().out.endswith(
+        "wrote: model.uf2\nmodel.uf2 is on the device at /dev/ttyACM3\n"
+    )
+
+
+def test_the_program_itself_goes_onto_a_board(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(flash, "Flasher", Flashed)
+    assert main(["flash", "--standalone"]) == 0
+    assert Flashed.given[:2] == (firmware.STANDALONE, "auto")
+    assert Flashed.given[-2:] == (firmware.RP2040, "auto")
+    capsys.readouterr()
+    assert main(["flash", "--standalone", "--elf", "x.elf"]) == 2
+    assert capsys.readouterr().err == (
+        "picotrain: --elf and --standalone are two programs; give one of them\n"
+    )
 
 
 @pytest.mark.parametrize("number", ["-1", "4294967296", "x"])

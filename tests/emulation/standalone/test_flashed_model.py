@@ -1,0 +1,75 @@
+"""What `picotrain flash-model` writes, on the emulated chip, asked by the client of users."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from alone import WINDOW, Alone
+from picotrain.cli import main
+from picotrain.datasets import Split, load, rotate
+from picotrain.device.golden_device import GoldenDevice
+from picotrain.hardware.standalone.client import Answer, Standalone
+from picotrain.image import firmware, uf2
+from picotrain.learn import models
+from picotrain.learn.field.infer import infer
+from picotrain.learn.field.state_file import load_state
+from support import require
+
+IMAGES = 10
+ADAPT = "adapt --target host --dataset digits --angle 30 --epochs 1 --train-samples 200"
+
+
+def flash_of(file: Path) -> bytes:
+    """The second MiB of flash as a UF2 file leaves it that was blank."""
+    held = bytearray(b"\xff" * (1 << 20))
+    for address, data in uf2.decode(file.read_bytes()):
+        held[address - WINDOW : address - WINDOW + len(data)] = data
+    return bytes(held)
+
+
+def answers(device: Standalone, split: Split) -> list[Answer]:
+    return [device.ask(image) for image in split.images]
+
+
+def test_a_state_of_adapt_goes_on_alone(
+    package: Path, tmp_path: Path, reference: GoldenDevice
+) -> None:
+    require(firmware.STANDALONE)
+    file, saved = tmp_path / "model.uf2", tmp_path / "state.npz"
+    more = ["--test-samples", "8", "--save", str(saved), "--json", str(tmp_path / "r.json")]
+    assert main([*ADAPT.split(), *more]) == 0
+    command = ["flash-model", "tinycnn", "--state", str(saved), "--out", str(file)]
+    assert main([*command, "--json", str(tmp_path / "m.json")]) == 0
+
+    network, state = models.load_network("tinycnn", "digits"), load_state(saved)
+    test = load("digits").test
+    split = Split(rotate(test.images[:IMAGES], 30.0), test.labels[:IMAGES])
+    known = infer(reference, network, split, state).predictions.tolist()
+    fresh = infer(reference, network, split).predictions.tolist()
+    assert known != fresh
+
+    with Alone(package, flash_of(file)) as alone:
+        url = alone.machine.usb_url
+        with Standalone(url) as device:
+            assert (device.info()["state"], device.info()["refused"]) == ("1", "none")
+            assert [one.label for one in answers(device, split)] == known
+            # What it learns now follows the step size that the adaptation ended with.
+            state.restore(reference, network)
+            reference.set_mu(state.run["step_sizes"][-1])
+            for image, label in zip(split.images, split.labels, strict=True):
+                batch = reference.train(image[np.newaxis], np.array([label], np.uint8))
+                learned = device.learn(image, int(label))
+                assert (learned.norm, learned.easy) == (batch.loss_norms[0], learned.norm == 0)
+            assert device.save() == 2
+            after = answers(device, split)
+        alone.power_off()
+        alone.boot()
+        with Standalone(url) as device:
+            assert device.info()["state"] == "2"
+            assert answers(device, split) == after
+            assert [one.label for one in after] != known
+            device.factory()
+            assert [one.label for one in answers(device, split)] == fresh
+            assert device.info()["state"] == "factory"
