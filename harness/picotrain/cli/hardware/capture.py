@@ -53,7 +53,6 @@ def add_parser(verbs: Verbs) -> None:
     )
     parser.add_argument(
         "--shape",
-        type=_shape,
         metavar="HxW[xC]",
         help="of a sample, such as 28x28 or 1x30x3 (default: that of the file of --append)",
     )
@@ -83,10 +82,10 @@ def add_parser(verbs: Verbs) -> None:
 def _shape(text: str) -> Shape:
     found = re.fullmatch(r"(\d{1,6})x(\d{1,6})(?:x(\d{1,6}))?", text, re.ASCII)
     if found is None:
-        raise argparse.ArgumentTypeError(f"{text!r} is no shape, such as 28x28 or 1x30x3")
+        raise UserError(f"--shape {text!r} is no shape; give one such as 28x28 or 1x30x3")
     shape = (int(found[1]), int(found[2]), int(found[3] or 1))
     if not 1 <= prod(shape) <= _MOST_PIXELS:
-        raise argparse.ArgumentTypeError(f"{text!r} has not 1 to {_MOST_PIXELS:,} pixels")
+        raise UserError(f"--shape {text} has {prod(shape):,} pixels; give 1 to {_MOST_PIXELS:,}")
     return shape
 
 
@@ -149,7 +148,7 @@ def _begun(options: argparse.Namespace) -> Recording:
     """What the samples are added to. UserError for options that do not go together."""
     if options.out.suffix != ".npz":
         raise UserError(f"--out {options.out} is no data set by its name; let it end in .npz")
-    classes = options.classes
+    classes, shape = options.classes, None if options.shape is None else _shape(options.shape)
     if classes > MOST_CLASSES:
         raise UserError(f"--classes {classes}: there are at most {MOST_CLASSES}; give fewer")
     if options.label is not None and options.label >= classes:
@@ -161,10 +160,10 @@ def _begun(options: argparse.Namespace) -> Recording:
             raise UserError(
                 f"{options.out} is there already; give --append to add to it, or another --out"
             )
-        return recorded(options.out, options.shape, classes)
-    if options.shape is None:
+        return recorded(options.out, shape, classes)
+    if shape is None:
         raise UserError("give --shape, that of a sample, such as 28x28")
-    return Recording(options.shape, classes)
+    return Recording(shape, classes)
 
 
 def _port(name: str) -> str:

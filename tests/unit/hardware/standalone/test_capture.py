@@ -221,6 +221,8 @@ def test_mistakes_are_told_before_the_port_is_opened(
     (tmp_path / "text.npz").write_text("x")
     add = ["--append", "--out"]
     cases = [
+        (["--shape", "28", "--out", str(out)], "--shape '28' is no shape; give one such as 28x28"),
+        (["--shape", "0x3", "--out", str(out)], "--shape 0x3 has 0 pixels; give 1 to 524,288"),
         (["--out", str(out)], "give --shape, that of a sample, such as 28x28"),
         ([*SHAPE, "--out", "mine.txt"], "--out mine.txt is no data set by its name; let it end"),
         ([*SHAPE, "--out", str(other)], f"{other} is there already; give --append to add to it"),
@@ -244,8 +246,6 @@ def test_mistakes_are_told_before_the_port_is_opened(
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        (["--shape", "28"], "'28' is no shape, such as 28x28 or 1x30x3"),
-        (["--shape", "0x3"], "'0x3' has not 1 to 524,288 pixels"),
         (["--label", "256"], "256 is not between 0 and 255"),
         (["--count", "0"], "0 is less than 1"),
     ],
