@@ -33,7 +33,12 @@ def add_parser(verbs: Verbs) -> None:
         "picotrain flash-model mynet.npz --method priot --save-every 100 --port auto",
     )
     parser.add_argument(
-        "network", action=NamedFile, metavar="NETWORK", help="a backbone (.npz), or a shipped name"
+        "network",
+        action=NamedFile,
+        nargs="?",
+        default=Path(models.DEFAULT),
+        metavar="NETWORK",
+        help="a backbone (.npz), or a shipped name (default: %(default)s)",
     )
     add_dataset(parser)
     parser.add_argument(
