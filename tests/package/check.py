@@ -210,6 +210,13 @@ def uf2(desk: Desk) -> None:
     check((desk.folder / "picotrain.uf2").read_bytes() == ours.read_bytes(), "it is another one")
 
 
+def flash_model(desk: Desk) -> None:
+    """The program of a device that stands alone is in the wheel, and says what its model takes."""
+    result = desk.result("picotrain", "flash-model", "--save-every", "9")
+    check(result["bytes"]["sram"] <= result["bytes"]["sram_there"], f"{result}")
+    check((desk.folder / "model.uf2").stat().st_size % 512 == 0, "model.uf2 has half a block")
+
+
 def hw_test(desk: Desk) -> None:
     machine = desk.start(["python", "-m", "picotrain.device.targets.rp2040js", "--usb", "0"])
     try:
@@ -303,7 +310,8 @@ def sentences(desk: Desk) -> None:
 
 
 STEPS: tuple[Callable[[Desk], None], ...] = (
-    *(targets, adapt, together, verify, profile, uf2, hw_test, sweep, reproduce, memory),
+    *(targets, adapt, together, verify, profile, uf2, flash_model, hw_test, sweep, reproduce),
+    memory,
     *(programs, plugin, sentences),
 )
 
