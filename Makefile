@@ -198,6 +198,12 @@ power-cuts: setup ## States in flash: ten times as many saves, cut at every step
 	@PICOTRAIN_POWER_CUTS=10 $(BIN)/pytest -q -s -n $(JOBS_OF_TESTS) --dist load \
 	    tests/device/library/test_store.py
 
+.PHONY: mutants
+mutants: setup ## Faults put into copies: does a suite find each? SAMPLE=20: so many; docs/reliability.md
+	@cd tests && ../$(BIN)/python -m mutants.running $(if $(SAMPLE),--sample $(SAMPLE)) \
+	    $(if $(SEED),--seed $(SEED)) --jobs $(JOBS_OF_TESTS)
+	@$(if $(SAMPLE),,cd tests && ../$(BIN)/python -m mutants.report)
+
 .PHONY: damaged-models
 damaged-models: setup ## 20,000 damaged .tflite and .onnx files each: taken, or refused in a sentence
 	@PICOTRAIN_MUTATIONS=20000 $(BIN)/pytest -q tests/unit/convert -k damaged_files
