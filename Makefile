@@ -199,10 +199,9 @@ power-cuts: setup ## States in flash: ten times as many saves, cut at every step
 	    tests/device/library/test_store.py
 
 .PHONY: mutants
-mutants: setup ## Faults put into copies: does a suite find each? SAMPLE=20: so many; docs/reliability.md
+mutants: setup ## Faults in copies, each found by a suite; SAMPLE=20, FILE=a.c, NEW=1; docs/reliability.md
 	@cd tests && ../$(BIN)/python -m mutants.running $(if $(SAMPLE),--sample $(SAMPLE)) \
-	    $(if $(SEED),--seed $(SEED)) --jobs $(JOBS_OF_TESTS)
-	@$(if $(SAMPLE),,cd tests && ../$(BIN)/python -m mutants.report)
+	    $(if $(SEED),--seed $(SEED)) $(FILE:%=--file %) $(if $(NEW),--new) --jobs $(JOBS_OF_TESTS)
 
 .PHONY: damaged-models
 damaged-models: setup ## 20,000 damaged .tflite and .onnx files each: taken, or refused in a sentence

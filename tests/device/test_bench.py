@@ -233,16 +233,18 @@ def test_overlap(mailbox: MailboxDevice) -> None:
     for first, one in enumerate(names):
         for other in names[first + 1 :]:
             record = raw.record()
-            # One after the other, far behind all others; then a step back.
-            (_, size), moved = raw.places[one], record["operand"]
-            at = 8192 + -size % 4
-            moved[raw.operand[one]]["offset"] = at
-            moved[raw.operand[other]]["offset"] = at + size
-            raw.device.write_window("MODEL", record.tobytes())
-            raw.device.command("BENCH", [1])
-            moved[raw.operand[other]]["offset"] = at + size - (4 if other == "SCRATCH" else 1)
-            pair = (raw.operand[one], raw.operand[other], 0, 0)
-            assert raw.refused(record) == ("PT_ERR_OVERLAP", pair)
+            moved, pair = record["operand"], (raw.operand[one], raw.operand[other], 0, 0)
+            # One after the other, far behind all others, either first; then a step back.
+            for before, after in ((one, other), (other, one)):
+                _, size = raw.places[before]
+                at = 8192 + (-size % 4 if before != "SCRATCH" else 0)
+                step = 4 if "SCRATCH" in (one, other) else 1
+                moved[raw.operand[before]]["offset"] = at
+                moved[raw.operand[after]]["offset"] = at + size
+                raw.device.write_window("MODEL", record.tobytes())
+                raw.device.command("BENCH", [1])
+                moved[raw.operand[after]]["offset"] = at + size - step
+                assert raw.refused(record) == ("PT_ERR_OVERLAP", pair)
     raw.goes_on()
 
 

@@ -18,11 +18,12 @@ ROOT = HERE.parents[1]
 
 @dataclass(frozen=True)
 class Suite:
-    """Tests that find a kind of fault: goals of firmware/Makefile that they need, and what they
-    are to pytest."""
+    """Tests that find a kind of fault: goals of firmware/Makefile and folders with a makefile that
+    they need, and what they are to pytest."""
 
     name: str
     goals: tuple[str, ...]
+    folders: tuple[str, ...]
     pytest: tuple[str, ...]
 
 
@@ -42,8 +43,12 @@ class Mutant:
 
     @property
     def name(self) -> str:
-        """As a line of the table has it."""
-        return f"{self.file}: `{self._short(self.was)}` -> `{self._short(self.now)}`"
+        """In one line."""
+        return f"{self.file}: {self.change}"
+
+    @property
+    def change(self) -> str:
+        return f"{self._short(self.was)} -> {self._short(self.now)}"
 
     @staticmethod
     def _short(text: str) -> str:
@@ -62,7 +67,12 @@ def suites() -> dict[str, Suite]:
     with (HERE / "suites.toml").open("rb") as file:
         found = tomllib.load(file)
     return {
-        name: Suite(name, tuple(one.get("goals", ())), tuple(one["pytest"]))
+        name: Suite(
+            name,
+            tuple(one.get("goals", ())),
+            tuple(one.get("folders", ())),
+            tuple(one["pytest"]),
+        )
         for name, one in found.items()
     }
 

@@ -10,39 +10,33 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Any
+from threading import Lock
+from typing import TypeVar
 
+from mutants import report, results
 from mutants.mutants import ROOT, Mutant, Suite, mutants, sample, suites, today
-from picotrain.output import write_json
+from mutants.results import BROKEN, KILLED, SURVIVED, Outcome
 
-SECONDS = 300
-"""A suite that has not ended then hangs."""
-KILLED, SURVIVED, BROKEN = "killed", "survived", "broken"
-RESULTS = ROOT / "experiments" / "results" / "mutants.json"
+HANGS = "no end"
 _FOLDER = ROOT / "build" / "mutants"
+_MOST_SECONDS = 600
+"""For tests without a mutant; with one they hang after four times as long, and a minute."""
 
-
-@dataclass(frozen=True)
-class Outcome:
-    """`by`: the first test that failed, or what ended it; of a broken one what went wrong."""
-
-    mutant: Mutant
-    result: str
-    by: str
-    seconds: float
+_Result = TypeVar("_Result")
 
 
 class Copy:
     """A checkout of its own, with what is built; times of files stay, so that make builds only
-    what changes."""
+    what changes. Nothing that a run keeps for the next one stays."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._kept = (folder / ".cache", folder / "build" / "calibrations")
+        self._clock = time.time()
         shutil.rmtree(folder, ignore_errors=True)
         listed = subprocess.run(
             ("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"),
@@ -57,44 +51,60 @@ class Copy:
         own = shutil.ignore_patterns(_FOLDER.name)
         shutil.copytree(ROOT / "build", folder / "build", symlinks=True, ignore=own)
 
-    def passes(self, suite: Suite, only: str = "") -> str:
+    def passes(self, suite: Suite, only: str, seconds: float) -> str:
         """Empty where all tests pass; else the first that does not, or what went wrong."""
-        for goal in suite.goals:
-            made = self._run(("make", "-s", "-C", "firmware", goal))
+        for folder in self._kept:
+            shutil.rmtree(folder, ignore_errors=True)
+        for words in (
+            *(("firmware", goal) for goal in suite.goals),
+            *((folder, "BUILD=../../build") for folder in suite.folders),
+        ):
+            made = self._run(("make", "-s", "-C", *words), _MOST_SECONDS)
             if made is None or made[0]:
-                return f"build: {'' if made is None else _first(made[1], 'error')}"
+                return f"{BROKEN}: {HANGS if made is None else _first(made[1], 'rror')}"
         options = ("-x", "-q", "-p", "no:cacheprovider", "--tb=no", "--no-header")
         narrow = ("-k", only) if only else ()
-        ran = self._run((sys.executable, "-m", "pytest", *options, *suite.pytest, *narrow))
+        tests = (sys.executable, "-m", "pytest", *options, *suite.pytest, *narrow)
+        ran = self._run(tests, seconds)
         if ran is None:
-            return f"no end in {SECONDS} s"
+            return HANGS
         status, said = ran
         if status == 0:
-            return "" if re.search(r"\d+ passed", said) else "broken: no test ran"
-        return _first(said, "FAILED") or _first(said, "ERROR") or f"broken: {said[-200:]}"
+            return "" if re.search(r"\d+ passed", said) else f"{BROKEN}: no test ran"
+        found = _first(said, "FAILED") or _first(said, "ERROR")
+        return found or f"{BROKEN}: {said[-200:]}"
 
-    def tried(self, mutant: Mutant, suite: Suite) -> Outcome:
-        begun = time.monotonic()
+    def tried(self, mutant: Mutant, suite: Suite, seconds: float) -> Outcome:
         path = self._folder / mutant.file
-        before, times = path.read_bytes(), path.stat()
+        before = path.read_bytes()
         mutant.put(self._folder)
+        self._touch(path)
         try:
-            found = self.passes(suite, mutant.only)
+            found = self.passes(suite, mutant.only, seconds)
         finally:
             path.write_bytes(before)
-            # Python's and make's caches must see the change back: a new time, later than any.
-            later = max(time.time(), times.st_mtime + 2)
-            os.utime(path, (later, later))
-        broken = found.startswith(("build", "broken"))
-        result = BROKEN if broken else KILLED if found else SURVIVED
-        return Outcome(mutant, result, found, time.monotonic() - begun)
+            self._touch(path)
+        result = BROKEN if found.startswith(BROKEN) else KILLED if found else SURVIVED
+        return Outcome(mutant, result, found)
 
-    def _run(self, command: Sequence[str]) -> tuple[int, str] | None:
+    def _touch(self, path: Path) -> None:
+        """A time that is later than any before by more than a second: caches of Python, which count
+        in seconds, and make see each change."""
+        self._clock = max(time.time(), self._clock + 2)
+        os.utime(path, (self._clock, self._clock))
+
+    def _run(self, command: Sequence[str], seconds: float) -> tuple[int, str] | None:
+        """Exit status and output; None where it does not end."""
         paths = [str(self._folder / name) for name in ("harness", "golden")]
-        environment = os.environ | {
+        environment = {
+            "PICOTRAIN_DATA": str(ROOT.parent / "shared" / "data"),
+            **os.environ,
             "PYTHONPATH": os.pathsep.join(paths),
             "PYTHONDONTWRITEBYTECODE": "1",
+            "PICOTRAIN_CACHE": str(self._kept[0]),
         }
+        if not Path(environment["PICOTRAIN_DATA"]).is_dir():
+            del environment["PICOTRAIN_DATA"]
         started = subprocess.Popen(
             command,
             cwd=self._folder,
@@ -107,11 +117,13 @@ class Copy:
             start_new_session=True,
         )
         try:
-            said, _ = started.communicate(timeout=SECONDS)
-        except subprocess.TimeoutExpired:
+            said, _ = started.communicate(timeout=seconds)
+        except BaseException as error:
             os.killpg(started.pid, signal.SIGKILL)  # Emulators that it started, too.
             started.communicate()
-            return None
+            if isinstance(error, subprocess.TimeoutExpired):
+                return None
+            raise
         return started.returncode, said
 
 
@@ -120,36 +132,55 @@ def _first(text: str, word: str) -> str:
     return lines[0].removeprefix(f"{word} ").split(" - ")[0] if lines else ""
 
 
-def run(wanted: Sequence[Mutant], jobs: int, say: Any = print) -> list[Outcome]:
-    """Every mutant by its suite, which must pass without it: else RuntimeError."""
-    known = suites()
-    copies: SimpleQueue[Copy] = SimpleQueue()
-    made = [Copy(_FOLDER / str(number)) for number in range(jobs)]
-    for one in made:
-        copies.put(one)
+def _unharmed(wanted: Sequence[Mutant]) -> dict[str, str]:
+    """Of each suite the tests that any of the mutants asks for, at once."""
+    found: dict[str, list[str]] = {}
+    for one in wanted:
+        found.setdefault(one.suite, []).append(one.only)
+    return {
+        name: "" if "" in each else " or ".join(f"({only})" for only in dict.fromkeys(each))
+        for name, each in found.items()
+    }
 
-    def with_copy(what: Any) -> Any:
+
+def run(wanted: Sequence[Mutant], jobs: int, keep: Callable[[Outcome], None]) -> list[Outcome]:
+    """Every mutant by its suite, which must pass without it: else RuntimeError. `keep` is given
+    each outcome as it comes, by one thread at a time."""
+    known, one_at_a_time = suites(), Lock()
+    copies: SimpleQueue[Copy] = SimpleQueue()
+    for number in range(jobs):
+        copies.put(Copy(_FOLDER / str(number)))
+
+    def with_copy(what: Callable[[Copy], _Result]) -> tuple[_Result, float]:
         copy = copies.get()
+        begun = time.monotonic()
         try:
-            return what(copy)
+            return what(copy), time.monotonic() - begun
         finally:
             copies.put(copy)
 
-    def unharmed(tests: tuple[str, str]) -> str:
+    def unharmed(tests: tuple[str, str]) -> tuple[str, float]:
         name, only = tests
-        found: str = with_copy(lambda copy: copy.passes(known[name], only))
-        return f"{name} {only} fails without a mutant: {found}" if found else ""
+        found, taken = with_copy(lambda copy: copy.passes(known[name], only, _MOST_SECONDS))
+        said = "fails" if found else "passes"
+        print(f"{said:9}{taken:6.1f} s  {name} without a mutant", flush=True)
+        return f"{name} fails without a mutant: {found}" if found else "", taken
 
     def tried(mutant: Mutant) -> Outcome:
-        found: Outcome = with_copy(lambda copy: copy.tried(mutant, known[mutant.suite]))
-        say(f"{found.result:9}{found.seconds:6.1f} s  {mutant.name}  {found.by}", flush=True)
+        most = 60 + 4 * taken[mutant.suite]
+        found, seconds = with_copy(lambda copy: copy.tried(mutant, known[mutant.suite], most))
+        with one_at_a_time:
+            keep(found)
+        print(f"{found.result:9}{seconds:6.1f} s  {mutant.name}  {found.by}", flush=True)
         return found
 
     with ThreadPoolExecutor(jobs) as pool:
-        used = dict.fromkeys((one.suite, one.only) for one in wanted)
-        bad = [found for found in pool.map(unharmed, used) if found]
+        used = _unharmed(wanted)
+        passed = dict(zip(used, pool.map(unharmed, used.items()), strict=True))
+        bad = [said for said, _ in passed.values() if said]
         if bad:
             raise RuntimeError("; ".join(bad))
+        taken = {name: seconds for name, (_, seconds) in passed.items()}
         return list(pool.map(tried, wanted))
 
 
@@ -159,20 +190,29 @@ def main() -> int:
     parser.add_argument("--seed", default=today(), help="default: the date of today")
     parser.add_argument("--area", action="append", help="only these files of mutants")
     parser.add_argument("--file", action="append", help="only mutants of these files")
+    parser.add_argument("--new", action="store_true", help="only mutants without an outcome")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     args = parser.parse_args()
+    known = {one.mutant for one in results.read()} if args.new else set()
     everyone = [
         one
         for one in mutants()
-        if one.area in (args.area or [one.area]) and one.file in (args.file or [one.file])
+        if one.area in (args.area or [one.area])
+        and one.file in (args.file or [one.file])
+        and one not in known
     ]
     wanted = everyone if args.sample is None else sample(everyone, args.sample, args.seed)
-    found = run(wanted, args.jobs)
+    begun = time.monotonic()
+    keep = results.keep if args.sample is None else lambda _: None
+    found = run(wanted, args.jobs, keep)
     bad = [one for one in found if one.result != KILLED and not one.mutant.survives]
-    if args.sample is None and not args.area and not args.file:
-        write_json(RESULTS, [asdict(one) for one in found])
+    if args.sample is None:
+        report.write()
     killed = sum(one.result == KILLED for one in found)
-    print(f"{killed} of {len(found)} mutants killed (seed {args.seed})")
+    print(
+        f"{killed} of {len(found)} mutants killed (seed {args.seed}) "
+        f"in {time.monotonic() - begun:.0f} s"
+    )
     for one in bad:
         print(f"{one.result}: {one.mutant.name} {one.by}")
     return 1 if bad else 0

@@ -188,3 +188,22 @@ def test_checkpoint_that_does_not_fit_the_window(
     )
     pixels, labels = images(network, 4)
     comparison.traced_step(0, pixels[0], int(labels[0]))
+
+
+@pytest.mark.parametrize("short", [20, 1, 0])
+def test_checkpoint_at_the_end_of_the_window(
+    host_device: Callable[..., MailboxDevice], host_elf: Elf, reference: GoldenDevice, short: int
+) -> None:
+    """A window that holds all but the last `short` bytes of it."""
+    network = support.shipped("tinycnn")
+    method = METHODS["niti-static"]
+    least = plan(network, method, blob_size(network, host_elf)).total
+    room = 20 + 52040 - short
+    device = host_device(least - 796 + room)
+    begin(device, reference, network, method)
+    assert device.window("IO")[1] == room
+    if short:
+        expected = ("PT_ERR_RANGE", (0, 20 + 52040, room, 0))
+        assert refusal(device, "CHECKPOINT") == expected
+    else:
+        assert device.command("CHECKPOINT")["response"][0] == 20 + 52040

@@ -303,6 +303,17 @@ def test_too_little_room_for_a_solver(
     with pytest.raises(support.CommandError, match=r"selecting rows takes 2\d,\d{3} bytes beside"):
         device.select("greedy", 500, FULL, FULL, "priot")
     device.evaluate(*images(affine, 1))
+    # One byte less than it takes is too little, and so many are enough.
+    for room in (detail[0] - 1, detail[0]):
+        device = host_device(room)
+        device.load_model(affine)
+        device.set_method(FISHER)
+        device.train(*images(affine, 8))
+        if room < detail[0]:
+            answer = refusal(device, "SELECT", [0, 500, FULL, FULL, 2])
+            assert answer == ("PT_ERR_MEMORY", (detail[0], room, *detail[2:]))
+        else:
+            assert device.select("greedy", 500, FULL, FULL, "priot").bytes > 0
 
 
 # Heads

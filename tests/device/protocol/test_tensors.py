@@ -170,14 +170,31 @@ def test_written_tensors_take_part(
 # Traces
 
 
-def test_trace_of_a_row_that_the_window_cannot_hold(
-    host_device: Callable[..., MailboxDevice], host_elf: Elf, reference: GoldenDevice
-) -> None:
+def long_row() -> Network:
+    """Rows of 512 weights."""
     shape = (4, 4, 1)
     first = conv2d(shape, 32, (1, 1), 1, (0, 0), True)
     layers = [first, linear(first.out_shape, 3, False)]
-    network = support.calibrate(support.build("long-row", shape, layers))
-    method = METHODS["niti-static"]
+    return support.calibrate(support.build("long-row", shape, layers))
+
+
+def test_trace_of_a_row_that_fills_the_window(
+    host_device: Callable[..., MailboxDevice], host_elf: Elf, reference: GoldenDevice
+) -> None:
+    network, method = long_row(), METHODS["niti-static"]
+    device = host_device(plan(network, method, blob_size(network, host_elf)).total - 28 + 512)
+    comparison = begin(device, reference, network, method)
+    assert device.window("IO")[1] == 512
+    pixels, labels = images(network, 4)
+    for step in range(4):
+        comparison.traced_step(step, pixels[step], int(labels[step]))
+        comparison.state(step)
+
+
+def test_trace_of_a_row_that_the_window_cannot_hold(
+    host_device: Callable[..., MailboxDevice], host_elf: Elf, reference: GoldenDevice
+) -> None:
+    network, method = long_row(), METHODS["niti-static"]
     device = host_device(plan(network, method, blob_size(network, host_elf)).total)
     comparison = begin(device, reference, network, method)
     pixels, labels = images(network, 4)

@@ -1,4 +1,4 @@
-"""The list of mutants: each can be put where it says, and is one that a suite looks for."""
+"""The mutants: each can be put where it says, and the page tells what came of all of them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from mutants import report, results
 from mutants.mutants import ROOT, Mutant, mutants, sample, suites
+from mutants.results import KILLED, SURVIVED, Outcome
 
 EVERYONE = mutants()
 
@@ -18,13 +20,19 @@ def test_every_mutant_changes_one_place_and_has_a_suite() -> None:
         assert text.count(one.was) == 1, one.name
         assert one.was != one.now, one.name
         assert one.suite in known, one.name
+        assert one.area in report.AREAS
     names = [one.name for one in EVERYONE]
     assert len(names) == len(set(names))
+    assert len(names) >= 150
 
 
 def test_suites_name_tests_that_are_there() -> None:
+    used = {one.suite for one in EVERYONE}
     for suite in suites().values():
-        assert (ROOT / suite.pytest[0]).exists(), suite.name
+        assert suite.name in used
+        files = [word for word in suite.pytest if word.startswith("tests/")]
+        assert files and all((ROOT / file).exists() for file in files), suite.name
+        assert all((ROOT / folder / "Makefile").exists() for folder in suite.folders)
 
 
 def test_a_mutant_is_put_once(tmp_path: Path) -> None:
@@ -42,3 +50,34 @@ def test_a_sample_is_of_its_seed_and_leaves_out_what_cannot_be_found() -> None:
     assert one == sample(listed, 20, "2026-11-30") != sample(listed, 20, "2026-12-01")
     assert len(set(one)) == 20 and sorted(one, key=listed.index) == one
     assert len(sample(listed, 100, "x")) == 40
+
+
+def test_outcomes_of_what_was_not_run_stay(tmp_path: Path) -> None:
+    file = tmp_path / "mutants.json"
+    first, second, *_ = EVERYONE
+    results.keep(Outcome(second, SURVIVED, ""), file)
+    results.keep(Outcome(first, KILLED, "tests/a.py::test_b"), file)
+    gone = Mutant("kernels", "gone.c", "a", "b", "kernels")
+    results.keep(Outcome(gone, KILLED, "x"), file)
+    assert results.read(file) == [
+        Outcome(first, KILLED, "tests/a.py::test_b"),
+        Outcome(second, SURVIVED, ""),
+    ]
+
+
+def test_the_page_names_what_was_not_found() -> None:
+    found, missed, equal = (
+        Mutant("nn", f"{name}.c", "a | b", "`c`", "plan", survives=why)
+        for name, why in (("found", ""), ("missed", ""), ("equal", "it is never asked"))
+    )
+    page = report.render(
+        [
+            Outcome(found, KILLED, "tests/unit/device/test_plan.py::test_one[a/b|c]"),
+            Outcome(missed, SURVIVED, ""),
+            Outcome(equal, SURVIVED, ""),
+        ]
+    )
+    assert "| `found.c` | `` a \\| b -> `c` `` | `test_plan.py::test_one[a/b\\|c]` |" in page
+    assert "- missed.c: a | b -> `c`\n" in page
+    assert "- `equal.c`: `` a \\| b -> `c` ``: it is never asked\n" in page
+    assert "| all | | 3 | 1 | 1 |" in page
