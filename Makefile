@@ -203,6 +203,10 @@ mutants: setup ## Faults in copies, each found by a suite; SAMPLE=20, FILE=a.c, 
 	@cd tests && ../$(BIN)/python -m mutants.running $(if $(SAMPLE),--sample $(SAMPLE)) \
 	    $(if $(SEED),--seed $(SEED)) $(FILE:%=--file %) $(if $(NEW),--new) --jobs $(JOBS_OF_TESTS)
 
+.PHONY: power-cuts-chip
+power-cuts-chip: setup ## The standalone application on rp2040js: 1,000 saves, each cut and torn
+	@PICOTRAIN_CHIP_CUTS=1000 $(BIN)/pytest -q -s tests/emulation/standalone/test_power_cuts_chip.py
+
 .PHONY: damaged-models
 damaged-models: setup ## 20,000 damaged .tflite and .onnx files each: taken, or refused in a sentence
 	@PICOTRAIN_MUTATIONS=20000 $(BIN)/pytest -q tests/unit/convert -k damaged_files

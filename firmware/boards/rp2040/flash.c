@@ -21,7 +21,7 @@ struct rom {
     uint32_t boot2[BOOT2_WORDS];
 };
 
-static bool rom_find(struct rom *rom)
+__attribute__((noinline)) static bool rom_find(struct rom *rom)
 {
     rom->connect_internal_flash = (void (*)(void))pt_rom_function('I', 'F');
     rom->flash_exit_xip = (void (*)(void))pt_rom_function('E', 'X');
@@ -99,7 +99,8 @@ void pt_flash_number(uint8_t number[8])
 }
 
 /* Programs `size` bytes of `from` at `at`, or erases them where `from` is NULL. */
-static int flash_change(const uint8_t *at, const uint8_t *from, uint32_t size)
+__attribute__((noinline)) static int flash_change(const uint8_t *at, const uint8_t *from,
+                                                  uint32_t size)
 {
     const uint32_t offset = (uint32_t)((uintptr_t)at - XIP_BASE);
     struct rom rom;

@@ -153,7 +153,7 @@ int pt_learner_learn(struct pt_learner *learner, uint32_t label, struct pt_resul
     }
     ++learner->position.image;
     ++learner->unsaved;
-    if (every != 0u && learner->unsaved >= every) {
+    if (every != 0u && learner->unsaved % every == 0u) {
         (void)pt_learner_save(learner); /* `saving` tells */
     }
     return PT_OK;
@@ -164,8 +164,10 @@ int pt_learner_save(struct pt_learner *learner)
     if (learner->saving != PT_ERR_STORE_VERSION) {
         learner->saving = pt_store_save(&learner->store, &learner->trainer, &learner->position,
                                         &learner->why);
+    }
+    if (learner->saving == PT_OK) {
         learner->unsaved = 0;
-        learner->kept = learner->kept || learner->saving == PT_OK;
+        learner->kept = true;
     }
     return learner->saving;
 }

@@ -57,7 +57,7 @@ struct pt_learner {
     bool kept;      /* what is learned goes on from state `store.newest` */
     uint8_t *image; /* the caller's to fill: uint8, of an affine network with bit 7 inverted */
     uint32_t image_size;
-    uint32_t unsaved;            /* images learned since the last save, or try of one */
+    uint32_t unsaved;            /* images learned since the last save */
     struct pt_position position; /* images learned, and enum pt_own: what a save keeps too */
     struct pt_trainer trainer;
     struct pt_store store;

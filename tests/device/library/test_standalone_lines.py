@@ -29,10 +29,11 @@ Windows = Callable[..., Path]
 
 
 @pytest.fixture(scope="module")
-def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def program(tmp_path_factory: pytest.TempPathFactory, sanitized_library: Path) -> Path:
     sources = ["standalone_lines.c", "flash_model.c"]
     sources += [str(APPLICATION / name) for name in ("lines.c", "learner.c")]
-    return build(tmp_path_factory.mktemp("lines"), sources, (*SANITIZED, *DWARF, "-Wconversion"))
+    folder = tmp_path_factory.mktemp("lines")
+    return build(folder, sources, (*SANITIZED, *DWARF, "-Wconversion"), sanitized_library)
 
 
 @pytest.fixture(scope="module")
