@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
+import time
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -318,6 +320,29 @@ def test_hung_device(connect: Connect) -> None:
         with pytest.raises(DeviceFailure) as second:
             device.command("INFO")
         assert not isinstance(second.value, CommandError)
+    serves_again(target)
+
+
+def test_a_stopped_process_is_told_at_once(connect: Connect) -> None:
+    """Not after the time that its work might take."""
+    target = connect()
+    if not isinstance(target, HostTarget | QemuTarget):
+        pytest.skip("no process of ours, or one with a watchdog of its own")
+    device = MailboxDevice(target)
+    device.command("INFO")
+    if isinstance(target, HostTarget):
+        process = target.pid
+        os.kill(process, signal.SIGSTOP)
+    else:
+        assert target._process is not None
+        process = target._process.pid
+        patch_serve(target, JUMP_TO_ITSELF)
+        # Not before the command is on its way, which goes through QEMU.
+        threading.Timer(0.2, os.kill, (process, signal.SIGSTOP)).start()
+    begun = time.monotonic()
+    with pytest.raises(TimeoutFailure, match=rf"\(process {process}\) was stopped by a signal"):
+        device.command("INFO", timeout=600)
+    assert time.monotonic() - begun < 60
     serves_again(target)
 
 

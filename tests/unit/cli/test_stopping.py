@@ -8,10 +8,14 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import pytest
 
+from picotrain.__main__ import main as start
 from picotrain.image import firmware
 from picotrain.stopping import Stopped, status_of, stoppable
 from support import require
@@ -94,6 +98,46 @@ def test_a_signal_is_raised_once_and_handlers_are_given_back(number: signal.Sign
             os.kill(os.getpid(), number)  # while devices are closed
     assert status_of(stop.value) == STATUS[number]
     assert signal.getsignal(number) is before
+
+
+@pytest.fixture
+def interrupts() -> Iterator[None]:
+    """The handler of Ctrl-C is given back."""
+    before = signal.getsignal(signal.SIGINT)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def cli_that(run: Callable[[], int]) -> ModuleType:
+    """In the place of `picotrain.cli`: its attributes are looked up as it is imported."""
+    module = ModuleType("picotrain.cli")
+    module.__getattr__ = lambda name: run  # type: ignore[method-assign]
+    return module
+
+
+@pytest.mark.usefixtures("interrupts")
+def test_an_interrupt_while_it_is_imported(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    module = ModuleType("picotrain.cli")
+
+    def interrupted(name: str) -> Any:
+        raise KeyboardInterrupt
+
+    module.__getattr__ = interrupted  # type: ignore[method-assign]
+    monkeypatch.setitem(sys.modules, "picotrain.cli", module)
+    assert start() == 130
+    assert capsys.readouterr().err == "picotrain: interrupted\n"
+
+
+@pytest.mark.usefixtures("interrupts")
+@pytest.mark.parametrize("code", [0, 1, 2])
+def test_an_interrupt_behind_the_result_changes_nothing(
+    monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    monkeypatch.setitem(sys.modules, "picotrain.cli", cli_that(lambda: code))
+    assert start() == code
+    os.kill(os.getpid(), signal.SIGINT)
 
 
 def test_what_is_ignored_stays_ignored() -> None:

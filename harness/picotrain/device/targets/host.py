@@ -13,12 +13,14 @@ import signal
 import struct
 import subprocess
 import tempfile
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
 
 from picotrain.device.cycles import BlockCount, CallNode
 from picotrain.device.targets import memory_file
+from picotrain.device.targets.fault import LOOK_SECONDS, Watch
 from picotrain.errors import CrashFailure, FlashFailure, LinkFailure, TimeoutFailure
 from picotrain.image.elf import open_elf
 from picotrain.image.firmware import MODEL_FLASH, require
@@ -139,8 +141,7 @@ class HostTarget:
         assert process.stdout is not None
         data = b""
         while len(data) < size:
-            ready, _, _ = select.select([process.stdout], [], [], timeout)
-            if not ready:
+            if not self._ready(process, process.stdout, timeout):
                 self.close()
                 raise TimeoutFailure(f"the host process did not finish within {timeout:g} s")
             piece = os.read(process.stdout.fileno(), size - len(data))
@@ -148,6 +149,19 @@ class HostTarget:
                 raise self._died()
             data += piece
         return data
+
+    def _ready(self, process: subprocess.Popen[bytes], output: IO[bytes], timeout: float) -> bool:
+        """Whether it said something in time."""
+        watch, end = Watch(process.pid, "the host program"), time.monotonic() + timeout
+        while (left := end - time.monotonic()) > 0:
+            if select.select([output], [], [], min(left, LOOK_SECONDS))[0]:
+                return True
+            try:
+                watch.look()
+            except TimeoutFailure:
+                self.close()
+                raise
+        return False
 
     def _died(self) -> CrashFailure:
         process, _ = self._connected()

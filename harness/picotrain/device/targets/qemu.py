@@ -19,6 +19,7 @@ import shutil
 import socket
 import subprocess
 import tempfile
+import time
 import weakref
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -29,8 +30,8 @@ from typing import IO
 
 from picotrain.device.cycles import FILE_BYTES, BlockCount, CallNode, read_calls, read_counters
 from picotrain.device.targets import memory_file
-from picotrain.device.targets.fault import read_fault
-from picotrain.device.targets.gdb import PC, REGISTERS, GdbClient
+from picotrain.device.targets.fault import LOOK_SECONDS, Watch, read_fault
+from picotrain.device.targets.gdb import PC, REGISTERS, GdbClient, Stop
 from picotrain.errors import (
     CrashFailure,
     FlashFailure,
@@ -323,7 +324,7 @@ class QemuTarget(QemuMachine):
         self._at_idle = False
         try:
             client.resume()
-            stop = client.wait_stop(timeout)
+            stop = self._wait(client, timeout)
             if stop is None:
                 client.interrupt()
                 stop = client.wait_stop(_INTERRUPT_SECONDS)
@@ -342,6 +343,17 @@ class QemuTarget(QemuMachine):
             raise TimeoutFailure(f"the device was still in {self._place(pc)} after {timeout:g} s")
         else:
             raise LinkFailure(f"the device stopped in {self._place(pc)} ({stop.text})")
+
+    def _wait(self, client: GdbClient, timeout: float) -> Stop | None:
+        """Until the device stops, unless QEMU itself is stopped."""
+        assert self._process is not None
+        watch, end = Watch(self._process.pid, "QEMU"), time.monotonic() + timeout
+        stop = None
+        while stop is None and (left := end - time.monotonic()) > 0:
+            stop = client.wait_stop(min(left, LOOK_SECONDS))
+            if stop is None:
+                watch.look()
+        return stop
 
     def _crash(self) -> CrashFailure:
         size = self._symbols.dtype("pt_fault").itemsize
