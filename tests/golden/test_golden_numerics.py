@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 import golden_slow as slow
 from picotrain_golden import clamp, dynamic_shift, psto, range_bits, rhu, shift
+from picotrain_golden.calibration import _mean_bits
 from picotrain_golden.numerics import image_peaks, peak_bits, requantise
 
 INT31 = st.integers(-(2**31) + 1, 2**31 - 1)
@@ -135,3 +136,9 @@ def test_requantise_counts_what_it_clamps() -> None:
     assert (out.tolist(), count) == ([127, 127, -127, -127, 0], 2)
     out, count = requantise(acc, 1, relu=True)
     assert (out.tolist(), count) == ([127, 127, 0, 0, 0], 1)
+
+
+def test_mean_bits_of_the_largest_sums_are_a_shift() -> None:
+    """Sixteen times a mean has up to 35 bits; a shift is at most 31."""
+    for magnitude, bits in ((0, None), (1, 4), (2**26, 30), (2**27, 31), (2**28, 31), (2**30, 31)):
+        assert _mean_bits(np.array([magnitude, -magnitude], np.int32)) == bits, magnitude

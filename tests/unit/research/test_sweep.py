@@ -318,11 +318,16 @@ def test_a_damaged_cell_is_told(grid: Path, tmp_path: Path) -> None:
     job = job_of(load_grid(grid)[0])
     file = tmp_path / f"{job.digest}.json"
     other = "holds no finished cell .*"
+    whole = {"format": 1, "cell": job.digest, "code": job.code, "rows": [], "state_sha256": ""}
+    file.write_text(json.dumps(whole))
+    assert Store(tmp_path).load(job) is not None
+    moved = json.dumps({**whole, "cell": "0" * 16})  # of another cell, else complete
     for content, sentence in (
         ("{", "is no JSON: .*"),
         ("[]", "is JSON, but no object, .*"),
         ('{"format": 1, "cell": "0"}', other),
         ('{"format": 0}', other),
+        (moved, r"holds no finished cell \(it is of another cell or version\)"),
     ):
         file.write_text(content)
         with pytest.raises(UserError, match=f"{sentence}; remove it"):

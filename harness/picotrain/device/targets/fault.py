@@ -31,9 +31,10 @@ class Watch:
     def look(self) -> None:
         """Raise TimeoutFailure where it is stopped, and was at the looks before."""
         try:
-            state = self._state.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[0]
+            said = self._state.read_text(encoding="utf-8", errors="replace")
         except OSError:
             return
+        state = said.rpartition(")")[2].split()[0]
         # By looks, not by the clock: Ctrl-Z stops us too, and we go on together.
         self._stopped = self._stopped + 1 if state == "T" else 0
         if self._stopped == _STOPPED_LOOKS:
