@@ -32,6 +32,8 @@ class Cost(ABC):
     unit = ""
     known = True
     """Without a measurement."""
+    varies = 0.0
+    """By which share what weights become may change it: a kernel leaves out zeros."""
 
     def __init__(self, architecture: Architecture, groups: Groups) -> None:
         self.architecture, self.groups = architecture, groups

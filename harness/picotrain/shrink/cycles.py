@@ -39,7 +39,7 @@ def predicted(architecture: Architecture) -> float:
 class Milliseconds(Cost):
     """Of one inference at 125 MHz, from SRAM."""
 
-    name, unit = "ms", "ms"
+    name, unit, varies = "ms", "ms", 0.05
 
     def __init__(
         self, architecture: Architecture, groups: Groups, model: Model = predicted

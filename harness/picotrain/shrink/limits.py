@@ -59,7 +59,7 @@ def _refusal(limit: Limit) -> str:
         unit, name = limit.cost.unit, limit.cost.name.replace("ram", "RAM")
         what = f"the {_number(limit.most)} {unit} of {name} that the device has are not enough"
     # Rounded up, so that what is said can be given.
-    least = _number(math.ceil(1000 * limit.cost.least()) / 1000)
+    least = _number(math.ceil(1000 * (1 + limit.cost.varies) * limit.cost.least()) / 1000)
     return f"{what}: the smallest reachable value is {least} {limit.cost.unit}"
 
 

@@ -428,15 +428,15 @@ def test_the_smallest_milliseconds_that_are_told_can_be_given(
     method: str,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """Though the model says more of them: at last nothing but what was measured counts. What
-    training changes is some hundred cycles."""
+    """Though the model says more of them: at last nothing but what was measured counts; and though
+    it was measured before training, which changes it by some percent."""
     told = said(capsys, words(place, "bad", "--ms", "0.01", "--target", "qemu"))
     least = float(told.split("value is ")[1].split(" ms")[0])
-    more = ["--ms", str(least + 0.03), "--epochs", "1", "--target", "qemu", "--method", method]
+    more = ["--ms", str(least), "--epochs", "1", "--target", "qemu", "--method", method]
     pretrained = ["--pretrained", str(place / "whole.npz")]
     assert main(words(place, "least", *more, *pretrained)) == 0
     result = json.loads((place / "least" / "result.json").read_text())
-    assert result["limits"]["ms"]["measured"] <= least + 0.03
+    assert result["limits"]["ms"]["measured"] <= least
 
 
 def test_milliseconds_are_those_that_qemu_counts(on_qemu: None, run: Run, place: Path) -> None:

@@ -273,7 +273,8 @@ class Pruning:
 
     def _check_time(self) -> None:
         """Raise UserError where not even the fewest channels are fast enough, as measured: before
-        long training, so of weights that were not trained, on which cycles hardly depend."""
+        long training, so of weights that were not trained; what is told allows for what they become
+        (`varies`)."""
         if self._time is None:
             return
         least = resized(self._whole, self._groups, self._groups.least())
