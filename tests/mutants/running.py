@@ -204,7 +204,11 @@ def main() -> int:
     wanted = everyone if args.sample is None else sample(everyone, args.sample, args.seed)
     begun = time.monotonic()
     keep = results.keep if args.sample is None else lambda _: None
-    found = run(wanted, args.jobs, keep)
+    try:
+        found = run(wanted, args.jobs, keep)
+    except RuntimeError as error:
+        print(error)
+        return 2
     bad = [one for one in found if one.result != KILLED and not one.mutant.survives]
     if args.sample is None:
         report.write()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -131,14 +132,25 @@ def test_checkpoint_of_another_model(session: Session) -> None:
     session.goes_on()
 
 
+PRIOT = Method("priot", theta=-64, start="normal", seed=5)
+PRIOT_S = Method("priot-s", theta=-64, start="normal", seed=5)
+
+
 @pytest.mark.parametrize(
-    "change",
-    [{"theta": -63}, {"seed": 6}, {"start": "zero"}, {"select": "random"}, {"permille": 101}],
-    ids=lambda change: next(iter(change)),
+    ("method", "change"),
+    [
+        (PRIOT, {"theta": -63}),
+        (PRIOT, {"seed": 6}),
+        (PRIOT, {"start": "zero"}),
+        (PRIOT_S, {"select": "random"}),
+        (PRIOT_S, {"seed": 6}),
+    ],
+    ids=["theta", "seed", "start", "select", "seed of some"],
 )
-def test_checkpoint_of_another_method(session: Session, change: dict[str, object]) -> None:
-    method = Method("priot", theta=-64, start="normal", seed=5)
-    learn(session.device, session.network, replace(method, **change))  # type: ignore[arg-type]
+def test_checkpoint_of_another_method(
+    session: Session, method: Method, change: dict[str, Any]
+) -> None:
+    learn(session.device, session.network, replace(method, **change))
     foreign = session.device.checkpoint()
     session.begin(method)
     session.device.write_window("IO", foreign)
@@ -147,6 +159,17 @@ def test_checkpoint_of_another_method(session: Session, change: dict[str, object
         (2, 0, 0, 0),
     )
     session.goes_on()
+
+
+@pytest.mark.parametrize("change", [{"select": "random"}, {"permille": 101}, {"mu": 1}])
+def test_checkpoint_of_what_a_method_does_not_use(session: Session, change: dict[str, Any]) -> None:
+    """And of another step size: it is the same method."""
+    learn(session.device, session.network, replace(PRIOT, **change))
+    foreign, kept = session.device.checkpoint(), session.device.scores(0)
+    session.begin(PRIOT)
+    session.device.restore(foreign)
+    assert (session.device.scores(0) == kept).all()
+    assert session.device.checkpoint() == foreign
 
 
 def test_checkpoint_of_dynamic_niti_is_not_one_of_static_niti(session: Session) -> None:
