@@ -247,6 +247,15 @@ def test_with_results(results: dict[str, Any], tmp_path: Path) -> None:
     assert "| 27,000 | 10 |" in text
 
 
+def test_cuts_of_other_whole_networks_say_so(results: dict[str, Any], tmp_path: Path) -> None:
+    write_json(tmp_path / "smaller-speech.json", results)
+    assert "a run of their own" not in page.render(tmp_path, tmp_path / "figures")[0]
+    results["cut"][1]["whole"]["validation"] += 0.01
+    write_json(tmp_path / "smaller-speech.json", results)
+    text = page.render(tmp_path, tmp_path / "figures")[0]
+    assert "The whole networks of this table were trained in a run of their own" in text
+
+
 @pytest.mark.parametrize("has", ["cuts and what adapts without them", "cuts alone", "no cuts"])
 def test_with_a_part_of_the_results(results: dict[str, Any], has: str, tmp_path: Path) -> None:
     """Cuts may be there before anything adapts behind them."""

@@ -182,6 +182,15 @@ def cut(results: Results) -> tuple[Outcome, list[Outcome], Outcome]:
     return first, cells, choice(cells, first)
 
 
+def cuts_of_the_same(results: Results) -> bool:
+    """Whether layers went from the networks that channels went from, and not from others of the
+    same seeds."""
+    return all(
+        cut["whole"]["validation"] == pruned["whole"]["validation"]
+        for cut, pruned in zip(results["cut"], results["pruned"], strict=True)
+    )
+
+
 def ratio(first: Outcome, other: Outcome, name: str) -> float | None:
     """How much less of a cost."""
     if not first["taken"] or not other["taken"] or not other["taken"][name]:
