@@ -291,8 +291,8 @@ static int set_method(struct pt_app *app, struct pt_detail *detail)
     return pt_trainer_method(&app->trainer, &method, detail);
 }
 
-/* One job after the other. */
-static int bench(struct pt_app *app, struct pt_detail *detail)
+/* One job after the other. Not part of dispatch, whose stack all commands have. */
+static __attribute__((noinline)) int bench(struct pt_app *app, struct pt_detail *detail)
 {
     const uint32_t mode = app->mailbox->argument[0];
     uint32_t *response = app->mailbox->response;
