@@ -17,6 +17,7 @@
 #include "boards/rp2040/flash.h"
 #include "boards/rp2040/panel.h"
 #include "boards/rp2040/usb.h"
+#include "examples/standalone/button.h"
 #include "examples/standalone/lines.h"
 #include "kernels/pt_memory.h"
 
@@ -24,7 +25,6 @@ enum {
     CHUNK = 64,
     SILENCE_US = 2000000,
     LOOK_US = 10000,
-    HELD_US = 3000000,
     FAST_LOG = 16, /* the LED changes every 2^16 us */
     SLOW_LOG = 19,
 };
@@ -45,12 +45,7 @@ static struct pt_learner learner;
 static struct pt_lines lines;
 static struct inlet inlets[PT_PORTS];
 
-static struct {
-    uint32_t looked; /* us */
-    uint32_t since;  /* up to then it was not held */
-    bool held;
-    bool done;
-} button;
+static struct pt_button button;
 
 static void ring_read(void *context, uint32_t offset, uint8_t *to, uint32_t size)
 {
@@ -114,17 +109,9 @@ static void look_at_button(uint32_t now)
     if (now - button.looked < LOOK_US) {
         return;
     }
-    button.looked = now;
-    button.held = pt_button_held();
-    if (!button.held) {
-        button.since = now;
-        button.done = false;
-    } else if (!button.done && now - button.since >= HELD_US) {
-        button.done = true;
-        if (learner.fault == PT_LEARNER_WORKS) {
-            pt_led_set(false);
-            (void)pt_learner_factory(&learner);
-        }
+    if (pt_button_look(&button, pt_button_held(), now) && learner.fault == PT_LEARNER_WORKS) {
+        pt_led_set(false);
+        (void)pt_learner_factory(&learner);
     }
 }
 
