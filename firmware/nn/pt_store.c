@@ -296,6 +296,9 @@ int pt_store_restore(const struct pt_store *store, struct pt_trainer *trainer,
     if (!err) {
         err = pt_state_accept(trainer, &header->state, detail);
     }
+    if (!err) {
+        err = pt_method_check_mu(header->mu, detail);
+    }
     if (!err && !reads_sound(flash, header)) {
         err = pt_refuse(detail, PT_ERR_STORE_DAMAGED, store->place, 0, 0, 0);
     }

@@ -131,9 +131,10 @@ int pt_store_open(struct pt_store *store, const struct pt_flash *flash, struct p
 /*
  * The newest state, and the step size that was in use, into `trainer`, which must be
  * PT_STATE_READY. `position` may be NULL. PT_ERR_STORE_EMPTY; PT_ERR_STORE_DAMAGED;
- * PT_ERR_CHECKPOINT where it is of another model or method (pt_state.h), PT_ERR_FROZEN and
- * PT_ERR_AFFINE where it is weights that cannot be written. On an error the trainer is as it was,
- * or, if the flash first read well and then did not, PT_STATE_MODEL.
+ * PT_ERR_CHECKPOINT where it is of another model or method (pt_state.h), PT_ERR_ARGUMENT where its
+ * step size is none, PT_ERR_FROZEN and PT_ERR_AFFINE where it is weights that cannot be written. On
+ * an error the trainer is as it was, or, if the flash first read well and then did not,
+ * PT_STATE_MODEL.
  */
 int pt_store_restore(const struct pt_store *store, struct pt_trainer *trainer,
                      struct pt_position *position, struct pt_detail *detail);

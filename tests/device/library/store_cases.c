@@ -452,6 +452,26 @@ static void damage(const struct pt_method *method)
     }
 }
 
+/* A step size that no method has, under a right CRC. */
+static void absurd_step(const struct pt_method *method)
+{
+    static const int32_t none[] = {PT_MIN_MU - 1, PT_MAX_MU + 1, INT32_MIN, INT32_MAX};
+    struct pt_detail detail;
+    make(FLASH_SECTORS);
+    boot(method);
+    CHECK(save(1) == PT_OK);
+    for (uint32_t i = 0; i < sizeof none / sizeof *none; ++i) {
+        forge(store.place, (uint32_t)offsetof(struct pt_store_header, mu), (uint32_t)none[i]);
+        boot(method);
+        keep(0);
+        CHECK(pt_store_restore(&store, &trainer, NULL, &detail) == PT_ERR_ARGUMENT);
+        CHECK(detail.value[0] == 1u && detail.value[1] == (uint32_t)none[i]);
+        CHECK(trainer.method.mu == method->mu && trainer.state == PT_STATE_READY);
+        keep(1);
+        CHECK(kept_alike());
+    }
+}
+
 static void absurd_flash(void)
 {
     static const uint32_t numbers[][3] = {
@@ -492,6 +512,7 @@ int main(int argc, char **argv)
         another_version(method);
         two_of_one_number(method);
         of_others(method, &methods[(i + 1u) % 4u]);
+        absurd_step(method);
         damage(method);
     }
     (void)puts(larger ? "as promised, of states larger than the window too" : "as promised");
