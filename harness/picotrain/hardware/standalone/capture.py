@@ -17,7 +17,7 @@ from picotrain import inputs
 from picotrain.datasets.npz import read_arrays
 from picotrain.device.interface import UInt8
 from picotrain.errors import UserError
-from picotrain.hardware.standalone.lines import Lines, shown
+from picotrain.hardware.standalone.lines import Lines, number, shown
 from picotrain.learn.architectures.architecture import in_words
 from picotrain.learn.models import npz_bytes
 from picotrain.output import write_bytes
@@ -64,9 +64,10 @@ class Recording:
 
     def label(self, word: str) -> int:
         """A label from its text. Raises Unfit."""
-        if not (word.isascii() and word.isdecimal() and int(word) < self.classes):
+        label = number(word)
+        if label is None or label >= self.classes:
             raise Unfit(f"{shown(word)!r} is no label, 0 to {self.classes - 1}")
-        return int(word)
+        return label
 
     def write(self, path: Path) -> None:
         """The file that `--dataset npz:FILE` reads."""

@@ -8,6 +8,7 @@ with Standalone("/dev/ttyACM0") as device:
 from __future__ import annotations
 
 from dataclasses import dataclass
+from time import monotonic
 from types import TracebackType
 from typing import Any, Self
 
@@ -17,7 +18,7 @@ from picotrain.device.interface import UInt8
 from picotrain.device.link.port import SerialPort
 from picotrain.device.targets.serial import BAUD
 from picotrain.errors import DeviceFailure, LinkFailure, TimeoutFailure, UserError, whole_number
-from picotrain.hardware.standalone.lines import Lines, shown
+from picotrain.hardware.standalone.lines import Lines, number, shown
 
 SECONDS = 30.0
 """For an answer; a save erases flash, a sector in up to 0.4 s."""
@@ -56,6 +57,8 @@ class Standalone:
         self._port = SerialPort(port, baud)
         self._lines = Lines(self._port)
         self._seconds = seconds
+        self._behind = False
+        """Whether a request was sent whose answer has not been seen."""
 
     def __enter__(self) -> Self:
         return self
@@ -80,10 +83,11 @@ class Standalone:
     def learn(self, image: UInt8, label: int) -> Learned:
         """One step with an image of a class."""
         line = self.say(f"{whole_number('the label', label)} {_hex(image)}")
-        word, _, norm = line.partition(" ")
-        if word not in ("learned", "easy") or not norm.isdecimal():
+        word, _, text = line.partition(" ")
+        norm = number(text)
+        if word not in ("learned", "easy") or norm is None:
             raise self._unexpected(line)
-        return Learned(int(norm), word == "easy")
+        return Learned(norm, word == "easy")
 
     def save(self) -> int:
         """Keep in flash what was learned; the save's number."""
@@ -111,16 +115,37 @@ class Standalone:
 
     def say(self, request: str) -> str:
         """Any line; the line that answers it."""
+        if not (request and request.isascii() and request.isprintable()):
+            raise UserError(f"{shown(request)!r} is no line of ASCII; a request is one")
+        if self._behind:
+            self._catch_up()
         self._lines.forget()
+        deadline = self._send(request)
+        line = self._next(request, deadline)
+        self._behind = False
+        if line.startswith("error:"):
+            raise Refusal(line.removeprefix("error:").strip())
+        return line
+
+    def _catch_up(self) -> None:
+        """Leave what answers a request that nobody waited for: it is not that of the next one."""
+        deadline = self._send("\ninfo")
+        while not self._next("info", deadline).startswith("protocol="):
+            pass
+        self._behind = False
+
+    def _send(self, request: str) -> float:
+        self._behind = True
         self._port.write(f"{request}\n".encode("ascii"))
-        line = self._lines.next(self._seconds)
+        return monotonic() + self._seconds
+
+    def _next(self, request: str, deadline: float) -> str:
+        line = self._lines.next(deadline - monotonic())
         if line is None:
             raise TimeoutFailure(
                 f"the device at {self._port.url} did not answer {shown(request)!r} within "
                 f"{self._seconds:g} s; is it one that stands alone, with a model?"
             )
-        if line.startswith("error:"):
-            raise Refusal(line.removeprefix("error:").strip())
         return line
 
     def _set(self, what: str, number: int) -> None:
@@ -131,10 +156,11 @@ class Standalone:
     def _numbers(self, request: str, begins: str, count: int) -> list[int]:
         """The numbers of an answer that begins so."""
         line = self.say(request)
-        words = line.removeprefix(begins).split()
-        if not line.startswith(begins) or len(words) != count or not all(map(_is_number, words)):
+        found = [number(word) for word in line.removeprefix(begins).split()]
+        numbers = [one for one in found if one is not None]
+        if not line.startswith(begins) or not len(numbers) == len(found) == count:
             raise self._unexpected(line)
-        return [int(word) for word in words]
+        return numbers
 
     def _unexpected(self, line: str) -> LinkFailure:
         return LinkFailure(
@@ -147,7 +173,3 @@ def _hex(image: Any) -> str:
     if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or not image.size:
         raise UserError("an image is a uint8 array of pixels 0..255; convert it")
     return image.tobytes().hex()
-
-
-def _is_number(word: str) -> bool:
-    return word.removeprefix("-").isdecimal()

@@ -9,6 +9,8 @@ from picotrain.errors import LinkFailure
 
 _LONGEST = 1 << 20
 _SHOWN = 80
+_MOST_DIGITS = 10
+"""Of a 32-bit number. Python refuses to read one of some thousands."""
 
 
 class Lines:
@@ -42,6 +44,12 @@ class Lines:
         """Drop what has arrived so far. Raises PortLost."""
         self._port.discard()
         self._held, self._searched = b"", 0
+
+
+def number(word: str) -> int | None:
+    """The number that a word of a line is; None of any other word."""
+    short = 0 < len(word) <= _MOST_DIGITS
+    return int(word) if short and word.isascii() and word.isdecimal() else None
 
 
 def shown(line: str) -> str:

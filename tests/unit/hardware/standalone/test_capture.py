@@ -90,6 +90,7 @@ def test_other_lines_are_shown_and_unfit_ones_told(
         "sample\n",
         "sample 1 2 3\n",
         "sample -1 000102030405\n",
+        f"sample {5000 * '0'} 000102030405\n",  # more digits than Python reads as a number
         sample(7).upper().replace("SAMPLE", "sample"),
         sample(99),
     ]
@@ -109,6 +110,7 @@ def test_other_lines_are_shown_and_unfit_ones_told(
         f"line 7 {told}it has 0 words behind 'sample', not PIXELS or LABEL PIXELS",
         f"line 8 {told}it has 3 words behind 'sample', not PIXELS or LABEL PIXELS",
         f"line 9 {told}'-1' is no label, 0 to 9",
+        f"line 10 {told}'{80 * '0'}...' is no label, 0 to 9",
     ]
     assert json.loads(report.read_text()) == {
         "file": str(out),
@@ -116,7 +118,7 @@ def test_other_lines_are_shown_and_unfit_ones_told(
         "recorded": 2,
         "samples": 2,
         "classes": {"3": 1, "9": 1},
-        "not_recorded": 6,
+        "not_recorded": 7,
         "other_lines": 2,
     }
 

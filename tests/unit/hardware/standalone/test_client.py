@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from picotrain.device.link.port import PortLost
 from picotrain.errors import LinkFailure, TimeoutFailure, UserError
 from picotrain.hardware.standalone.client import Answer, Learned, Refusal, Standalone
+from picotrain.hardware.standalone.lines import shown
 from played import answering, played
 
 IMAGE = np.array([[0, 1], [171, 255]], np.uint8)
@@ -42,7 +44,14 @@ def test_every_request_has_its_answer() -> None:
         assert device.save() == 12  # it goes on
 
 
-@pytest.mark.parametrize("answer", ["", "hello", "7", "7 x", "7 1 2", "learned 4", "saved x"])
+DIGITS = "saved " + 5000 * "1"
+"""More than Python reads as a number."""
+
+
+OTHERS = ("", "hello", "7", "7 x", "7 1 2", "learned 4", "saved x", DIGITS)
+
+
+@pytest.mark.parametrize("answer", OTHERS)
 @pytest.mark.parametrize("request_", ["ask", "learn", "save", "factory", "info"])
 def test_another_program_is_told(answer: str, request_: str) -> None:
     if (request_, answer) == ("learn", "learned 4"):
@@ -53,7 +62,7 @@ def test_another_program_is_told(answer: str, request_: str) -> None:
         with pytest.raises(LinkFailure) as failure:
             getattr(device, request_)(*arguments)
         assert str(failure.value) == (
-            f"what answers at {url} is no device that stands alone: it said {answer!r}"
+            f"what answers at {url} is no device that stands alone: it said {shown(answer)!r}"
         )
 
 
@@ -77,6 +86,41 @@ def test_nobody_answers() -> None:
         pytest.raises(TimeoutFailure, match=r"did not answer 'save' within 0\.2 s; is it one"),
     ):
         device.save()
+
+
+@pytest.mark.parametrize("late", ["7 52", "error: PIXELS are 8 hexadecimal digits"])
+def test_a_late_answer_is_not_that_of_the_next_request(late: str) -> None:
+    go = threading.Event()
+
+    def play(end: socket.socket) -> None:
+        with end.makefile("rw", newline="\n") as stream:
+            assert stream.readline() == "? 0001abff\n"
+            assert go.wait(30)
+            assert [stream.readline(), stream.readline()] == ["\n", "info\n"]
+            stream.write(f"{late}\nprotocol=1 network=tinycnn\n")
+            stream.flush()
+            assert stream.readline() == "? 0001abff\n"
+            stream.write("3 9\n")
+            stream.flush()
+            assert stream.readline() == "save\n"
+            stream.write("saved 4\n")
+
+    with played(play) as url, Standalone(url, seconds=5) as device:
+        with pytest.raises(TimeoutFailure):
+            device.ask(IMAGE)
+        go.set()
+        assert device.ask(IMAGE) == Answer(3, 9)
+        assert device.save() == 4
+
+
+@pytest.mark.parametrize("request_", ["", "save\nsave", "info\r", "\xe9", "\0"])
+def test_a_request_is_one_line(request_: str) -> None:
+    with (
+        played(_until_closed) as url,
+        Standalone(url, seconds=20) as device,
+        pytest.raises(UserError, match="is no line of ASCII; a request is one"),
+    ):
+        device.say(request_)
 
 
 def test_a_device_that_goes() -> None:
