@@ -29,6 +29,7 @@ _LATER = "resume"
 _MOST = (1 << 31) - 1
 """What every C int holds: of numbers of images, epochs, processes and the like."""
 _MOST_RAM_KIB = 1 << 20
+_SHOWN = 80
 
 Verbs = Any
 """What `ArgumentParser.add_subparsers` returns; argparse keeps its class to itself."""
@@ -173,8 +174,17 @@ def result_file(options: argparse.Namespace, *parts: object, suffix: str = ".jso
     return RESULTS / f"{stem[:120]}-{digest.hexdigest()[:8]}{suffix}"
 
 
+def whole(text: str) -> int:
+    """Of any size. What an option's type is called, argparse would tell the user else."""
+    try:
+        return int(text)
+    except ValueError:
+        short = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+        raise argparse.ArgumentTypeError(f"{short!r} is not a whole number") from None
+
+
 def positive(text: str) -> int:
-    value = int(text)
+    value = whole(text)
     if value < 1:
         raise argparse.ArgumentTypeError(f"{value} is less than 1")
     if value > _MOST:
@@ -193,14 +203,14 @@ def positive_number(text: str) -> float:
 
 
 def ram_kib(text: str) -> int:
-    value = int(text)
+    value = whole(text)
     if not 1 <= value <= _MOST_RAM_KIB:
         raise argparse.ArgumentTypeError(f"{value} is not between 1 and {_MOST_RAM_KIB}, 1 GiB")
     return value
 
 
 def angle_bound(text: str) -> int:
-    value = int(text)
+    value = whole(text)
     if not 0 <= value <= 180:
         raise argparse.ArgumentTypeError(f"{value} is not between 0 and 180")
     return value
@@ -208,14 +218,14 @@ def angle_bound(text: str) -> int:
 
 def small(text: str) -> int:
     """A number whose own bounds are checked, and told, where it is used."""
-    value = int(text)
+    value = whole(text)
     if abs(value) > _MOST:
         raise argparse.ArgumentTypeError(f"{value} is not between -{_MOST} and {_MOST}")
     return value
 
 
 def seed(text: str) -> int:
-    value = int(text)
+    value = whole(text)
     if not 0 <= value < 1 << 32:
         raise argparse.ArgumentTypeError(f"{value} is not between 0 and 2^32 - 1")
     return value

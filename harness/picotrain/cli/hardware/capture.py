@@ -9,7 +9,7 @@ from collections import Counter
 from functools import partial
 from math import prod
 
-from picotrain.cli.options import Verbs, add_output, add_verb, finish, positive
+from picotrain.cli.options import Verbs, add_output, add_verb, finish, positive, whole
 from picotrain.device.link.port import SerialPort
 from picotrain.device.link.ports import AUTO, find_ports, only
 from picotrain.errors import UserError
@@ -90,7 +90,7 @@ def _shape(text: str) -> Shape:
 
 
 def _whole(text: str) -> int:
-    value = int(text)
+    value = whole(text)
     if not 0 <= value < MOST_CLASSES:
         raise argparse.ArgumentTypeError(f"{value} is not between 0 and {MOST_CLASSES - 1}")
     return value

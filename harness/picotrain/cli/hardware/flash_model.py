@@ -7,7 +7,16 @@ from pathlib import Path
 
 from picotrain import datasets
 from picotrain.cli.hardware.flash import add_ways, chosen_board
-from picotrain.cli.options import NamedFile, Verbs, add_dataset, add_output, add_verb, finish, seed
+from picotrain.cli.options import (
+    NamedFile,
+    Verbs,
+    add_dataset,
+    add_output,
+    add_verb,
+    finish,
+    seed,
+    whole,
+)
 from picotrain.device.link.ports import Port
 from picotrain.errors import UserError
 from picotrain.hardware.flash import Flasher, System
@@ -86,7 +95,7 @@ def add_parser(verbs: Verbs) -> None:
 
 
 def _images(text: str) -> int:
-    value = int(text)
+    value = whole(text)
     if not 0 <= value <= MOST_EVERY:
         raise argparse.ArgumentTypeError(f"{value} is not between 0 and {MOST_EVERY}")
     return value
@@ -97,6 +106,11 @@ def complete(options: argparse.Namespace) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
+    if options.port is None and options.how != "auto":
+        raise UserError(
+            f"--{options.how} says how a board is flashed, and no board is named; give --port auto "
+            f"too, or leave --{options.how} out"
+        )
     port_name = None if options.port is None else chosen_board(options)
     state = None if options.state is None else load_state(options.state)
     method = _method(options, state)

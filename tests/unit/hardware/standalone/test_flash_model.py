@@ -240,6 +240,7 @@ def test_options_beside_a_state(here: Path, capsys: pytest.CaptureFixture[str]) 
         (["tinycnn", "--easy", "-1"], "easy is -1, outside 0..4095"),
         (["tinycnn", "--method", "magic"], "unknown method 'magic'; use one of infer, niti-dyn"),
         (["tinycnn", "--port", "socket://127.0.0.1:1"], "is no board; only a Pico can be flashed"),
+        (["tinycnn", "--drive"], "no board is named; give --port auto too, or leave --drive out"),
         (["tinycnn", "--port", " "], "--port is empty: name a port, or auto"),
         (["tinycnn", "--out", "state.npz", "--state", "state.npz"], "overwrite the input"),
     ],
