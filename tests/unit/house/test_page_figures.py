@@ -132,3 +132,11 @@ def test_the_table_of_kernels_is_of_the_same_images() -> None:
     page = (ROOT / KERNELS).read_text(encoding="utf-8")
     assert f"`picotrain profile --dataset {COSTS['dataset']} --method METHOD" in page
     assert f"--images {COSTS['images']}`, {COSTS['model']}" in page
+
+
+def test_what_the_readme_repeats_of_its_run_is_what_the_run_shows() -> None:
+    page = (ROOT / README).read_text(encoding="utf-8")
+    [shown] = re.findall(r"^training +[\d,]+ cycles, ([\d.]+) ms an image", page, re.MULTILINE)
+    [again] = re.findall(r"the ([\d.]+) ms above are the mean of all epochs", page)
+    pictured = re.findall(r"([\d.]+) ms a training image", page)
+    assert again == shown and len(pictured) == 2 and len(set(pictured)) == 1
