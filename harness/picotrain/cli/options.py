@@ -271,11 +271,13 @@ def add_device(
     add_ram(parser)
 
 
-def add_dataset(parser: argparse.ArgumentParser) -> None:
+def add_dataset(parser: argparse.ArgumentParser, default: str | None = None) -> None:
     from picotrain import datasets
 
     parser.add_argument(
-        "--dataset", default=datasets.DEFAULT, help=f"{datasets.CHOICES} (default: %(default)s)"
+        "--dataset",
+        default=default or datasets.DEFAULT,
+        help=f"{datasets.CHOICES} (default: %(default)s)",
     )
 
 

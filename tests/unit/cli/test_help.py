@@ -9,6 +9,7 @@ import pytest
 
 from picotrain import cli
 from picotrain.cli.hardware import uf2
+from picotrain.learn import models
 
 
 def options_of(verb: str) -> list[argparse.Action]:
@@ -53,3 +54,14 @@ def test_what_has_a_default_names_it(verb: str) -> None:
         # A file that no option names is not written: --report is one for fewshot.
         if action.dest in VALUES and action.metavar != "FILE":
             assert "(default: " in str(action.help), name_of(action)
+
+
+SHAPES = {"digits": (28, 28, 1), "cifar10": (32, 32, 3)}
+
+
+@pytest.mark.parametrize("verb", cli.VERBS)
+def test_the_default_network_takes_the_images_of_the_default_data_set(verb: str) -> None:
+    default = {action.dest: action.default for action in options_of(verb)}
+    model, dataset = (default.get(name) for name in ("model", "dataset"))
+    if isinstance(model, str) and isinstance(dataset, str):
+        assert models.resolve(model).input_shape == SHAPES[dataset], (model, dataset)

@@ -59,7 +59,7 @@ def add_parser(verbs: Verbs) -> None:
         default="resnet8",
         help="shipped name or TOML file of an affine network (default: %(default)s)",
     )
-    add_dataset(parser)
+    add_dataset(parser, "cifar10")
     parser.add_argument(
         "--out",
         action=NamedFile,
