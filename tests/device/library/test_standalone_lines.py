@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from building import FIRMWARE, SANITIZED, build
+from picotrain.hardware.standalone.window import MOST_EVERY
 from picotrain.image.elf import Elf, open_elf
 from picotrain_golden import Method, Network
 from standalone_twin import BLANK, FORM, Image, Twin, digits_network, pixels, turned_digits, window
@@ -198,7 +199,7 @@ def test_bad_lines_change_nothing(say: Say, windows: Windows) -> None:
         (b"threshold 4096", "error: threshold takes a number from 0 to 4095"),
         (b"threshold -1", "error: threshold takes a number from 0 to 4095"),
         (b"threshold 1 ", "error: threshold takes a number from 0 to 4095"),
-        (b"every 1000001", "error: every takes a number from 0 to 1000000"),
+        (b"every %d" % (MOST_EVERY + 1), f"error: every takes a number from 0 to {MOST_EVERY}"),
         (b"every 99999999999", "error: every takes a number from 0 to 1000000"),
         (b"every x", "error: every takes a number from 0 to 1000000"),
     ]

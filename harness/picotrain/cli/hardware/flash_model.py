@@ -118,7 +118,7 @@ def run(options: argparse.Namespace) -> int:
     elf = open_elf(firmware.require(firmware.STANDALONE))
     window = fill(network, method, elf, state, options.save_every)
     write_bytes(options.out, uf2.encode(window.parts))
-    print(_for_people(network, method, window, state))
+    print(_for_people(network, method, window, state, options.save_every))
     tell("wrote", options.out)
     port = None if port_name is None else _flash(options, port_name, window)
     finish(
@@ -173,8 +173,10 @@ def _method(options: argparse.Namespace, state: State | None) -> Method:
 
 
 def _network(options: argparse.Namespace, state: State | None) -> Network:
-    mine = options.network.suffix == ".npz"
-    network = models.load_network(options.network, None if mine else options.dataset)
+    if options.network.suffix in (".npz", ".toml"):
+        network, _ = models.load_backbone(options.network)
+    else:
+        network = models.load_network(options.network, options.dataset)
     if options.calibration == calibration.SHIPPED:
         return network
     if state is not None:
@@ -202,7 +204,9 @@ def _flash(options: argparse.Namespace, port_name: str, window: Window) -> Port:
     return port
 
 
-def _for_people(network: Network, method: Method, window: Window, state: State | None) -> str:
+def _for_people(
+    network: Network, method: Method, window: Window, state: State | None, save_every: int
+) -> str:
     how = [f"{network.name}", f"{method.name}"]
     if method.trains:
         how += [f"mu {method.mu}", f"easy {method.easy}"]
@@ -214,9 +218,10 @@ def _for_people(network: Network, method: Method, window: Window, state: State |
         f"SRAM       {window.ram:,} of {window.arena:,} bytes",
     ]
     if window.learns:
-        lines.append(
-            f"learns     {window.learns:,} bytes, {window.sectors} sectors of flash a save"
-        )
+        sectors = f"{window.sectors} sector{'' if window.sectors == 1 else 's'}"
+        how_often = f"after each {save_every:,} images that taught something"
+        lines.append(f"learns     {window.learns:,} bytes, {sectors} of flash a save")
+        lines.append(f"saves      {how_often if save_every else 'on command'}")
     if state is not None:
         lines.append(f"state      {state.source}, epochs done: {state.epochs}")
     return "\n".join(lines)

@@ -19,7 +19,8 @@ from picotrain.image.uf2 import FLASH, Segment
 from picotrain.learn.field.state import State
 from picotrain_golden import Method, Network, validate
 
-MOST_EVERY = (1 << 32) - 1
+MOST_EVERY = 1_000_000
+"""Images from one save to the next, as the line `every` takes them."""
 _WIDE = 1 << 40
 """Of golden, which holds anything."""
 

@@ -185,6 +185,7 @@ def test_the_verb(here: Path, elf: Elf, capsys: pytest.CaptureFixture[str]) -> N
         "model      52,352 bytes of flash, 733,824 are left",
         f"SRAM       82,420 of {window.arena:,} bytes",
         "learns     52,040 bytes, 13 sectors of flash a save",
+        "saves      after each 50 images that taught something",
         "state      state.npz, epochs done: 0",
         "wrote: model.uf2",
     ]
@@ -218,6 +219,7 @@ def test_options_beside_a_state(here: Path, capsys: pytest.CaptureFixture[str]) 
     [
         (["nowhere.npz"], "there is no backbone at nowhere.npz; make it with"),
         (["nonet"], "unknown network 'nonet'"),
+        ([str(models.MODELS / "motion.toml")], "motion.toml describes a network, and has no weigh"),
         (["tinycnn", "--state", "nowhere.npz"], "there is no state at nowhere.npz; give a file of"),
         (["state.npz"], "state.npz is a saved state, of what a backbone learned; give it as"),
         (["oddnet", "--dataset", "mnist"], "there is no backbone"),
