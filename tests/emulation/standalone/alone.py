@@ -9,7 +9,7 @@ from typing import Self
 import serial
 
 from picotrain.device.targets.rp2040js import Rp2040js
-from picotrain.image import firmware
+from picotrain.image import firmware, uf2
 from picotrain.image.elf import open_elf
 from support import require
 
@@ -19,15 +19,20 @@ CLOCK = 125_000_000
 
 
 class Alone:
-    """A chip with the application and `held` in the second MiB of its flash; a context manager.
+    """A chip with the application and `held` in the second MiB of its flash, or what the UF2 file
+    `written` puts there; a context manager.
 
     `say` sends a line by USB or the UART, whichever `port` names, and returns the answer.
     """
 
-    def __init__(self, package: Path, held: bytes = b"", port: str = "usb") -> None:
+    def __init__(
+        self, package: Path, held: bytes = b"", port: str = "usb", written: Path | None = None
+    ) -> None:
         self.elf = open_elf(require(firmware.STANDALONE))
         program = self.elf.path.with_suffix(".bin").read_bytes()
         image = program.ljust(WINDOW - XIP, b"\xff") + held
+        if written is not None:
+            image = uf2.encode([uf2.Segment(XIP, program)]) + written.read_bytes()
         self.machine = Rp2040js(self.elf.path, require(firmware.RP2040_ROM), package, image=image)
         self.port = port
         self._serial: serial.Serial | None = None

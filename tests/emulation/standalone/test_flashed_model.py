@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 
-from alone import WINDOW, Alone
+from alone import Alone
 from picotrain.cli import main
 from picotrain.datasets import Split, load, rotate
 from picotrain.device.golden_device import GoldenDevice
 from picotrain.hardware.standalone.client import Answer, Standalone
-from picotrain.image import firmware, uf2
+from picotrain.image import firmware
 from picotrain.learn import models
 from picotrain.learn.field.infer import infer
 from picotrain.learn.field.state_file import load_state
@@ -19,14 +19,6 @@ from support import require
 
 IMAGES = 6
 ADAPT = "adapt --target host --dataset digits --angle 30 --epochs 1 --train-samples 200"
-
-
-def flash_of(file: Path) -> bytes:
-    """The second MiB of flash as a UF2 file leaves it that was blank."""
-    held = bytearray(b"\xff" * (1 << 20))
-    for address, data in uf2.decode(file.read_bytes()):
-        held[address - WINDOW : address - WINDOW + len(data)] = data
-    return bytes(held)
 
 
 def answers(device: Standalone, split: Split) -> list[Answer]:
@@ -50,7 +42,7 @@ def test_a_state_of_adapt_goes_on_alone(
     fresh = infer(reference, network, split).predictions.tolist()
     assert known != fresh
 
-    with Alone(package, flash_of(file)) as alone:
+    with Alone(package, written=file) as alone:
         url = alone.machine.usb_url
         with Standalone(url) as device:
             assert (device.info()["state"], device.info()["refused"]) == ("1", "none")
