@@ -169,6 +169,17 @@ def test_a_frame_with_one_field_wrong(direct: Direct) -> None:
         assert direct.ask("ECHO", b"there?").payload == b"there?"
 
 
+def test_a_frame_whose_last_block_is_cut_off(direct: Direct) -> None:
+    """All of the frame came, but the block that it ends in says that there is more."""
+    body = bytearray(direct.link.encode(Frame(4, 1, b"abc"))[1:-1])
+    at = 0
+    while at + body[at] < len(body):
+        at += body[at]
+    body[at] += 1
+    assert direct.answers(DELIMITER + bytes(body) + DELIMITER) == []
+    assert direct.ask("ECHO", b"there?").payload == b"there?"
+
+
 def test_endless_garbage_without_a_zero(direct: Direct) -> None:
     for byte in (b"\1", b"\2", b"\xff"):
         assert direct.answers(byte * 100_000) == []
@@ -210,13 +221,15 @@ def test_nothing_touches_memory_before_hello(stranger: Direct) -> None:
     assert client.peek(address, 4) == b"PTMB"
 
 
-def test_requests_that_make_no_sense(direct: Direct) -> None:
+def test_requests_that_make_no_sense(direct: Direct, mailbox: MailboxDevice) -> None:
+    span = direct.link.span(mailbox.window("MODEL")[0], 1)
     assert direct.error("HELLO", b"x") == "ERR_LENGTH"
-    assert direct.error("PEEK", bytes(15)) == "ERR_LENGTH"
-    assert direct.error("PEEK", bytes(17)) == "ERR_LENGTH"
+    assert direct.error("PEEK", span[:-1]) == "ERR_LENGTH"
+    assert direct.error("PEEK", span + b"\0") == "ERR_LENGTH"
     assert direct.error("POKE", bytes(7)) == "ERR_LENGTH"
     assert direct.error("POKE", bytes(8)) == "ERR_LENGTH"
     assert direct.error("RESTART", bytes(3)) == "ERR_LENGTH"
+    assert direct.error("RESTART", b"\4\0\0\0\0") == "ERR_LENGTH"
     assert direct.error("RESTART", b"\4\0\0\0") == "ERR_ARGUMENT"
     for kind in (0, 6, 0x7F):
         (answer,) = direct.answers(direct.link.encode(Frame(kind, 1)))
@@ -230,9 +243,10 @@ def test_peek_of_no_bytes_and_of_too_many(direct: Direct, mailbox: MailboxDevice
     assert direct.peek(address, most) == "OK"
     assert direct.peek(address, most + 1) == "ERR_LENGTH"
     assert direct.peek(address, 0xFFFFFFFF) == "ERR_LENGTH"
-    span = bytearray(direct.link.span(address, 1))
-    span[-1] = 1
-    assert direct.error("PEEK", bytes(span)) == "ERR_ARGUMENT"
+    for at in range(12, 16):
+        span = bytearray(direct.link.span(address, 1))
+        span[at] = 1
+        assert direct.error("PEEK", bytes(span)) == "ERR_ARGUMENT"
 
 
 @pytest.mark.parametrize("name", ["MODEL", "FLASH"])

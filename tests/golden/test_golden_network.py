@@ -106,6 +106,7 @@ def with_parameters(*parameters: Parameters | None) -> Network:
         (lambda: altered(2, relu=True), "last layer"),
         (lambda: simple(maxpool2((2, 2, 2))), "last layer"),
         (lambda: simple(linear((1, 1, 2), 257, False)), "classes"),
+        (lambda: simple(linear((1, 1, 2), 1, False)), "classes"),
         (lambda: simple(linear((1, 4097, 1), 2, False)), "dimension"),
         (lambda: simple(maxpool2((1, 4, 1)), linear((0, 2, 1), 2, False)), "dimension"),
         (lambda: simple(linear((1, 4096, 5), 205, True), linear((1, 1, 205), 2, False)), "weights"),

@@ -343,6 +343,15 @@ def test_equal_values_go_to_the_earlier_answer() -> None:
     assert problem.true_cost(PLENTY, 12) == [0, 1]
 
 
+def test_of_equal_values_the_earlier_is_given_back() -> None:
+    network = linears(2, 2, 2)
+    problem = Problem(network, STATIC, constant(network, 16, 1), 1000, lean=True)
+    assert len(set(problem.values().values())) == 1
+    both = problem.cost((0, 1))[0]
+    assert problem.true_cost(both, PLENTY) == [0, 1]
+    assert problem.true_cost(both - 1, PLENTY) == [1]
+
+
 def test_errors_that_a_layer_needs() -> None:
     network = linears(4, 4, 4, 4)
     problem = Problem(network, STATIC, constant(network, 1, 1, 1), 1000)

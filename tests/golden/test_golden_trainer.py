@@ -22,6 +22,7 @@ from picotrain_golden import (
     observe,
     scored_counts,
 )
+from picotrain_golden.calibration import _mean_bits
 
 Make = Callable[[np.random.Generator], Network]
 
@@ -149,6 +150,15 @@ def test_observe_against_oracle(make: Make) -> None:
             {name: bits for name, bits in vars(seen).items() if bits is not None} for seen in ranges
         ]
         assert noted == twin.bits
+
+
+@pytest.mark.parametrize(
+    ("values", "bits"),
+    [([0, 0], None), ([1, 0], 3), ([0, -1, 0, 0], 2), ([3, -4], 6), ([1] + 15 * [0], 0)],
+)
+def test_the_mean_of_a_score_in_sixteenths(values: list[int], bits: int | None) -> None:
+    """Sixteen times the sum is divided, not sixteen times a mean without its fraction."""
+    assert _mean_bits(np.array(values, np.int32)) == bits
 
 
 def test_histograms_and_modes() -> None:

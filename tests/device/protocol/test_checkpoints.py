@@ -96,10 +96,11 @@ def test_damaged_checkpoint_state(session: Session) -> None:
     session.goes_on()
 
 
-def test_checkpoint_with_minus_128(session: Session) -> None:
+@pytest.mark.parametrize("at", [0, 77, -1])
+def test_checkpoint_with_minus_128(session: Session, at: int) -> None:
     """The check that no sealed damage may pass: kernels rely on it."""
     saved = bytearray(session.device.checkpoint())
-    saved[20 + 77] = 0x80
+    saved[at if at < 0 else 20 + at] = 0x80
     saved[12:16] = zlib.crc32(bytes(saved[20:])).to_bytes(4, "little")
     session.device.write_window("IO", bytes(saved))
     assert refusal(session.device, "RESTORE", [len(saved)]) == ("PT_ERR_CHECKPOINT", (5, 0, 0, 0))

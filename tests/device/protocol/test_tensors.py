@@ -133,11 +133,12 @@ def test_minus_128_may_not_be_written(
 ) -> None:
     session = Session(mailbox, reference, network)
     session.begin(METHODS["priot"])
-    values = np.arange(-127, -107, dtype=np.int8)
-    values[13] = -128
-    with pytest.raises(CommandError) as caught:
-        mailbox.write_tensor(kind, 2, 40, values)
-    assert (caught.value.name, caught.value.detail) == ("PT_ERR_WEIGHT", (2, 13, 0, 0))
+    for at in (0, 13, 19):
+        values = np.arange(-127, -107, dtype=np.int8)
+        values[at] = -128
+        with pytest.raises(CommandError) as caught:
+            mailbox.write_tensor(kind, 2, 40, values)
+        assert (caught.value.name, caught.value.detail) == ("PT_ERR_WEIGHT", (2, at, 0, 0))
     session.goes_on()
 
 

@@ -18,7 +18,7 @@ from picotrain.device.link import cobs
 from picotrain.device.link.client import LinkClient, NoAnswer, Refused, Restarted
 from picotrain.device.link.damage import DAMAGES
 from picotrain.device.link.frames import DELIMITER, Frame, LinkFormat, Splitter
-from picotrain.errors import MagicMismatch, VersionMismatch
+from picotrain.errors import LinkFailure, MagicMismatch, VersionMismatch
 from picotrain.image import firmware
 from picotrain.image.elf import Elf
 from support import require
@@ -154,6 +154,9 @@ def test_frames_that_are_too_short_or_too_long(link: LinkFormat) -> None:
         content = bytes(max(0, size - 4))
         content += struct.pack("<I", zlib.crc32(content))
         assert link.decode(cobs.encode(content[:size])) is None
+    for size, fits in ((link.payload, True), (link.payload + 1, False)):
+        frame = Frame(4, 1, bytes(size))
+        assert link.decode(link.encode(frame)[1:-1]) == (frame if fits else None)
 
 
 # Cutting at zeros
@@ -277,6 +280,13 @@ def test_client_tells_refusals_apart(link: LinkFormat) -> None:
     unknown = link.encode(Frame(2 | link.answer, 1, b"", 99))
     with pytest.raises(Refused, match="error 99"):
         LinkClient(Script(link, [unknown]), link, sequence=0).peek(0x10, 4)
+
+
+@pytest.mark.parametrize("data", [b"", b"abc", b"abcde"])
+def test_client_wants_as_many_bytes_as_it_asked_for(link: LinkFormat, data: bytes) -> None:
+    script = Script(link, [link.encode(Frame(2 | link.answer, 1, data))])
+    with pytest.raises(LinkFailure, match=f"cannot read 4 bytes at 0x10: .* sent {len(data)}$"):
+        LinkClient(script, link, sequence=0).peek(0x10, 4)
 
 
 def test_restart_counts_as_done_when_the_device_is_a_stranger_again(link: LinkFormat) -> None:
