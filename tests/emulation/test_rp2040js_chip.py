@@ -218,7 +218,7 @@ def test_a_fault_is_told_with_its_place(target: Rp2040jsTarget, symbols: Elf) ->
     with pytest.raises(CrashFailure, match=r"pt_watchdog_feed\+0x0") as caught:
         target.run(10.0)
     assert caught.value.registers["pc"] == place
-    assert symbols.function_at(caught.value.registers["lr"]) == "pt_board_run"
+    assert symbols.function_at(caught.value.registers["lr"]) == "pt_board_alive"
     # Its start-up code has copied the program anew.
     assert MailboxDevice(target).command("INFO")["status"] == 2
 

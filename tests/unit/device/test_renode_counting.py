@@ -49,7 +49,7 @@ def connected(tmp_path: Path, monitor: Monitor, **options: object) -> RenodeTarg
 def test_the_waiting_loop_is_no_work(tmp_path: Path) -> None:
     """Nor are the linker's stubs to it; what a command runs counts, and the sums hold all."""
     elf = open_elf(require(firmware.RP2040))
-    names = ("pt_board_run", "pt_link_serve", "__pt_watchdog_feed_veneer")
+    names = ("pt_board_run", "pt_link_serve", "__pt_board_alive_veneer")
     waiting = [elf.symbol(name) for name in names]
     work = [elf.symbol(name) for name in ("pt_trainer_train", "memset")]
     lines = [f"{pc:08x} 3 5 1000 7" for pc in waiting] + [f"{pc:08x} 2 4 10 1" for pc in work]

@@ -254,6 +254,7 @@ def test_mistakes(
 def test_a_smaller_step_size_is_advised_of_what_is_not_finite_alone(
     digits: Dataset, small: Path
 ) -> None:
+    pytest.importorskip("torch")
     architecture = models.load(small)
     training = GraphTraining(architecture, digits, OPTIONS, ready(digits, OPTIONS))
     graph = float_graph(architecture, training.folded())

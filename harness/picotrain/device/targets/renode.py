@@ -48,8 +48,8 @@ _FOLDER_BYTES = 2 * len(FLASH) + _SRAM_SEGMENT + (1 << 20)
 """Flash as memory and as image, SRAM, and the counts."""
 
 WAITING = frozenset(
-    ("pt_board_run", "pt_board_idle", "pt_watchdog_feed", "pt_link_serve", "pt_board_receive")
-) | {"pt_usb_receive", "pt_uart_receive", "pt_app_serve"}
+    ("pt_board_run", "pt_board_idle", "pt_board_alive", "pt_link_serve", "pt_board_receive")
+) | {"pt_usb_receive", "pt_uart_receive", "pt_app_serve", "pt_watchdog_feed"}
 """The functions in which the board waits for a command, the linker's stubs to them too."""
 
 _START_SECONDS = 120.0
