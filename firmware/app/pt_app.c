@@ -321,7 +321,6 @@ static __attribute__((noinline)) int bench(struct pt_app *app, struct pt_detail 
         window += next;
         size -= next;
     }
-    return err;
 }
 
 static int dispatch(struct pt_app *app, uint32_t command, struct pt_detail *detail)
