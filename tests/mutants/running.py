@@ -20,6 +20,7 @@ from typing import TypeVar
 from mutants import report, results
 from mutants.mutants import ROOT, Mutant, Suite, mutants, sample, suites, today
 from mutants.results import BROKEN, KILLED, SURVIVED, Outcome
+from picotrain.datasets.files import roots
 
 HANGS = "no end"
 _FOLDER = ROOT / "build" / "mutants"
@@ -72,6 +73,8 @@ class Copy:
         if ran is None:
             return HANGS
         status, said = ran
+        if "is not built" in said:
+            return f"{BROKEN}: {_first(said, 'is not built')}"
         if status == 0:
             return "" if re.search(r"\d+ passed", said) else f"{BROKEN}: no test ran"
         found = _first(said, "FAILED") or _first(said, "ERROR")
@@ -99,16 +102,16 @@ class Copy:
     def _run(self, command: Sequence[str], seconds: float) -> tuple[int, str] | None:
         """Exit status and output; None where it does not end."""
         paths = [str(self._folder / name) for name in ("harness", "golden")]
-        environment = {
-            "PICOTRAIN_DATA": str(ROOT.parent / "shared" / "data"),
-            **os.environ,
+        environment = os.environ | {
             "PYTHONPATH": os.pathsep.join(paths),
             "PYTHONDONTWRITEBYTECODE": "1",
             "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
-            "PICOTRAIN_CACHE": str(self._kept[0]),
+            "XDG_CACHE_HOME": str(self._kept[0]),
         }
-        if not Path(environment["PICOTRAIN_DATA"]).is_dir():
-            del environment["PICOTRAIN_DATA"]
+        environment.pop("PICOTRAIN_CACHE", None)
+        # The copy lies elsewhere, but its data is ours.
+        if data := [one for one in roots() if one.is_dir()]:
+            environment["PICOTRAIN_DATA"] = str(data[0])
         started = subprocess.Popen(
             command,
             cwd=self._folder,
