@@ -15,9 +15,8 @@ from picotrain.convert.export.header import header
 from picotrain.datasets import load
 from picotrain.device.blob import encode
 from picotrain.image.elf import Elf
-from picotrain.learn import models
-from picotrain_golden import Method, Trainer
-from picotrain_golden.passes import forward_pass, raw_output_error
+from picotrain_golden import Method
+from standalone_twin import Twin, digits_network, pixels
 from test_library import FIRST, need, ran, told
 
 STAND_IN = Path(__file__).with_name("stand_in")
@@ -29,7 +28,7 @@ SIZE = f"error: the pixels are {2 * PIXELS} hexadecimal digits"
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory, host_elf: Elf) -> Path:
     folder = tmp_path_factory.mktemp("pico")
-    network = models.load_backbone(models.backbone_path("tinycnn", "digits"))[0]
+    network = digits_network()
     (folder / "model.h").write_text(header(network, encode(network, host_elf), []))
     shutil.copytree(FIRMWARE / "examples" / "pico", folder / "project")
     return folder
@@ -48,8 +47,8 @@ def built(place: Path, monkeypatch: pytest.MonkeyPatch, *options: str) -> Path:
 def talk(asked: int, learned: int) -> tuple[bytes, list[str]]:
     """Lines, and what golden answers: images that are asked for and learned, and lines that are
     refused between them, after which all goes on as if they had not been."""
-    network = models.load_backbone(models.backbone_path("tinycnn", "digits"))[0]
-    trainer = Trainer(network, Method("priot"))
+    network = digits_network()
+    twin = Twin(network, Method("priot"))
     split = load("digits").train
     lines, answers = [b"\r\n"], []
 
@@ -58,25 +57,17 @@ def talk(asked: int, learned: int) -> tuple[bytes, list[str]]:
         answers.append(answer)
 
     def ask(index: int) -> None:
-        image = split.images[index].reshape(network.input_shape)
-        weights = [
-            None if held is None else trainer.effective_weights(layer)
-            for layer, held in enumerate(network.parameters)
-        ]
-        done = forward_pass(network, weights, image[None], dynamic=False)
-        best = int(done.logits[0].argmax())
-        share = 128 + int(raw_output_error(network, done, best).reshape(-1)[best])
-        say(b"? " + image.tobytes().hex().encode(), f"{best} {share}", b"\r\n")
+        image = split.images[index]
+        say(b"? " + pixels(image), twin.ask(image), b"\r\n")
 
-    image = split.images[0].tobytes().hex().encode()
+    image = pixels(split.images[0])
     ask(0)
     for index in range(learned):
         # Turned, so that there is something to learn.
         turned = np.ascontiguousarray(np.rot90(split.images[index], axes=(0, 1)))
         label = int(split.labels[index])
-        pixels = turned.tobytes().hex().upper().encode()
-        loss = trainer.train_step(turned.reshape(network.input_shape), label).loss_norm
-        say(f"{label} ".encode() + pixels, f"learned {loss}")
+        loss = twin.trainer.train_step(turned.reshape(network.input_shape), label).loss_norm
+        say(f"{label} ".encode() + pixels(turned).upper(), f"learned {loss}")
         say(b"10 " + image, "error: label 10 is none of the 10")
     for line, answer in (
         (b"999 " + image, "error: label 999 is none of the 10"),
