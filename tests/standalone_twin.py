@@ -62,7 +62,7 @@ def window(
     for field, value in (fields | dict(changes or {})).items():
         (header if field in (layout.names or ()) else header["method"])[field] = value
     header["crc32"] = zlib.crc32(header.tobytes()[:-4])
-    return header.tobytes().ljust(numbers.PT_WINDOW_MODEL, b"\xff") + blob
+    return header.tobytes().ljust(numbers.PT_WINDOW_MODEL_AT, b"\xff") + blob
 
 
 def pixels(image: Image) -> bytes:

@@ -7,7 +7,7 @@
 
 static const uint8_t *model_of(const struct pt_learner *learner)
 {
-    return (const uint8_t *)learner->header + PT_WINDOW_MODEL;
+    return (const uint8_t *)learner->header + PT_WINDOW_MODEL_AT;
 }
 
 static void fail(struct pt_learner *learner, enum pt_learner_fault fault, int error)
@@ -31,7 +31,7 @@ static void check_header(struct pt_learner *learner)
         fail(learner, PT_LEARNER_VERSION, PT_OK);
         learner->why.value[0] = header->version;
     } else if (header->crc32 != pt_crc32(0, header, offsetof(struct pt_window_header, crc32)) ||
-               header->model_size > PT_WINDOW_RING - PT_WINDOW_MODEL) {
+               header->model_size > PT_WINDOW_RING - PT_WINDOW_MODEL_AT) {
         fail(learner, PT_LEARNER_HEADER, PT_OK);
     } else if (header->method.kind == PT_FISHER || header->method.kind == PT_PROTOTYPE) {
         fail(learner, PT_LEARNER_METHOD, PT_OK);
@@ -161,10 +161,8 @@ int pt_learner_learn(struct pt_learner *learner, uint32_t label, struct pt_resul
 
 int pt_learner_save(struct pt_learner *learner)
 {
-    if (learner->saving != PT_ERR_STORE_VERSION) {
-        learner->saving = pt_store_save(&learner->store, &learner->trainer, &learner->position,
-                                        &learner->why);
-    }
+    learner->saving = pt_store_save(&learner->store, &learner->trainer, &learner->position,
+                                    &learner->why);
     if (learner->saving == PT_OK) {
         learner->unsaved = 0;
         learner->kept = true;

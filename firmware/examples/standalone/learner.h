@@ -75,7 +75,7 @@ struct pt_result pt_learner_predict(struct pt_learner *learner);
  * pt_learner_learns is false: such a network only infers. */
 int pt_learner_learn(struct pt_learner *learner, uint32_t label, struct pt_result *result);
 
-/* The errors of pt_store_save, and PT_ERR_STORE_VERSION. Only of one that learns. */
+/* The errors of pt_store_save. Only of one that learns. */
 int pt_learner_save(struct pt_learner *learner);
 
 /* False where worn flash keeps a state all the same. */

@@ -19,7 +19,7 @@ enum pt_window_format {
     PT_WINDOW_SIZE = 1 << 20,
     PT_WINDOW_PAGE = 256,
     PT_WINDOW_SECTOR = 4096,
-    PT_WINDOW_MODEL = 256, /* offset of the model */
+    PT_WINDOW_MODEL_AT = 256, /* offset of the model */
     PT_WINDOW_RING_SECTORS = 64,
     PT_WINDOW_RING = PT_WINDOW_SIZE - PT_WINDOW_RING_SECTORS * PT_WINDOW_SECTOR,
     PT_WINDOW_NAME = 40,
@@ -29,7 +29,7 @@ enum pt_window_format {
 struct pt_window_header {
     uint32_t magic;
     uint32_t version;
-    uint32_t model_size;     /* bytes, at most PT_WINDOW_RING - PT_WINDOW_MODEL */
+    uint32_t model_size;     /* bytes, at most PT_WINDOW_RING - PT_WINDOW_MODEL_AT */
     struct pt_method method; /* how it learns; `easy` is the loss norm that teaches nothing */
     uint32_t save_every;     /* images learned from one save to the next; 0: on command alone */
     char name[PT_WINDOW_NAME]; /* of the network, zero-terminated */

@@ -56,7 +56,7 @@ def fill(
     ring = Ring(*(numbers[f"PT_WINDOW_{name}"] for name in ("SECTOR", "PAGE", "RING_SECTORS")))
     network = backbone if state is None else state.network_of(backbone)
     blob = encode(network, elf)
-    most = numbers["PT_WINDOW_RING"] - numbers["PT_WINDOW_MODEL"]
+    most = numbers["PT_WINDOW_RING"] - numbers["PT_WINDOW_MODEL_AT"]
     if len(blob) > most:
         raise UserError(
             f"{network.name} is a model of {len(blob):,} bytes, and a device that stands alone has "
@@ -80,7 +80,7 @@ def fill(
             "another; use priot-s, or a smaller network"
         )
     header = _header(network, method, len(blob), save_every, elf)
-    parts = [Segment(window, header.ljust(numbers["PT_WINDOW_MODEL"], ERASED) + blob)]
+    parts = [Segment(window, header.ljust(numbers["PT_WINDOW_MODEL_AT"], ERASED) + blob)]
     if state is not None:
         content = record(network, method, state, ring, elf)
         # All of the ring: the boot ROM erases what it is given, and older states are behind it.
@@ -94,7 +94,8 @@ def _header(network: Network, method: Method, size: int, save_every: int, elf: E
     header["magic"], header["version"] = numbers["PT_WINDOW_MAGIC"], numbers["PT_WINDOW_VERSION"]
     header["model_size"], header["save_every"] = size, save_every
     header["method"] = np.frombuffer(method_bytes(method, elf), layout["method"])
-    name = network.name.encode("ascii")
+    # A file's name may be any: the device says what it has of it.
+    name = network.name.encode("ascii", "replace")[: numbers["PT_WINDOW_NAME"] - 1]
     header["name"][0, : len(name)] = np.frombuffer(name, header["name"].dtype)
     assert layout.fields is not None
     header["crc32"] = zlib.crc32(header.tobytes()[: layout.fields["crc32"][1]])

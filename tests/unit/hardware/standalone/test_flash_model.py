@@ -80,6 +80,19 @@ def test_the_header_and_the_model(elf: Elf) -> None:
     assert data[layout.itemsize : 256] == b"\xff" * (256 - layout.itemsize)
 
 
+@pytest.mark.parametrize(
+    ("name", "held"), [("x" * 60, b"x" * 39 + b"\0"), ("été", b"?t?\0"), ("a b", b"a b\0")]
+)
+def test_a_name_that_the_header_has_no_room_or_letters_for(
+    elf: Elf, name: str, held: bytes
+) -> None:
+    [(_, data)] = fill(replace(digits(), name=name), PRIOT, elf).parts
+    layout = elf.dtype("pt_window_header")
+    header = np.frombuffer(data, layout, 1)[0]
+    assert header["name"].tobytes().startswith(held)
+    assert header["crc32"] == zlib.crc32(data[: layout.fields["crc32"][1]])
+
+
 def test_a_state_and_a_ring_that_is_blank_behind_it(elf: Elf, reference: GoldenDevice) -> None:
     network = digits()
     state = learned(network, PRIOT, reference)
