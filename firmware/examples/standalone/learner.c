@@ -194,5 +194,5 @@ uint32_t pt_learner_own(const struct pt_learner *learner, enum pt_own which)
 
 uint32_t pt_learner_ram(const struct pt_learner *learner)
 {
-    return pt_trainer_io_offset(&learner->trainer) + learner->image_size;
+    return pt_trainer_io_offset(&learner->trainer) + learner->trainer.plan.io_minimum;
 }

@@ -87,7 +87,7 @@ bool pt_learner_learns(const struct pt_learner *learner);
 /* The threshold, or after how many images it saves: as it was set, or as the header has it. */
 uint32_t pt_learner_own(const struct pt_learner *learner, enum pt_own which);
 
-/* Bytes of the arena that are used. */
+/* Bytes of the arena that it takes, with room for an image. */
 uint32_t pt_learner_ram(const struct pt_learner *learner);
 
 #endif

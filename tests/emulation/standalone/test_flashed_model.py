@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -45,7 +46,9 @@ def test_a_state_of_adapt_goes_on_alone(
     with Alone(package, written=file) as alone:
         url = alone.machine.usb_url
         with Standalone(url) as device:
-            assert (device.info()["state"], device.info()["refused"]) == ("1", "none")
+            told, said = device.info(), json.loads((tmp_path / "m.json").read_text())["bytes"]
+            assert (told["state"], told["refused"]) == ("1", "none")
+            assert told["ram"] == f"{said['sram']}/{said['sram_there']}"
             before = answers(device, split)
             assert [one.label for one in before] == known
             # What it learns now follows the step size that the adaptation ended with.
