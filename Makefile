@@ -203,6 +203,10 @@ mutants: setup ## Faults in copies, each found by a suite; SAMPLE=20, FILE=a.c, 
 	@cd tests && ../$(BIN)/python -m mutants.running $(if $(SAMPLE),--sample $(SAMPLE)) \
 	    $(if $(SEED),--seed $(SEED)) $(FILE:%=--file %) $(if $(NEW),--new) --jobs $(JOBS_OF_TESTS)
 
+.PHONY: reliability
+reliability: setup ## docs/reliability.md, from what make mutants and its like left in experiments/results
+	@cd tests && ../$(BIN)/python -m reliability.page
+
 .PHONY: power-cuts-chip
 power-cuts-chip: setup ## The standalone application on rp2040js: 1,000 saves, each cut and torn
 	@PICOTRAIN_CHIP_CUTS=1000 $(BIN)/pytest -q -s tests/emulation/standalone/test_power_cuts_chip.py

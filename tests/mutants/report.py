@@ -1,18 +1,13 @@
-"""docs/reliability.md, from what came of the mutants."""
+"""The section of docs/reliability.md about mutants, from what came of them."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-from mutants import results
-from mutants.mutants import HERE, ROOT, mutants
+from mutants.mutants import mutants
 from mutants.results import BROKEN, KILLED, Outcome
-from picotrain.output import write_text
-
-PAGE = ROOT / "docs" / "reliability.md"
+from reliability import page
 
 AREAS = {
     "kernels": "inner loops: portable, vectors of hosts, C and assembly tuned for the Cortex-M0+",
@@ -27,36 +22,23 @@ AREAS = {
 """What the files of mutants are about, in the page's order."""
 
 
-def cell(text: str) -> str:
-    """As it stands in a table, code."""
-    code = f"`` {text} ``" if "`" in text else f"`{text}`"
-    return code.replace("|", "\\|")
-
-
 def killer(outcome: Outcome) -> str:
     """The test without its folder."""
     path, colons, test = outcome.by.partition("::")
-    return cell(path.rpartition("/")[2] + colons + test) if colons else outcome.by
+    return page.cell(path.rpartition("/")[2] + colons + test) if colons else outcome.by
 
 
 def render(outcomes: Sequence[Outcome]) -> str:
-    """The page of these outcomes."""
-    environment = Environment(
-        loader=FileSystemLoader(HERE),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        autoescape=False,
-    )
-    environment.filters |= {"cell": cell, "killer": killer}
+    """The section of these outcomes."""
     areas = {
         area: [one for one in outcomes if one.mutant.area == area]
         for area in AREAS
         if any(one.mutant.area == area for one in outcomes)
     }
     missed = [one for one in outcomes if one.result != KILLED and not one.mutant.survives]
-    return environment.get_template("reliability.md.j2").render(
+    return page.section(
+        "mutants",
+        killer=killer,
         areas=areas,
         about=AREAS,
         outcomes=outcomes,
@@ -70,7 +52,3 @@ def render(outcomes: Sequence[Outcome]) -> str:
 def unlike(outcomes: Sequence[Outcome]) -> list[str]:
     """Mutants that are listed and have no outcome, or the other way round."""
     return sorted(one.name for one in set(mutants()) ^ {one.mutant for one in outcomes})
-
-
-def write() -> None:
-    write_text(PAGE, render(results.read()))

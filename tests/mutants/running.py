@@ -17,10 +17,11 @@ from queue import SimpleQueue
 from threading import Lock
 from typing import TypeVar
 
-from mutants import report, results
+from mutants import results
 from mutants.mutants import ROOT, Mutant, Suite, mutants, sample, suites, today
 from mutants.results import BROKEN, KILLED, SURVIVED, Outcome
 from picotrain.datasets.files import roots
+from reliability import page
 
 HANGS = "no end"
 _FOLDER = ROOT / "build" / "mutants"
@@ -218,7 +219,7 @@ def main() -> int:
         return 2
     bad = [one for one in found if one.result != KILLED and not one.mutant.survives]
     if args.sample is None:
-        report.write()
+        page.write()
     killed = sum(one.result == KILLED for one in found)
     print(
         f"{killed} of {len(found)} mutants killed (seed {args.seed}) "

@@ -9,6 +9,7 @@ import pytest
 from mutants import report, results
 from mutants.mutants import ROOT, Mutant, mutants, sample, suites
 from mutants.results import KILLED, SURVIVED, Outcome
+from reliability import page
 
 EVERYONE = mutants()
 
@@ -81,3 +82,8 @@ def test_the_page_names_what_was_not_found() -> None:
     assert "- missed.c: a | b -> `c`\n" in page
     assert "- `equal.c`: `` a \\| b -> `c` ``: it is never asked\n" in page
     assert "| all | | 3 | 1 | 1 |" in page
+
+
+def test_the_page_is_that_of_the_results() -> None:
+    made = page.render(page.RESULTS, report.render(results.read()))
+    assert page.PAGE.read_text(encoding="utf-8") == made, "make reliability"
