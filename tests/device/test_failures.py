@@ -334,8 +334,7 @@ def test_a_stopped_process_is_told_at_once(connect: Connect) -> None:
         process = target.pid
         os.kill(process, signal.SIGSTOP)
     else:
-        assert target._process is not None
-        process = target._process.pid
+        process = target.pid
         patch_serve(target, JUMP_TO_ITSELF)
         # Not before the command is on its way, which goes through QEMU.
         threading.Timer(0.2, os.kill, (process, signal.SIGSTOP)).start()

@@ -270,9 +270,7 @@ class MailboxDevice:
         address, size = self.window("IO")
         if not size:
             self.command(command)  # refuses: a model or a method is missing
-        image_bytes = int(np.prod(images.shape[1:]))
-        fitting = (size - 4) // (image_bytes + 1 + self._result.itemsize)
-        most = max(1, min(_MOST_IMAGES, fitting))
+        most = self._fitting(images, size)
         results = np.zeros(len(images), self._result)
         cycles = 0
         for start in range(0, len(images), most):
@@ -294,6 +292,14 @@ class MailboxDevice:
             results["saturated"].astype(np.int64),
             cycles or None,
         )
+
+    def batch_images(self, images: UInt8) -> int:
+        """How many of such images one command takes."""
+        return self._fitting(images, self.window("IO")[1])
+
+    def _fitting(self, images: UInt8, room: int) -> int:
+        each = int(np.prod(images.shape[1:])) + 1 + self._result.itemsize
+        return max(1, min(_MOST_IMAGES, (room - 4) // each))
 
     def trace(self, image: UInt8, label: int) -> Iterator[TraceTensor]:
         image, label = checked_image(self._network, image, label)

@@ -19,6 +19,7 @@ from picotrain.device.given import check_form, check_method, check_network, imag
 from picotrain.device.interface import BatchResult, Device, state_sha256
 from picotrain.device.mailbox import MailboxDevice
 from picotrain.device.meter import CycleMeter
+from picotrain.device.retrying import RetryingDevice
 from picotrain.device.room import check_room
 from picotrain.device.versions import versions_of
 from picotrain.errors import UserError, must_be, whole_number
@@ -137,7 +138,9 @@ class AdaptResult:
 
     `begun_from` is the digest of the state that the run began with, where it was given one,
     `resumed_at` how many epochs of this run that state had done, and `begins` both in words.
-    `warnings` are of a run that ended in a collapse, the last one with what to try.
+    `warnings` are of a run that ended in a collapse, the last one with what to try. `deaths` are
+    those of the device (`picotrain.device.retrying.Death`), each with the epoch it was in, 0 before
+    the first; nothing else of the result shows that they were.
     """
 
     target: str
@@ -177,6 +180,7 @@ class AdaptResult:
     code_bytes: int | None = None
     state_sha256: str = ""
     warnings: list[str] = field(default_factory=list)
+    deaths: list[dict[str, Any]] = field(default_factory=list)
     wall_seconds: float = 0.0
     versions: dict[str, str] = field(default_factory=dict)
     units: str = (
@@ -433,7 +437,8 @@ def adapt(
         resumed_at=begun.epochs,
         begins="" if resume is None else begun.in_words(resume.source, step_sizes),
         versions=versions_of(
-            device.name, device.elf.path if isinstance(device, MailboxDevice) else None
+            device.name,
+            device.elf.path if isinstance(device, MailboxDevice | RetryingDevice) else None,
         ),
     )
     training, inference = CycleMeter(device), CycleMeter(device)
@@ -464,6 +469,9 @@ def adapt(
         result.model_in_flash = memory.model_in_flash
         result.code_bytes = memory.code
         result.state_sha256 = state_sha256(device, network)
+        if isinstance(device, RetryingDevice):
+            new = device.deaths[len(result.deaths) :]
+            result.deaths += [{"epoch": len(result.history), **asdict(one)} for one in new]
         result.wall_seconds = round(time.monotonic() - start, 3)
         report(result)
 

@@ -466,3 +466,8 @@ def test_a_run_that_collapsed_says_so() -> None:
     warned = render(replace(CONTENT, run=replace(RUN, warnings=("accuracy fell & fell; try",))))
     assert '<p class="note warning">Warning: accuracy fell &amp; fell; try.</p>' in warned
     assert "note warning" not in render(CONTENT)
+
+
+def test_deaths_of_the_device_show() -> None:
+    died = render(replace(CONTENT, run=replace(RUN, deaths="2 (2 CRASH), 64 images shown again")))
+    assert "Deaths of the device: 2 (2 CRASH), 64 images shown again; what was learned" in died

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from picotrain import datasets
@@ -23,8 +24,10 @@ from picotrain.cli.options import (
 )
 from picotrain.datasets import Dataset
 from picotrain.device.backends import choose_kernels, open_device
+from picotrain.device.interface import Device
+from picotrain.device.retrying import Death, RetryingDevice, in_words
 from picotrain.device.room import check_room
-from picotrain.learn import calibration, methods, models
+from picotrain.learn import calibration, methods, models, turning
 from picotrain.learn.adapt import (
     SAMPLES,
     SPLITS,
@@ -37,7 +40,6 @@ from picotrain.learn.adapt import (
 from picotrain.learn.architectures.pixels import covers_pixels, span
 from picotrain.learn.field.state import State
 from picotrain.learn.field.state_file import check_name, load_state, write_state
-from picotrain.learn.turning import in_words
 from picotrain.output import is_plain, is_standard, tell, write_json
 from picotrain.quantise.graph import TensorScale
 from picotrain.text import ram_line
@@ -118,6 +120,14 @@ def add_parser(verbs: Verbs) -> None:
         help="go on from such a file, to the same bytes as without a stop; --epochs counts those "
         "that are done. With other images or another seed it is a new run that begins there",
     )
+    parser.add_argument(
+        "--retry-device",
+        type=positive,
+        metavar="N",
+        help="start the device anew where it crashes, hangs or is lost, up to N times: it gets "
+        "back what it had learned and goes on with the batch that was lost, to the same bytes; "
+        "each death is told and counted (default: the first one ends the run)",
+    )
     methods.add_options(parser)
     parser.set_defaults(run=run, complete=complete, replaced={"resume": "save"})
 
@@ -191,12 +201,12 @@ def run(options: argparse.Namespace) -> int:
         write_state(options.save, learned)
         kept[:] = [learned]
 
-    device = open_device(options.target, arena(options), options.kernels)
+    device = _device(options)
     try:
         check_room(device, network, method, options.plan == "lean")
         # Only now: nothing is announced that cannot start.
         print(
-            f"{network.name} on {options.dataset} {in_words(task.angle)}, "
+            f"{network.name} on {options.dataset} {turning.in_words(task.angle)}, "
             f"{method.name} on {options.target}: "
             f"{len(task.train.labels) - task.replayed} training{replayed} and "
             f"{len(task.test.labels)} {options.split} images"
@@ -222,6 +232,24 @@ def run(options: argparse.Namespace) -> int:
     for warning in result.warnings:
         print(f"warning: {warning}")
     return 0
+
+
+def _device(options: argparse.Namespace) -> Device:
+    start = partial(open_device, options.target, arena(options), options.kernels)
+    if options.retry_device is None:
+        return start()
+    deaths = 0
+
+    def notice(death: Death) -> None:
+        nonlocal deaths
+        deaths += 1
+        print(
+            f"death {deaths} of at most {options.retry_device}, in {death.during}: "
+            f"{death.message}; the device is started anew",
+            flush=True,
+        )
+
+    return RetryingDevice(start, options.retry_device, notice)
 
 
 def _state(options: argparse.Namespace, method: Method) -> State | None:
@@ -271,5 +299,7 @@ def _summary(result: AdaptResult) -> str:
     lines.append(ram_line(result.ram_bytes, result.model_in_flash))
     if result.plan_note:
         lines.append(result.plan_note)
+    if result.deaths:
+        lines.append(f"deaths     {in_words(result.deaths)}")
     lines.append(f"state      sha256 {result.state_sha256}")
     return "\n".join(lines)

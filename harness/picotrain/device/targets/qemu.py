@@ -78,6 +78,13 @@ class QemuMachine:
         self._errors: IO[bytes] | None = None
         self._finalizer: weakref.finalize[..., QemuMachine] | None = None
 
+    @property
+    def pid(self) -> int:
+        """Of QEMU's process, for tests that break it."""
+        if self._process is None:
+            raise LinkFailure("QEMU is not running: connect first")
+        return self._process.pid
+
     def power_on(self) -> None:
         """Start QEMU, stopped before the first instruction."""
         self.close()

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from picotrain.device.retrying import in_words
 from picotrain.errors import UserError
 from picotrain.inputs import read_json
 
@@ -70,6 +71,8 @@ class Run:
     state_sha256: str
     versions: dict[str, str]
     warnings: tuple[str, ...] = ()
+    deaths: str = ""
+    """Of the device, in words; empty without any."""
 
 
 def read_run(path: Path) -> Run:
@@ -139,6 +142,7 @@ def _run(path: Path, content: dict[str, Any]) -> Run:
         cycles_per_infer_image=_optional(content["cycles_per_infer_image"]),
         state_sha256=str(content["state_sha256"]),
         warnings=tuple(map(str, content.get("warnings") or ())),
+        deaths=in_words(content["deaths"]) if content.get("deaths") else "",
         versions={str(name): str(text) for name, text in content["versions"].items()},
     )
 
