@@ -11,6 +11,7 @@ import struct
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from time import monotonic, sleep
@@ -39,6 +40,7 @@ from picotrain.profile.bench import Bench, Layout
 from support import METHODS, begin, images, require
 
 UDF, BRANCH_TO_ITSELF = bytes.fromhex("07de"), bytes.fromhex("fee7")
+FLASH_SECTOR, FLASH_PAGE, UART_RING = 4096, 256, 2048
 NOP_AND_BACK = bytes.fromhex("c046fde7")
 CDC_INTERFACE, RESET_INTERFACE = 0, 2
 CLASS_OUT = 0x21
@@ -311,6 +313,47 @@ def test_flash_outlives_a_reset(
     assert machine.read(address, len(data)) == data
 
 
+def test_flash_is_erased_before_it_is_written(
+    machine: Rp2040js, open_port: Callable[[str], SerialTarget]
+) -> None:
+    """The first sector too."""
+    target = open_port(machine.usb_url)
+    device = MailboxDevice(target)
+    device.command("RESET")
+    address, _ = device.window("FLASH")
+    for seed in (1, 2):
+        data = np.random.default_rng(seed).bytes(5000)
+        target.write(address, data)
+        assert target.read(address, len(data)) == data
+
+
+@pytest.mark.parametrize(
+    ("flushes", "at"),
+    [pytest.param(1, FLASH_SECTOR - 1, id="erase"), pytest.param(2, FLASH_PAGE - 1, id="program")],
+)
+def test_flash_that_does_not_take_it_is_told(
+    machine: Rp2040js, open_port: Callable[[str], SerialTarget], flushes: int, at: int
+) -> None:
+    """One bit, in the last byte of what was erased or programmed."""
+    target = open_port(machine.usb_url)
+    device = MailboxDevice(target)
+    device.command("RESET")
+    address, _ = device.window("FLASH")
+    page = bytes(range(FLASH_PAGE))
+    flushed = open_elf(firmware.RP2040_ROM.with_suffix(".elf")).symbol("rom_flash_flush_cache")
+    machine.halt()
+    with ThreadPoolExecutor(1) as pool:
+        writing = pool.submit(target.write, address, page)
+        for _ in range(flushes):
+            assert machine.run(30.0, [flushed]).why == "stop"
+        machine.write(address + at, b"\xfe")
+        machine.go()
+        with pytest.raises(LinkFailure, match="PT_LINK_ERR_FLASH"):
+            writing.result(60.0)
+    target.write(address, page)
+    assert target.read(address, len(page)) == page
+
+
 def await_state(machine: Rp2040js, what: Callable[[dict[str, object]], bool]) -> None:
     deadline = monotonic() + 10.0
     while not what(machine.state()):
@@ -397,6 +440,30 @@ def test_clients_come_and_go(machine: Rp2040js, elf: Path) -> None:
         target.connect()
         assert target.echo(bytes([number]) * 1000) == bytes([number]) * 1000
         target.close()
+
+
+def test_the_uart_holds_as_many_bytes_as_its_ring(machine: Rp2040js, symbols: Elf) -> None:
+    """While the program takes none: what comes then is lost, and nothing of before."""
+    machine.halt()
+    machine.write(symbols.symbol("pt_uart_receive"), BRANCH_TO_ITSELF)
+    places = {name: symbols.symbol(name) for name in ("written", "taken", "ring")}
+
+    def word(name: str) -> int:
+        return int.from_bytes(machine.read(places[name], 4), "little")
+
+    data = np.random.default_rng(3).bytes(UART_RING + 200)
+    begun = word("taken")
+    where = ("127.0.0.1", int(machine.uart_url.rpartition(":")[2]))
+    with socket.create_connection(where) as client:
+        client.sendall(data)
+        for _ in range(100):
+            machine.run(30.0, cycles=1_250_000)
+            if word("written") - begun >= UART_RING:
+                break
+        machine.run(30.0, cycles=12_500_000)  # 0.1 s, in which the rest comes too
+    assert (word("taken"), word("written") - begun) == (begun, UART_RING)
+    held = machine.read(places["ring"], UART_RING)
+    assert held[begun:] + held[:begun] == data[:UART_RING]
 
 
 def test_a_second_client_throws_the_first_one_out(machine: Rp2040js) -> None:

@@ -33,6 +33,16 @@ def test_line_coding(bus: Bus) -> None:
     assert bus.token_in(1, tries=5)[0] == "nak"  # no notification
 
 
+@pytest.mark.parametrize("size", [0, 6, 8])
+def test_a_line_coding_of_another_size_is_refused(bus: Bus, size: int) -> None:
+    """Though its SETUP promised seven bytes."""
+    before = bus.control(0xA1, 0x21, data=7).data
+    assert bus.setup(struct.pack("<BBHHH", 0x21, 0x20, 0, 0, 7)) == "ack"
+    assert bus.token_out(0, b"\x55" * size, 1) == "ack"
+    assert bus.token_in(0)[0] == "stall"
+    assert bus.control(0xA1, 0x21, data=7).data == before
+
+
 def test_echo(bus: Bus) -> None:
     """Packets of all sizes, taken in pieces of another size."""
     bus.program("echo", room=48)

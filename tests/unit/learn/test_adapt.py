@@ -183,9 +183,16 @@ def test_a_rule_makes_the_numbers() -> None:
 def test_history(reference: GoldenDevice) -> None:
     """What an epoch says, against a device that is driven by hand."""
     network, _ = models.load_backbone(models.BACKBONES / "tinycnn-digits.npz")
-    method = Method("priot", mu=4, later_mu=(2,), theta=-16, easy=60)
+    method = Method("priot", mu=4, later_mu=(2,), theta=-16)
     choice = options(method=method, epochs=2, replay=0.2, retention=True, test_samples=30)
     task = prepare(datasets.load("digits"), choice)
+    first = epoch_order(60, choice.seed, 1)[:1]
+    reference.load_model(network)
+    reference.set_method(method)
+    easy = int(reference.train(task.train.images[first], task.train.labels[first]).loss_norms[0])
+    assert easy > 0
+    method = replace(method, easy=easy)  # at most, so the first image is skipped
+    choice = replace(choice, method=method)
     reports: list[int] = []
 
     def report(result: AdaptResult) -> None:
@@ -206,10 +213,20 @@ def test_history(reference: GoldenDevice) -> None:
     assert result.upright_before == correct(task.upright)
     for epoch, entry in enumerate(result.history, start=1):
         reference.set_mu((4, 2)[epoch - 1])
+        reference.clear_saturation()
         order = epoch_order(60, choice.seed, epoch)
         norms = reference.train(task.train.images[order], task.train.labels[order]).loss_norms
         assert entry["zero_errors"] == np.count_nonzero(norms == 0) / 60
-        assert entry["skipped"] == np.count_nonzero(norms <= 60) / 60 > entry["zero_errors"]
+        assert entry["skipped"] == np.count_nonzero(norms <= easy) / 60 > entry["zero_errors"]
+        # Of this epoch alone: of these two only the first clamps.
+        counts = reference.saturation()
+        assert counts.any() == (epoch == 1)
+        for index, inputs, outputs in ((4, 784, 64), (5, 64, 10)):
+            elements = {"forward": outputs, "error": inputs, "update": inputs * outputs}
+            assert result.saturation[index][epoch - 1] == {
+                name: count / (60 * elements[name])
+                for name, count in zip(elements, counts[index], strict=True)
+            }
         assert entry["accuracy"] == correct(task.test)
         assert entry["upright_accuracy"] == correct(task.upright)
     quiet = adapt(reference, network, task, replace(choice, retention=False), report)
