@@ -203,6 +203,11 @@ mutants: setup ## Faults in copies, each found by a suite; SAMPLE=20, FILE=a.c, 
 	@cd tests && ../$(BIN)/python -m mutants.running $(if $(SAMPLE),--sample $(SAMPLE)) \
 	    $(if $(SEED),--seed $(SEED)) $(FILE:%=--file %) $(if $(NEW),--new) --jobs $(JOBS_OF_TESTS)
 
+.PHONY: selftest
+selftest: setup ## Known faults planted on TARGETS="host qemu rp2040js", each named; docs/reliability.md
+	@cd tests && ../$(BIN)/python -m reliability.selftest \
+	    $(if $(filter-out file,$(origin TARGETS)),$(TARGETS),host qemu rp2040js)
+
 .PHONY: reliability
 reliability: setup ## docs/reliability.md, from what make mutants and its like left in experiments/results
 	@cd tests && ../$(BIN)/python -m reliability.page

@@ -5,10 +5,14 @@ from __future__ import annotations
 import os
 import pty
 import select
+import subprocess
 import threading
 import tty
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
+
+from picotrain.image import firmware
 
 ARENA = 240 * 1024
 BUILDS = {"host": "HOST", "host-sanitized": "HOST_SANITIZED"}
@@ -35,3 +39,16 @@ def terminal(answer: Callable[[bytes], bytes]) -> Iterator[str]:
         thread.join()
         os.close(master)
         os.close(slave)
+
+
+@contextmanager
+def listening(elf: Path, port: int = 0) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+    """A host process that serves the link, and its URL."""
+    command = [str(elf), "--link", str(port), str(ARENA), str(firmware.MODEL_FLASH)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE)
+    try:
+        assert process.stdout is not None
+        yield process, f"socket://127.0.0.1:{int(process.stdout.readline())}"
+    finally:
+        process.kill()
+        process.wait()

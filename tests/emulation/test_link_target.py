@@ -7,15 +7,14 @@ import socket
 import subprocess
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
 from time import monotonic, sleep
 from typing import Any
 
 import pytest
 
-from link_programs import ARENA, BUILDS, terminal
+from link_programs import ARENA, BUILDS, listening, terminal
 from picotrain.device.golden_device import GoldenDevice
 from picotrain.device.link.client import WAITS, LinkClient, Refused
 from picotrain.device.link.frames import Frame, LinkFormat
@@ -35,19 +34,6 @@ from picotrain.image import firmware
 from picotrain.image.elf import Elf
 from picotrain.learn.verify import Comparison, verify
 from support import METHODS, images, require, shipped
-
-
-@contextmanager
-def listening(elf: Path, port: int = 0) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
-    """A host process that serves the link, and its URL."""
-    command = [str(elf), "--link", str(port), str(ARENA), str(firmware.MODEL_FLASH)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE)
-    try:
-        assert process.stdout is not None
-        yield process, f"socket://127.0.0.1:{int(process.stdout.readline())}"
-    finally:
-        process.kill()
-        process.wait()
 
 
 @pytest.fixture

@@ -42,6 +42,7 @@ VERBS = {
     "flash": ("hardware", "put the firmware on a Pico"),
     "capture": ("hardware", "labelled samples that a board prints, as a data set"),
     "flash-model": ("hardware", "a network and what it learned, for a Pico that stands alone"),
+    "selftest": ("hardware", "plant faults on a target, and see that each is named"),
     "hw-test": ("hardware", "test a Pico on the desk, with a report"),
 }
 """Name: the folder of its module, and its line in `picotrain --help`."""

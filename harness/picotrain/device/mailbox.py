@@ -118,7 +118,9 @@ class MailboxDevice:
     def check(self) -> None:
         """Raise MagicMismatch or VersionMismatch if this is not our device (any more)."""
         protocol = self._elf.enum("pt_protocol")
-        mailbox = self._mailbox()
+        # No more than these: one of another size may not be read as a whole.
+        head = self._target.read(self._address, self._offset("size") + 4)
+        mailbox = np.frombuffer(head.ljust(self._layout.itemsize, b"\0"), self._layout)[0]
         if mailbox["magic"] != protocol["PT_MAILBOX_MAGIC"]:
             raise MagicMismatch(
                 f"{self.name}: no mailbox at 0x{self._address:x} (found 0x{mailbox['magic']:08x}, "

@@ -65,8 +65,8 @@ class SerialTarget:
     def __init__(self, elf: Path, url: str, baud: int = BAUD) -> None:
         self.elf = elf
         self.name = f"serial:{url}"
-        self._url = url
-        self._baud = baud
+        self.url = url
+        self.baud = baud
         self._port: SerialPort | None = None
         self._client: LinkClient | None = None
         self._hello: Hello | None = None
@@ -156,7 +156,7 @@ class SerialTarget:
     # Talking
 
     def _open(self) -> None:
-        self._port = SerialPort(self._url, self._baud)
+        self._port = SerialPort(self.url, self.baud)
         self._port.discard()
         self._client = LinkClient(self._port, LinkFormat(self._symbols))
 
@@ -185,32 +185,32 @@ class SerialTarget:
         if expected and any(hello.build) and hello.build != expected:
             remedy = (
                 "start the emulator again with the new image"
-                if is_socket(self._url)
+                if is_socket(self.url)
                 else f"flash the firmware that is here with {FLASH}"
             )
             raise FlashFailure(
-                f"the device at {self._url} runs another build ({hello.build.hex()}) than "
+                f"the device at {self.url} runs another build ({hello.build.hex()}) than "
                 f"{self.elf.name} ({expected.hex()}): {remedy}"
             )
         self._hello = hello
         return hello
 
     def _silence(self, client: LinkClient) -> str:
-        emulated = is_socket(self._url)
+        emulated = is_socket(self.url)
         if client.heard:
-            check = "the port" if emulated else f"the port, and the baud rate ({self._baud})"
+            check = "the port" if emulated else f"the port, and the baud rate ({self.baud})"
             return (
-                f"what answers at {self._url} is no picotrain device ({client.heard} bytes, no "
+                f"what answers at {self.url} is no picotrain device ({client.heard} bytes, no "
                 f"frame of the serial link): check {check}"
             )
         if emulated:
             return (
-                f"nobody answers at {self._url}: check that the emulator runs picotrain, that no "
+                f"nobody answers at {self.url}: check that the emulator runs picotrain, that no "
                 "other program is connected there, and whether a long command still runs (start "
                 "the emulator again)"
             )
         return (
-            f"nobody answers at {self._url}: check the wires and the baud rate ({self._baud}), "
+            f"nobody answers at {self.url}: check the wires and the baud rate ({self.baud}), "
             f"whether picotrain is flashed ({FLASH}), and whether a long command still runs "
             "(reset the device)"
         )
@@ -333,7 +333,7 @@ class SerialTarget:
         Raises LinkFailure after `seconds`, and sooner where a socket stays refused. `tell`: whether
         the user is told that it takes a while.
         """
-        patience = min(seconds, _SOCKET_SECONDS) if is_socket(self._url) else seconds
+        patience = min(seconds, _SOCKET_SECONDS) if is_socket(self.url) else seconds
         start = seen = monotonic()  # seen: when there last was a port
         while True:
             try:
@@ -360,7 +360,7 @@ class SerialTarget:
             if self._port is None:
                 sleep(_REOPEN_SECONDS)
         raise LinkFailure(
-            f"the device at {self._url} did not come back within {limit:g} s: {failure}"
+            f"the device at {self.url} did not come back within {limit:g} s: {failure}"
         )
 
     def _drop_port(self) -> None:
