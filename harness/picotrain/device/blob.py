@@ -98,4 +98,4 @@ def seal(blob: bytes, elf: Elf) -> bytes:
     assert field is not None
     at = field["crc32"][1]
     crc = zlib.crc32(blob[at + 4 :])
-    return blob[:at] + crc.to_bytes(4, "little") + blob[at + 4 :]
+    return blob[:at] + crc.to_bytes(4, elf.byte_order) + blob[at + 4 :]

@@ -106,6 +106,7 @@ class MailboxDevice:
         self._windows = self._elf.enum("pt_window_name")
         self._input_layer = int(self._elf.enum("pt_special_layer")["PT_INPUT_LAYER"])
         self._layout = self._elf.dtype("pt_mailbox")
+        self._word = np.dtype(f"{self._elf.order}u4")
         self._result = self._elf.dtype("pt_result")
         self._address = target.mailbox_address()
         self._network: Network | None = None
@@ -167,10 +168,10 @@ class MailboxDevice:
 
         Raises CommandError where the device refuses, VersionMismatch where the mailbox changed.
         """
-        words = np.zeros(8, np.uint32)
+        words = np.zeros(8, self._word)
         words[: len(arguments)] = [argument & 0xFFFFFFFF for argument in arguments]
         self._target.write(self._address + self._offset("argument"), words.tobytes())
-        number = np.uint32(self._commands[f"PT_CMD_{name}"])
+        number = np.array(self._commands[f"PT_CMD_{name}"], self._word)
         self._target.write(self._address + self._offset("command"), number.tobytes())
         self._target.run(timeout)
         mailbox = self._mailbox()
@@ -446,7 +447,7 @@ class MailboxDevice:
         check_gathered(self._method, "fisher", "its information is read")
         assert self._network is not None
         return tuple(
-            self.tensor("FISHER", index).view(np.uint64) if layer.has_weights else None
+            self.tensor("FISHER", index).view(f"{self._elf.order}u8") if layer.has_weights else None
             for index, layer in enumerate(self._network.layers)
         )
 

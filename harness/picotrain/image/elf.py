@@ -17,7 +17,7 @@ from io import BytesIO
 from itertools import pairwise
 from pathlib import Path
 from posixpath import normpath
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from elftools.common.exceptions import ELFError
@@ -101,6 +101,16 @@ class Elf:
             raise BuildFailure(f"{path}: no firmware image ({error}); {BUILD_AGAIN}") from error
         if damage := damage_of(self._elf):
             raise BuildFailure(f"{path}: a damaged ELF file, {damage}; {BUILD_AGAIN}")
+
+    @property
+    def byte_order(self) -> Literal["little", "big"]:
+        """Of the machine that the image is for."""
+        return "little" if self._elf.little_endian else "big"
+
+    @property
+    def order(self) -> Literal["<", ">"]:
+        """The same, as NumPy and `struct` write it."""
+        return "<" if self._elf.little_endian else ">"
 
     @cached_property
     def _symbols(self) -> dict[str, tuple[int, int, bool]]:
@@ -339,7 +349,7 @@ class Elf:
                 target.tag == "DW_TAG_base_type"
                 and target.attributes["DW_AT_encoding"].value in _SIGNED
             )
-        return np.dtype(f"<{'i' if signed else 'u'}{size}")
+        return np.dtype(f"{self.order}{'i' if signed else 'u'}{size}")
 
 
 def _sequences(program: Any) -> Iterator[list[tuple[int, str, int]]]:

@@ -43,8 +43,11 @@ class HostTarget:
         arena_bytes: int,
         flash_bytes: int = MODEL_FLASH,
         folders: Sequence[Path] = (),
+        runner: Sequence[str] = (),
     ) -> None:
+        """`runner`: what runs a program of another machine on this one, as `qemu-s390x` does."""
         self.elf = require(elf)
+        self._runner = runner
         self._arena_bytes = arena_bytes
         self._flash_bytes = flash_bytes
         self._folders = folders
@@ -64,8 +67,9 @@ class HostTarget:
             self._errors = tempfile.TemporaryFile()  # noqa: SIM115 (closed by close())
             self._memory = mmap.mmap(file.fileno(), file_size)
             try:
+                sizes = str(self._arena_bytes), str(self._flash_bytes)
                 self._process = subprocess.Popen(
-                    [self.elf, file.name, str(self._arena_bytes), str(self._flash_bytes)],
+                    [*self._runner, self.elf, file.name, *sizes],
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=self._errors,
@@ -74,7 +78,8 @@ class HostTarget:
             except OSError as error:
                 raise FlashFailure(f"{self.elf} does not start: {error}") from error
             # The file has no name any more once the process has mapped it.
-            base, flash = struct.unpack("<QQ", self._receive(16, _START_SECONDS))
+            bases = f"{open_elf(self.elf).order}QQ"
+            base, flash = struct.unpack(bases, self._receive(16, _START_SECONDS))
             self._spans = [(base, size, 0), (flash, self._flash_bytes, flash_at)]
             self._receive(1, _START_SECONDS)
 
