@@ -7,11 +7,14 @@ from dataclasses import dataclass
 
 from picotrain.datasets import Dataset, Split
 from picotrain.device.backends import open_device
+from picotrain.device.blob import blob_size
 from picotrain.device.given import images_for
 from picotrain.device.interface import Device, cycles_spent
 from picotrain.device.meter import CLOCK_HZ
 from picotrain.device.room import Roomy, need_of
 from picotrain.image.firmware import layout
+from picotrain.profile.fit.model import load
+from picotrain.profile.fit.observe import observe
 from picotrain.progress import progress_bar
 from picotrain_golden import Method, Network
 
@@ -64,6 +67,16 @@ def measure(
         sum(spent) / len(spent) if spent else None,
         max(spent, default=None),
     )
+
+
+def predict(network: Network, method: Method, lean: bool, split: Split, timed: bool) -> Taken:
+    """The same without a device, as `picotrain fit` has it."""
+    elf, cycles = layout(), None
+    if timed:
+        given = Split(images_for(network, split.images), split.labels)
+        cycles = load().predict(network, method, observe(network, method, given)).total
+    ram = need_of(network, method, elf, lean)
+    return Taken(blob_size(network, elf), ram, {}, cycles, None)
 
 
 def firmware_sha256(device: Device) -> str:

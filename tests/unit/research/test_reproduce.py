@@ -9,6 +9,7 @@ import shutil
 import tomllib
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,10 +19,12 @@ from picotrain.datasets.files import MissingDataError
 from picotrain.device.backends import open_device, problem
 from picotrain.device.interface import state_sha256
 from picotrain.errors import UserError
+from picotrain.inputs import read_json
 from picotrain.learn import models
 from picotrain.learn.adapt import AdaptOptions, configured, epoch_order, prepare
 from picotrain.research.reproduce import backbones, collapse, costs, grids, horizon, page, steps
 from picotrain.research.reproduce.results import cells, read, where
+from picotrain.research.shrink.tasks import TASKS, Task
 from picotrain.research.sweep.grid import Cell, load_grid
 from picotrain.research.sweep.results import write_results
 from picotrain_golden import Method
@@ -301,7 +304,9 @@ def test_the_small_version_leaves_out_what_needs_downloads(tmp_path: Path) -> No
     large = [one for one in steps.STEPS.values() if one.large]
     missing = steps.run(large, place, lambda _: None)
     assert [*missing] == [
-        *("backbones", "speech-choose", "speech", "keywords", "choose-cifar10", "table1-cifar10"),
+        *("backbones", "speech-choose", "speech", "keywords"),
+        *("smaller-pictures", "smaller-residual", "smaller-deep"),
+        *("choose-cifar10", "table1-cifar10"),
     ]
     assert missing["speech"] == (
         "the small version leaves it out: it needs the data set fsdd and its six backbones, "
@@ -315,8 +320,37 @@ def test_the_small_version_leaves_out_what_needs_downloads(tmp_path: Path) -> No
 def test_steps_are_chosen_by_name_in_their_own_order() -> None:
     assert [one.name for one in steps.choose(["map", "choose-30"])] == ["choose-30", "map"]
     assert steps.choose(None) == list(steps.STEPS.values())
+    # All that begin with a name that is none; but a step's own name is that step alone.
+    assert [one.name for one in steps.choose(["smaller", "speech"])] == [
+        *("speech", "smaller-speech", "smaller-pictures", "smaller-residual", "smaller-deep"),
+    ]
     with pytest.raises(UserError, match="unknown step 'maps'; use choose-30"):
         steps.choose(["maps"])
+
+
+def test_smaller_networks_are_a_step_for_each_task(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the small version one of them is a task of its own."""
+
+    def measure(task: Task, seeds: int, processes: int | None) -> dict[str, Any]:
+        return {"task": task.name, "seeds": seeds, "processes": processes}
+
+    monkeypatch.setattr(steps.smaller, "measure", measure)
+    place = replace(steps.small(tmp_path), small=False, jobs=2)
+    assert steps.run(steps.choose(["smaller-deep", "smaller-pictures"]), place, print) == {}
+    assert {path.name: read_json(path, "") for path in place.results.iterdir()} == {
+        "smaller-pictures.json": {"task": "pictures", "seeds": 3, "processes": 2},
+        "smaller-deep.json": {"task": "deep", "seeds": 1, "processes": 2},
+    }
+    place = steps.small(tmp_path / "small")
+    assert [*steps.run(steps.choose(["smaller"]), place, print)] == [
+        *("smaller-pictures", "smaller-residual", "smaller-deep"),
+    ]
+    assert [path.name for path in place.results.iterdir()] == ["smaller-digits.json"]
+    assert {f"smaller-{name}" for name in TASKS} == {
+        name for name in steps.STEPS if name.startswith("smaller-")
+    }
 
 
 def test_a_sweep_step_writes_its_results(tmp_path: Path) -> None:

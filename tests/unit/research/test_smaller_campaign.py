@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 
 from picotrain import datasets
+from picotrain.datasets import Dataset
 from picotrain.device.backends import open_device
+from picotrain.device.interface import Device
 from picotrain.device.room import need_of
 from picotrain.errors import UserError
 from picotrain.image.firmware import HOST, layout
@@ -31,7 +33,7 @@ from picotrain.shrink.pruning.made import Asked
 from picotrain.shrink.pruning.prune import METHODS
 from picotrain.shrink.pruning.stages import Stages
 from picotrain_golden import Method, Network
-from shrinking import TIED
+from shrinking import TIED, tied
 from support import require
 
 
@@ -195,6 +197,55 @@ def test_what_another_firmware_measured_is_measured_again(
         kept.write_text(json.dumps(wrong))
         assert pruned.run(Place(tiny(place), 0, copied, "host")) == found["pruned"][0]
         assert json.loads(kept.read_text()) == right
+
+
+def test_a_whole_network_that_has_no_room_is_predicted_and_does_not_adapt(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a task of two methods, on a part of the images."""
+    pytest.importorskip("torch")
+    require(HOST)
+    whole, measured = tied(), pruned.measured
+
+    def without_room(device: Device, network: Network, dataset: Dataset) -> dict[str, Any]:
+        found = measured(device, network, dataset)
+        if network.layers == whole.layers:
+            found |= {"taken": None, "unfit": "no room"}
+        return found
+
+    monkeypatch.setattr(pruned, "measured", without_room)
+    images = {"train": 320, "validation": 48, "test": 40}
+    task = replace(
+        tiny(tmp_path),
+        limits=(("loose", Asked(flash=6400)), ("tight", Asked(flash=5600))),
+        cuts=(),
+        images=images,
+        methods=("magnitude", "gates"),
+    )
+    assert {name: len(split) for name, split in task.load()[1].splits.items()} == images
+    found = measure(task, 1, tmp_path / "kept", "host", processes=1)
+    digits = datasets.load("digits")
+    assert found["model"] == "tied"
+    assert found["images"] == {
+        name: {"used": count, "there": len(digits.splits[name])} for name, count in images.items()
+    }
+    (run,) = found["pruned"]
+    assert [one["name"] for one in run["cells"]] == [
+        *("loose-magnitude", "loose-gates", "tight-magnitude", "tight-gates"),
+    ]
+    assert (run["whole"]["predicted"], run["whole"]["unfit"]) == (True, "no room")
+    assert all("predicted" not in one for one in run["cells"])
+    network, _ = load_backbone(tmp_path / "kept" / "tiny-0" / "longer.npz")
+    with open_device("host") as device:
+        really = measured(device, network, digits)["taken"]
+    assert run["whole"]["taken"] == really | {"ram_bytes": {}}
+    assert (really["flash"], really["ms"]) == (6596, None)
+    assert [[*one] for one in found["combined"]["networks"]] == [["pruned"]]
+    assert [*found["combined"]["step"]] == ["pruned"]
+    # Another part of the images is another task.
+    monkeypatch.setattr(Stages, "train", trains)
+    with pytest.raises(AssertionError, match="trained before"):
+        measure(replace(task, images=images | {"train": 256}), 1, tmp_path / "kept", "host", 1)
 
 
 def trains(*_: object) -> None:

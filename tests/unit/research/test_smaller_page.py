@@ -140,7 +140,7 @@ def results() -> dict[str, Any]:
 def test_without_results_every_task_says_so(tmp_path: Path) -> None:
     text, drawn = page.render(tmp_path, tmp_path / "figures")
     assert drawn == {}
-    assert text.count("No results yet") == len(TASKS) == 3
+    assert text.count("No results yet") == len(TASKS) == 4
 
 
 def test_differences_are_those_of_one_seed(results: dict[str, Any]) -> None:
@@ -247,6 +247,53 @@ def test_with_results(results: dict[str, Any], tmp_path: Path) -> None:
     assert "| 27,000 | 10 |" in text
 
 
+def test_a_whole_network_without_room_and_one_seed_say_so(
+    results: dict[str, Any], tmp_path: Path
+) -> None:
+    """No deviation of what was done once, and no scale from 0 where the whole is far off."""
+    write_json(tmp_path / "smaller-deep.json", results)
+    text, drawn = page.render(tmp_path, tmp_path / "figures")
+    assert "predicts" not in text and "part of the images" not in text
+    for name in ("pruned", "cut"):
+        del results[name][1]
+    combined = results["combined"]
+    del combined["networks"][1], combined["networks"][0]["whole"], combined["step"]["whole"]
+    combined["runs"] = [one for one in combined["runs"] if one["seed"] == 0]
+    whole = results["pruned"][0]["whole"]
+    whole |= {"predicted": True, "taken": taken(80_000, 5000.0)}
+    cells = results["pruned"][0]["cells"]
+    results["pruned"][0]["cells"] = [one for one in cells if one["method"] != "uniform"]
+    results["images"] = {
+        split: {"used": used, "there": 10 * used}
+        for split, used in (("train", 4000), ("validation", 100), ("test", 200))
+    }
+    write_json(tmp_path / "smaller-deep.json", results)
+    text, further = page.render(tmp_path, tmp_path / "figures")
+    section = text.split("## Photographs: VGG")[1].split("\n## ")[0]
+    assert "±" not in section and "uniform" not in section
+    assert (
+        "1 seed. The whole network: 80.0 %, 80,000 bytes of flash, 160,000 of RAM for an "
+        "inference, 5000.0 ms, as `picotrain fit` predicts, because it has no room on the device; "
+        "the others are measured. It is trained 30 epochs and 20 more, 50 in all. All of it on a "
+        "part of the images, the first ones of each split: 4,000 of 40,000 training images, 100 of "
+        "1,000 validation images and 200 of 2,000 test images.\n\n### Fewer channels"
+    ) in section
+    assert "| loose: 500, 50 | gates | 79.5 | +0.5 | 500 | 1,000 | 50.0 | 500 |" in section
+    assert "- Gates less magnitude, points: loose +2.5, tight +10.0.\n" in section
+    assert (
+        "- How many times less than the whole network, gates: loose flash 160.00, RAM 160.00, "
+        "cycles 100.00, +0.5 points lost; tight flash 320.00, RAM 320.00, cycles 200.00, +2.0 "
+        "points lost.\n"
+    ) in section
+    assert "; the whole network has no room there at all.\n" in text
+    assert (
+        "By gates they take 160.0, 320.0 times less flash, 160.0, 320.0 times less RAM, 100.0, "
+        "200.0 times fewer cycles, as predicted for the whole network."
+    ) in text
+    # A scale of powers of ten has ticks at powers alone.
+    assert ("10,000" in further["smaller-deep.svg"]) and "10,000" not in drawn["smaller-deep.svg"]
+
+
 def test_cuts_of_other_whole_networks_say_so(results: dict[str, Any], tmp_path: Path) -> None:
     write_json(tmp_path / "smaller-speech.json", results)
     assert "a run of their own" not in page.render(tmp_path, tmp_path / "figures")[0]
@@ -273,7 +320,7 @@ def test_with_a_part_of_the_results(results: dict[str, Any], has: str, tmp_path:
     assert ("### What adapts" in text) == ("the network adapts to" in text) == adapts
     assert "### Both, and what adapts" not in text and "`pruned, then cut`" not in text
     assert text.count("| whole | ") == (2 if adapts else 0) and "| cut | 8" not in text
-    assert text.count("No results yet") == 2
+    assert text.count("No results yet") == 3
 
 
 def test_the_page_in_docs_is_that_of_the_results() -> None:

@@ -27,7 +27,12 @@ def add_parser(verbs: Verbs) -> None:
         help=f"a small version on the embedded digits, in {RESULTS}/reproduce-fast",
     )
     parser.add_argument("--jobs", type=positive, metavar="N", help="processes (default: all cores)")
-    parser.add_argument("--only", nargs="+", metavar="STEP", help="these steps, then the page")
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        metavar="STEP",
+        help="these steps, then the page; `smaller` are all whose names begin with smaller-",
+    )
     parser.add_argument(
         "--render", action="store_true", help="only the page, from the results that are there"
     )

@@ -17,7 +17,7 @@ from picotrain.research.reproduce import backbones, collapse, costs, horizon
 from picotrain.research.reproduce.results import Frame, condensed
 from picotrain.research.shrink import measure as smaller
 from picotrain.research.shrink.page import file_of
-from picotrain.research.shrink.tasks import SEEDS, SMALL, TASKS
+from picotrain.research.shrink.tasks import SMALL, TASKS
 from picotrain.research.sweep.grid import load_grid
 from picotrain.research.sweep.results import write_results
 from picotrain.research.sweep.run import CELLS, Store, frame, plan, sweep
@@ -41,9 +41,9 @@ _WATCH = "it needs the data set watch, PyTorch (extra train), QEMU and the ARM c
 _FEWSHOT = (
     'it needs the data sets of docs/data.md, "Domains of few-shot tasks", QEMU and the ARM compiler'
 )
-_SMALLER = (
-    "it needs the data sets cifar10 and fsdd, PyTorch (extra train), QEMU and the ARM compiler"
-)
+_TRAINED = "PyTorch (extra train), QEMU and the ARM compiler"
+_SMALLER_DIGITS = f"it needs the data set fsdd, {_TRAINED}"
+_SMALLER_PHOTOGRAPHS = f"it needs the data set cifar10, {_TRAINED}"
 _BACKBONES = f"it describes what is in {_MADE}"
 
 
@@ -155,9 +155,9 @@ def _fewshot(place: Workplace, step: Step) -> None:
 
 
 def _smaller(place: Workplace, step: Step) -> None:
-    for task in [SMALL] if place.small else TASKS.values():
-        found = smaller.measure(task, 1 if place.small else SEEDS, processes=place.jobs)
-        write_json(place.results / file_of(task.name), found)
+    task = SMALL if place.small else TASKS[step.name.removeprefix("smaller-")]
+    found = smaller.measure(task, task.seeds, processes=place.jobs)
+    write_json(place.results / file_of(task.name), found)
 
 
 def _backbones(place: Workplace, step: Step) -> None:
@@ -189,7 +189,15 @@ _STEPS = (
     Step("keywords", "an imported keyword spotter adapts", _keywords, _KEYWORDS, large=True),
     Step("watch", "a watch gets to know its wearer", _watch, _WATCH),
     Step("fewshot", "sparse updates on few-shot tasks", _fewshot, _FEWSHOT),
-    Step("smaller", "networks with fewer channels and layers", _smaller, _SMALLER),
+    Step("smaller-speech", "a keyword spotter made smaller", _smaller, _SMALLER_DIGITS),
+    *(
+        Step(f"smaller-{name}", what, _smaller, _SMALLER_PHOTOGRAPHS, large=True)
+        for name, what in (
+            ("pictures", "MobileNet made smaller"),
+            ("residual", "ResNet8 made smaller"),
+            ("deep", "VGG11 made smaller, eighty times and more"),
+        )
+    ),
     Step(
         "choose-cifar10",
         "step sizes of VGG11, on validation images",
@@ -203,11 +211,17 @@ STEPS = {step.name: step for step in _STEPS}
 
 
 def choose(names: list[str] | None) -> list[Step]:
-    """The steps of these names, or all. UserError for an unknown name."""
+    """The steps of these names, or all; what is no name means all that begin with it and a hyphen,
+    as `smaller`. UserError for an unknown name."""
+    chosen = set() if names else {*STEPS}
     for name in names or []:
-        if name not in STEPS:
+        found = [one for one in STEPS if one == name] or [
+            one for one in STEPS if one.startswith(f"{name}-")
+        ]
+        if not found:
             raise UserError(f"unknown step {name!r}; use {', '.join(STEPS)}")
-    return [step for step in STEPS.values() if not names or step.name in names]
+        chosen.update(found)
+    return [step for name, step in STEPS.items() if name in chosen]
 
 
 def run(steps: list[Step], place: Workplace, say: Callable[[str], None]) -> dict[str, str]:

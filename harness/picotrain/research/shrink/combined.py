@@ -62,12 +62,14 @@ class Made:
 
 def networks(place: Place, cut: Cell | None) -> dict[str, Made]:
     """Of one seed, by kind; `cut` is the cell of depth pruning that is taken, None where there is
-    none."""
+    none. A whole network that the target has no room for is none that could adapt there."""
     pruned = cell_name(place.task.limit, METHOD)
     found = {
         WHOLE: _made(place.path("longer", ".npz")),
         PRUNED: _made(place.path(pruned, ".npz")),
     }
+    if found[WHOLE].found["taken"] is None:
+        del found[WHOLE]
     if cut is not None:
         found[CUT] = _made(Store(place.path("depth", "")).path(cut.name, ".npz"))
         found[BOTH] = _both(place, pruned, cut)
@@ -83,7 +85,7 @@ def _made(path: Path) -> Made:
 def _both(place: Place, pruned: str, cut: Cell) -> Made:
     """The smaller network cut as the whole one was."""
     task = place.task
-    dataset = datasets.load(task.dataset)
+    _, dataset = task.load()
     architecture = models.load(place.path(pruned, ".toml"))
     train, warm = task.cutting(dataset, place.seed), task.warming(dataset, place.seed)
     torch = ready(dataset, train)

@@ -7,9 +7,11 @@ from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
 from picotrain.charts import MUTED, PERCENT, SERIES, svg
 from picotrain.research.shrink import summary
-from picotrain.shrink.pruning.prune import METHODS
 
 _TITLES = {"ms": "milliseconds of an inference", "flash": "bytes of flash", "ram": "bytes of RAM"}
+_FAR = 10
+"""So many times more than any smaller network takes, the whole one is too far off for a scale that
+begins at 0."""
 
 
 def trade(results: summary.Results) -> str:
@@ -22,7 +24,7 @@ def trade(results: summary.Results) -> str:
         names = [name for name in _TITLES if name in before]
         panels = figure.subplots(1, len(names), sharey=True, squeeze=False)[0]
         for axes, name in zip(panels, names, strict=True):
-            for number, method in enumerate(METHODS):
+            for number, method in enumerate(summary.methods(results)):
                 mine = [row for row in rows if row.method == method]
                 axes.errorbar(
                     [row.taken[name] for row in mine],
@@ -37,8 +39,11 @@ def trade(results: summary.Results) -> str:
                 )
             axes.plot(before[name], accuracy.mean, "*", color=MUTED, ms=11, label="whole")
             axes.set_xlabel(_TITLES[name])
-            axes.set_xlim(left=0)
-            axes.xaxis.set_major_locator(MaxNLocator(4))
+            if before[name] > _FAR * max(row.taken[name] for row in rows):
+                axes.set_xscale("log")
+            else:
+                axes.set_xlim(left=0)
+                axes.xaxis.set_major_locator(MaxNLocator(4))
             axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
             axes.yaxis.set_major_formatter(PERCENT)
         panels[0].set_ylabel("test accuracy")

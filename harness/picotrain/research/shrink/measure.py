@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from picotrain import datasets
 from picotrain.places import RESULTS
 from picotrain.research.shrink import combined, depth, pruned, summary
 from picotrain.research.shrink.kept import Found
@@ -36,12 +37,17 @@ def measure(
         pool.in_order, processes=processes, kept=f"finished networks are kept in {folder}"
     )
     found: dict[str, Any] = {
-        "model": task.model,
+        "model": task.network,
         "dataset": task.dataset,
         "epochs": {"warm": task.warm, "tune": task.tune, "adapt": task.adapt},
         "target": target,
         "pruned": each(f"{task.name}, channels", pruned.run, places),
     }
+    if task.images:
+        splits = datasets.load(task.dataset).splits
+        found["images"] = {
+            name: {"used": count, "there": len(splits[name])} for name, count in task.images.items()
+        }
     best = None
     if task.cuts:
         found["epochs"]["cut"] = task.cut

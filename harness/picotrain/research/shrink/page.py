@@ -8,11 +8,11 @@ from typing import Any
 from picotrain.inputs import read_json
 from picotrain.output import write_text
 from picotrain.profile.profile import Profile
+from picotrain.research.reproduce.results import Spread
 from picotrain.research.shrink import figures, summary
 from picotrain.research.shrink.tasks import SMALL, TASKS
 from picotrain.shrink.depth.pareto import pareto
 from picotrain.shrink.depth.table import LOSS
-from picotrain.shrink.pruning.prune import METHODS
 from picotrain.text import templates
 
 
@@ -47,18 +47,23 @@ def render(results: Path, own_figures: Path) -> tuple[str, dict[str, str]]:
     environment = templates("picotrain.research.shrink", html=False)
     environment.filters |= {
         "ms": lambda cycles: f"{Profile.milliseconds(cycles):,.0f}",
-        "points": lambda one: f"{100 * one.mean:+.1f} ± {100 * one.std:.1f}",
-        "shares": lambda one: f"{100 * one.mean:.1f} ± {100 * one.std:.1f}",
+        "points": lambda one, seeds: _spread(one, seeds, "+.1f"),
+        "shares": lambda one, seeds: _spread(one, seeds, ".1f"),
         "times": lambda ratio: "" if ratio is None else f"{ratio:.2f}",
     }
     text = environment.get_template("smaller.md.j2").render(
         found=found,
         figures=own_figures.name,
         summary=summary,
-        methods=METHODS,
         loss=LOSS,
     )
     return text, drawn
+
+
+def _spread(spread: Spread, seeds: int, form: str) -> str:
+    """In percent; of a single seed without a deviation, which it has none of."""
+    mean = f"{100 * spread.mean:{form}}"
+    return mean if seeds == 1 else f"{mean} ± {100 * spread.std:.1f}"
 
 
 def _json(path: Path) -> dict[str, Any] | None:

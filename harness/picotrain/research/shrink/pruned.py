@@ -21,12 +21,12 @@ from picotrain.quantise.quantise import Quantised
 from picotrain.research.shrink.kept import Found, kept
 from picotrain.research.shrink.place import Place, quiet
 from picotrain.shrink import float_file
-from picotrain.shrink.depth.cell import counted, measured
+from picotrain.shrink.depth.cell import counted, measured, predicted
 from picotrain.shrink.groups import groups_of
 from picotrain.shrink.limits import check
 from picotrain.shrink.measured import accuracies, measured_by
 from picotrain.shrink.pruning.made import Asked, found_of, limits_of
-from picotrain.shrink.pruning.prune import METHODS, PruneMethod, PruneOptions, Pruning
+from picotrain.shrink.pruning.prune import PruneMethod, PruneOptions, Pruning
 from picotrain.shrink.pruning.stages import Stages
 from picotrain.shrink.pruning.training import GatedTraining
 from picotrain.shrink.removal import Parameters
@@ -35,7 +35,7 @@ from picotrain_golden import Method
 _REPORTED = ("limits", "proofs", "rounds")
 _KEPT = (
     *("name", "limit", "method", "parameters", "macs", "float_validation", "validation", "test"),
-    *("taken", "unfit", *_REPORTED),
+    *("taken", "predicted", "unfit", *_REPORTED),
 )
 
 
@@ -56,6 +56,8 @@ class Run:
             "warm": asdict(self._warm),
             "torch": version("torch"),
         }
+        if task.images:
+            self.choices["images"] = dict(task.images)
 
     def check(self) -> None:
         """Raise UserError for limits that cannot be met, before any training."""
@@ -74,7 +76,13 @@ class Run:
 
     def longer(self, whole: Parameters) -> Found:
         """The whole network trained on for as long as those that lose channels."""
-        return self._measured_now("longer", self._trained("longer", self._tune, whole))
+        found = self._measured_now("longer", self._trained("longer", self._tune, whole))
+        if found["taken"] is not None:
+            return found
+        network = models.load_backbone(self.place.path("longer", ".npz"))[0]
+        with open_device(self.place.target) as device:
+            taken = predicted(device, network, self.dataset)
+        return found | {"taken": taken, "predicted": True}
 
     def last(self) -> Parameters:
         """What `longer` left, in floating point."""
@@ -205,7 +213,7 @@ def run(place: Place) -> Found:
     cells = [
         one.pruned(whole, name, asked, method)
         for name, asked in place.task.limits
-        for method in METHODS
+        for method in place.task.methods
     ]
     return {
         "seed": place.seed,

@@ -38,6 +38,16 @@ def whole(results: Results) -> tuple[Spread, dict[str, float]]:
     return Spread.of([one["test"] for one in found]), _taken(found)
 
 
+def predicted(results: Results) -> bool:
+    """Whether what the whole network takes was not measured: the device has no room for it."""
+    return any(run["whole"].get("predicted", False) for run in results["pruned"])
+
+
+def methods(results: Results) -> list[str]:
+    """That channels went by, gates first."""
+    return list(dict.fromkeys(one["method"] for one in results["pruned"][0]["cells"]))
+
+
 def _taken(found: Sequence[Outcome]) -> dict[str, float]:
     names = [name for name in (*COSTS, "ms") if all(one["taken"].get(name) for one in found)]
     return {name: fmean(one["taken"][name] for one in found) for name in names}
@@ -133,16 +143,20 @@ def against(results: Results, one: str, other: str) -> dict[str, Spread]:
 def savings(results: Results, method: str) -> dict[str, tuple[float, str]]:
     """By cost the largest ratio of the whole network to a smaller one that loses at most a point on
     validation images, in the mean, and its limit; nothing where none does."""
-    _, before = whole(results)
     found: dict[str, tuple[float, str]] = {}
     for row in rows(results):
         if row.method != method or row.lost_validation.mean > LOSS:
             continue
-        for name, value in row.taken.items():
-            ratio = before[name] / value
+        for name, ratio in times(results, row).items():
             if name not in found or ratio > found[name][0]:
                 found[name] = (ratio, row.limit)
     return found
+
+
+def times(results: Results, row: Row) -> dict[str, float]:
+    """By cost, the whole network's over that of a smaller one."""
+    _, before = whole(results)
+    return {name: before[name] / value for name, value in row.taken.items()}
 
 
 # Fewer layers

@@ -18,7 +18,7 @@ from picotrain.learn.floating.graph import GraphTraining, integers
 from picotrain.quantise.quantise import Quantised
 from picotrain.shrink.depth.cuts import Cut
 from picotrain.shrink.depth.heads import trunk
-from picotrain.shrink.measured import IMAGES, measure, measured_by
+from picotrain.shrink.measured import IMAGES, measure, measured_by, predict
 from picotrain.shrink.removal import Parameters
 from picotrain_golden import Method, Network
 
@@ -112,12 +112,23 @@ def counted(architecture: Architecture) -> dict[str, int]:
 def measured(device: Device, network: Network, dataset: Dataset) -> dict[str, Any]:
     """Bytes and cycles of an inference with the weights in flash, and what they are measured by;
     `unfit` says why there are none of a network that the device has no room for."""
-    count = np.arange(IMAGES) % len(dataset.validation)
-    images, labels = dataset.validation.images[count], dataset.validation.labels[count]
     timed = device.blocks() is not None
     by = {"measured_by": measured_by(device)}
     try:
-        taken = measure(device, network, Method("infer"), True, Split(images, labels), timed)
+        taken = measure(device, network, Method("infer"), True, _shown(dataset), timed)
     except CommandError as failure:
         return {"taken": None, "unfit": failure.told, **by}
     return {"taken": {**asdict(taken), "ms": taken.ms}, "unfit": "", **by}
+
+
+def predicted(device: Device, network: Network, dataset: Dataset) -> dict[str, Any]:
+    """The same of a network that `device` has no room for, by the plan and the model of cycles; no
+    cycles where the device counts none."""
+    timed = device.blocks() is not None
+    taken = predict(network, Method("infer"), True, _shown(dataset), timed)
+    return {**asdict(taken), "ms": taken.ms}
+
+
+def _shown(dataset: Dataset) -> Split:
+    """Images whose cycles are counted."""
+    return dataset.validation.take(np.arange(IMAGES) % len(dataset.validation))

@@ -129,6 +129,8 @@ def _weighted(held: FloatLayer, given: Float) -> Float:
                 sums += seen[:, :, :, ky, kx] * taps[:, ky, kx, 0]
                 continue
             for channel in range(channels):
+                if not seen[:, :, :, ky, kx, channel].any():
+                    continue  # 0 times a weight: no sum changes, and whole networks are large
                 sums += seen[:, :, :, ky, kx, channel, None] * taps[:, ky, kx, channel]
     return sums + held.bias.astype(np.float32)
 
