@@ -466,6 +466,22 @@ def test_the_uart_holds_as_many_bytes_as_its_ring(machine: Rp2040js, symbols: El
     assert held[begun:] + held[:begun] == data[:UART_RING]
 
 
+def test_the_uart_interrupts_for_every_eight_bytes(machine: Rp2040js, symbols: Elf) -> None:
+    """A quarter of its FIFO, at the rate of the divisor that is nearest to the baud rate."""
+    machine.halt()
+    place, seen = symbols.symbol("pt_uart_interrupt"), []
+    where = ("127.0.0.1", int(machine.uart_url.rpartition(":")[2]))
+    with socket.create_connection(where) as client:
+        client.sendall(bytes(1000))
+        for _ in range(50):
+            stop = machine.run(30.0, [place])
+            assert stop.why == "stop"
+            seen.append(stop.cycles)
+    divisor = round(64 * 125_000_000 / (16 * 921_600)) / 64
+    late = (seen[-1] - seen[0]) / 49 - 8 * 10 * 16 * divisor
+    assert 0 <= late < 8 * 2  # the emulator takes a byte between two instructions
+
+
 def test_a_second_client_throws_the_first_one_out(machine: Rp2040js) -> None:
     where = ("127.0.0.1", int(machine.uart_url.rpartition(":")[2]))
     with socket.create_connection(where) as first, socket.create_connection(where):

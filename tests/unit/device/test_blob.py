@@ -122,6 +122,13 @@ def test_layout_of_an_affine_layer(host_elf: Elf) -> None:
     assert factors.tolist() == [[0, 1 << 30, shift] for shift in (-1, -2, -31)]
 
 
+def test_an_affine_layer_without_factors_points_to_none(host_elf: Elf) -> None:
+    pool = Layer("maxpool", (2, 3, 1), (1, 2, 1), (2, 2), (1, 1), (0, 0), False)
+    entry = encode(slow_affine.one_layer(pool), host_elf)[24:72]
+    assert entry[14:16] == bytes(2)
+    assert np.frombuffer(entry[36:48], "<u4").tolist() == [0, 0, 0]
+
+
 def test_padding_is_zero(host_elf: Elf) -> None:
     blob = encode(support.shipped("oddnet"), host_elf)
     first = 24 + 5 * 48

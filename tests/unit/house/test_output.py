@@ -215,6 +215,9 @@ def test_an_output_is_no_input_and_no_other_output(tmp_path: Path) -> None:
     new = tmp_path / "new"
     with pytest.raises(UserError, match="are the same file"):
         output.check_apart([("--out", new), ("--json", tmp_path / "." / "new")], [])
+    (tmp_path / "way").symlink_to(tmp_path)  # to a file that neither name finds yet
+    with pytest.raises(UserError, match="are the same file"):
+        output.check_apart([("--out", new), ("--json", tmp_path / "way" / "new")], [])
     with pytest.raises(UserError, match="are the same file"):
         output.check_apart([("--out", output.STANDARD), ("--json", output.STANDARD)], [])
     null = Path(os.devnull)

@@ -95,6 +95,15 @@ def origins(split: Split) -> list[tuple[int, int]]:
     return [(int(image[0, 0, 0]), int(image[0, 1, 0])) for image in split.images]
 
 
+def test_images_are_drawn_by_the_seed_and_evaluated_ones_apart() -> None:
+    task = prepare(numbered(count=12), options(angle=0.0, train_samples=12, test_samples=12))
+    drawn = [[index for _, index in origins(split)] for split in (task.train, task.test)]
+    assert drawn == [
+        [8, 5, 11, 6, 2, 7, 3, 10, 0, 1, 9, 4],
+        [8, 11, 5, 10, 6, 0, 3, 4, 1, 9, 2, 7],
+    ]
+
+
 def test_replayed_images_are_others_while_there_are_enough() -> None:
     data = numbered()
     few = {"train_samples": 16, "test_samples": 5, "angle": 0.0}
@@ -183,7 +192,7 @@ def test_a_rule_makes_the_numbers() -> None:
 def test_history(reference: GoldenDevice) -> None:
     """What an epoch says, against a device that is driven by hand."""
     network, _ = models.load_backbone(models.BACKBONES / "tinycnn-digits.npz")
-    method = Method("priot", mu=4, later_mu=(2,), theta=-16)
+    method = Method("priot", mu=4, later_mu=(7,), theta=-16)
     choice = options(method=method, epochs=2, replay=0.2, retention=True, test_samples=30)
     task = prepare(datasets.load("digits"), choice)
     first = epoch_order(60, choice.seed, 1)[:1]
@@ -212,15 +221,15 @@ def test_history(reference: GoldenDevice) -> None:
 
     assert result.upright_before == correct(task.upright)
     for epoch, entry in enumerate(result.history, start=1):
-        reference.set_mu((4, 2)[epoch - 1])
+        reference.set_mu((4, 7)[epoch - 1])
         reference.clear_saturation()
         order = epoch_order(60, choice.seed, epoch)
         norms = reference.train(task.train.images[order], task.train.labels[order]).loss_norms
         assert entry["zero_errors"] == np.count_nonzero(norms == 0) / 60
         assert entry["skipped"] == np.count_nonzero(norms <= easy) / 60 > entry["zero_errors"]
-        # Of this epoch alone: of these two only the first clamps.
+        # Of this epoch alone: of these two only the first clamps activations.
         counts = reference.saturation()
-        assert counts.any() == (epoch == 1)
+        assert counts[:, 0].any() == (epoch == 1)
         for index, inputs, outputs in ((4, 784, 64), (5, 64, 10)):
             elements = {"forward": outputs, "error": inputs, "update": inputs * outputs}
             assert result.saturation[index][epoch - 1] == {
@@ -229,6 +238,9 @@ def test_history(reference: GoldenDevice) -> None:
             }
         assert entry["accuracy"] == correct(task.test)
         assert entry["upright_accuracy"] == correct(task.upright)
+    best, final = (entry["accuracy"] for entry in result.history)
+    assert (result.accuracy_best, result.accuracy_final) == (best, final)
+    assert best > final  # as so large a step ends
     quiet = adapt(reference, network, task, replace(choice, retention=False), report)
     assert quiet.upright_before is None
     assert [entry["upright_accuracy"] for entry in quiet.history] == [None, None]
