@@ -44,7 +44,7 @@ def predicted(results: Results) -> bool:
 
 
 def methods(results: Results) -> list[str]:
-    """That channels went by, gates first."""
+    """That channels went by; the others are compared with the first one."""
     return list(dict.fromkeys(one["method"] for one in results["pruned"][0]["cells"]))
 
 
