@@ -216,6 +216,15 @@ reliability: setup ## docs/reliability.md, from what make mutants and its like l
 power-cuts-chip: setup ## The standalone application on rp2040js: 1,000 saves, each cut and torn
 	@PICOTRAIN_CHIP_CUTS=1000 $(BIN)/pytest -q -s tests/emulation/standalone/test_power_cuts_chip.py
 
+MINUTES ?= 1
+.PHONY: fuzz fuzz-corpora
+fuzz: setup ## Blobs, mailbox, link and imported models for MINUTES=1; KEEP=1: into the page; wants clang
+	@cd tests && ../$(BIN)/python -m fuzz.running --minutes $(MINUTES) --jobs $(JOBS_OF_TESTS) \
+	    $(FUZZ:%=--target %) $(if $(SEED),--seed $(SEED)) $(if $(KEEP),--keep)
+
+fuzz-corpora: setup ## tests/fuzz/corpus anew, from that, seeds, and what make fuzz has found here
+	@cd tests && ../$(BIN)/python -m fuzz.corpora
+
 .PHONY: damaged-models
 damaged-models: setup ## 20,000 damaged .tflite and .onnx files each: taken, or refused in a sentence
 	@PICOTRAIN_MUTATIONS=20000 $(BIN)/pytest -q tests/unit/convert -k damaged_files

@@ -212,7 +212,7 @@ static void serve_request(struct pt_link *link, const struct pt_link_head *reque
         head.error = request->length == 0u ? PT_LINK_OK : PT_LINK_ERR_LENGTH;
         found = link->hello;
         size = sizeof *link->hello;
-        link->greeted = true;
+        link->greeted = link->greeted || head.error == PT_LINK_OK;
         break;
     case PT_LINK_PEEK:
         head.error = peek(link, payload, request->length, &found, &size);

@@ -217,6 +217,9 @@ def test_nothing_touches_memory_before_hello(stranger: Direct) -> None:
     client = LinkClient(stranger, stranger.link)
     with pytest.raises(Restarted):
         client.peek(0, 1)
+    # A greeting that is refused is none.
+    assert stranger.error("HELLO", b"x") == "ERR_LENGTH"
+    assert stranger.error("PEEK", stranger.link.span(0, 1)) == "ERR_HELLO"
     address = client.hello().mailbox
     assert client.peek(address, 4) == b"PTMB"
 

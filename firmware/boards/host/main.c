@@ -83,15 +83,18 @@ static int fail(const char *what)
     return EXIT_FAILURE;
 }
 
-/* Validation may read the blob and nothing behind it; tell the sanitizer so. */
-static void poison_behind_blob(const struct pt_mailbox *mailbox,
-                               const struct pt_board_memory *parts)
+/* Validation may read the blob and nothing behind it; tell the sanitizer so. Where a model is loaded
+ * already, the command is refused, and what lies there is in use. */
+static void poison_behind_blob(const struct pt_app *app)
 {
+    const struct pt_mailbox *mailbox = app->mailbox;
+    const struct pt_board_memory *parts = &app->memory;
     const uint32_t blob = mailbox->argument[0];
     const int frozen = mailbox->argument[1] == PT_PLACE_FLASH;
     const uint8_t *memory = frozen ? parts->flash : parts->arena;
     const uint32_t size = frozen ? parts->flash_size : parts->arena_size;
-    if (mailbox->command == PT_CMD_LOAD_MODEL && blob < size) {
+    const bool posted = mailbox->command == PT_CMD_LOAD_MODEL;
+    if (posted && app->trainer.state == PT_STATE_EMPTY && blob < size) {
         ASAN_POISON_MEMORY_REGION(memory + blob, size - blob);
     }
 }
@@ -165,7 +168,7 @@ int main(int argc, char **argv)
         if (linked) {
             pt_link_serve(&link);
         }
-        poison_behind_blob(&memory->mailbox, &parts);
+        poison_behind_blob(&memory->app);
         pt_app_serve(&memory->app);
         ASAN_UNPOISON_MEMORY_REGION(memory->arena, arena_size);
         ASAN_UNPOISON_MEMORY_REGION(flash, flash_size);
