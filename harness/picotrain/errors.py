@@ -47,11 +47,18 @@ class DeviceFailure(Exception):
     """Base of all failures of a device; `failure_class` is what reports show."""
 
     failure_class = "DEVICE"
+    kind: str = ""
+    """Of a death, what it was of: told apart within its class."""
+    operation: int | None = None
+    """Of a step's plan, which was in work then."""
+    doing: str = ""
+    """The command that was in work, with that operation's name."""
 
     @property
     def told(self) -> str:
         """What the CLI prints."""
-        return f"{self.failure_class}: {self}"
+        during = f"; this was in {self.doing}" if self.doing else ""
+        return f"{self.failure_class}: {self}{during}"
 
 
 class BuildFailure(DeviceFailure):

@@ -20,6 +20,7 @@ from picotrain.device.mailbox import MailboxDevice
 from picotrain.device.targets.base import Target
 from picotrain.device.targets.host import HostTarget
 from picotrain.device.targets.qemu import QemuTarget
+from picotrain.device.targets.rp2040js import Rp2040jsTarget
 from picotrain.errors import (
     CommandError,
     CrashFailure,
@@ -37,6 +38,7 @@ from support import METHODS, begin, images
 Connect = Callable[[], Target]
 
 JUMP_TO_ITSELF = b"\xfe\xe7"
+LONG_LOOP = b"\x00\xbf\xfd\xe7"
 UNDEFINED = b"\x00\xde"
 
 
@@ -312,7 +314,7 @@ def test_hung_device(connect: Connect) -> None:
     watched = not isinstance(target, HostTarget | QemuTarget)
     when = "when its watchdog started it anew" if watched else r"0\.4 s"
     with pytest.raises(TimeoutFailure, match=rf"{where}.* {when}") as caught:
-        device.command("INFO", timeout=0.4)
+        device.command("INFO", timeout=60.0 if watched else 0.4)
     assert caught.value.failure_class == "TIMEOUT"
     if watched:
         assert target.read(target.mailbox_address(), 4) == b"PTMB"
@@ -326,16 +328,17 @@ def test_hung_device(connect: Connect) -> None:
 def test_a_stopped_process_is_told_at_once(connect: Connect) -> None:
     """Not after the time that its work might take."""
     target = connect()
-    if not isinstance(target, HostTarget | QemuTarget):
-        pytest.skip("no process of ours, or one with a watchdog of its own")
+    if not isinstance(target, HostTarget | QemuTarget | Rp2040jsTarget):
+        pytest.skip("no process of ours")
     device = MailboxDevice(target)
     device.command("INFO")
     if isinstance(target, HostTarget):
         process = target.pid
         os.kill(process, signal.SIGSTOP)
     else:
-        process = target.pid
-        patch_serve(target, JUMP_TO_ITSELF)
+        process = target.pid if isinstance(target, QemuTarget) else target.machine.pid
+        # On rp2040js a jump to itself takes no time.
+        patch_serve(target, JUMP_TO_ITSELF if isinstance(target, QemuTarget) else LONG_LOOP)
         # Not before the command is on its way, which goes through QEMU.
         threading.Timer(0.2, os.kill, (process, signal.SIGSTOP)).start()
     begun = time.monotonic()

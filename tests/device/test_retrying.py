@@ -219,11 +219,12 @@ def test_the_command_line_tells_each_death(
         monkeypatch.setattr(HostTarget, "run", run_or_die)
     plain, retried = found
     said = capsys.readouterr().out
-    assert said.count("CRASH: the host process ended (SIGKILL); the device is started anew") == 2
+    assert said.count("CRASH: the host process ended (SIGKILL); this was in ") == 2
+    assert said.count("; the device is started anew\n") == 2
     assert "death 1 of at most 2, in " in said
-    assert "\ndeaths     2 (2 CRASH), " in said
+    assert "\ndeaths     2 (2 killed), " in said
     assert plain["deaths"] == [] and len(retried["deaths"]) == 2
-    assert read_run(out).deaths.startswith("2 (2 CRASH), ")
+    assert read_run(out).deaths.startswith("2 (2 killed), ")
     for one in found:
         del one["deaths"], one["wall_seconds"]
     assert plain == retried

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -20,7 +21,7 @@ from picotrain.device.link.throughput import measure_throughput
 from picotrain.device.targets import serial as serial_target
 from picotrain.device.targets.fault import read_fault
 from picotrain.device.targets.serial import SerialTarget
-from picotrain.errors import LinkFailure, UserError
+from picotrain.errors import CrashFailure, LinkFailure, UserError
 from picotrain.image.elf import Elf
 
 # The target, on ports that are not as they should be
@@ -229,8 +230,12 @@ def test_a_fault_record_becomes_a_crash(microbit_elf: Elf) -> None:
     record["stacked"][0][5] = microbit_elf.symbol("pt_app_start") + 1
     record["high"] = range(104, 112)
     record["sp"] = 0x20041FF0
+    record["exception"], record["code"], record["operation"] = 3, 0xDE00, 7
+    assert read_fault(record.tobytes(), microbit_elf) is None  # magic alone is chance
+    record["check"] = zlib.crc32(record.tobytes()[:-4])
     crash = read_fault(record.tobytes(), microbit_elf)
-    assert crash is not None
+    assert isinstance(crash, CrashFailure)
+    assert (crash.kind, crash.operation) == ("undefined instruction", 7)
     assert crash.place == "pt_app_serve+0x8"
     assert "lr in pt_app_start+0x0, sp 0x20041ff0" in str(crash)
     for number in (*range(8), 8, 9, 10, 11, 12):

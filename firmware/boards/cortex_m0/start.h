@@ -12,6 +12,8 @@
 extern uint32_t pt_code_load[], pt_code_start[], pt_code_end[];
 extern uint32_t pt_bss_start[], pt_bss_end[];
 extern uint32_t pt_stack_start[], pt_stack_end[];
+extern uint32_t pt_sram_start[], pt_sram_end[];
+extern uint32_t pt_flash_first[], pt_flash_last[]; /* that a program may lie in */
 
 /*
  * Copies code and data to SRAM, clears .bss, paints the stack for pt_board_stack_used

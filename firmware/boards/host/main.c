@@ -28,6 +28,7 @@
 #include "app/pt_app.h"
 #include "app/pt_link.h"
 #include "boards/host/build_id.h"
+#include "boards/host/death.h"
 #include "boards/host/wire.h"
 
 #if defined(__has_feature) /* clang's way to say it */
@@ -46,6 +47,7 @@
 struct pt_host_memory {
     struct pt_mailbox mailbox;
     struct pt_app app;
+    struct pt_host_death death;
     _Alignas(64) uint8_t arena[];
 };
 
@@ -148,6 +150,11 @@ int main(int argc, char **argv)
     if (memory == NULL || flash == NULL) {
         return fail(linked ? argv[2] : argv[1]);
     }
+#if !defined(__SANITIZE_ADDRESS__)
+    if (!linked) {
+        pt_host_watch(&memory->death);
+    }
+#endif
     const struct pt_board_memory parts = {
         memory->arena, arena_size, 0, 0, 0, flash, flash_size, NULL, 0,
     };

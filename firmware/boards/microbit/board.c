@@ -39,6 +39,8 @@ __attribute__((naked, noinline, section(".idle"))) void pt_board_halt(void)
     __asm__("nop\n1:\tb 1b");
 }
 
+const struct pt_fault_doing pt_fault_doing = {&pt_mailbox.command, &app.trainer.operation};
+
 /* The harness stops here too, and reads the record. */
 void pt_fault_end(void)
 {

@@ -36,7 +36,8 @@ __attribute__((section(".sram_vectors"), used)) static const uintptr_t vectors[4
     (uintptr_t)pt_reset,
     [2 ... 15] = (uintptr_t)pt_hard_fault,
     [16 + TIMER_IRQ_0] = (uintptr_t)nap_interrupt,
-    [17 + TIMER_IRQ_0... 15 + USBCTRL_IRQ] = (uintptr_t)pt_hard_fault,
+    [16 + TIMER_IRQ_1] = (uintptr_t)pt_watchdog_interrupt,
+    [17 + TIMER_IRQ_1... 15 + USBCTRL_IRQ] = (uintptr_t)pt_hard_fault,
     [16 + USBCTRL_IRQ] = (uintptr_t)pt_usb_interrupt,
     [17 + USBCTRL_IRQ... 15 + UART0_IRQ] = (uintptr_t)pt_hard_fault,
     [16 + UART0_IRQ] = (uintptr_t)pt_uart_interrupt,
@@ -57,7 +58,8 @@ void pt_board_alive(void)
 /* The record stays in SRAM; start-up does not clear it. */
 void pt_fault_end(void)
 {
-    pt_watchdog_reset(PT_RESET_FAULT);
+    const bool late = pt_fault_record.exception == PT_EXCEPTION_WATCHDOG;
+    pt_watchdog_reset(late ? PT_RESET_WATCHDOG : PT_RESET_FAULT);
 }
 
 uint32_t pt_board_receive(uint32_t port, uint8_t *to, uint32_t room)
@@ -103,7 +105,7 @@ uint32_t pt_board_micros(void)
 void pt_board_nap(void)
 {
     PT_REGISTER(TIMER_ALARM0) = PT_REGISTER(TIMERAWL) + NAP_US;
-    PT_REGISTER(TIMER_INTE) = 1;
+    PT_REGISTER(TIMER_INTE + PT_ALIAS_SET) = 1;
     PT_REGISTER(NVIC_ISER) = 1u << TIMER_IRQ_0;
     __asm__ volatile("dsb\n\twfi\n\tcpsie i" ::: "memory");
 }
@@ -132,9 +134,10 @@ uint32_t pt_board_start(uint8_t chip[8])
     PT_REGISTER(VTOR) = (uint32_t)(uintptr_t)vectors;
     guard_stack();
     pt_cycles_start();
-    if (reason != PT_RESET_FAULT) {
+    if (reason != PT_RESET_FAULT && reason != PT_RESET_WATCHDOG) {
         pt_fault_record = (struct pt_fault){0};
     }
+    pt_watchdog_warn();
     pt_flash_number(chip);
     pt_uart_start();
     usb = pt_clocks_usb();

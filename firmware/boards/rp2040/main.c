@@ -20,6 +20,8 @@ static struct pt_app app;
 static struct pt_link links[PT_PORTS];
 static struct pt_link_hello hello;
 
+const struct pt_fault_doing pt_fault_doing = {&pt_mailbox.command, &app.trainer.operation};
+
 static void fill_hello(uint32_t reason)
 {
     hello.magic = PT_LINK_MAGIC;

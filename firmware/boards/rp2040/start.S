@@ -30,6 +30,12 @@ pt_entry:
     movs r1, #SYST_CSR_CLKSOURCE | SYST_CSR_ENABLE
     str r1, [r0]
     bl pt_clocks_start
+    ldr r0, =WATCHDOG_REASON
+    ldr r0, [r0]
+    cmp r0, #WATCHDOG_REASON_TIMER /* it bit, and nobody kept a record */
+    bne 1f
+    bl pt_fault_recall
+1:
     ldr r0, =pt_reset
     bx r0
     .ltorg

@@ -1,8 +1,12 @@
 #include "boards/rp2040/watchdog.h"
 
+#include <stdbool.h>
+
 #include "boards/rp2040/rp2040.h"
 
 #define MARK 0x50545200u /* "PTR", and a reason in the last byte */
+
+enum { WARNING_US = 50000, ALARM = 1 << 1 };
 
 void pt_watchdog_mark(enum pt_reset_reason reason)
 {
@@ -34,6 +38,41 @@ enum pt_reset_reason pt_watchdog_start(void)
 void pt_watchdog_feed(void)
 {
     PT_REGISTER(WATCHDOG_LOAD) = WATCHDOG_LOAD_BITS;
+}
+
+/* Sets the alarm anew, unless the watchdog bites next: then the answer is true. */
+__attribute__((used)) static bool about_to_bite(void)
+{
+    const uint32_t left_us = (PT_REGISTER(WATCHDOG_CTRL) & WATCHDOG_LOAD_BITS) / 2u;
+    PT_REGISTER(TIMER_INTR) = ALARM;
+    if (left_us <= 2u * WARNING_US) {
+        return true;
+    }
+    PT_REGISTER(TIMER_ALARM1) = PT_REGISTER(TIMERAWL) + left_us - WARNING_US;
+    return false;
+}
+
+void pt_watchdog_warn(void)
+{
+    (void)about_to_bite();
+    PT_REGISTER(TIMER_INTE + PT_ALIAS_SET) = ALARM;
+    PT_REGISTER(NVIC_ISER) = 1u << TIMER_IRQ_1;
+}
+
+/* With all but r0-r3 and lr as the exception found it, which pt_hard_fault wants too. */
+__attribute__((naked)) void pt_watchdog_interrupt(void)
+{
+    __asm__("push {r4, lr}\n\t"
+            "bl about_to_bite\n\t"
+            "pop {r2, r3}\n\t"
+            "mov lr, r3\n\t"
+            "cmp r0, #0\n\t"
+            "bne 1f\n\t"
+            "bx lr\n"
+            "1:\n\t"
+            "ldr r2, =pt_hard_fault\n\t"
+            "bx r2\n\t"
+            ".ltorg");
 }
 
 void pt_watchdog_reset(enum pt_reset_reason reason)

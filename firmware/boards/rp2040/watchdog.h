@@ -18,6 +18,16 @@ enum pt_reset_reason pt_watchdog_start(void);
 
 void pt_watchdog_feed(void);
 
+/*
+ * From here on a bite has a record (boards/cortex_m0/fault.h) of where the program was: 50 ms
+ * before it, an alarm of TIMER comes to pt_hard_fault. While the watchdog is fed, the alarm comes
+ * every 8 s, and takes some 60 cycles. Of a program that keeps interrupts off there is no pc.
+ */
+void pt_watchdog_warn(void);
+
+/* The alarm's handler. */
+void pt_watchdog_interrupt(void);
+
 /* What pt_watchdog_start will tell, should another than this program reset the chip. */
 void pt_watchdog_mark(enum pt_reset_reason reason);
 

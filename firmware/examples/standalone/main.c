@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "boards/cortex_m0/fault.h"
 #include "boards/rp2040/board.h"
 #include "boards/rp2040/flash.h"
 #include "boards/rp2040/panel.h"
@@ -46,6 +47,8 @@ static struct pt_lines lines;
 static struct inlet inlets[PT_PORTS];
 
 static struct pt_button button;
+
+const struct pt_fault_doing pt_fault_doing = {NULL, &learner.trainer.operation};
 
 static void ring_read(void *context, uint32_t offset, uint8_t *to, uint32_t size)
 {

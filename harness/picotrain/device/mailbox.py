@@ -40,6 +40,7 @@ from picotrain.device.room import shortage
 from picotrain.device.targets.base import Target
 from picotrain.errors import (
     CommandError,
+    DeviceFailure,
     LinkFailure,
     MagicMismatch,
     VersionMismatch,
@@ -56,6 +57,7 @@ from picotrain_golden import (
     Solver,
     learning,
 )
+from picotrain_golden.plan import operations
 
 METHOD_KINDS = {
     "infer": "PT_INFER",
@@ -173,7 +175,11 @@ class MailboxDevice:
         self._target.write(self._address + self._offset("argument"), words.tobytes())
         number = np.array(self._commands[f"PT_CMD_{name}"], self._word)
         self._target.write(self._address + self._offset("command"), number.tobytes())
-        self._target.run(timeout)
+        try:
+            self._target.run(timeout)
+        except DeviceFailure as failure:
+            failure.doing = self._in_work(name, failure.operation)
+            raise
         mailbox = self._mailbox()
         if mailbox["command"] != 0:
             raise LinkFailure(f"{self.name}: the device went idle without serving {name}")
@@ -188,6 +194,16 @@ class MailboxDevice:
             self._selection = self._in_force = None
             self._head = False
         return mailbox
+
+    def _in_work(self, command: str, operation: int | None) -> str:
+        """A command, and the operation of its plan, which only steps have."""
+        if operation is None or command not in ("TRAIN", "TRACE_NEXT") or self._network is None:
+            return command
+        steps = operations(self._network, self._method, self._in_force)
+        if operation >= len(steps):
+            return command
+        kind, layer = steps[operation]
+        return f"{command}, operation {operation + 1} of {len(steps)}: {kind} of layer {layer}"
 
     def window(self, name: str) -> tuple[int, int]:
         """Address and size of a window; the size is 0 where it is closed."""

@@ -57,19 +57,21 @@ it adds a tenth at most."""
 @dataclass
 class Death:
     """`during` is what was asked of the device; it was where it had been after `seconds`, in which
-    `images` were shown (again). `message` is what the CLI prints of such a failure."""
+    `images` were shown (again). `kind` tells deaths of one class apart (empty: nobody can), and
+    `message` is what the CLI prints of such a failure."""
 
     during: str
     failure_class: str
+    kind: str
     message: str
     images: int = 0
     seconds: float = 0.0
 
 
 def in_words(deaths: Sequence[Mapping[str, Any]]) -> str:
-    """How many there were and of which classes, of what `asdict` made of them."""
-    classes = Counter(str(death["failure_class"]) for death in deaths)
-    counts = ", ".join(f"{count} {name}" for name, count in classes.items())
+    """How many there were and of what, of what `asdict` made of them."""
+    kinds = Counter(str(death["kind"] or death["failure_class"]) for death in deaths)
+    counts = ", ".join(f"{count} {name}" for name, count in kinds.items())
     again = sum(int(death["images"]) for death in deaths)
     return f"{len(deaths)} ({counts}), {again} images shown again"
 
@@ -178,7 +180,7 @@ class RetryingDevice:
             raise DiedTooOften(
                 failure, f"death {self._most + 1} of the device, and {self._most} may be retried"
             ) from failure
-        death = Death(during, failure.failure_class, failure.told)
+        death = Death(during, failure.failure_class, failure.kind, failure.told)
         self.deaths.append(death)
         self._notice(death)
         self._unsettled.append((death, time.monotonic()))

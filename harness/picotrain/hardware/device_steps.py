@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from picotrain.datasets import Split
 from picotrain.device.backends import open_device
 from picotrain.device.targets.fault import read_fault
-from picotrain.errors import CrashFailure
+from picotrain.errors import CrashFailure, TimeoutFailure
 from picotrain.hardware.rig import DeviceRig
 from picotrain.hardware.suite import CheckFailed, Finding, NotPossible
 from picotrain.learn.verify import Comparison, verify
@@ -72,8 +72,8 @@ def crash(rig: DeviceRig) -> Finding:
     if device.window("FAULT")[1] == 0:
         raise NotPossible("the device restarted after its fault, but this board keeps no registers")
     record = read_fault(device.read_window("FAULT"), device.elf)
-    if record is None:
-        raise CheckFailed("after a fault the window FAULT holds no record")
+    if not isinstance(record, CrashFailure):
+        raise CheckFailed("after a fault the window FAULT holds no record of one")
     _check_registers(record)
     _works(rig)
     registers = {name: f"0x{value:08x}" for name, value in record.registers.items()}
@@ -93,8 +93,16 @@ def watchdog(rig: DeviceRig) -> Finding:
     hello = rig.restart("hang")
     if hello.reset != "watchdog":
         raise CheckFailed(f"after a hang the device says that its reset was {hello.reset!r}")
+    device = rig.device()
+    if device.window("FAULT")[1] == 0:
+        where = "the watchdog reset the device"
+    else:
+        record = read_fault(device.read_window("FAULT"), device.elf)
+        if not isinstance(record, TimeoutFailure):
+            raise CheckFailed("after a hang the window FAULT holds no record of one")
+        where = str(record)
     _works(rig)
-    return Finding("the watchdog reset the device, which works again")
+    return Finding(f"{where}; it works again")
 
 
 def _works(rig: DeviceRig) -> None:

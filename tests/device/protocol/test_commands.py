@@ -149,7 +149,7 @@ def test_windows_open_and_close(mailbox: MailboxDevice, network: Network) -> Non
 def test_the_fault_window_is_always_there(mailbox: MailboxDevice, network: Network) -> None:
     """Where a board keeps a record of its last fault; a host process has none."""
     keeps = "pt_fault_record" in mailbox.elf.symbols()
-    place = (mailbox.elf.symbol("pt_fault_record"), 72) if keeps else (0, 0)
+    place = (mailbox.elf.symbol("pt_fault_record"), 92) if keeps else (0, 0)
     assert mailbox.window("FAULT") == place
     mailbox.load_model(network)
     assert mailbox.window("FAULT") == place

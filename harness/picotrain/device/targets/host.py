@@ -12,6 +12,7 @@ import select
 import signal
 import struct
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -20,12 +21,13 @@ from typing import IO
 
 from picotrain.device.cycles import BlockCount, CallNode
 from picotrain.device.targets import memory_file
-from picotrain.device.targets.fault import LOOK_SECONDS, Watch
+from picotrain.device.targets.fault import LOOK_SECONDS, Watch, read_death
 from picotrain.errors import CrashFailure, FlashFailure, LinkFailure, TimeoutFailure
 from picotrain.image.elf import open_elf
 from picotrain.image.firmware import MODEL_FLASH, require
 
 _START_SECONDS = 30.0
+_LAST_WORDS_SECONDS = 2.0
 
 
 class HostTarget:
@@ -147,8 +149,7 @@ class HostTarget:
         data = b""
         while len(data) < size:
             if not self._ready(process, process.stdout, timeout):
-                self.close()
-                raise TimeoutFailure(f"the host process did not finish within {timeout:g} s")
+                raise self._late(process, timeout)
             piece = os.read(process.stdout.fileno(), size - len(data))
             if not piece:
                 raise self._died()
@@ -168,6 +169,23 @@ class HostTarget:
                 raise
         return False
 
+    def _late(self, process: subprocess.Popen[bytes], timeout: float) -> TimeoutFailure:
+        """It is asked to die, as it then leaves where it was."""
+        process.send_signal(signal.SIGABRT)
+        try:
+            process.wait(_LAST_WORDS_SECONDS)
+        except subprocess.TimeoutExpired:
+            place = ""
+        else:
+            place = read_death(self._death(), open_elf(self.elf)).place
+        failure = TimeoutFailure(
+            f"the host process did not finish within {timeout:g} s"
+            + (f": it was in {place}" if place else "")
+        )
+        failure.kind, failure.operation = "endless loop", self._operation()
+        self.close()
+        return failure
+
     def _died(self) -> CrashFailure:
         process, _ = self._connected()
         code = process.wait()
@@ -175,5 +193,32 @@ class HostTarget:
         self._errors.seek(0)
         report = self._errors.read().decode(errors="replace").strip()
         how = signal.Signals(-code).name if code < 0 else f"exit status {code}"
+        death = read_death(self._death(), open_elf(self.elf))
+        what = f": {death.what}" if death.what else ""
+        failure = CrashFailure(
+            f"the host process ended ({how}){what}" + (f":\n{report}" if report else ""),
+            death.registers,
+            death.place,
+        )
+        failure.kind = death.kind or ("killed" if code == -signal.SIGKILL else "ended")
+        failure.operation = self._operation()
         self.close()
-        return CrashFailure(f"the host process ended ({how})" + (f":\n{report}" if report else ""))
+        return failure
+
+    def _death(self) -> bytes:
+        """The record that it may have left."""
+        base, _, _ = self._spans[0]
+        fields = open_elf(self.elf).dtype("pt_host_memory").fields
+        assert fields is not None
+        kind, at, *_ = fields["death"]
+        return self.read(base + at, kind.itemsize)
+
+    def _operation(self) -> int:
+        """That was in work: the application lies in the memory, too."""
+        base, _, _ = self._spans[0]
+        kind, at = open_elf(self.elf).dtype("pt_host_memory"), base
+        for name in ("app", "trainer", "operation"):
+            assert kind.fields is not None
+            kind, offset, *_ = kind.fields[name]
+            at += offset
+        return int.from_bytes(self.read(at, kind.itemsize), sys.byteorder)

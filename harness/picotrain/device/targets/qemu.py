@@ -30,10 +30,18 @@ from typing import IO
 
 from picotrain.device.cycles import FILE_BYTES, BlockCount, CallNode, read_calls, read_counters
 from picotrain.device.targets import memory_file
-from picotrain.device.targets.fault import LOOK_SECONDS, Watch, read_fault
+from picotrain.device.targets.fault import (
+    LOOK_SECONDS,
+    Watch,
+    operation_in_work,
+    out_of_stack,
+    place_of,
+    read_fault,
+)
 from picotrain.device.targets.gdb import PC, REGISTERS, GdbClient, Stop
 from picotrain.errors import (
     CrashFailure,
+    DeviceFailure,
     FlashFailure,
     LinkFailure,
     TimeoutFailure,
@@ -226,7 +234,17 @@ class QemuMachine:
         found = {int(n): int(v, 16) for n, v in re.findall(r"R(\d\d)=([0-9a-f]{8})", dump)}
         registers = {name: found[n] for n, name in enumerate(REGISTERS) if n in found}
         place = self._place(registers["pc"]) if "pc" in registers else ""
-        return CrashFailure(f"the device locked up at {place}: {line}", registers, place)
+        failure = CrashFailure(f"the device locked up at {place}: {line}", registers, place)
+        failure.kind = "lockup"
+        if "sp" in registers and (outside := self._out_of_stack(registers)):
+            failure.kind = "stack overflow"
+            failure.message += f"; {outside}"
+        return failure
+
+    def _out_of_stack(self, registers: dict[str, int]) -> str:
+        """Of a foreign program nobody knows where its stack is."""
+        known = "pt_stack_start" in self._symbols.symbols()
+        return out_of_stack(registers, self._symbols) if known else ""
 
     @cached_property
     def _symbols(self) -> Elf:
@@ -347,7 +365,11 @@ class QemuTarget(QemuMachine):
         elif pc == self._halt:
             raise self._crash()
         elif stop.signal == SIGINT:
-            raise TimeoutFailure(f"the device was still in {self._place(pc)} after {timeout:g} s")
+            place = place_of(self._symbols, pc)
+            late = TimeoutFailure(f"the device was still in {place} after {timeout:g} s")
+            late.kind = "endless loop"
+            late.operation = operation_in_work(self._symbols, self.read)
+            raise late
         else:
             raise LinkFailure(f"the device stopped in {self._place(pc)} ({stop.text})")
 
@@ -362,7 +384,7 @@ class QemuTarget(QemuMachine):
                 watch.look()
         return stop
 
-    def _crash(self) -> CrashFailure:
+    def _crash(self) -> DeviceFailure:
         size = self._symbols.dtype("pt_fault").itemsize
         record = self.read(self._symbols.symbol("pt_fault_record"), size)
         crash = read_fault(record, self._symbols)

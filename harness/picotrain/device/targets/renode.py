@@ -26,10 +26,22 @@ from typing import IO
 
 from picotrain.device.cycles import BlockCount, CallNode
 from picotrain.device.targets import memory_file
-from picotrain.device.targets.fault import read_fault
+from picotrain.device.targets.fault import (
+    LOOK_SECONDS,
+    Watch,
+    operation_in_work,
+    place_of,
+    read_fault,
+)
 from picotrain.device.targets.renode_monitor import RenodeMonitor
 from picotrain.device.targets.renode_release import require_renode
-from picotrain.errors import FlashFailure, LinkFailure, TimeoutFailure, UserError
+from picotrain.errors import (
+    CrashFailure,
+    FlashFailure,
+    LinkFailure,
+    TimeoutFailure,
+    UserError,
+)
 from picotrain.image import firmware, uf2
 from picotrain.image.elf import Elf, open_elf
 from picotrain.places import BUILD, BUILD_AGAIN, SHIPPED
@@ -136,18 +148,26 @@ class RenodeTarget:
             raise LinkFailure("Renode's device is lost since its last failure: connect again")
         self._usable = False
         deadline = monotonic() + timeout
+        watch, looked = Watch(self._running().pid, "Renode"), monotonic()
         while self._word("command") or self._word("status") == self._busy:
             self._check()
             if monotonic() > deadline:
-                raise TimeoutFailure(f"the device was still in {self._where()} after {timeout:g} s")
+                late = TimeoutFailure(
+                    f"the device was still in {self._where()} after {timeout:g} s"
+                )
+                late.kind = "endless loop"
+                late.operation = operation_in_work(self._symbols, self.read)
+                raise late
+            if monotonic() - looked > LOOK_SECONDS:
+                looked = monotonic()
+                watch.look()
             sleep(_POLL_SECONDS)
         self._check()
         if self._word("status") == self._idle:
-            place = self._symbols.symbolise(self._connected().number("sysbus.watchdog BittenAt"))
+            bitten = self._connected().number("sysbus.watchdog BittenAt")
+            told = read_fault(self.read(*self._fault), self._symbols, bitten)
             self._usable = True
-            raise TimeoutFailure(
-                f"the device was still in {place} when its watchdog started it anew"
-            )
+            raise told or LinkFailure("the device started anew, and left no record why")
         self._usable = True
 
     def profile(self) -> list[BlockCount] | None:
@@ -215,6 +235,11 @@ class RenodeTarget:
                 "so they have no cycles: build it for ARMv6-M"
             )
 
+    def _running(self) -> subprocess.Popen[bytes]:
+        if self._process is None:
+            raise LinkFailure("Renode is not running: connect first")
+        return self._process
+
     def _waits(self, pc: int) -> bool:
         name = self._symbols.function_at(pc)
         return name.removeprefix("__").removesuffix("_veneer") in WAITING
@@ -262,9 +287,9 @@ class RenodeTarget:
 
     def _check(self) -> None:
         """Raise CrashFailure if the device has faulted, LinkFailure if Renode has ended."""
-        record = self.read(*self._fault)
-        if any(record) and (crash := read_fault(record, self._symbols)):
-            raise crash
+        failure = read_fault(self.read(*self._fault), self._symbols)
+        if isinstance(failure, CrashFailure):  # else the device is on its way to be idle again
+            raise failure
         if self._process is not None and self._process.poll() is not None:
             raise LinkFailure(f"Renode ended: {self._last_words()}")
 
@@ -272,7 +297,7 @@ class RenodeTarget:
         """The place in the code where the device is; it stands still afterwards."""
         monitor = self._connected()
         monitor.command("pause")
-        return self._symbols.symbolise(monitor.number("sysbus.cpu PC"))
+        return place_of(self._symbols, monitor.number("sysbus.cpu PC"))
 
     # Memory
 

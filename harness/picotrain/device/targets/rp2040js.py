@@ -30,7 +30,14 @@ import numpy as np
 
 from picotrain.device.cycles import BlockCount, CallNode
 from picotrain.device.targets import node_package
-from picotrain.device.targets.fault import read_fault
+from picotrain.device.targets.fault import (
+    LOOK_SECONDS,
+    Watch,
+    operation_in_work,
+    out_of_stack,
+    place_of,
+    read_fault,
+)
 from picotrain.errors import (
     CrashFailure,
     DeviceFailure,
@@ -111,6 +118,13 @@ class Rp2040js:
         self._finalizer: weakref.finalize[..., Rp2040js] | None = None
 
     # Life
+
+    @property
+    def pid(self) -> int:
+        """Of Node's process, for tests that break it."""
+        if self._process is None:
+            raise LinkFailure("rp2040js is not running: start it first")
+        return self._process.pid
 
     def __enter__(self) -> Rp2040js:
         self.start()
@@ -212,7 +226,7 @@ class Rp2040js:
         request |= {} if zero is None else {"zero": zero}
         request |= {} if cycles is None else {"cycles": cycles}
         self._send(request)
-        answer = self._receive(timeout)
+        answer = self._awaited(timeout)
         if answer is None:
             self._send({"do": "interrupt"})
             answer = self._receive(_ANSWER_SECONDS)
@@ -223,6 +237,17 @@ class Rp2040js:
         pc, spent, instructions = (int(head[name]) for name in ("pc", "cycles", "instructions"))
         message, bitten = str(head.get("message", "")), int(head.get("bitten", 0))
         return Stop(str(head["why"]), pc, spent, instructions, message, bitten)
+
+    def _awaited(self, timeout: float) -> tuple[dict[str, Any], bytes] | None:
+        """As `_receive`, unless Node itself is stopped."""
+        assert self._process is not None
+        watch, end = Watch(self._process.pid, "rp2040js"), monotonic() + timeout
+        answer = None
+        while answer is None and (left := end - monotonic()) > 0:
+            answer = self._receive(min(left, LOOK_SECONDS))
+            if answer is None:
+                watch.look()
+        return answer
 
     def reset(self, kind: str = "run") -> None:
         """Reset the chip: "run" as by the pin, "power" as by unplugging it, which SRAM forgets."""
@@ -445,22 +470,38 @@ class Rp2040jsTarget:
         self._at_idle = True
 
     def _failure(self, stop: Stop, timeout: float) -> DeviceFailure:
-        place = self._symbols.symbolise(stop.pc)
+        place = place_of(self._symbols, stop.pc)
+        failure: DeviceFailure
         if stop.why == "interrupted":
-            return TimeoutFailure(f"the device was still in {place} after {timeout:g} s")
-        if stop.why == "reset":
+            failure = TimeoutFailure(f"the device was still in {place} after {timeout:g} s")
+            failure.kind = "endless loop"
+        elif stop.why == "reset":
             size = self._symbols.dtype("pt_fault").itemsize
             record = self.machine.read(self._symbols.symbol("pt_fault_record"), size)
-            place = self._symbols.symbolise(stop.bitten)
-            return read_fault(record, self._symbols) or TimeoutFailure(
-                f"the device was still in {place} when its watchdog started it anew"
-            )
-        if stop.why in ("locked", "stop"):
-            what = f"locked up ({stop.message})" if stop.why == "locked" else "halted"
-            return CrashFailure(f"the device {what} in {place}", self._registers(), place)
-        if stop.why == "bootsel":
+            told = read_fault(record, self._symbols, stop.bitten)
+            return told or LinkFailure("the device started anew, and left no record why")
+        elif stop.why in ("locked", "stop"):
+            failure = self._ended(stop, place)
+        elif stop.why == "bootsel":
             return LinkFailure("the device went to the boot ROM's USB drive")
-        return LinkFailure(f"rp2040js stopped in {place}: {stop.message or stop.why}")
+        else:
+            return LinkFailure(f"rp2040js stopped in {place}: {stop.message or stop.why}")
+        failure.operation = operation_in_work(self._symbols, self.read)
+        return failure
+
+    def _ended(self, stop: Stop, place: str) -> CrashFailure:
+        """Of a core that has locked up, or a program that has halted."""
+        registers = self._registers()
+        what, kind = "halted", "halt"
+        if stop.why == "locked":
+            what, kind = f"locked up ({stop.message})", "lockup"
+            if outside := out_of_stack(registers, self._symbols):
+                what, kind = f"{what}, {outside},", "stack overflow"
+        failure = CrashFailure(
+            f"the device {what} in {place}", registers, self._symbols.symbolise(stop.pc)
+        )
+        failure.kind = kind
+        return failure
 
     def _registers(self) -> dict[str, int]:
         state = self.machine.state()

@@ -369,17 +369,13 @@ class SerialTarget:
         self._port = self._client = None
 
     def _reason(self, hello: Hello) -> DeviceFailure:
-        if hello.reset == "watchdog":
-            return TimeoutFailure(
-                f"{self.name}: the watchdog reset the device, because its program made no progress"
-            )
-        if hello.reset == "fault":
-            return self._crash()
+        if hello.reset in ("watchdog", "fault"):
+            return self._death(hello.reset)
         return LinkFailure(
             f"{self.name}: the device started anew ({hello.reset}); what it held is lost"
         )
 
-    def _crash(self) -> CrashFailure:
+    def _death(self, reset: str) -> DeviceFailure:
         """What the window with the last fault tells."""
         mailbox = self._symbols.dtype("pt_mailbox")
         name = int(self._symbols.enum("pt_window_name")["PT_WINDOW_FAULT"])
@@ -387,10 +383,15 @@ class SerialTarget:
         window = np.frombuffer(data, mailbox)[0]["window"][name]
         if window["size"]:
             record = self._read(int(window["address"]), int(window["size"]))
-            crash = read_fault(record, self._symbols)
-            if crash is not None:
-                return crash
-        return CrashFailure(f"{self.name}: the device faulted and kept no record of it")
+            if (told := read_fault(record, self._symbols)) is not None:
+                return told
+        if reset == "fault":
+            return CrashFailure(f"{self.name}: the device faulted and kept no record of it")
+        late = TimeoutFailure(
+            f"{self.name}: the watchdog reset the device, because its program made no progress"
+        )
+        late.kind = "watchdog"
+        return late
 
 
 def build_id(elf: Path) -> bytes:
