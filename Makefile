@@ -208,6 +208,11 @@ selftest: setup ## Known faults planted on TARGETS="host qemu rp2040js", each na
 	@cd tests && ../$(BIN)/python -m reliability.selftest \
 	    $(if $(filter-out file,$(origin TARGETS)),$(TARGETS),host qemu rp2040js)
 
+.PHONY: exactness
+exactness: setup ## Portable kernels on other machines, gcc and clang, -O0 to -O3, in qemu-user; SHORT=1
+	@cd tests && ../$(BIN)/python -m reliability.exactness $(if $(SHORT),--short) \
+	    --jobs $(JOBS_OF_TESTS)
+
 .PHONY: reliability
 reliability: setup ## docs/reliability.md, from what make mutants and its like left in experiments/results
 	@cd tests && ../$(BIN)/python -m reliability.page
