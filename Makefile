@@ -230,6 +230,10 @@ fuzz: setup ## Blobs, mailbox, link and imported models for MINUTES=1; KEEP=1: i
 fuzz-corpora: setup ## tests/fuzz/corpus anew, from that, seeds, and what make fuzz has found here
 	@cd tests && ../$(BIN)/python -m fuzz.corpora
 
+.PHONY: coverage
+coverage: setup ## Of parser, mailbox, link and kernels, by suites and corpora; KEEP=1; wants clang and llvm
+	@cd tests && ../$(BIN)/python -m fuzz.coverage $(if $(KEEP),--keep)
+
 .PHONY: damaged-models
 damaged-models: setup ## 20,000 damaged .tflite and .onnx files each: taken, or refused in a sentence
 	@PICOTRAIN_MUTATIONS=20000 $(BIN)/pytest -q tests/unit/convert -k damaged_files

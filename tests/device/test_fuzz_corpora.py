@@ -14,7 +14,7 @@ from fuzz.programs import HERE, SHARES, committed
 from picotrain.image import firmware
 from picotrain.places import BUILD
 
-REPLAYS = BUILD / "replay-sanitized"
+REPLAYS = BUILD / "replay"
 
 
 @pytest.fixture(scope="module")

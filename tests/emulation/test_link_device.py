@@ -239,6 +239,13 @@ def test_requests_that_make_no_sense(direct: Direct, mailbox: MailboxDevice) -> 
         assert direct.link.errors(answer.error).name == "PT_LINK_ERR_KIND"
 
 
+@pytest.mark.parametrize("how", [0, 1], ids=["program", "bootsel"])
+def test_a_restart_ends_a_process_on_a_pipe(direct: Direct, how: int) -> None:
+    """Which has no boot ROM, and nobody to start it again."""
+    with pytest.raises(LinkFailure, match=r"exit status 0"):
+        direct.device.exchange(direct.link.encode(Frame(5, 9, bytes([how, 0, 0, 0]))))
+
+
 def test_peek_of_no_bytes_and_of_too_many(direct: Direct, mailbox: MailboxDevice) -> None:
     address, _ = mailbox.window("MODEL")
     most = direct.link.payload

@@ -26,6 +26,7 @@ from picotrain_golden import Network
 # Numbers of enum item in mailbox.c.
 _COMMAND, _WINDOW, _LOAD, _METHOD, _BATCH, _TRACE, _KEEP, _SELECTION = 0, 1, 3, 4, 5, 6, 7, 10
 _JOB = 9
+_START = 6  # of wire.c
 _FLASH = 4
 _MOST_BYTES = 900
 """Of an input that is kept: longer ones reach little more."""
@@ -89,6 +90,8 @@ def links(_: Elf) -> Iterator[bytes]:
     """Inputs of link.c: an item of each kind behind a greeting."""
     for item in range(11):
         yield bytes([255, 255, 1, 0, item, item % 5, 16, 0, 40, 0, 9, 8, item, 3, 3])
+    for restart in range(6):
+        yield bytes([255, 255, 1, 0, _START, restart, 1, 0])
 
 
 SEEDS = {"link": links, "mailbox": mailboxes, "blob": blobs}

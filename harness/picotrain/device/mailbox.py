@@ -112,7 +112,7 @@ class MailboxDevice:
         self._result = self._elf.dtype("pt_result")
         self._address = target.mailbox_address()
         self._network: Network | None = None
-        self._method = Method("infer")
+        self._method: Method | None = None  # in force
         self._frozen = self._head = False
         self._selection: Selection | None = None
         self._in_force: Selection | None = None
@@ -190,14 +190,16 @@ class MailboxDevice:
             hint = explain(name, error_name, detail, self._elf)
             raise CommandError(name, error_name, detail, hint)
         if name == "RESET":
-            self._network, self._method = None, Method("infer")
+            self._network = self._method = None
             self._selection = self._in_force = None
             self._head = False
         return mailbox
 
     def _in_work(self, command: str, operation: int | None) -> str:
         """A command, and the operation of its plan, which only steps have."""
-        if operation is None or command not in ("TRAIN", "TRACE_NEXT") or self._network is None:
+        if operation is None or command not in ("TRAIN", "TRACE_NEXT"):
+            return command
+        if self._network is None or self._method is None:
             return command
         steps = operations(self._network, self._method, self._in_force)
         if operation >= len(steps):
@@ -247,6 +249,7 @@ class MailboxDevice:
         if self._network is not None:
             check_form(self._network, method, self._selection)
         arguments = [*method_numbers(method, self._elf).values()]
+        self._method = None  # a refusal ends the one that was
         try:
             self.command("SET_METHOD", arguments)
         except CommandError as refusal:
@@ -330,7 +333,7 @@ class MailboxDevice:
 
     def _traced(self) -> Iterator[TraceTensor]:
         yield TraceTensor("activation", -1, self.tensor("ACTIVATION", self._input_layer))
-        learned = "scores" if self._method.scored else "weights"
+        learned = "scores" if self._scored else "weights"
         updates: list[Int8] = []
         while True:
             event = self.trace_next()
@@ -340,7 +343,7 @@ class MailboxDevice:
             if kind == "PT_FORWARD":
                 yield TraceTensor("activation", layer, self.tensor("ACTIVATION", layer))
             elif kind == "PT_LOSS":
-                if self._method.goes_back:
+                if self._method is not None and self._method.goes_back:
                     yield TraceTensor("error", layer, self.tensor("ERROR", layer))
             elif kind == "PT_ERROR":
                 known = self._network
@@ -390,9 +393,13 @@ class MailboxDevice:
         return self.tensor("WEIGHTS", layer)
 
     def scores(self, layer: int) -> Int8:
-        if not self._method.scored or self._untouched(layer):
+        if not self._scored or self._untouched(layer):
             return np.zeros(0, np.int8)
         return self.tensor("SCORES", layer)
+
+    @property
+    def _scored(self) -> bool:
+        return self._method is not None and self._method.scored
 
     def _untouched(self, layer: int) -> bool:
         """It has rows, of which none is selected."""
@@ -412,7 +419,7 @@ class MailboxDevice:
         layer = whole_number("the layer", layer)
         number = self._tensors["PT_TENSOR_WEIGHTS"]
         size = int(self.command("READ_TENSOR", [number, layer, 0, 0])["response"][0])
-        if what == "scores" and self._method.scored:
+        if what == "scores" and self._scored:
             number = self._tensors["PT_TENSOR_SCORES"]
             size = int(self.command("READ_TENSOR", [number, layer, 0, 0])["response"][0])
         given = checked_learned(self._method, self._in_force, what, values, size)
@@ -425,9 +432,10 @@ class MailboxDevice:
         return self._head
 
     def scored_edges(self, layer: int) -> NDArray[np.int64]:
-        if not self._method.scored or self._untouched(layer):
+        if not self._scored or self._untouched(layer):
             return np.zeros(0, np.int64)
-        if self._method.name == "priot" and self._in_force is None:
+        every = self._method is not None and self._method.name == "priot"
+        if every and self._in_force is None:
             return np.arange(self.tensor("SCORES", layer).size, dtype=np.int64)
         bitmap = self.tensor("BITMAP", layer)  # refused where the layer has none
         assert self._network is not None
@@ -447,6 +455,8 @@ class MailboxDevice:
         self.write_window("IO", bits)
         self.command("SET_SELECTION", [len(bits)])
         self._selection = selection
+        if self._method is not None and (self._method.changes_weights or self._method.scored):
+            self._method = None  # which another selection ends
 
     def selection(self) -> Selection | None:
         if self._selection is None or self._network is None or not self.window("IO")[1]:
@@ -470,7 +480,7 @@ class MailboxDevice:
     def make_head(self) -> None:
         check_gathered(self._method, "prototype", "a head is made")
         self.command("MAKE_HEAD")
-        self._method, self._head = Method("infer"), True
+        self._method, self._head = None, True
 
     def select(
         self,

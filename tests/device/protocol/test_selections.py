@@ -11,6 +11,7 @@ import pytest
 import support
 from picotrain.device.golden_device import GoldenDevice
 from picotrain.device.mailbox import METHOD_KINDS, MailboxDevice
+from picotrain.errors import CommandError, UserError
 from picotrain_golden import Method, Network, Selection
 from session import Session
 from support import METHODS, images, refusal
@@ -479,3 +480,23 @@ def test_random_commands(mailbox: MailboxDevice, seed: int) -> None:
     mailbox.load_model(network)
     mailbox.set_method(METHODS["priot"])
     assert (mailbox.train(pixels, labels).predictions == expected).all()
+
+
+def test_a_method_that_is_over_is_none(
+    mailbox: MailboxDevice, reference: GoldenDevice, affine: Network, network: Network
+) -> None:
+    """To the harness too: ended by a selection, or by the refusal of another."""
+    for one in (mailbox, reference):
+        one.load_model(affine)
+        one.set_method(METHODS["priot"])
+        assert one.scores(0).size
+        one.set_selection(chosen(1, 0, 0, 0))
+        assert not one.scores(0).size and not one.scored_edges(0).size
+        with pytest.raises(UserError, match="no method is set; set method fisher"):
+            one.fisher()
+        one.load_model(network, frozen=True)
+        one.set_method(METHODS["priot"])
+        with pytest.raises(CommandError, match="PT_ERR_FROZEN"):
+            one.set_method(METHODS["niti-static"])
+        with pytest.raises(UserError, match="no method is set; set method fisher"):
+            one.fisher()
