@@ -193,6 +193,10 @@ graphs: setup ## Every training graph, 20 steps, two seeds, on TARGETS="qemu": w
 	    -k "named_networks or random_graphs" \
 	    $(addprefix --picotrain-target ,$(if $(filter-out file,$(origin TARGETS)),$(TARGETS),qemu))
 
+.PHONY: deaths
+deaths: setup ## Devices that die in every way, told apart; runs over twenty deaths; docs/reliability.md
+	@cd tests && ../$(BIN)/python -m reliability.deaths
+
 .PHONY: power-cuts
 power-cuts: setup ## States in flash: ten times as many saves, cut at every step, and cut again
 	@PICOTRAIN_POWER_CUTS=10 $(BIN)/pytest -q -s -n $(JOBS_OF_TESTS) --dist load \

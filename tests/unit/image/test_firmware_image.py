@@ -139,13 +139,17 @@ COLD_ON = {
 }
 
 BOARD_IN_FLASH = {
-    "microbit": {"pt_reset", "pt_board_idle", "pt_board_halt"},
+    "microbit": {
+        *("pt_reset", "pt_board_idle", "pt_board_halt"),
+        *("pt_hard_fault", "pt_fault_end"),  # A stack that overflows writes over SRAM.
+    },
     "rp2040": {
         *("pt_entry", "pt_reset", "pt_board_idle", "pt_board_halt"),
         *("pt_board_start", "pt_board_run", "pt_board_restart", "pt_board_receive"),
         *("pt_board_send", "pt_board_flash_write"),
         *("pt_clocks_start", "pt_clocks_usb", "pt_cycles_start", "pt_halt", "pt_rom_function"),
         *("pt_uart_start", "pt_uart_send", "pt_uart_receive", "pt_uart_flush"),
+        *("pt_watchdog_warn", "pt_watchdog_interrupt", "pt_fault_recall"),
         *("pt_watchdog_start", "pt_usb_start", "pt_usb_descriptor", "pt_usb_descriptors_start"),
         "pt_usb_ms_os_20",
     },
@@ -289,8 +293,13 @@ def test_the_vector_tables(image: ELFFile, elf: Elf) -> None:
     assert vectors == elf.symbol("pt_code_start") and vectors % 256 == 0
     words = words_at(image, vectors, 48)
     assert words[:2] == [elf.symbol("pt_stack_end"), elf.symbol("pt_reset") | 1]
-    # RP2040 datasheet 2.3.2: TIMER_IRQ_0 is 0, USBCTRL_IRQ 5, UART0_IRQ 20.
-    handlers = {16: "nap_interrupt", 21: "pt_usb_interrupt", 36: "pt_uart_interrupt"}
+    # RP2040 datasheet 2.3.2: TIMER_IRQ_0 is 0, TIMER_IRQ_1 1, USBCTRL_IRQ 5, UART0_IRQ 20.
+    handlers = {
+        16: "nap_interrupt",
+        17: "pt_watchdog_interrupt",
+        21: "pt_usb_interrupt",
+        36: "pt_uart_interrupt",
+    }
     for number in range(2, 48):
         assert words[number] == elf.symbol(handlers.get(number, "pt_hard_fault")) | 1, number
 

@@ -35,17 +35,23 @@ class Watch:
 
     def look(self) -> None:
         """Raise TimeoutFailure where it is stopped, and was at the looks before."""
+        # By looks, not by the clock: Ctrl-Z stops us too, and we go on together.
+        failure = self.stopped()
+        self._stopped = self._stopped + 1 if failure else 0
+        if failure and self._stopped == _STOPPED_LOOKS:
+            raise failure
+
+    def stopped(self) -> TimeoutFailure | None:
+        """What to raise where it is stopped now."""
         try:
             said = self._state.read_text(encoding="utf-8", errors="replace")
         except OSError:
-            return
-        state = said.rpartition(")")[2].split()[0]
-        # By looks, not by the clock: Ctrl-Z stops us too, and we go on together.
-        self._stopped = self._stopped + 1 if state == "T" else 0
-        if self._stopped == _STOPPED_LOOKS:
-            failure = TimeoutFailure(f"{self._what} was stopped by a signal and does not go on")
-            failure.kind = "stopped"
-            raise failure
+            return None
+        if said.rpartition(")")[2].split()[0] != "T":
+            return None
+        failure = TimeoutFailure(f"{self._what} was stopped by a signal and does not go on")
+        failure.kind = "stopped"
+        return failure
 
 
 Registers = Mapping[str, int]

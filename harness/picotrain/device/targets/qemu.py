@@ -25,7 +25,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import cached_property
 from pathlib import Path
-from signal import SIGINT
+from signal import SIGINT, SIGKILL
 from typing import IO
 
 from picotrain.device.cycles import FILE_BYTES, BlockCount, CallNode, read_calls, read_counters
@@ -213,11 +213,12 @@ class QemuMachine:
 
     def _explain(self, failure: LinkFailure) -> Exception:
         """The failure itself, or what lies behind it when QEMU is no more."""
-        try:
-            if self._process is None or self._process.wait(1.0) is None:
-                return failure
-        except subprocess.TimeoutExpired:
+        if self._process is None:
             return failure
+        try:
+            self._process.wait(1.0)
+        except subprocess.TimeoutExpired:
+            return Watch(self._process.pid, "QEMU").stopped() or failure
         lines = self._stderr()
         for line in lines:
             if "Lockup" in line:
@@ -227,7 +228,9 @@ class QemuMachine:
             if line.startswith("cycles plugin: "):
                 return LinkFailure(f"QEMU ended: {line}")
         last = lines[-1] if lines else f"no message, exit status {self._process.returncode}"
-        return LinkFailure(f"QEMU ended: {last}")
+        ended = LinkFailure(f"QEMU ended: {last}")
+        ended.kind = "killed" if self._process.returncode == -SIGKILL else ""
+        return ended
 
     def _locked_up(self, line: str, dump: str) -> CrashFailure:
         """QEMU gives up on a fault inside the fault handler and prints the registers."""

@@ -22,6 +22,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from signal import SIGKILL
 from time import monotonic
 from types import TracebackType
 from typing import IO, Any, NoReturn
@@ -359,7 +360,7 @@ class Rp2040js:
 
     def _ask(self, request: dict[str, Any], data: bytes = b"") -> tuple[dict[str, Any], bytes]:
         self._send(request, data)
-        answer = self._receive(_ANSWER_SECONDS)
+        answer = self._awaited(_ANSWER_SECONDS)
         if answer is None:
             raise LinkFailure(f"rp2040js does not answer to {request['do']}")
         return self._checked(answer)
@@ -377,7 +378,10 @@ class Rp2040js:
             except subprocess.TimeoutExpired:
                 return LinkFailure("rp2040js closed its control channel")
         lines = self.messages()
-        return LinkFailure(f"rp2040js ended: {lines[-1] if lines else 'no message'}")
+        ended = LinkFailure(f"rp2040js ended: {lines[-1] if lines else 'no message'}")
+        killed = self._process is not None and self._process.returncode == -SIGKILL
+        ended.kind = "killed" if killed else ""
+        return ended
 
 
 class Rp2040jsTarget:
