@@ -134,8 +134,8 @@ def test_the_tree_itself(start: Start) -> None:
     elf = open_elf(target.elf)
     reset, idle, snippet = (elf.symbol(name) & ~1 for name in ("reset", "pt_board_idle", "snippet"))
     assert nodes[0] == CallNode(-1, reset, 0, 1, nodes[0].cycles)
-    # The debugger moves the pc behind the NOP, so that is where the callee begins.
-    assert nodes[1] == CallNode(0, idle + 2, reset, 5, 5 * 2)
+    # It waits behind the sixth load, which a watchpoint stops, and which counts once.
+    assert nodes[1] == CallNode(0, idle, reset, 6, 6 * 2 + 5 * 2)
     assert (nodes[2].parent, nodes[2].entry, nodes[2].call_site) == (0, snippet, reset + 4)
     assert len(nodes) == 6
     assert all(node.parent < index for index, node in enumerate(nodes))

@@ -13,6 +13,7 @@ from picotrain.device import backends
 from picotrain.device.cycles import BlockCount, difference, total
 from picotrain.device.interface import state_sha256
 from picotrain.device.mailbox import MailboxDevice
+from picotrain.device.targets.gdb import GdbClient, Stop
 from picotrain.image import firmware
 from picotrain.image.elf import Elf
 from picotrain_golden import Method, Network
@@ -144,6 +145,24 @@ def test_waiting_is_not_counted(qemu: MailboxDevice, microbit_elf: Elf) -> None:
     assert any(block.pc in idle for block in everything)
     assert not any(block.pc in idle for block in blocks(qemu))
     assert all(block.executions > 0 for block in blocks(qemu))
+
+
+def test_a_command_ends_at_a_watchpoint(
+    qemu: MailboxDevice, microbit_elf: Elf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At a breakpoint QEMU would forget what it has translated: commands took ten times as long."""
+    stops: list[Stop | None] = []
+    wait = GdbClient.wait_stop
+
+    def waiting(client: GdbClient, timeout: float) -> Stop | None:
+        stops.append(wait(client, timeout))
+        return stops[-1]
+
+    monkeypatch.setattr(GdbClient, "wait_stop", waiting)
+    qemu.command("INFO")
+    word = (microbit_elf.symbol("pt_board_idle") & ~1) + 4
+    reasons = [stop.text for stop in stops if stop is not None]
+    assert len(reasons) == 1 and f"rwatch:{word:08x};" in reasons[0]
 
 
 def test_reading_and_writing_memory_costs_no_cycles(qemu: MailboxDevice) -> None:

@@ -39,8 +39,11 @@ pt_fault_end:
     .type pt_board_idle, %function
     .global pt_board_idle
 pt_board_idle:
-    nop
+    ldr r0, 1f
     bx lr
+    .balign 4
+1:
+    .word 0
     .size pt_board_idle, . - pt_board_idle
 
     .thumb_func

@@ -131,6 +131,10 @@ class GdbClient:
         """Undo `insert_breakpoint`."""
         self._expect_ok(b"z0,%x,2" % address, f"cannot remove the breakpoint at {address:#010x}")
 
+    def insert_watchpoint(self, address: int) -> None:
+        """Stop the device behind the instruction that reads the 32-bit word at `address`."""
+        self._expect_ok(b"Z3,%x,4" % address, f"cannot watch {address:#010x}")
+
     def resume(self) -> None:
         """Let the device run; `wait_stop` tells when it stopped."""
         self._send([b"c"])

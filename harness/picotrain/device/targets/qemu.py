@@ -6,8 +6,9 @@ An image that was linked for more SRAM gets a machine that has it.
 `Target` on it: the harness steers our device through two functions of the firmware, alone in a
 1 KiB page because QEMU runs a page with a breakpoint one instruction at a time:
 
-- `pt_board_idle`, called when there is nothing to do, starts with a NOP. A breakpoint on it is how
-  a command ends; the next one starts behind the NOP.
+- `pt_board_idle`, called when there is nothing to do, starts with a load of the word behind its
+  second instruction. A watchpoint on that word is how a command ends; the next one starts behind
+  the load. At a breakpoint QEMU would forget all that it has translated.
 - `pt_board_halt`, called when all is lost, with the registers in `pt_fault_record`.
 """
 
@@ -55,6 +56,9 @@ SRAM_SIZE = 0x42000
 
 _START_SECONDS = 30.0
 _INTERRUPT_SECONDS = 5.0
+
+_IDLE_NEXT, _IDLE_WORD = 2, 4
+"""In `pt_board_idle`, after the load: its second instruction, and the word."""
 
 XPSR = 25
 
@@ -284,7 +288,7 @@ class QemuTarget(QemuMachine):
             self._halt = self._symbols.symbol("pt_board_halt") & ~1
             client = self._connected()
             try:
-                client.insert_breakpoint(self._idle)
+                client.insert_watchpoint(self._idle + _IDLE_WORD)
                 client.insert_breakpoint(self._halt)
             except LinkFailure as failure:
                 raise self._explain(failure) from None
@@ -315,7 +319,7 @@ class QemuTarget(QemuMachine):
         if not self._at_idle:
             raise LinkFailure("QEMU's device is not idle since its last failure: connect again")
         try:
-            client.write_register(PC, self._idle + 2)
+            client.write_register(PC, self._idle + _IDLE_NEXT)
         except LinkFailure as failure:
             raise self._explain(failure) from None
         self._resume(timeout)
@@ -363,7 +367,7 @@ class QemuTarget(QemuMachine):
             raise self._explain(failure) from None
 
         # Where it stopped decides, not why: it may become idle just when interrupted.
-        if pc == self._idle:
+        if pc in (self._idle, self._idle + _IDLE_NEXT):
             self._at_idle = True
         elif pc == self._halt:
             raise self._crash()
