@@ -172,24 +172,23 @@ def targets(desk: Desk) -> None:
     check(not list(desk.cache.glob("built-*")), "`picotrain targets` compiled something")
 
 
+def together(desk: Desk) -> None:
+    """Two that start together, with nothing compiled: one compiles, both work."""
+    command = ("picotrain", "adapt", "--target", "host", *FEW, "--json")
+    pair = [desk.start([*command, f"{n}.json"]) for n in range(2)]
+    said = [process.communicate(timeout=300) for process in pair]
+    check([process.returncode for process in pair] == [0, 0], f"one failed: {said}")
+    check(sum("compiling the firmware" in err for _, err in said) == 1, "both compiled")
+    left = [str(path) for path in desk.cache.rglob(".making-*")]
+    check(not left, f"half of a build was left: {left}")
+
+
 def adapt(desk: Desk) -> None:
     states = {}
     for target in ("golden", "host", "qemu", "rp2040js"):
         result = desk.result("picotrain", "adapt", "--target", target, *FEW)
         states[target] = result["state_sha256"]
     check(len(set(states.values())) == 1, f"the states differ: {states}")
-
-
-def together(desk: Desk) -> None:
-    """Two that start together, with nothing compiled: one compiles, both work."""
-    cache = desk.home / ".cache" / "picotrain" / "second"
-    command = ("picotrain", "adapt", "--target", "host", *FEW, "--json")
-    pair = [desk.start([*command, f"{n}.json"], PICOTRAIN_CACHE=str(cache)) for n in range(2)]
-    said = [process.communicate(timeout=300) for process in pair]
-    check([process.returncode for process in pair] == [0, 0], f"one failed: {said}")
-    check(sum("compiling the firmware" in err for _, err in said) == 1, "both compiled")
-    left = [str(path) for path in cache.glob("*/.making-*")]
-    check(not left, f"half of a build was left: {left}")
 
 
 def verify(desk: Desk) -> None:
@@ -310,7 +309,7 @@ def sentences(desk: Desk) -> None:
 
 
 STEPS: tuple[Callable[[Desk], None], ...] = (
-    *(targets, adapt, together, verify, profile, uf2, flash_model, hw_test, sweep, reproduce),
+    *(targets, together, adapt, verify, profile, uf2, flash_model, hw_test, sweep, reproduce),
     memory,
     *(programs, plugin, sentences),
 )
