@@ -531,3 +531,8 @@ def test_length_that_is_not_the_blobs(fuzzer: Fuzzer, good: bytes) -> None:
         assert (name, detail[:2]) == ("PT_ERR_BLOB_SIZE", (size, 24 if size < 24 else len(good)))
     for size in (ARENA + 1, 0xFFFFFFFF):
         assert support.refusal(device, "LOAD_MODEL", [size])[0] == "PT_ERR_MEMORY"
+    # It is looked at before the CRC, which is over what the header says.
+    device.command("RESET")
+    device.write_window("MODEL", flip(good, 8 * len(good) - 1).ljust(ARENA, b"\x5a"))
+    for size, name in ((len(good) + 1, "PT_ERR_BLOB_SIZE"), (len(good), "PT_ERR_BLOB_CRC")):
+        assert support.refusal(device, "LOAD_MODEL", [size])[0] == name

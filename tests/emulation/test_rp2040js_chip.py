@@ -271,6 +271,19 @@ def test_a_halt_is_told(target: Rp2040jsTarget, symbols: Elf) -> None:
         target.run(10.0)
 
 
+def test_the_stack_is_guarded(target: Rp2040jsTarget, symbols: Elf) -> None:
+    """The MPU's region 0: nobody may touch the 64 MiB below SRAM. The emulator only holds it."""
+    place = symbols.symbol("pt_watchdog_feed")
+    assert place % 4 == 0
+    # LDR r3, =MPU_TYPE; LDR r0, [r3, #4]; LDR r1, [r3, #12]; LDR r2, [r3, #16]; UDF; NOP
+    code = (0x4B02, 0x6858, 0x68D9, 0x691A, 0xDE00, 0xBF00)
+    target.write(place, struct.pack("<6HI", *code, 0xE000ED90))
+    with pytest.raises(CrashFailure) as caught:
+        target.run(10.0)
+    control, base, size = (caught.value.registers[name] for name in ("r0", "r1", "r2"))
+    assert (control, base, size) == (0b101, 0x1C000000, 1 << 28 | 25 << 1 | 1)
+
+
 def test_a_stack_that_overflows_ends_with_the_watchdog(
     target: Rp2040jsTarget, symbols: Elf
 ) -> None:
@@ -284,13 +297,17 @@ def test_a_stack_that_overflows_ends_with_the_watchdog(
 
 
 @pytest.mark.parametrize("port", ["uart_url", "usb_url"])
-def test_restarts(machine: Rp2040js, open_port: Callable[[str], SerialTarget], port: str) -> None:
+def test_restarts(
+    machine: Rp2040js, open_port: Callable[[str], SerialTarget], symbols: Elf, port: str
+) -> None:
     target = open_port(getattr(machine, port))
+    place, size = symbols.symbol("pt_fault_record"), symbols.dtype("pt_fault").itemsize
     reasons = {"program": "request", "hang": "watchdog", "fault": "fault"}
     for how, reason in reasons.items():
         hello = target.restart(how)
         assert hello is not None
         assert hello.reset == reason
+        assert any(machine.read(place, size)) == (reason == "fault")  # for who asks later
     machine.reset("run")
     sleep(0.1)
     target.close()

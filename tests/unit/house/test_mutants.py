@@ -84,6 +84,11 @@ def test_the_page_names_what_was_not_found() -> None:
     assert "| all | | 3 | 1 | 1 |" in page
 
 
+def test_what_survives_has_its_reason_and_nothing_else_survives() -> None:
+    for one in results.read():
+        assert one.result == (SURVIVED if one.mutant.survives else KILLED), one.mutant.name
+
+
 def test_the_page_is_that_of_the_results() -> None:
     made = page.render(page.RESULTS, report.render(results.read()))
     assert page.PAGE.read_text(encoding="utf-8") == made, "make reliability"
