@@ -228,7 +228,7 @@ power-cuts-chip: setup ## The standalone application on rp2040js: 1,000 saves, e
 MINUTES ?= 1
 .PHONY: fuzz fuzz-corpora
 fuzz: setup ## Blobs, mailbox, link and imported models for MINUTES=1; KEEP=1: into the page; wants clang
-	@cd tests && ../$(BIN)/python -m fuzz.running --minutes $(MINUTES) --jobs $(JOBS_OF_TESTS) \
+	@cd tests && ../$(BIN)/python -m fuzz.fuzzing --minutes $(MINUTES) --jobs $(JOBS_OF_TESTS) \
 	    $(FUZZ:%=--target %) $(if $(SEED),--seed $(SEED)) $(if $(KEEP),--keep)
 
 fuzz-corpora: setup ## tests/fuzz/corpus anew, from that, seeds, and what make fuzz has found here

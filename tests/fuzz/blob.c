@@ -7,8 +7,8 @@
  * 8 an arena that is one byte too small.
  *
  * Held: a blob is refused by name, or trained without a report in an arena that has not one byte
- * more than planned; one byte less is refused. A step in pieces is the step at once. Training leaves
- * a model that opens again, and of a frozen one nothing at all.
+ * more than planned; one byte less is refused. A step in pieces is the step at once. What training
+ * leaves is a model that opens again, and a frozen one it leaves as it is.
  */
 #include <stdlib.h>
 #include <string.h>

@@ -65,7 +65,8 @@ struct reference {
     uint8_t error;
 };
 
-/* COBS backwards; false where the blocks do not end with the bytes. `content` has room for `size`. */
+/* COBS backwards; false where the blocks do not end with the bytes. `content` has room for `size`
+ * bytes. */
 bool reference_decode(const uint8_t *wire, size_t size, uint8_t *content, size_t *content_size);
 
 /* 00 COBS 00 of the content; the bytes written. */

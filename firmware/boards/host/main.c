@@ -85,8 +85,8 @@ static int fail(const char *what)
     return EXIT_FAILURE;
 }
 
-/* Validation may read the blob and nothing behind it; tell the sanitizer so. Where a model is loaded
- * already, the command is refused, and what lies there is in use. */
+/* Validation may read the blob and nothing behind it; tell the sanitizer so. Where a model is
+ * loaded already, the command is refused, and what lies there is in use. */
 static void poison_behind_blob(const struct pt_app *app)
 {
     const struct pt_mailbox *mailbox = app->mailbox;

@@ -9,7 +9,7 @@ import pytest
 pytest.importorskip("tflite", reason="tflite is not installed: pip install -e '.[convert]'")
 pytest.importorskip("onnx", reason="onnx is not installed: pip install -e '.[convert]'")
 
-from fuzz import corpora, damaged, programs, running
+from fuzz import corpora, damaged, fuzzing, programs
 from fuzz.programs import FOUND, HERE, ROOT, SHARES, Found, committed, name_of, outcome
 
 _WELL = """#2	INITED cov: 80 ft: 81 corp: 1/1b
@@ -57,8 +57,8 @@ def test_what_was_not_written_is_not_named() -> None:
 @pytest.mark.parametrize(("minutes", "jobs"), [(1, 1), (1, 2), (10, 2), (2, 64)])
 def test_time_is_shared(minutes: float, jobs: int) -> None:
     """By as many as run at a time; each has some."""
-    shared = running.shares(list(running.EVERY), minutes, jobs)
-    used = 60 * minutes * min(jobs, len(running.EVERY))
+    shared = fuzzing.shares(list(fuzzing.EVERY), minutes, jobs)
+    used = 60 * minutes * min(jobs, len(fuzzing.EVERY))
     assert abs(sum(shared.values()) - used) <= len(shared)
     assert min(shared.values()) >= 1
     assert shared["link"] == max(shared.values())
@@ -80,7 +80,7 @@ def test_without_clang_it_says_what_to_install(
 ) -> None:
     monkeypatch.setattr(programs.shutil, "which", lambda name: None)
     monkeypatch.setattr("sys.argv", ["fuzz"])
-    assert running.main() == 2
+    assert fuzzing.main() == 2
     assert capsys.readouterr().err == (f"fuzz: {programs.MISSING}\n")
 
 
@@ -115,7 +115,7 @@ def test_the_line_for_a_broken_file(monkeypatch: pytest.MonkeyPatch) -> None:
         returncode = 1
         stdout = f'{{"executions": 12, "broken": "{ROOT}/build/fuzz/found/a.onnx: KeyError: 1"}}'
 
-    monkeypatch.setattr(running.subprocess, "run", lambda *_, **__: Ended)
-    assert running.run_models(9, 5).broken == (
+    monkeypatch.setattr(fuzzing.subprocess, "run", lambda *_, **__: Ended)
+    assert fuzzing.run_models(9, 5).broken == (
         "models: KeyError: 1; again: .venv/bin/picotrain import build/fuzz/found/a.onnx --out x.npz"
     )
