@@ -217,6 +217,11 @@ exactness: setup ## Portable kernels on other machines, gcc and clang, -O0 to -O
 	@cd tests && ../$(BIN)/python -m reliability.exactness $(if $(SHORT),--short) \
 	    --jobs $(JOBS_OF_TESTS)
 
+.PHONY: soak
+soak: setup ## 10,000 commands on TARGETS="host qemu", MINUTES=n at least: no leak, no drift
+	@cd tests && ../$(BIN)/python -m reliability.stress $(if $(MINUTES),--minutes $(MINUTES)) \
+	    $(if $(filter-out file,$(origin TARGETS)),$(TARGETS),host qemu)
+
 .PHONY: reliability
 reliability: setup ## docs/reliability.md, from what make mutants and its like left in experiments/results
 	@cd tests && ../$(BIN)/python -m reliability.page
