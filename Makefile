@@ -222,6 +222,11 @@ soak: setup ## 10,000 commands on TARGETS="host qemu", MINUTES=n at least: no le
 	@cd tests && ../$(BIN)/python -m reliability.stress $(if $(MINUTES),--minutes $(MINUTES)) \
 	    $(if $(filter-out file,$(origin TARGETS)),$(TARGETS),host qemu)
 
+.PHONY: flips
+flips: setup ## 2,500 flipped bits on host and qemu, and what came of each; SHARE=0.1; docs/reliability.md
+	@cd tests && ../$(BIN)/python -m flips.flipping $(if $(SHARE),--share $(SHARE)) \
+	    $(if $(SEED),--seed $(SEED))
+
 .PHONY: reliability
 reliability: setup ## docs/reliability.md, from what make mutants and its like left in experiments/results
 	@cd tests && ../$(BIN)/python -m reliability.page

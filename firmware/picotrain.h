@@ -47,6 +47,9 @@
  *   nn/pt_state.h: as bytes, in pieces, to keep where you like.
  *   pt_trainer_seal: weights that NITI has trained open as a model again.
  *
+ * MEMORY THAT MUST NOT CHANGE
+ *   nn/pt_guard.h: sums over trainer, model and what was learned, to find flipped bits.
+ *
  * LESS TO LEARN
  *   pt_trainer_select_last, before pt_trainer_method: the last layer alone learns, in half the time
  *   and a fraction of the RAM; under NITI too with the model in flash.
@@ -61,6 +64,7 @@ extern "C" {
 #endif
 
 #include "nn/pt_error.h"
+#include "nn/pt_guard.h"
 #include "nn/pt_method.h"
 #include "nn/pt_model.h"
 #include "nn/pt_prototypes.h"

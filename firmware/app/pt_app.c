@@ -2,6 +2,7 @@
 
 #include <stddef.h>
 
+#include "app/pt_app_guard.h"
 #include "app/pt_bench.h"
 #include "app/pt_sparse.h"
 #include "kernels/pt_memory.h"
@@ -339,6 +340,8 @@ static int dispatch(struct pt_app *app, uint32_t command, struct pt_detail *deta
         return set_method(app, detail);
     case PT_CMD_BENCH:
         return bench(app, detail);
+    case PT_CMD_CHECK:
+        return pt_app_guard_check(app, detail);
     default:
         break;
     }
@@ -380,6 +383,18 @@ static int dispatch(struct pt_app *app, uint32_t command, struct pt_detail *deta
     }
 }
 
+static void serve(struct pt_app *app, uint32_t command, struct pt_detail *detail)
+{
+    struct pt_mailbox *mailbox = app->mailbox;
+    const uint64_t begin = pt_board_cycles();
+    mailbox->error = dispatch(app, command, detail);
+    mailbox->cycles = pt_board_cycles() - begin;
+    pt_app_guard_after(app, command);
+    if (command == PT_CMD_INFO) {
+        report_memory(app);
+    }
+}
+
 void pt_app_start(struct pt_app *app, struct pt_mailbox *mailbox,
                   const struct pt_board_memory *memory)
 {
@@ -392,6 +407,7 @@ void pt_app_start(struct pt_app *app, struct pt_mailbox *mailbox,
     mailbox->version = PT_PROTOCOL_VERSION;
     mailbox->status = PT_STATUS_IDLE;
     mailbox->magic = PT_MAILBOX_MAGIC;
+    pt_app_guard_start(app);
 }
 
 void pt_app_serve(struct pt_app *app)
@@ -404,14 +420,14 @@ void pt_app_serve(struct pt_app *app)
     struct pt_detail detail = {{0}};
     mailbox->status = PT_STATUS_BUSY;
     memset(mailbox->response, 0, sizeof mailbox->response);
-    const uint64_t begin = pt_board_cycles();
-    mailbox->error = dispatch(app, command, &detail);
-    mailbox->cycles = pt_board_cycles() - begin;
+    mailbox->cycles = 0;
+    mailbox->error = pt_app_guard_before(app, command, &detail);
+    if (mailbox->error == PT_OK) {
+        serve(app, command, &detail);
+    }
     mailbox->detail = detail;
     open_windows(app);
-    if (command == PT_CMD_INFO) {
-        report_memory(app);
-    }
+    pt_app_guard_windows(app);
     mailbox->command = PT_CMD_NONE;
     mailbox->status = mailbox->error == PT_OK ? PT_STATUS_DONE : PT_STATUS_ERROR;
 }

@@ -10,12 +10,16 @@
 
 #include "app/pt_board.h"
 #include "app/pt_mailbox.h"
+#include "nn/pt_guard.h"
 #include "nn/pt_trainer.h"
 
 struct pt_app {
     struct pt_mailbox *mailbox;
     struct pt_board_memory memory;
     struct pt_trainer trainer;
+    struct pt_guard guard; /* and what else app/pt_app_guard.h sums: */
+    uint32_t head_sum;
+    uint32_t windows_sum;
 };
 
 void pt_app_start(struct pt_app *app, struct pt_mailbox *mailbox,

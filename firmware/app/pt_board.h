@@ -25,6 +25,19 @@ void pt_board_idle(void);
 /* Deepest use of the stack since reset, from its paint. */
 uint32_t pt_board_stack_used(void);
 
+/* Code and constants, and the CRC-32s of them that were built into the image. */
+struct pt_board_code {
+    const void *flash; /* what runs and is read in flash */
+    const void *sram;  /* what start-up copies to SRAM, there */
+    uint32_t flash_size;
+    uint32_t sram_size;
+    uint32_t flash_crc32;
+    uint32_t sram_crc32;
+};
+
+/* Sizes of 0 where a board cannot tell. */
+struct pt_board_code pt_board_code(void);
+
 /* The program makes progress: called at least once an image. Puts off the watchdog, if any. */
 void pt_board_alive(void);
 

@@ -16,7 +16,7 @@
 
 enum pt_protocol {
     PT_MAILBOX_MAGIC = 0x424d5450, /* "PTMB" */
-    PT_PROTOCOL_VERSION = 4,
+    PT_PROTOCOL_VERSION = 5,
 };
 
 enum pt_command {
@@ -26,13 +26,15 @@ enum pt_command {
     PT_CMD_LOAD_MODEL = 3,    /* (size, enum pt_place): validates the blob in that window */
     PT_CMD_SET_METHOD = 4,    /* (struct pt_method): plans, initialises; the io window opens */
     PT_CMD_SET_MU = 5,        /* (mu) */
-    PT_CMD_TRAIN = 6,         /* (images): trains on the batch in the io window -> {correct} */
-    PT_CMD_EVALUATE = 7,      /* (images): predicts the batch in the io window -> {correct} */
+    PT_CMD_TRAIN = 6,         /* (images): trains on the batch in the io window -> {correct, sum} */
+    PT_CMD_EVALUATE = 7,      /* (images): predicts the batch in the io window -> {correct, sum} */
     PT_CMD_TRACE_BEGIN = 8,   /* starts a step with the batch of one in the io window */
     PT_CMD_TRACE_NEXT = 9,    /* (bare): runs the next operation -> struct pt_event; leaves the
                                  update's elements in the io window, rows as they fit; bare: none */
-    PT_CMD_READ_TENSOR = 10,  /* (tensor, layer, offset, count): into the io window -> {size} */
-    PT_CMD_WRITE_TENSOR = 11, /* (tensor, layer, offset, count): weights or scores from there */
+    PT_CMD_READ_TENSOR = 10,  /* (tensor, layer, offset, count): into the io window -> {size,
+                                 sum} */
+    PT_CMD_WRITE_TENSOR = 11, /* (tensor, layer, offset, count): weights or scores from there ->
+                                 {size, sum} */
     PT_CMD_CHECKPOINT = 12,   /* struct pt_checkpoint and state into the io window -> {size} */
     PT_CMD_RESTORE = 13,      /* (size): takes both back */
     PT_CMD_CLEAR_SATURATION = 14,
@@ -43,6 +45,8 @@ enum pt_command {
     PT_CMD_SELECT = 17,       /* (struct pt_solver_job): under fisher, selects rows -> struct
                                  pt_solution */
     PT_CMD_MAKE_HEAD = 18,    /* under prototype, makes the last layer; ends the method */
+    PT_CMD_CHECK = 19,        /* whether all that must not change is as it was (pt_app_guard.h) ->
+                                 struct pt_image */
     PT_COMMANDS
 };
 
@@ -53,7 +57,8 @@ enum pt_status { PT_STATUS_IDLE = 0, PT_STATUS_BUSY = 1, PT_STATUS_DONE = 2, PT_
 
 /*
  * A batch of n images in the io window: n images uint8, n labels uint8, padding to 4, then n struct
- * pt_result that the device writes.
+ * pt_result that the device writes. `sum` is the pt_sum of all of it, or of the bytes of a tensor
+ * in the window, after the command: whoever wrote or read them knows by it that they are the same.
  */
 
 /* Memory that the harness may touch. Size 0: closed in this state. */

@@ -87,6 +87,8 @@ enum pt_error {
                                    there, worn ones of them} */
     PT_ERR_STORE_EMPTY = -57,   /* no state was kept: {sectors} */
     PT_ERR_STORE_DAMAGED = -58, /* no state can be read, though there was one: {its sector} */
+    /* Of memory that must not change by itself: */
+    PT_ERR_DAMAGED = -59, /* it did: {enum pt_region, sum found, sum expected} */
 };
 
 struct pt_detail {

@@ -104,6 +104,19 @@ class CrashFailure(DeviceFailure):
         return self.message
 
 
+@dataclass
+class DamageFailure(DeviceFailure):
+    """Memory of the device that must not change by itself changed; `region` is what lies there, as
+    `enum pt_region` of `firmware/nn/pt_guard.h` names it, or IO for what was on its way."""
+
+    message: str
+    region: str
+    failure_class = "DAMAGED"
+
+    def __str__(self) -> str:
+        return self.message
+
+
 class TimeoutFailure(DeviceFailure):
     """The device did not finish a command in time; the text says where it was."""
 

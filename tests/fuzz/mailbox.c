@@ -70,6 +70,11 @@ uint32_t pt_board_stack_used(void)
     return 17;
 }
 
+struct pt_board_code pt_board_code(void)
+{
+    return (struct pt_board_code){0};
+}
+
 void pt_board_alive(void)
 {
 }

@@ -1,6 +1,6 @@
 #include "boards/cortex_m0/start.h"
 
-#include "app/pt_board.h"
+#include "app/pt_image.h"
 
 #define STACK_PAINT 0xa5a5a5a5u
 
@@ -28,6 +28,11 @@ pt_reset(void)
     const uint32_t *here = __builtin_frame_address(0);
     while (paint + 16 < here) {
         *paint++ = STACK_PAINT;
+    }
+    const struct pt_board_code code = pt_board_code();
+    const struct pt_image image = pt_image_of(&code);
+    if (!pt_image_whole(&image, &code)) {
+        pt_image_damaged();
     }
     pt_board_run();
 }

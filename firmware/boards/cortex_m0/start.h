@@ -17,9 +17,12 @@ extern uint32_t pt_flash_first[], pt_flash_last[]; /* that a program may lie in 
 
 /*
  * Copies code and data to SRAM, clears .bss, paints the stack for pt_board_stack_used
- * (app/pt_board.h) and goes on in pt_board_run. Lies in flash (.startup).
+ * (app/pt_board.h) and goes on in pt_board_run, or in pt_image_damaged. Lies in flash (.startup).
  */
 _Noreturn void pt_reset(void);
+
+/* The image's own CRC-32s are not those of its code and constants: nothing of it may run. */
+_Noreturn void pt_image_damaged(void);
 
 /* The board's program. */
 PT_FAR _Noreturn void pt_board_run(void);

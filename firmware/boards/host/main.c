@@ -56,6 +56,11 @@ uint32_t pt_board_stack_used(void)
     return 0;
 }
 
+struct pt_board_code pt_board_code(void)
+{
+    return (struct pt_board_code){0};
+}
+
 void pt_board_alive(void)
 {
     pt_wire_alive();

@@ -47,6 +47,14 @@ void pt_fault_end(void)
     pt_board_halt();
 }
 
+/* A function of its own, so that whoever looks for the caller of pt_board_halt finds a name. */
+__attribute__((noinline, section(".startup"))) void pt_image_damaged(void)
+{
+    pt_board_halt();
+    for (;;) {
+    }
+}
+
 void pt_board_run(void)
 {
     const struct pt_board_memory memory = {

@@ -13,6 +13,7 @@ enum pt_halt {
     PT_HALT_PLL_SYS = 3, /* PLL_SYS does not lock */
     PT_HALT_CLK_REF = 4, /* clk_ref does not switch */
     PT_HALT_CLK_SYS = 5, /* clk_sys does not switch */
+    PT_HALT_IMAGE = 6,   /* code or constants are not those that were built */
 };
 
 /* For a debugger or an emulator. Start-up does not clear it. */

@@ -1,11 +1,15 @@
-"""Networks as the bytes that a device validates: the model blob of `firmware/nn/pt_model.h`."""
+"""Networks as the bytes that a device validates: the model blob of `firmware/nn/pt_model.h`.
+
+And the sum of any bytes, as the device makes it."""
 
 from __future__ import annotations
 
 import zlib
+from functools import cache
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from picotrain.image.elf import Elf
 from picotrain_golden import Affine, Kind, Network
@@ -19,6 +23,9 @@ _KINDS: dict[Kind, str] = {
     "avgpool": "PT_AVGPOOL",
     "add": "PT_ADD",
 }
+
+_SUM_FACTOR = 0x01000193
+"""PT_SUM_FACTOR of firmware/nn/pt_sum.h."""
 
 
 def blob_size(network: Network, elf: Elf) -> int:
@@ -99,3 +106,18 @@ def seal(blob: bytes, elf: Elf) -> bytes:
     at = field["crc32"][1]
     crc = zlib.crc32(blob[at + 4 :])
     return blob[:at] + crc.to_bytes(4, elf.byte_order) + blob[at + 4 :]
+
+
+def word_sum(data: bytes | bytearray, order: str = "<") -> int:
+    """pt_sum of firmware/nn/pt_sum.h, on a device of this byte order."""
+    words = np.frombuffer(data + bytes(-len(data) % 4), f"{order}u4")
+    powers = _powers(max(words.size - 1, 0).bit_length())[: words.size]
+    return int((words[::-1] * powers).sum(dtype=np.uint32))
+
+
+@cache
+def _powers(bits: int) -> NDArray[np.uint32]:
+    """2^bits powers of the factor, from 0 on."""
+    factors = np.full(1 << bits, _SUM_FACTOR, np.uint32)
+    factors[0] = 1
+    return np.cumprod(factors, dtype=np.uint32)

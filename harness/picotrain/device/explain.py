@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from picotrain.errors import CommandError
+from picotrain.errors import CommandError, DamageFailure
 from picotrain.image.elf import Elf
 from picotrain_golden import Network
 
@@ -96,6 +96,17 @@ _CHECKPOINTS = {
     "PT_CHECKPOINT_OF_SIZE": "the state is of another size than this network's and method's",
     "PT_CHECKPOINT_OF_VALUES": "the state has a value of -128, which no training makes",
 }
+
+_REGIONS = {
+    "TRAINER": "settings, plan and pointers of the training",
+    "MODEL": "the network (its description, or weights that nothing trains)",
+    "LEARNT": "what was learned (scores, or weights that train)",
+    "CODE": "code or constants",
+    "STACK": "the last word of the stack, which ran over",
+    "MAILBOX": "the mailbox or its windows",
+    "IO": "what was on its way between harness and device",
+}
+"""Of memory that must not change by itself: firmware/nn/pt_guard.h."""
 
 _UNTRAINABLE = {
     "PT_ERR_TRAIN_SIZE": (
@@ -195,6 +206,21 @@ def explain(command: str, name: str, detail: tuple[int, ...], elf: Elf) -> str:
     if name == "PT_ERR_BATCH":
         return f"{a} images in one batch, at most {b} fit"
     return ""
+
+
+def damage(device: str, region: str, found: int, expected: int) -> DamageFailure:
+    """The failure of a device whose memory in that region has another sum than it should."""
+    return DamageFailure(
+        f"{device}: memory changed by itself: {_REGIONS[region]} (sum {found:#010x}, and "
+        f"{expected:#010x} when it was written); reset the device and go on from the last state "
+        "that was saved",
+        region,
+    )
+
+
+def region_of(number: int, elf: Elf) -> str:
+    """The region in the detail of PT_ERR_DAMAGED."""
+    return elf.enum("pt_region")(number).name.removeprefix("PT_REGION_")
 
 
 def words_of_buffer(name: int, elf: Elf) -> str:

@@ -195,6 +195,10 @@ class Device(Protocol):
 
     def memory(self) -> Memory: ...
 
+    def check_memory(self) -> None:
+        """Raise DamageFailure where memory that must not change by itself has changed: code, the
+        network, its plan, what was learned since the last step."""
+
     def blocks(self) -> list[BlockCount] | None:
         """Executed blocks since the start, waiting excluded; None where nothing counts them."""
 

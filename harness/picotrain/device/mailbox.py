@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from picotrain.device.blob import encode
+from picotrain.device.blob import encode, word_sum
 from picotrain.device.cycles import BlockCount, CallNode
-from picotrain.device.explain import explain, refuse_blob
+from picotrain.device.explain import damage, explain, refuse_blob, region_of
 from picotrain.device.given import (
     check_form,
     check_gathered,
@@ -186,7 +187,11 @@ class MailboxDevice:
         error = int(mailbox["error"])
         if error:
             detail = tuple(int(value) for value in mailbox["detail"]["value"])
+            if error not in {int(known) for known in self._errors}:
+                raise LinkFailure(f"{self.name}: {name} ended with error {error}, which is none")
             error_name = self._errors(error).name
+            if error_name == "PT_ERR_DAMAGED":
+                raise damage(self.name, region_of(detail[0], self._elf), *detail[1:3])
             hint = explain(name, error_name, detail, self._elf)
             raise CommandError(name, error_name, detail, hint)
         if name == "RESET":
@@ -206,6 +211,23 @@ class MailboxDevice:
             return command
         kind, layer = steps[operation]
         return f"{command}, operation {operation + 1} of {len(steps)}: {kind} of layer {layer}"
+
+    def _passed(self, data: bytes, mailbox: Any) -> None:
+        """Raise DamageFailure where a command saw, or left, other bytes in the window."""
+        found = word_sum(data, self._elf.order)
+        expected = int(mailbox["response"][1])
+        if found != expected:
+            raise damage(self.name, "IO", found, expected)
+
+    def check_memory(self) -> None:
+        served = self.command("CHECK")
+        # Code that was damaged might not see that it was.
+        if "pt_image_built" in self._elf.symbols():
+            address, size = self._elf.symbol("pt_image_built"), self._elf.dtype("pt_image").itemsize
+            built = np.frombuffer(self._elf.loaded(address, size), np.uint32)
+            for found, expected in zip(served["response"], built, strict=False):
+                if found != expected:
+                    raise damage(self.name, "CODE", int(found), int(expected))
 
     def window(self, name: str) -> tuple[int, int]:
         """Address and size of a window; the size is 0 where it is closed."""
@@ -298,13 +320,13 @@ class MailboxDevice:
         for start in range(0, len(images), most):
             part = slice(start, start + most)
             batch = images[part].tobytes() + labels[part].tobytes()
+            batch += bytes(-len(batch) % 4)
             count = len(images[part])
             self._target.write(address, batch)
             served = self.command(command, [count], _COMMAND_SECONDS + _IMAGE_SECONDS * count)
             cycles += int(served["cycles"])
-            data = self._target.read(
-                address + len(batch) + -len(batch) % 4, count * self._result.itemsize
-            )
+            data = self._target.read(address + len(batch), count * self._result.itemsize)
+            self._passed(batch + data, served)
             results[part] = np.frombuffer(data, self._result)
             if progress is not None:
                 progress(count)
@@ -379,15 +401,17 @@ class MailboxDevice:
         pieces = []
         for offset in range(0, size, room):
             count = min(room, size - offset)
-            self.command("READ_TENSOR", [number, layer, offset, count])
+            served = self.command("READ_TENSOR", [number, layer, offset, count])
             pieces.append(self._target.read(address, count))
+            self._passed(pieces[-1], served)
         return np.frombuffer(b"".join(pieces), np.int8)
 
     def write_tensor(self, kind: str, layer: int, offset: int, values: Int8) -> None:
         """Overwrite part of the weights or scores; what is not allowed the device refuses."""
         self.write_window("IO", values.tobytes())
         number = self._tensors[f"PT_TENSOR_{kind}"]
-        self.command("WRITE_TENSOR", [number, layer, offset, values.size])
+        served = self.command("WRITE_TENSOR", [number, layer, offset, values.size])
+        self._passed(values.tobytes(), served)
 
     def weights(self, layer: int) -> Int8:
         return self.tensor("WEIGHTS", layer)
@@ -547,16 +571,26 @@ class MailboxDevice:
         blocks = self._target.profile()
         if blocks is None:
             return None
-        waiting = range(self._elf.symbol("pt_idle_start"), self._elf.symbol("pt_idle_end"))
-        return [block for block in blocks if block.pc not in waiting]
+        return [block for block in blocks if not self._uncounted(block.pc)]
 
     def calls(self) -> list[CallNode] | None:
         """The call tree; all its cycles are those of `blocks()`, as waiting costs nothing here."""
         nodes = self._target.calls()
         if nodes is None:
             return None
-        waiting = range(self._elf.symbol("pt_idle_start"), self._elf.symbol("pt_idle_end"))
-        return [replace(node, cycles=0) if node.entry in waiting else node for node in nodes]
+        return [replace(node, cycles=0) if self._uncounted(node.entry) else node for node in nodes]
+
+    def _uncounted(self, pc: int) -> bool:
+        """It waits there, or sums its memory around a command."""
+        return any(pc in part for part in self._outside)
+
+    @cached_property
+    def _outside(self) -> tuple[range, ...]:
+        symbol = self._elf.symbol
+        return tuple(
+            range(symbol(f"pt_{part}_start"), symbol(f"pt_{part}_end"))
+            for part in ("idle", "guard")
+        )
 
     def __enter__(self) -> Self:
         return self

@@ -27,6 +27,7 @@ from picotrain.device.interface import (
 from picotrain.device.mailbox import MailboxDevice
 from picotrain.errors import (
     CrashFailure,
+    DamageFailure,
     DeviceFailure,
     LinkFailure,
     MagicMismatch,
@@ -87,10 +88,10 @@ class DiedTooOften(DeviceFailure):
 class RetryingDevice:
     """The `Device` that `start` opens, and opens again after each of at most `most` deaths.
 
-    A death is a crash, a timeout or a lost link; a refusal is none. `notice` is told of each at
-    once, and `deaths` keeps them. What learns is read between batches,
-    and put back with the saturation counts; `blocks` are those of the batches that were not lost.
-    A selection, a head made on the device, and what `fisher` and `prototype` gather cannot be put
+    A death is a crash, a timeout, a lost link or damaged memory; a refusal is none. `notice` is
+    told of each at once, and `deaths` keeps them. What learns is read between batches, and put
+    back with the saturation counts; `blocks` are those of the batches that were not lost. A
+    selection, a head made on the device, and what `fisher` and `prototype` gather cannot be put
     back: a death is the end then.
     """
 
@@ -169,7 +170,7 @@ class RetryingDevice:
                 return act()
             except (MagicMismatch, VersionMismatch):
                 raise
-            except (CrashFailure, TimeoutFailure, LinkFailure) as failure:
+            except (CrashFailure, TimeoutFailure, LinkFailure, DamageFailure) as failure:
                 self._died(failure, during)
 
     def _died(self, failure: DeviceFailure, during: str) -> None:
@@ -217,10 +218,14 @@ class RetryingDevice:
         device = self._living()
         if learned:
             assert self._method is not None
-            if self._method.changes_weights:
-                self._weights = (self._method, self._tensors(device.weights))
-            if self._method.scored:
-                self._scores = self._tensors(device.scores)
+            changes, scored = self._method.changes_weights, self._method.scored
+            weights = self._tensors(device.weights) if changes else []
+            scores = self._tensors(device.scores) if scored else []
+            device.check_memory()  # of what was read
+            if changes:
+                self._weights = (self._method, weights)
+            if scored:
+                self._scores = scores
         self._counted = self._base + device.saturation()
 
     def _tensors(self, read: Callable[[int], Int8]) -> _Tensors:
@@ -366,6 +371,11 @@ class RetryingDevice:
 
     def memory(self) -> Memory:
         return self._asked("memory", lambda device: device.memory())
+
+    def check_memory(self) -> None:
+        """As a device's, once: what the caller has read of a damaged one is not mended by another
+        life."""
+        self._living().check_memory()
 
     def blocks(self) -> list[BlockCount] | None:
         """Of the batches so far, each as often as it was asked for; None where nothing counts."""

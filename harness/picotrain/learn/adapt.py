@@ -469,6 +469,7 @@ def adapt(
         result.model_in_flash = memory.model_in_flash
         result.code_bytes = memory.code
         result.state_sha256 = state_sha256(device, network)
+        device.check_memory()
         if isinstance(device, RetryingDevice):
             new = device.deaths[len(result.deaths) :]
             result.deaths += [{"epoch": len(result.history), **asdict(one)} for one in new]

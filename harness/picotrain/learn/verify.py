@@ -100,6 +100,10 @@ class Comparison:
             self.state(step)
         self.report.batches += 1
 
+    def check_memory(self) -> None:
+        """Of the device: what was compared is what lies there still."""
+        self._device.check_memory()
+
     def start(self, method: Method, selection: Selection | None = None) -> None:
         """The method on both, with a selection where one is given."""
         for one in (self._golden, self._device):
@@ -247,6 +251,7 @@ def verify(
         comparison.batch(steps, images, labels, train=True)
     comparison.batch(steps, images, labels, train=False)
     comparison.state(steps)
+    comparison.check_memory()
     return comparison.report
 
 

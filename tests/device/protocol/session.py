@@ -37,5 +37,11 @@ class Session:
         assert (self.device.evaluate(self.pixels, self.labels).predictions == expected).all()
 
     @property
+    def batch_bytes(self) -> int:
+        """Of all images, their labels and results, in the io window."""
+        given = self.pixels.nbytes + self.labels.nbytes
+        return given + -given % 4 + 8 * len(self.labels)
+
+    @property
     def io_size(self) -> int:
         return self.device.window("IO")[1]

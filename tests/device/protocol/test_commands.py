@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import support
-from picotrain.device.blob import blob_size
+from picotrain.device.blob import blob_size, word_sum
 from picotrain.device.golden_device import GoldenDevice
 from picotrain.device.mailbox import METHOD_KINDS, MailboxDevice
 from picotrain.errors import CommandError, LinkFailure
@@ -32,14 +32,14 @@ def u32(value: int) -> Word:
 # Commands and states
 
 
-@pytest.mark.parametrize("number", [19, 20, 255, 0x80000000, 0xFFFFFFFF])
+@pytest.mark.parametrize("number", [20, 21, 255, 0x80000000, 0xFFFFFFFF])
 def test_unknown_command(session: Session, number: int) -> None:
     assert refusal(session.device, number) == ("PT_ERR_COMMAND", (number, 0, 0, 0))
     session.goes_on()
 
 
 def test_unknown_command_without_a_model(mailbox: MailboxDevice) -> None:
-    assert refusal(mailbox, 19) == ("PT_ERR_COMMAND", (19, 0, 0, 0))
+    assert refusal(mailbox, 20) == ("PT_ERR_COMMAND", (20, 0, 0, 0))
 
 
 def test_no_command_is_no_command(session: Session) -> None:
@@ -71,7 +71,7 @@ def test_commands_need_a_model_and_a_method(
 def test_every_command_was_tried(mailbox: MailboxDevice) -> None:
     commands = {name.removeprefix("PT_CMD_") for name in mailbox._commands.__members__}
     always = {"NONE", "INFO", "RESET", "LOAD_MODEL", "SET_METHOD", "PT_COMMANDS"}
-    elsewhere = {"BENCH"}  # test_bench.py
+    elsewhere = {"BENCH", "CHECK"}  # test_bench.py, test_damage.py
     assert commands == {*NEED_A_METHOD, *always, *elsewhere}
 
 
@@ -92,8 +92,10 @@ def test_status_error_and_response(session: Session) -> None:
     session.reference.clear_saturation()
     session.device.clear_saturation()
     assert done["response"][0] == expected.correct(session.labels)
+    batch = session.device.read_window("IO", session.batch_bytes)
+    assert done["response"][1] == word_sum(batch)
     assert (done["status"], done["error"]) == (status["PT_STATUS_DONE"], 0)
-    assert not done["detail"]["value"].any() and not done["response"][1:].any()
+    assert not done["detail"]["value"].any() and not done["response"][2:].any()
     refusal(session.device, "EVALUATE", [0])
     refused = session.device._mailbox()
     assert (refused["status"], refused["command"]) == (status["PT_STATUS_ERROR"], 0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import zlib
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -130,6 +131,7 @@ COLD = {
     *("pt_crc32", "pt_generator", "pt_method", "pt_model", "pt_plan", "pt_scores", "pt_bench"),
     *("pt_bench_affine", "pt_geometry", "pt_trainer_state", "pt_app", "pt_sparse"),
     *("pt_selection", "pt_prototypes", "pt_solver", "pt_wide", "pt_state"),
+    *("pt_sum", "pt_guard", "pt_app_guard", "pt_image"),
 }
 """The sources whose code runs between steps and stays in flash (link.ld)."""
 
@@ -142,6 +144,7 @@ BOARD_IN_FLASH = {
     "microbit": {
         *("pt_reset", "pt_board_idle", "pt_board_halt"),
         *("pt_hard_fault", "pt_fault_end"),  # A stack that overflows writes over SRAM.
+        *("pt_image_damaged", "pt_board_code"),
     },
     "rp2040": {
         *("pt_entry", "pt_reset", "pt_board_idle", "pt_board_halt"),
@@ -151,7 +154,7 @@ BOARD_IN_FLASH = {
         *("pt_uart_start", "pt_uart_send", "pt_uart_receive", "pt_uart_flush"),
         *("pt_watchdog_warn", "pt_watchdog_interrupt", "pt_fault_recall"),
         *("pt_watchdog_start", "pt_usb_start", "pt_usb_descriptor", "pt_usb_descriptors_start"),
-        "pt_usb_ms_os_20",
+        *("pt_usb_ms_os_20", "pt_image_damaged", "pt_board_code"),
     },
 }
 """The public functions of the board that are in flash, the rest being in SRAM."""
@@ -302,6 +305,22 @@ def test_the_vector_tables(image: ELFFile, elf: Elf) -> None:
     }
     for number in range(2, 48):
         assert words[number] == elf.symbol(handlers.get(number, "pt_hard_fault")) | 1, number
+
+
+def test_the_image_carries_its_own_sums(image: ELFFile, elf: Elf) -> None:
+    """Of all before them that stays in flash, and of what is copied to SRAM."""
+    start, end = elf.symbol("pt_image_start"), elf.symbol("pt_image_end")
+    assert start == image.get_section_by_name(".vectors")["sh_addr"]
+    assert end == elf.symbol("pt_image_built") and end - start > 20_000
+    code, data = elf.symbol("pt_code_start"), elf.symbol("pt_data_start")
+    assert data == elf.symbol("pt_code_end"), "initialised data would change, and has no sum"
+    segments = [one for one in image.iter_segments() if one["p_type"] == "PT_LOAD"]
+    for at, (first, last) in enumerate(((start, end), (code, data))):
+        (held,) = [one for one in segments if 0 <= first - one["p_vaddr"] < one["p_filesz"]]
+        content = held.data()[first - held["p_vaddr"] : last - held["p_vaddr"]]
+        assert len(content) == last - first
+        built = int.from_bytes(elf.loaded(end + 4 * at, 4), "little")
+        assert zlib.crc32(content) == built != 0
 
 
 def crc32_of_the_boot_rom(data: bytes) -> int:

@@ -12,7 +12,13 @@ from pathlib import Path
 
 import numpy as np
 
-from picotrain.errors import BuildFailure, CrashFailure, DeviceFailure, TimeoutFailure
+from picotrain.errors import (
+    BuildFailure,
+    CrashFailure,
+    DamageFailure,
+    DeviceFailure,
+    TimeoutFailure,
+)
 from picotrain.image.elf import Elf
 
 _STACKED = ("r0", "r1", "r2", "r3", "r12", "lr", "pc", "xpsr")
@@ -52,6 +58,15 @@ class Watch:
         failure = TimeoutFailure(f"{self._what} was stopped by a signal and does not go on")
         failure.kind = "stopped"
         return failure
+
+
+def damaged_image(device: str) -> DamageFailure:
+    """Of one that ended in pt_image_damaged (firmware/boards/cortex_m0/start.h)."""
+    return DamageFailure(
+        f"{device}: code or constants are not those that were built, so the device does not run "
+        "them; put the firmware on it again",
+        "CODE",
+    )
 
 
 Registers = Mapping[str, int]

@@ -34,6 +34,7 @@ from picotrain.device.targets import memory_file
 from picotrain.device.targets.fault import (
     LOOK_SECONDS,
     Watch,
+    damaged_image,
     operation_in_work,
     out_of_stack,
     place_of,
@@ -399,6 +400,8 @@ class QemuTarget(QemuMachine):
             return crash
         registers = self.registers()
         place = self._place(registers["lr"])
+        if place.startswith("pt_image_damaged"):
+            return damaged_image(self.name)
         return CrashFailure(f"the device halted, called from {place}", registers, place)
 
 

@@ -34,6 +34,7 @@ from picotrain.device.targets import node_package
 from picotrain.device.targets.fault import (
     LOOK_SECONDS,
     Watch,
+    damaged_image,
     operation_in_work,
     out_of_stack,
     place_of,
@@ -484,6 +485,8 @@ class Rp2040jsTarget:
             record = self.machine.read(self._symbols.symbol("pt_fault_record"), size)
             told = read_fault(record, self._symbols, stop.bitten)
             return told or LinkFailure("the device started anew, and left no record why")
+        elif stop.why == "stop" and self._halt_reason() == "PT_HALT_IMAGE":
+            return damaged_image(self.name)
         elif stop.why in ("locked", "stop"):
             failure = self._ended(stop, place)
         elif stop.why == "bootsel":
@@ -506,6 +509,12 @@ class Rp2040jsTarget:
         )
         failure.kind = kind
         return failure
+
+    def _halt_reason(self) -> str:
+        """enum pt_halt of firmware/boards/rp2040/halt.h; empty where it is none."""
+        data = self.machine.read(self._symbols.symbol("pt_halt_reason"), 4)
+        names = {int(one): one.name for one in self._symbols.enum("pt_halt")}
+        return names.get(int.from_bytes(data, "little"), "")
 
     def _registers(self) -> dict[str, int]:
         state = self.machine.state()

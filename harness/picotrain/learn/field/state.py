@@ -183,7 +183,8 @@ def state_of(
 ) -> State:
     """What a device has learned, that holds the network and trains it by the method.
 
-    `backbone_sha256` is the digest of the network before it was calibrated, if it was.
+    `backbone_sha256` is the digest of the network before it was calibrated, if it was. Raises
+    DamageFailure where memory of the device is damaged: no state comes of that.
     """
     check_network(network)
     check_method(method)
@@ -205,6 +206,7 @@ def state_of(
             edges = device.scored_edges(index) if method.name == "priot-s" else None
         learned.append(values)
         scored.append(edges)
+    device.check_memory()  # of what was read
     digest = network_sha256(network)
     return State(
         network.name,

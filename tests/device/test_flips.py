@@ -1,0 +1,44 @@
+"""A small form of `make flips`: every kind of place and moment, a few bits each."""
+
+from __future__ import annotations
+
+import pytest
+
+from flips import flipping
+from flips.flipping import FIXED, PARTS, WHEN, campaign, table, wrong
+
+SHARES = {"host": 0.02, "qemu": 0.01}
+
+
+def test_a_flipped_bit_is_found_or_harmless(target_name: str) -> None:
+    if target_name not in SHARES:
+        pytest.skip("host and qemu have places for flips")
+    found = [(target_name, *one) for one in campaign(target_name, SHARES[target_name], seed=7)]
+    rows = table(found)
+    assert wrong(rows) == []
+    kinds = {(row["part"], row["when"]) for row in rows}
+    assert kinds == {
+        (part.name, when)
+        for part in PARTS
+        for when, count in zip(WHEN, part.counts.get(target_name, (0, 0, 0)), strict=True)
+        if count
+    }
+    for row in rows:
+        if row["part"] in FIXED:
+            assert row["flips"] == row["check"] + row["command"] + row["stopped"], row
+    assert sum(row["check"] for row in rows) >= 5
+
+
+def test_what_is_not_as_promised_is_told() -> None:
+    nothing = dict.fromkeys(("check", "command", "stopped", "restored", "harmless", "silent"), 0)
+    row = {"part": "scores", "when": "between", **nothing}
+    assert wrong([row]) == []
+    assert len(wrong([{**row, "silent": 1}])) == 1
+    assert wrong([{**row, "when": "within", "silent": 1}]) == []
+    assert len(wrong([{**row, "part": "code", "harmless": 1}])) == 1
+    assert len(wrong([{**row, "part": "windows", "when": "within", "silent": 1}])) == 1
+
+
+def test_there_are_as_many_as_asked_for() -> None:
+    assert sum(sum(part.counts[target]) for part in PARTS for target in part.counts) >= 2000
+    assert set(flipping.STEP) | set(FIXED) < {part.name for part in PARTS}

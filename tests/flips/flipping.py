@@ -1,0 +1,219 @@
+"""`make flips`: single bit flips in a device's memory, seeded, and what comes of each.
+
+    python -m flips.flipping [--share 0.1] [--seed 1] [--target host qemu]
+
+Writes experiments/results/reliability-memory.json and docs/reliability.md; with a share of the
+trials it only says what it found.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from random import Random
+from typing import Any
+
+import support
+from flips.memory import COUNTED, WORKED_WITH, Memory, Span
+from flips.trials import OUTCOMES, Run, Trial, drawn
+from picotrain.device import backends
+from picotrain.device.mailbox import MailboxDevice
+from picotrain.progress import progress_bar
+from reliability import page
+
+NETWORK, IMAGES = "oddnet", 4
+
+FIXED = ("code", "network", "frozen weights", "settings and plan", "stack guard")
+"""Parts of which every flip is to be found, however it came."""
+STEP = (
+    *("scores", "weights that train", "activations, errors, scratch", "what a step has in work"),
+)
+"""What a step reads and changes: a flip in it while it runs may leave another state in silence."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """Where bits flip under `method`, and how many: by target, then between commands, within a
+    step, and when a batch is on its way."""
+
+    name: str
+    method: str
+    spans: Callable[[Memory], list[Span]]
+    counts: dict[str, tuple[int, int, int]]
+
+
+def _code(memory: Memory) -> list[Span]:
+    return memory.code() if memory.on_chip else []
+
+
+PARTS = (
+    Part("code", "priot", _code, {"qemu": (56, 28, 0)}),
+    Part("stack guard", "priot", lambda m: [m.stack_guard()], {"qemu": (4, 2, 0)}),
+    Part(
+        "frozen weights",
+        "priot",
+        Memory.weights,
+        {"host": (300, 200, 0), "qemu": (4, 4, 0)},
+    ),
+    Part(
+        "network",
+        "priot",
+        lambda m: [m.description()],
+        {"host": (120, 80, 0), "qemu": (2, 2, 0)},
+    ),
+    Part("settings and plan", "priot", Memory.settings, {"host": (200, 100, 0), "qemu": (3, 3, 0)}),
+    Part(
+        "windows", "priot", lambda m: m.mailbox("window"), {"host": (80, 0, 0), "qemu": (2, 0, 0)}
+    ),
+    Part(
+        "rest of the mailbox",
+        "priot",
+        lambda m: m.mailbox(
+            "argument", "status", "error", "detail", "response", "cycles", "memory"
+        ),
+        {"host": (80, 40, 0), "qemu": (2, 2, 0)},
+    ),
+    Part("sums", "priot", lambda m: [m.guard()], {"host": (60, 0, 0), "qemu": (2, 0, 0)}),
+    Part(
+        "batch",
+        "priot",
+        lambda m: [m.batch(IMAGES)],
+        {"host": (0, 0, 120), "qemu": (0, 0, 3)},
+    ),
+    Part("scores", "priot", lambda m: [m.scores()], {"host": (200, 200, 0), "qemu": (4, 6, 0)}),
+    Part(
+        "weights that train",
+        "niti-static",
+        Memory.weights,
+        {"host": (200, 200, 0), "qemu": (4, 6, 0)},
+    ),
+    Part(
+        "activations, errors, scratch",
+        "priot",
+        lambda m: [m.transient()],
+        {"host": (60, 200, 0), "qemu": (2, 6, 0)},
+    ),
+    Part(
+        "what a step has in work",
+        "priot",
+        lambda m: m.trainer_fields((*WORKED_WITH, *COUNTED)),
+        {"host": (60, 100, 0), "qemu": (2, 3, 0)},
+    ),
+)
+WHEN = ("between", "within", "transfer")
+
+
+def connect(target: str) -> MailboxDevice:
+    device = backends.open_device(target)
+    assert isinstance(device, MailboxDevice)
+    return device
+
+
+def run_of(target: str, method: str) -> Run:
+    network = support.shipped(NETWORK)
+    images, labels = support.images(network, IMAGES, seed=4)
+    return Run(lambda: connect(target), network, support.METHODS[method], images, labels)
+
+
+def trials_of(run: Run, parts: list[Part], target: str, share: float, seed: int) -> list[Trial]:
+    """A share of those of these parts, at least one of each kind."""
+    trials = []
+    for number, part in enumerate(parts):
+        for which, (when, count) in enumerate(zip(WHEN, part.counts[target], strict=True)):
+            if count:
+                random = Random(f"{seed} {target} {part.name} {when}")
+                first = seed << 32 | number << 24 | which << 20
+                wanted = max(1, round(count * share))
+                spans, base = part.spans(run.memory), run.memory.base
+                trials += drawn(random, part.name, when, spans, base, wanted, first)
+    return trials
+
+
+def campaign(target: str, share: float = 1.0, seed: int = 1) -> Iterator[tuple[Trial, str, str]]:
+    """Every trial of a target with its outcome and the region that was named."""
+    for method in dict.fromkeys(part.method for part in PARTS):
+        parts = [one for one in PARTS if one.method == method and target in one.counts]
+        run = run_of(target, method)
+        try:
+            for trial in trials_of(run, parts, target, share, seed):
+                outcome = run.trial(trial)
+                yield trial, outcome.kind, outcome.region
+        finally:
+            run.close()
+
+
+def found_on(target: str, share: float, seed: int) -> list[tuple[str, Trial, str, str]]:
+    """What `table` takes."""
+    counts = [count for part in PARTS for count in part.counts.get(target, ()) if count]
+    found = []
+    wanted = sum(max(1, round(count * share)) for count in counts)
+    with progress_bar(f"flips on {target}", wanted) as advance:
+        for trial, kind, region in campaign(target, share, seed):
+            found.append((target, trial, kind, region))
+            advance(1)
+    return found
+
+
+def table(found: list[tuple[str, Trial, str, str]]) -> list[dict[str, Any]]:
+    """A row for each part and moment: how many of each outcome, by target and in all."""
+    rows = []
+    for part in PARTS:
+        for when in WHEN:
+            here = [one for one in found if (one[1].part, one[1].when) == (part.name, when)]
+            if here:
+                kinds = Counter(kind for _, _, kind, _ in here)
+                regions = Counter(region for *_, region in here if region)
+                rows.append(
+                    {
+                        "part": part.name,
+                        "when": when,
+                        "fixed": part.name in FIXED,
+                        "flips": len(here),
+                        **{kind: kinds[kind] for kind in OUTCOMES},
+                        "regions": dict(sorted(regions.items())),
+                        "targets": dict(sorted(Counter(target for target, *_ in here).items())),
+                    }
+                )
+    return rows
+
+
+def wrong(rows: list[dict[str, Any]]) -> list[str]:
+    """Rows that break what is promised."""
+    words = []
+    for row in rows:
+        learns = row["when"] == "within" and row["part"] in STEP
+        missed = row["harmless"] + row["restored"] if row["part"] in FIXED else 0
+        if (row["silent"] and not learns) or missed:
+            words.append(f"{row['part']}, {row['when']}: {row}")
+    return words
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--target", nargs="+", default=["host", "qemu"])
+    parser.add_argument("--share", type=float, default=1.0)
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args()
+    with ProcessPoolExecutor(len(options.target)) as pool:
+        asked = [pool.submit(found_on, one, options.share, options.seed) for one in options.target]
+        found = [one for done in asked for one in done.result()]
+    rows = table(found)
+    for row in rows:
+        print(", ".join(f"{name} {value}" for name, value in row.items() if value))
+    if options.share == 1.0 and options.target == ["host", "qemu"]:
+        page.keep(
+            "memory",
+            {"seed": options.seed, "network": NETWORK, "images": IMAGES, "rows": rows},
+        )
+    problems = wrong(rows)
+    for line in problems:
+        print(f"not as promised: {line}", file=sys.stderr)
+    return 1 if problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
