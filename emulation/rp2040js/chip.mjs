@@ -10,6 +10,7 @@ const SRAM_SIZE = 0x42000;
 const XIP = 0x10000000;
 const XIP_SIZE = 0x4000000; // four views of the flash
 export const FLASH_SIZE = 0x200000;
+const SP = 13;
 const PC = 15;
 const UART0_IRQ = 20;
 const TIMER_IRQS = 4; // the first ones of all
@@ -187,6 +188,7 @@ function equip(Core) {
     if (!(address & 1)) {
       this.registers[PC] = address;
       this.faultAt = address >>> 0;
+      this.noThumb = true;
       this.fault(`branch to ${hex(address)}: not Thumb`);
     }
     branch.call(this, address);
@@ -195,6 +197,11 @@ function equip(Core) {
   const enter = proto.exceptionEntry;
   proto.exceptionEntry = function (number) {
     enter.call(this, number);
+    if (this.noThumb) { // rp2040js stacks xPSR.T as if it were always set
+      const xpsr = this.registers[SP] + 0x1c;
+      this.writeUint32(xpsr, (this.readUint32(xpsr) & ~(1 << 24)) >>> 0);
+      this.noThumb = false;
+    }
     this.registers[PC] &= ~1;
     this.late += EXCEPTION_CYCLES;
     // A program that looks around by a timer has no news by that.
@@ -271,12 +278,14 @@ export class Chip {
     core.late = 0;
     core.news = false;
     core.faultAt = -1;
+    core.noThumb = false;
     // BLX too must go to Thumb code; lr is overwritten already.
     core.blTaken = (_, blx) => {
       if (blx) {
         const register = (core.readUint16((core.registers[14] & ~1) - 2) >>> 3) & 15;
         if (register !== 14 && !(core.registers[register] & 1)) {
           core.faultAt = core.registers[PC];
+          core.noThumb = true;
           core.fault(`call of ${hex(core.faultAt)}: not Thumb`);
         }
       }

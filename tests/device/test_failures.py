@@ -348,6 +348,23 @@ def test_a_stopped_process_is_told_at_once(connect: Connect) -> None:
     serves_again(target)
 
 
+def test_an_endless_batch_is_told_by_the_pace_of_those_before(device: Device) -> None:
+    """Not after the quarter of an hour that 64 images of the largest network might take."""
+    if not isinstance(device, MailboxDevice):
+        pytest.skip("golden is not waited for")
+    network = support.shipped("oddnet")
+    device.load_model(network)
+    device.set_method(METHODS["priot"])
+    assert device._bound("TRAIN", 64) == 30 + 64 * 15
+    pixels, labels = images(network, 2)
+    device.train(pixels, labels)
+    pace = device._pace["TRAIN"]
+    assert pace > 0 and device._bound("TRAIN", 64) == 30 + 64 * min(15.0, 20 * pace)
+    assert device._bound("EVALUATE", 1) == 45
+    device.set_method(METHODS["niti-static"])
+    assert device._bound("TRAIN", 64) == 30 + 64 * 15
+
+
 def test_crashed_device(connect: Connect) -> None:
     target = connect()
     device = MailboxDevice(target)

@@ -37,7 +37,7 @@ def opened(target: str) -> tuple[dying.Mortal, MailboxDevice]:
     made = backends.open_target(target)
     made.connect()
     assert isinstance(made, dying.Mortal)
-    return made, MailboxDevice(made)
+    return made, MailboxDevice(made, backends.choose_kernels(target))
 
 
 def told_apart(target: str, each: int) -> dict[str, Any]:
@@ -76,26 +76,28 @@ def run_with_deaths(target: str) -> dict[str, Any]:
     random = np.random.default_rng(SEED)
     # What takes no time of its own to be seen.
     quick = [kind for kind in dying.kinds(target) if kind not in _SLOW]
-    commands, made = 0, 0
-    at = set(random.choice(np.arange(10, 400), DEATHS, replace=False).tolist())
+    commands, lives, made, due = 0, 0, 0, 10
 
     def start() -> Device:
+        nonlocal lives
+        lives += 1
         mortal, device = opened(target)
         run = mortal.run
 
         def run_or_die(timeout: float) -> None:
-            nonlocal commands, made
+            nonlocal commands, made, due
             commands += 1
-            if commands in at:
-                # Code is met by the next step, signals at once.
+            # Code is met by the next step only: no death before the last one has come.
+            if commands >= due and made < DEATHS and lives == made + 1:
                 dying.inject(mortal, quick[made % len(quick)], random)
                 made += 1
+                due = commands + int(random.integers(3, 16))
             run(timeout)
 
         mortal.run = run_or_die  # type: ignore[method-assign]
         return device
 
-    with RetryingDevice(start, 2 * DEATHS) as device:
+    with RetryingDevice(start, DEATHS) as device:
         result = adapt(device, network, digits, options)
     kinds = Counter(death["kind"] for death in result.deaths)
     return {
@@ -126,7 +128,8 @@ def main() -> int:
     wrong = sum(sum(k["told"].values()) - k["told"].get(k["wanted"], 0) for k in kinds)
     runs = found["runs"].values()
     same = all(run["same_outcome"] and run["sha256"] == run["undisturbed"] for run in runs)
-    return 0 if wrong == 0 and same else 1
+    died = all(run["deaths"] == DEATHS for run in runs)
+    return 0 if wrong == 0 and same and died else 1
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ firmware's DWARF. `docs/device-protocol.md` describes it.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -75,6 +76,8 @@ _STARTS = {"zero": "PT_START_ZERO", "normal": "PT_START_NORMAL"}
 
 _COMMAND_SECONDS = 30.0
 _IMAGE_SECONDS = 15.0
+_SLOWER = 20
+"""A batch may take so many times as long for each image as the slowest one before it."""
 _SELECT_SECONDS = 120.0
 _MOST_IMAGES = 64
 """Of one command, so that progress shows and an interrupt is served."""
@@ -117,6 +120,7 @@ class MailboxDevice:
         self._frozen = self._head = False
         self._selection: Selection | None = None
         self._in_force: Selection | None = None
+        self._pace: dict[str, float] = {}  # seconds for an image, of commands under this method
         self.check()
 
     def check(self) -> None:
@@ -277,6 +281,7 @@ class MailboxDevice:
         except CommandError as refusal:
             raise self._in_words(refusal, method) from None
         self._method = method
+        self._pace = {}
         self._in_force = self._selection if method.selects else None
 
     def _in_words(self, refusal: CommandError, method: Method) -> CommandError:
@@ -323,7 +328,10 @@ class MailboxDevice:
             batch += bytes(-len(batch) % 4)
             count = len(images[part])
             self._target.write(address, batch)
-            served = self.command(command, [count], _COMMAND_SECONDS + _IMAGE_SECONDS * count)
+            begun = time.monotonic()
+            served = self.command(command, [count], self._bound(command, count))
+            pace = (time.monotonic() - begun) / count
+            self._pace[command] = max(pace, self._pace.get(command, 0.0))
             cycles += int(served["cycles"])
             data = self._target.read(address + len(batch), count * self._result.itemsize)
             self._passed(batch + data, served)
@@ -336,6 +344,11 @@ class MailboxDevice:
             results["saturated"].astype(np.int64),
             cycles or None,
         )
+
+    def _bound(self, command: str, images: int) -> float:
+        """Seconds after which a batch is not waited for any more."""
+        each = min(_IMAGE_SECONDS, _SLOWER * self._pace.get(command, _IMAGE_SECONDS))
+        return _COMMAND_SECONDS + each * images
 
     def batch_images(self, images: UInt8) -> int:
         """How many of such images one command takes."""

@@ -26,7 +26,8 @@ _HIGH = tuple(f"r{n}" for n in range(4, 12))
 
 
 LOOK_SECONDS = 0.5
-"""From one look at a device's process to the next."""
+"""From one look at a device's process to the next. Who waits counts looks, not the clock: Ctrl-Z
+stops us too, and we go on together."""
 _STOPPED_LOOKS = 6
 
 
@@ -41,7 +42,6 @@ class Watch:
 
     def look(self) -> None:
         """Raise TimeoutFailure where it is stopped, and was at the looks before."""
-        # By looks, not by the clock: Ctrl-Z stops us too, and we go on together.
         failure = self.stopped()
         self._stopped = self._stopped + 1 if failure else 0
         if failure and self._stopped == _STOPPED_LOOKS:
@@ -216,6 +216,8 @@ def told_apart(registers: Registers, elf: Elf, exception: int, code: int) -> tup
         what, size, address = access
         if address % size:
             return "unaligned access", f"a {what} of {size} bytes at {address:#010x}, not aligned"
+        if elf.symbol("pt_sram_start") <= address < elf.symbol("pt_sram_end"):
+            return "unexplained", f"a fault that {first:#06x} there does not explain"
         return "bad address", f"a {what} of {size} bytes at {address:#010x}, where no memory is"
     return "undefined instruction", f"no instruction of this core ({first:#06x})"
 

@@ -14,7 +14,6 @@ import struct
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
@@ -158,10 +157,11 @@ class HostTarget:
 
     def _ready(self, process: subprocess.Popen[bytes], output: IO[bytes], timeout: float) -> bool:
         """Whether it said something in time."""
-        watch, end = Watch(process.pid, "the host program"), time.monotonic() + timeout
-        while (left := end - time.monotonic()) > 0:
+        watch, left = Watch(process.pid, "the host program"), timeout
+        while left > 0:
             if select.select([output], [], [], min(left, LOOK_SECONDS))[0]:
                 return True
+            left -= LOOK_SECONDS
             try:
                 watch.look()
             except TimeoutFailure:

@@ -20,7 +20,6 @@ import shutil
 import socket
 import subprocess
 import tempfile
-import time
 import weakref
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -384,10 +383,11 @@ class QemuTarget(QemuMachine):
     def _wait(self, client: GdbClient, timeout: float) -> Stop | None:
         """Until the device stops, unless QEMU itself is stopped."""
         assert self._process is not None
-        watch, end = Watch(self._process.pid, "QEMU"), time.monotonic() + timeout
+        watch, left = Watch(self._process.pid, "QEMU"), timeout
         stop = None
-        while stop is None and (left := end - time.monotonic()) > 0:
+        while stop is None and left > 0:
             stop = client.wait_stop(min(left, LOOK_SECONDS))
+            left -= LOOK_SECONDS
             if stop is None:
                 watch.look()
         return stop

@@ -243,10 +243,11 @@ class Rp2040js:
     def _awaited(self, timeout: float) -> tuple[dict[str, Any], bytes] | None:
         """As `_receive`, unless Node itself is stopped."""
         assert self._process is not None
-        watch, end = Watch(self._process.pid, "rp2040js"), monotonic() + timeout
+        watch, left = Watch(self._process.pid, "rp2040js"), timeout
         answer = None
-        while answer is None and (left := end - monotonic()) > 0:
+        while answer is None and left > 0:
             answer = self._receive(min(left, LOOK_SECONDS))
+            left -= LOOK_SECONDS
             if answer is None:
                 watch.look()
         return answer
