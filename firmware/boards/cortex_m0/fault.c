@@ -14,7 +14,7 @@ static bool within(uint32_t address, const uint32_t *start, const uint32_t *end)
     return address >= (uintptr_t)start && address < (uintptr_t)end - 2u;
 }
 
-/* Not the library's: nothing but this file may be needed here. Inlined, so that each has its own. */
+/* Not the library's: nothing but this file may be needed. Inlined, so that each has its own. */
 static inline __attribute__((always_inline)) void seal(struct pt_fault *fault)
 {
     const volatile uint32_t *word = &fault->magic;
