@@ -31,7 +31,6 @@ from picotrain.errors import (
     VersionMismatch,
 )
 from picotrain.image.elf import Elf
-from picotrain.learn.verify import Comparison
 from picotrain_golden import Network
 from support import METHODS, begin, images
 
@@ -235,6 +234,20 @@ def test_wrong_results_of_a_batch(device: Device, host_elf: Elf) -> None:
     assert (failure.expected, failure.actual) == (prediction ^ 1, prediction)
 
 
+def test_wrong_clamps_of_an_image_in_training(device: Device, host_elf: Elf) -> None:
+    class OtherClamps(GoldenDevice):
+        def train(self, images: UInt8, labels: UInt8, progress: object = None):  # type: ignore[no-untyped-def]
+            result = super().train(images, labels)
+            result.saturated[2] += 1
+            return result
+
+    network = support.shipped("oddnet")
+    comparison = begin(device, OtherClamps(host_elf, 1 << 20), network, METHODS["priot"])
+    with pytest.raises(MismatchFailure) as caught:
+        comparison.batch(8, *images(network, 5), train=True)
+    assert (caught.value.tensor, caught.value.index) == ("train saturated", (2,))
+
+
 def test_wrong_saturation_counts(device: Device, reference: GoldenDevice) -> None:
     network = support.shipped("oddnet")
     network.of(0).forward_shift -= 6
@@ -246,9 +259,9 @@ def test_wrong_saturation_counts(device: Device, reference: GoldenDevice) -> Non
     assert count > 0
     reference.clear_saturation()
     with pytest.raises(MismatchFailure) as caught:
-        Comparison(reference, device, network)._saturation(1)
+        comparison.traced_step(1, pixels[0], int(labels[0]))
     assert (caught.value.tensor, caught.value.index) == ("saturation", (0, 0))
-    assert (caught.value.expected, caught.value.actual) == (0, count)
+    assert caught.value.actual - caught.value.expected == count
 
 
 # Not our device

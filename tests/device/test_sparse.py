@@ -18,7 +18,7 @@ from picotrain.errors import CommandError, UserError
 from picotrain.learn.verify import Comparison, Search, searches, verify, verify_selected
 from picotrain_golden import Method, Network, Selection, plan
 from support import METHODS, images, random_network, shipped
-from test_affine_training import NETWORKS, pixels, sampled, with_scales
+from test_affine_training import NETWORKS, convolved, finished, pixels, sampled, with_scales
 from test_memory import same_plan
 
 RANDOM_NETWORKS, EMULATED_NETWORKS = 60, 6
@@ -126,6 +126,19 @@ def test_plans(mailbox: MailboxDevice, name: str) -> None:
             method = Method("prototype")
             mailbox.set_method(method)
             same_plan(mailbox.plan(), plan(network, method, size), mailbox.elf)
+
+
+def test_the_plan_of_an_error_that_is_only_looked_at(mailbox: MailboxDevice) -> None:
+    """Of a convolution of the image, which an add reads second: it is whole after the add's."""
+    drawing = trainable_affine.Drawing(0)
+    drawing.input = (3, 3, 2)
+    drawing.add(-1, convolved(drawing, -1, 2))
+    drawing.linear(drawing.here, 3)
+    network, method = finished(drawing, "looked-at"), Method("fisher")
+    mailbox.load_model(network)
+    mailbox.set_method(method)
+    planned = plan(network, method, blob_size(network, mailbox.elf))
+    same_plan(mailbox.plan(), planned, mailbox.elf)
 
 
 def drawn(network: Network, random: np.random.Generator) -> Selection:
