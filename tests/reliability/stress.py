@@ -6,6 +6,7 @@ cd tests && python3 -m reliability.stress --minutes 1 host qemu
 from __future__ import annotations
 
 import argparse
+import ctypes
 import gc
 import hashlib
 import os
@@ -102,8 +103,8 @@ def one_round(device: CountedDevice) -> Sample:
             device.command("LOAD_MODEL", [12, 0])
         digest.update(device.saturation().tobytes())
         digest.update(state_sha256(device, network).encode())
-    gc.collect()
     spent = _cycles(device) - begun
+    _give_back()
     files = _files()
     own = os.getpid()
     children = sum(_bytes(pid) for pid in children_of(own))
@@ -167,6 +168,12 @@ def children_of(process: int) -> list[int]:
             for child in map(int, (thread / "children").read_text().split()):
                 found += [child, *children_of(child)]
     return found
+
+
+def _give_back() -> None:
+    """What is free, to the system: pages that were freed count as memory until then."""
+    gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)
 
 
 def _files() -> int:
