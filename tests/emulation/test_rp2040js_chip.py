@@ -103,7 +103,7 @@ def test_boots_and_answers(
     assert hello.clock_hz == machine.state()["clock"] == 125_000_000
     assert hello.reset == "power"
     assert hello.chip.hex() == "e660000000000001"
-    assert 10_000 < hello.boot_cycles < 1_000_000
+    assert 10_000 < hello.boot_cycles < 3_000_000  # most of it the CRC-32s of the image
     data = bytes(range(256)) * 4
     assert target.echo(data) == data
     assert MailboxDevice(target).command("INFO")["status"] == 2

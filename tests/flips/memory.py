@@ -147,7 +147,7 @@ class Memory:
         symbol = self.elf.symbol
         return [
             Span(symbol(f"pt_{start}"), symbol(f"pt_{end}") - symbol(f"pt_{start}"))
-            for start, end in (("image_start", "image_end"), ("code_start", "data_start"))
+            for start, end in (("image_start", "image_end"), ("code_start", "text_end"))
         ]
 
     def stack_guard(self) -> Span:

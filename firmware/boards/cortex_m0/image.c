@@ -2,9 +2,9 @@
 #include "boards/cortex_m0/start.h"
 
 extern const uint8_t pt_image_start[], pt_image_end[];
-extern const uint8_t pt_data_start[];
+extern const uint8_t pt_text_end[];
 
-/* CRC-32s: of pt_image_start to pt_image_end, and of pt_code_start to pt_data_start. Written when
+/* CRC-32s: of pt_image_start to pt_image_end, and of pt_code_start to pt_text_end. Written when
  * the image is built (image_crc.py), so the compiler must not believe what stands here. */
 __attribute__((section(".image"), used)) const volatile uint32_t pt_image_built[2] = {0, 0};
 
@@ -19,7 +19,7 @@ struct pt_board_code pt_board_code(void)
         pt_image_start,
         pt_code_start,
         bytes(pt_image_start, pt_image_end),
-        bytes(pt_code_start, pt_data_start),
+        bytes(pt_code_start, pt_text_end),
         pt_image_built[0],
         pt_image_built[1],
     };
