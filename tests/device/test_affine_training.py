@@ -328,6 +328,19 @@ def large_sums(over: int) -> Network:
     return with_layer(network, 1, np.ones((2, 2), np.int8), bias=biases, shift=shift)
 
 
+@pytest.mark.parametrize("shift", [-7, -8, -9, -12, -31])
+def test_errors_of_scales_far_apart(device: Device, reference: GoldenDevice, shift: int) -> None:
+    """An add reads a tensor twice, with factors that many bits apart: what is too fine vanishes."""
+    drawing = Drawing(4)
+    drawing.input = (4, 4, 2)
+    first = convolved(drawing, -1, 3)
+    drawing.linear(drawing.add(first, first), 4)
+    network = finished(drawing, "far-apart")
+    shifts = np.array([0, shift, network.affine[1].shift[2]], np.int32)
+    network = with_scales(with_layer(network, 1, shift=shifts), 0)
+    compare(device, reference, network, METHODS["niti-dynamic"], 0)
+
+
 UNTRAINABLE: dict[str, tuple[Callable[[], Network], str, tuple[int, ...]]] = {
     "layers": (lambda: deep(33), "PT_ERR_TRAIN_SIZE", (33, 32, 2, 256)),
     "outputs": (lambda: wide(257), "PT_ERR_TRAIN_SIZE", (1, 32, 257, 256)),

@@ -141,6 +141,17 @@ def test_the_plan_of_an_error_that_is_only_looked_at(mailbox: MailboxDevice) -> 
     same_plan(mailbox.plan(), planned, mailbox.elf)
 
 
+def test_information_of_a_large_plane_is_halved_and_rounded(
+    device: Device, reference: GoldenDevice
+) -> None:
+    """1600 positions, and two rows whose sums are odd now and then."""
+    drawing = trainable_affine.Drawing(6)
+    drawing.input = (40, 40, 1)
+    drawing.linear(drawing.mean(convolved(drawing, -1, 2)), 3)
+    network = with_scales(finished(drawing, "plane"), 0)
+    compared(device, reference, network).information(*pixels(network, 6, 0))
+
+
 def drawn(network: Network, random: np.random.Generator) -> Selection:
     """Rows at random, of half of the layers."""
     while True:

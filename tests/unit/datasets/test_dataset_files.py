@@ -296,6 +296,17 @@ def test_download_of_a_tar_file_stores_its_batches(tmp_path: Path, serve: Any) -
     assert {path.name: path.read_bytes() for path in cache.iterdir()} == contents
 
 
+def test_a_tar_file_with_another_batch_stores_none_of_it(tmp_path: Path, serve: Any) -> None:
+    contents = small_cifar10()
+    wire = {"cifar-10-python.tar.gz": tar(contents)}
+    fileset = pinned(cifar10.FILES, {**contents, "test_batch": b"another"}, wire)
+    store(tmp_path / "www" / "cifar10", wire)
+    serve(partial(Quiet, directory=str(tmp_path / "www")))
+    with pytest.raises(UserError, match=f"expected contents with sha256 {sha256(b'another')}"):
+        cifar10.load(fileset, validation=2)
+    assert not (tmp_path / "cache" / "picotrain" / "cifar10" / "test_batch").exists()
+
+
 def test_all_layouts_of_cifar10_load_alike(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     contents = small_cifar10()
     fileset = pinned(cifar10.FILES, contents, {"cifar-10-python.tar.gz": b""})

@@ -145,6 +145,19 @@ def test_a_far_value_is_given_up_where_the_error_is_counted() -> None:
     assert choose(found, "minmax").scale == float(np.float32(4 / 255))
     for method in ("percentile", "mse"):
         assert choose(found, method).scale < 1.2 / 255  # type: ignore[arg-type]
+    # Bins 0 to 511 hold all but one in 50 million.
+    scale = choose(found, "percentile")
+    assert (scale.scale, scale.zero) == (float(np.float32(1 / 255)), -128)
+
+
+def test_weights_are_in_steps_of_a_127th_of_their_rows_largest() -> None:
+    net = Drawn(1, (1, 1, 4))
+    net.linear(-1, 2)
+    graph = net.graph()
+    steps = np.array([[127, 100, -50, 3], [-127, 126, 1, 0]])
+    layer = replace(graph.layers[0], weights=steps * [[0.01], [3.0]], bias=np.zeros(2))
+    graph = FloatGraph("steps", graph.input_shape, (layer,))
+    assert (quantise(graph, images_for(graph, 20)).network.of(0).weights == steps).all()
 
 
 @pytest.mark.parametrize("size", [1e-30, 1e-12, 1e-3, 1e6, 1e20])
