@@ -33,6 +33,12 @@ pt_fault_end:
     bl pt_board_halt
     .size pt_fault_end, . - pt_fault_end
 
+/* Neither a command nor an operation is under way, for the record of a fault. */
+    .balign 4
+    .global pt_fault_doing
+pt_fault_doing:
+    .word 0, 0
+
     .section .idle, "ax"
     .balign 1024
     .thumb_func
@@ -57,8 +63,9 @@ pt_board_halt:
 
     .bss
     .balign 8
-    .global scratch, pt_stack_end
+    .global scratch, pt_stack_start, pt_stack_end
 scratch:
     .space 256
+pt_stack_start:
     .space 1024
 pt_stack_end:
