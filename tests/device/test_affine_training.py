@@ -341,6 +341,36 @@ def test_errors_of_scales_far_apart(device: Device, reference: GoldenDevice, shi
     compare(device, reference, network, METHODS["niti-dynamic"], 0)
 
 
+def test_a_scale_that_a_mean_leaves_a_power_of_two(device: Device, reference: GoldenDevice) -> None:
+    """Its multiplier is as large as the window, and meets another scale at the fork below."""
+    drawing, window = Drawing(8), (182, 181)
+    drawing.input = (*window, 1)
+    drawing.put("conv2d", (-1,), (*window, 1), ONE, ONE, (0, 0))
+    for kind in ("avgpool", "maxpool"):
+        drawing.put(kind, (0,), (1, 1, 1), window, ONE, (0, 0))
+    drawing.linear(drawing.add(1, 2), 3)
+    network = finished(drawing, "power-of-two")
+    half = np.full(3, 1 << 30, np.int32)
+    network = with_layer(network, 4, multiplier=half, shift=np.full(3, -3, np.int32))
+    factors = np.array([182 * 181 << 15, 1 << 30, 1 << 30], np.int32)
+    network = with_layer(network, 3, multiplier=factors, shift=np.array([-1, -1, -20], np.int32))
+    compare(device, reference, with_scales(network, 0), METHODS["niti-dynamic"], 0)
+
+
+def test_a_tensor_that_an_add_reads_second_and_others_later(
+    device: Device, reference: GoldenDevice
+) -> None:
+    """Its error is whole with the add's, which comes last, and is masked then."""
+    drawing = Drawing(7)
+    drawing.input = (4, 4, 3)
+    first = convolved(drawing, -1, 3)
+    early = drawing.add(-1, first)
+    drawing.linear(drawing.add(early, convolved(drawing, first, 3)), 4)
+    network = with_scales(finished(drawing, "second"), 0)
+    for method in ("niti-dynamic", "priot"):
+        compare(device, reference, network, METHODS[method], 0)
+
+
 UNTRAINABLE: dict[str, tuple[Callable[[], Network], str, tuple[int, ...]]] = {
     "layers": (lambda: deep(33), "PT_ERR_TRAIN_SIZE", (33, 32, 2, 256)),
     "outputs": (lambda: wide(257), "PT_ERR_TRAIN_SIZE", (1, 32, 257, 256)),

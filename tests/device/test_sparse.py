@@ -152,6 +152,36 @@ def test_information_of_a_large_plane_is_halved_and_rounded(
     compared(device, reference, network).information(*pixels(network, 6, 0))
 
 
+def test_of_layers_that_are_worth_the_same_the_first_is_taken(
+    device: Device, reference: GoldenDevice
+) -> None:
+    """Two that are alike, read by an add that takes both alike."""
+    drawing = trainable_affine.Drawing(5)
+    drawing.input = (4, 4, 2)
+    drawing.linear(drawing.add(convolved(drawing, -1, 3), convolved(drawing, -1, 3)), 4)
+    network = finished(drawing, "twins")
+    add = network.affine[2]
+    alike = replace(
+        add,
+        zero_in=(add.zero_in[0],) * 2,
+        multiplier=add.multiplier[[0, 0, 2]],
+        shift=add.shift[[0, 0, 2]],
+    )
+    network.parameters = (network.of(0), network.of(0), *network.parameters[2:])
+    network = replace(network, affine=(*network.affine[:1] * 2, alike, *network.affine[3:]))
+    network = with_scales(network.copy(), 0)
+    comparison = compared(device, reference, network)
+    comparison.information(*pixels(network, 8, 0))
+    worth = [one for one in device.fisher()[:2] if one is not None]
+    assert (worth[0] == worth[1]).all() and worth[0].any()
+    taken = set()
+    for macs in range(100, 8000, 100):
+        found = comparison.selected(Search("greedy", 1000, 1 << 18, macs, "niti-static"))
+        if found is not None:
+            taken.add(tuple(rows is not None and rows.any() for rows in found.selection.rows[:2]))
+    assert (True, False) in taken and (False, True) not in taken
+
+
 def drawn(network: Network, random: np.random.Generator) -> Selection:
     """Rows at random, of half of the layers."""
     while True:

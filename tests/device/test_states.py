@@ -99,6 +99,16 @@ def test_what_no_method_could_have_learned_is_not_put(device: Device) -> None:
         device.put_scores(0, zeros)
 
 
+def test_scores_of_as_many_other_edges_are_not_put(device: Device, tmp_path: Path) -> None:
+    network, method = network_of("oddnet"), METHODS["priot-s-random"]
+    device.load_model(network)
+    device.set_method(method)
+    state = save_state(tmp_path / "state.npz", device, network, method)
+    device.set_method(replace(method, seed=method.seed - 1))
+    with pytest.raises(UserError, match="scores other edges of layer 0 than priot-s does there"):
+        state.write_to(device, network)
+
+
 def test_a_state_is_of_all_rows(device: Device, tmp_path: Path) -> None:
     network, method = network_of("affine"), Method("niti-static", mu=2)
     last = max(index for index, layer in enumerate(network.layers) if layer.has_weights)

@@ -1,4 +1,5 @@
-"""What several suites of this folder use: rp2040js, and snippets on QEMU with the cycle plugin."""
+"""What several suites of this folder use: rp2040js, the firmware on it, and snippets on QEMU with
+the cycle plugin."""
 
 from __future__ import annotations
 
@@ -10,7 +11,11 @@ import pytest
 
 from picotrain.device.targets import node_package
 from picotrain.device.targets.qemu import QemuTarget
+from picotrain.device.targets.rp2040js import Rp2040jsTarget
 from picotrain.errors import UserError
+from picotrain.image import firmware
+from picotrain.image.elf import Elf, open_elf
+from support import require
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = ROOT / "emulation" / "qemu"
@@ -25,6 +30,27 @@ def package() -> Path:
         return node_package.install()
     except UserError as reason:
         pytest.skip(str(reason))
+
+
+@pytest.fixture(scope="session")
+def elf() -> Path:
+    """The RP2040 firmware, for the emulated chip."""
+    require(firmware.RP2040_ROM)
+    return require(firmware.RP2040)
+
+
+@pytest.fixture(scope="session")
+def symbols(elf: Path) -> Elf:
+    return open_elf(elf)
+
+
+@pytest.fixture
+def target(elf: Path, package: Path) -> Iterator[Rp2040jsTarget]:
+    """That firmware on its chip, idle."""
+    target = Rp2040jsTarget(elf, firmware.RP2040_ROM, package)
+    target.connect()
+    yield target
+    target.close()
 
 
 @pytest.fixture(scope="session")

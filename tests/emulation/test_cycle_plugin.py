@@ -44,6 +44,7 @@ COUNTED = [
     "page_end_wide",
     "push_pop",
     "self_modifying",
+    "supervisor_call",
     "system",
 ]
 

@@ -37,7 +37,7 @@ from picotrain.errors import (
 from picotrain.image import firmware
 from picotrain.image.elf import Elf, open_elf
 from picotrain.profile.bench import Bench, Layout
-from support import METHODS, begin, images, require
+from support import METHODS, begin, images
 
 UDF, BRANCH_TO_ITSELF = bytes.fromhex("07de"), bytes.fromhex("fee7")
 FLASH_SECTOR, FLASH_PAGE, UART_RING = 4096, 256, 2048
@@ -47,17 +47,6 @@ CLASS_OUT = 0x21
 SET_LINE_CODING, SET_CONTROL_LINE_STATE = 0x20, 0x22
 
 pytestmark = pytest.mark.skipif(not shutil.which("node"), reason="node is missing (apt: nodejs)")
-
-
-@pytest.fixture(scope="session")
-def elf() -> Path:
-    require(firmware.RP2040_ROM)
-    return require(firmware.RP2040)
-
-
-@pytest.fixture(scope="session")
-def symbols(elf: Path) -> Elf:
-    return open_elf(elf)
 
 
 @pytest.fixture
@@ -80,14 +69,6 @@ def open_port(elf: Path) -> Iterator[Callable[[str], SerialTarget]]:
     yield open_
     for target in opened:
         target.close()
-
-
-@pytest.fixture
-def target(elf: Path, package: Path) -> Iterator[Rp2040jsTarget]:
-    target = Rp2040jsTarget(elf, firmware.RP2040_ROM, package)
-    target.connect()
-    yield target
-    target.close()
 
 
 # Boot
@@ -269,19 +250,6 @@ def test_a_halt_is_told(target: Rp2040jsTarget, symbols: Elf) -> None:
     target.write(place, bytes.fromhex("00480047") + (halt if place % 4 == 0 else b"\0\0" + halt))
     with pytest.raises(CrashFailure, match="halted in pt_board_halt"):
         target.run(10.0)
-
-
-def test_the_stack_is_guarded(target: Rp2040jsTarget, symbols: Elf) -> None:
-    """The MPU's region 0: nobody may touch the 64 MiB below SRAM. The emulator only holds it."""
-    place = symbols.symbol("pt_watchdog_feed")
-    assert place % 4 == 0
-    # LDR r3, =MPU_TYPE; LDR r0, [r3, #4]; LDR r1, [r3, #12]; LDR r2, [r3, #16]; UDF; NOP
-    code = (0x4B02, 0x6858, 0x68D9, 0x691A, 0xDE00, 0xBF00)
-    target.write(place, struct.pack("<6HI", *code, 0xE000ED90))
-    with pytest.raises(CrashFailure) as caught:
-        target.run(10.0)
-    control, base, size = (caught.value.registers[name] for name in ("r0", "r1", "r2"))
-    assert (control, base, size) == (0b101, 0x1C000000, 1 << 28 | 25 << 1 | 1)
 
 
 def test_a_stack_that_overflows_ends_with_the_watchdog(

@@ -22,6 +22,7 @@ TIMERAWL = 0x40054028
 CLEAR = 0x3000
 RESETS, CLK_REF, CLK_SYS = 0x4000C000, 0x40008030, 0x4000803C
 PLL_SYS = 0x40028000
+SSI = 0x18000000
 SIO_HI_IN, SIO_OUT_SET, SIO_OUT_CLR, SIO_OE_SET = (0xD0000000 + at for at in (8, 20, 24, 36))
 GPIO25_CTRL, QSPI_SS_CTRL = 0x400140CC, 0x4001800C
 PSM_WDSEL, WATCHDOG = 0x40010008, 0x40058000
@@ -107,6 +108,27 @@ def test_rom_ends_as_a_usb_drive_on_request(chip: Caller) -> None:
     assert (stop.why, stop.pc) == ("bootsel", chip.rom("rom_bootsel"))
 
 
+def by_hand(chip: Caller, *command: int) -> list[int]:
+    """A command to the flash through the SSI, and what comes in for each of its bytes."""
+    chip.poke(SSI + 8, 1)
+    for byte in command:
+        chip.poke(SSI + 0x60, byte)
+    chip.peek(SSI + 0x28)  # all is sent
+    return [chip.peek(SSI + 0x60) for _ in command]
+
+
+def test_the_status_of_the_flash_is_written_once_that_is_enabled(chip: Caller) -> None:
+    write, read, enable, value = 0x01, 0x05, 0x06, 0x1C
+    by_hand(chip, write, value)
+    assert by_hand(chip, read, 0)[1] == 0
+    by_hand(chip, enable)
+    assert by_hand(chip, read, 0)[1] == 2
+    by_hand(chip, write, value)
+    assert by_hand(chip, read, 0)[1] == value
+    by_hand(chip, write, 0)
+    assert by_hand(chip, read, 0)[1] == value
+
+
 def test_flash_is_memory_only_while_it_is_mapped(chip: Caller) -> None:
     chip.call(lookup(chip, "CX"))
     assert chip.peek(XIP) == chip.word(XIP)
@@ -136,6 +158,7 @@ def test_systick_and_timer_count_the_same_time(chip: Caller, megahertz: int) -> 
     chip.poke(SYST_RVR, 0xFFFFFF)
     chip.poke(SYST_CVR, 1)
     chip.poke(SYST_CSR, 5)
+    chip.poke(SYST_RVR, 0xFFFFFF)  # from here it counts down to 0, and only then from there
     begin, micros, counter = (
         chip.machine.state()["cycles"],
         chip.peek(TIMERAWL),
@@ -282,6 +305,13 @@ def arm_watchdog(chip: Caller, select: int) -> None:
         chip.poke(WATCHDOG_SCRATCH0 + 4 * number, 100 + number)
     chip.machine.write(SCRATCH, b"kept")
     chip.machine.write(XIP + 0x100000, b"kept")
+
+
+def test_what_is_in_reset_is_not_done(chip: Caller) -> None:
+    chip.poke(RESETS + CLEAR, 1 << 22)
+    held = chip.peek(RESETS)
+    assert held != 0 and not held & 1 << 22
+    assert chip.peek(RESETS + 8) == ~held & 0x1FFFFFF
 
 
 def test_the_watchdog_resets_all_but_what_it_keeps(chip: Caller) -> None:

@@ -84,11 +84,11 @@ def test_without_an_image_the_elf_file_is_in_flash(package: Path) -> None:
         assert machine.read(XIP, 0x200000) == wanted
 
 
-def uf2(*parts: tuple[int, bytes], family: int = 0xE48BFF56) -> bytes:
-    """A block for each offset and its 256 bytes."""
+def uf2(*parts: tuple[int, bytes], family: int = 0xE48BFF56, flags: int = 0x2000) -> bytes:
+    """A block for each offset and its 256 bytes; `flags`: it has a family."""
     blocks = b""
     for number, (offset, data) in enumerate(parts):
-        head = (0x0A324655, 0x9E5D5157, 0x2000, XIP + offset, 256, number, len(parts), family)
+        head = (0x0A324655, 0x9E5D5157, flags, XIP + offset, 256, number, len(parts), family)
         words = b"".join(word.to_bytes(4, "little") for word in head)
         blocks += (words + data).ljust(508, b"\0") + (0x0AB16F30).to_bytes(4, "little")
     return blocks
@@ -101,6 +101,17 @@ def test_a_uf2_is_the_same_flash(caller: Path, package: Path) -> None:
     with Rp2040js(caller, rom, package, image=image, uart=False, usb=False) as machine:
         assert Caller(machine, rom).word(XIP + 0x1000) == 0x55555555
         assert machine.read(XIP + 256, 256) == b"\xff" * 256
+
+
+def test_blocks_without_a_family_are_taken_and_those_that_are_not_for_flash_left_out(
+    caller: Path, package: Path
+) -> None:
+    image = uf2((0x1000, b"\x55" * 256), flags=0) + uf2((0x2000, b"\x66" * 256), flags=0x2001)
+    image += uf2((0, bootable(caller)))
+    rom = require(firmware.RP2040_ROM)
+    with Rp2040js(caller, rom, package, image=image, uart=False, usb=False) as machine:
+        assert machine.read(XIP + 0x1000, 256) == b"\x55" * 256
+        assert machine.read(XIP + 0x2000, 256) == b"\xff" * 256
 
 
 def test_mistakes_are_explained(caller: Path, package: Path, tmp_path: Path) -> None:

@@ -9,11 +9,16 @@
 /* Of boards/cortex_m0/fault.c; without it a fault is a lockup. */
     .weak pt_hard_fault
 
+/* Of a snippet that calls it. */
+    .weak supervisor
+
     .section .vectors, "a"
     .word pt_stack_end
     .word reset
     .word pt_hard_fault         @ NMI
     .word pt_hard_fault
+    .space 4 * 7
+    .word supervisor            @ SVC
 
     .text
     .thumb_func

@@ -84,7 +84,8 @@ def test_the_page_names_what_was_not_found() -> None:
     assert "| all | | 3 | 1 | 1 |" in page
 
 
-def test_what_survives_has_its_reason_and_nothing_else_survives() -> None:
+def test_every_mutant_has_an_outcome_and_what_survives_a_reason() -> None:
+    assert report.unlike(results.read()) == [], "make mutants NEW=1"
     for one in results.read():
         assert one.result == (SURVIVED if one.mutant.survives else KILLED), one.mutant.name
 

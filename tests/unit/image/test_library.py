@@ -274,6 +274,46 @@ def test_logits_and_how_sure_it_is(
     assert all(0 < row[1] <= 128 for row in wanted)
 
 
+# A model begins with all rows
+
+REOPENED = """#include <stdio.h>
+#include "net.h"
+#include "picotrain.h"
+
+PT_ARENA(arena, 1u << 20);
+static struct pt_trainer trainer;
+
+int main(void)
+{
+    struct pt_detail why;
+    const struct pt_method method = pt_method_of(PT_PRIOT_S);
+    pt_trainer_reset(&trainer, arena, sizeof arena_words);
+    for (int again = 0; again < 2; ++again) {
+        if (pt_trainer_open_flash(&trainer, NAME, sizeof NAME, &why) != PT_OK) {
+            return 2;
+        }
+        const int whole = pt_trainer_method(&trainer, &method, &why);
+        const int selected = pt_trainer_select_last(&trainer, &why);
+        printf("%d %d %d\\n", whole, selected, pt_trainer_method(&trainer, &method, &why) != PT_OK);
+    }
+    return 0;
+}
+"""
+
+
+def test_a_selection_holds_until_the_next_model(
+    tmp_path: Path, host_elf: Elf, sanitized_library: Path
+) -> None:
+    """Under one PRIOT-S is refused."""
+    need("cc")
+    network = support.shipped("oddnet")
+    (tmp_path / "net.h").write_text(header(network, encode(network, host_elf), []))
+    (tmp_path / "main.c").write_text(REOPENED.replace("NAME", "pt_network_oddnet"))
+    flags = ["-std=c11", *SANITIZED, *STRICT, f"-I{FIRMWARE}", "-I."]
+    ran("cc", *flags, "main.c", sanitized_library, "-o", "program", cwd=tmp_path)
+    assert ran(tmp_path / "program", cwd=tmp_path) == "0 0 1\n0 0 1\n"
+
+
 # What a method begins with
 
 
