@@ -15,8 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from picotrain.datasets import load
-from picotrain.device.blob import encode
-from picotrain.device.mailbox import METHOD_KINDS
+from picotrain.device.blob import METHOD_KINDS, encode
 from picotrain.image.elf import Elf
 from picotrain.learn import models
 from picotrain_golden import Method, Network, Trainer

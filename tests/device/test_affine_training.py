@@ -11,11 +11,11 @@ import pytest
 
 import support
 import trainable_affine
-from picotrain.device.blob import blob_size
+from picotrain.device.blob import METHOD_KINDS, blob_size
 from picotrain.device.explain import explain
 from picotrain.device.golden_device import GoldenDevice
 from picotrain.device.interface import Device
-from picotrain.device.mailbox import METHOD_KINDS, MailboxDevice
+from picotrain.device.mailbox import MailboxDevice
 from picotrain.errors import UserError
 from picotrain.learn.verify import verify
 from picotrain_golden import Histograms, Method, Network, calibrated, observe, plan

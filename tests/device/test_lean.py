@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 import support
-from picotrain.device.blob import blob_size, encode
+from picotrain.device.blob import METHOD_KINDS, blob_size, encode
 from picotrain.device.golden_device import GoldenDevice
 from picotrain.device.interface import BatchResult, Device, state_sha256
-from picotrain.device.mailbox import METHOD_KINDS, MailboxDevice
+from picotrain.device.mailbox import MailboxDevice
 from picotrain.errors import CommandError, CrashFailure
 from picotrain.image import firmware
 from picotrain.image.elf import Elf

@@ -1,6 +1,6 @@
 """Networks as the bytes that a device validates: the model blob of `firmware/nn/pt_model.h`.
 
-And the sum of any bytes, as the device makes it."""
+And methods in its numbers, and the sum of any bytes, as the device makes it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from picotrain.image.elf import Elf
-from picotrain_golden import Affine, Kind, Network
+from picotrain_golden import Affine, Kind, Method, Network
 
 _KINDS: dict[Kind, str] = {
     "conv2d": "PT_CONV2D",
@@ -24,8 +24,34 @@ _KINDS: dict[Kind, str] = {
     "add": "PT_ADD",
 }
 
+METHOD_KINDS = {
+    "infer": "PT_INFER",
+    "niti-dynamic": "PT_NITI_DYNAMIC",
+    "niti-static": "PT_NITI_STATIC",
+    "priot": "PT_PRIOT",
+    "priot-s": "PT_PRIOT_S",
+    "fisher": "PT_FISHER",
+    "prototype": "PT_PROTOTYPE",
+}
+_SELECTIONS = {"random": "PT_SELECT_RANDOM", "weight": "PT_SELECT_WEIGHT"}
+_STARTS = {"zero": "PT_START_ZERO", "normal": "PT_START_NORMAL"}
+
 _SUM_FACTOR = 0x01000193
 """PT_SUM_FACTOR of firmware/nn/pt_sum.h."""
+
+
+def method_numbers(method: Method, elf: Elf) -> dict[str, int]:
+    """The fields of `struct pt_method`, in its order."""
+    return {
+        "kind": int(elf.enum("pt_method_kind")[METHOD_KINDS[method.name]]),
+        "mu": method.mu,
+        "threshold": method.theta,
+        "permille": method.permille,
+        "selection": int(elf.enum("pt_selection")[_SELECTIONS[method.select]]),
+        "start": int(elf.enum("pt_start")[_STARTS[method.start]]),
+        "seed": method.seed,
+        "easy": method.easy,
+    }
 
 
 def blob_size(network: Network, elf: Elf) -> int:

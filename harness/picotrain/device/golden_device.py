@@ -9,7 +9,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from picotrain.device.blob import blob_size
+from picotrain.device.blob import METHOD_KINDS, blob_size
 from picotrain.device.cycles import BlockCount
 from picotrain.device.explain import explain, refuse_blob
 from picotrain.device.given import (
@@ -32,7 +32,6 @@ from picotrain.device.interface import (
     UInt8,
     split_transient,
 )
-from picotrain.device.mailbox import METHOD_KINDS
 from picotrain.device.room import shortage
 from picotrain.errors import CommandError, whole_number
 from picotrain.image.elf import Elf

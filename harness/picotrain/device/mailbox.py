@@ -15,7 +15,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from picotrain.device.blob import encode, word_sum
+from picotrain.device.blob import METHOD_KINDS, encode, method_numbers, word_sum
 from picotrain.device.cycles import BlockCount, CallNode
 from picotrain.device.explain import damage, explain, refuse_blob, region_of
 from picotrain.device.given import (
@@ -61,18 +61,7 @@ from picotrain_golden import (
 )
 from picotrain_golden.plan import operations
 
-METHOD_KINDS = {
-    "infer": "PT_INFER",
-    "niti-dynamic": "PT_NITI_DYNAMIC",
-    "niti-static": "PT_NITI_STATIC",
-    "priot": "PT_PRIOT",
-    "priot-s": "PT_PRIOT_S",
-    "fisher": "PT_FISHER",
-    "prototype": "PT_PROTOTYPE",
-}
-_SELECTIONS = {"random": "PT_SELECT_RANDOM", "weight": "PT_SELECT_WEIGHT"}
 _SOLVERS = {"greedy": "PT_SOLVER_GREEDY", "true-cost": "PT_SOLVER_TRUE_COST"}
-_STARTS = {"zero": "PT_START_ZERO", "normal": "PT_START_NORMAL"}
 
 _COMMAND_SECONDS = 30.0
 _IMAGE_SECONDS = 15.0
@@ -81,20 +70,6 @@ _SLOWER = 20
 _SELECT_SECONDS = 120.0
 _MOST_IMAGES = 64
 """Of one command, so that progress shows and an interrupt is served."""
-
-
-def method_numbers(method: Method, elf: Elf) -> dict[str, int]:
-    """The fields of `struct pt_method`, in its order."""
-    return {
-        "kind": int(elf.enum("pt_method_kind")[METHOD_KINDS[method.name]]),
-        "mu": method.mu,
-        "threshold": method.theta,
-        "permille": method.permille,
-        "selection": int(elf.enum("pt_selection")[_SELECTIONS[method.select]]),
-        "start": int(elf.enum("pt_start")[_STARTS[method.start]]),
-        "seed": method.seed,
-        "easy": method.easy,
-    }
 
 
 class MailboxDevice:

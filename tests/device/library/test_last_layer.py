@@ -10,8 +10,7 @@ import pytest
 
 import support
 from building import SANITIZED, build
-from picotrain.device.blob import encode
-from picotrain.device.mailbox import METHOD_KINDS
+from picotrain.device.blob import METHOD_KINDS, encode
 from picotrain.image.elf import Elf
 from picotrain.learn import models
 from picotrain_golden import (

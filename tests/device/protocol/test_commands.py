@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 import support
-from picotrain.device.blob import blob_size, word_sum
+from picotrain.device.blob import METHOD_KINDS, blob_size, word_sum
 from picotrain.device.golden_device import GoldenDevice
-from picotrain.device.mailbox import METHOD_KINDS, MailboxDevice
+from picotrain.device.mailbox import MailboxDevice
 from picotrain.errors import CommandError, LinkFailure
 from picotrain.image import firmware
 from picotrain_golden import Network, plan

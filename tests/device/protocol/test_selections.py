@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 import support
+from picotrain.device.blob import METHOD_KINDS
 from picotrain.device.golden_device import GoldenDevice
-from picotrain.device.mailbox import METHOD_KINDS, MailboxDevice
+from picotrain.device.mailbox import MailboxDevice
 from picotrain.errors import CommandError, UserError
 from picotrain_golden import Method, Network, Selection
 from session import Session

@@ -80,7 +80,7 @@ def test_the_test_sees_paths() -> None:
         ("harness/picotrain/cli/__init__.py", {"VERBS"}),
         ("harness/picotrain/cli/learn/targets.py", {"add_parser", "run"}),
         ("harness/picotrain/datasets/mnist.py", {"FILES", "load"}),
-        ("harness/picotrain/device/mailbox.py", {"METHOD_KINDS"}),
+        ("harness/picotrain/device/blob.py", {"METHOD_KINDS"}),
         ("harness/picotrain/learn/adapt.py", {"prepare", "adapt"}),
         ("harness/picotrain/learn/methods.py", {"add_options", "from_options"}),
         ("tests/support.py", {"METHODS"}),

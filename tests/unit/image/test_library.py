@@ -15,8 +15,7 @@ import pytest
 import support
 from building import FIRMWARE, SANITIZED, STRICT
 from picotrain.convert.export.header import header
-from picotrain.device.blob import encode
-from picotrain.device.mailbox import METHOD_KINDS, method_numbers
+from picotrain.device.blob import METHOD_KINDS, encode, method_numbers
 from picotrain.image.elf import Elf
 from picotrain.learn import methods, models
 from picotrain.learn.adapt import AdaptOptions

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from picotrain.device.blob import encode
-from picotrain.device.mailbox import method_numbers
+from picotrain.device.blob import encode, method_numbers
 from picotrain.image.elf import Elf
 from picotrain.learn.field.state import State
 from picotrain_golden import Method, Network
