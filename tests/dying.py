@@ -62,10 +62,18 @@ def die(target: Mortal, device: MailboxDevice, kind: str, random: Random, late: 
     device.load_model(network)
     device.set_method(support.METHODS["niti-static"])
     pixels, labels = support.images(network, 4)
-    inject(target, kind, random)
+    sent = kind in ("killed", "stopped", "sent signal")
+    if not sent:
+        inject(target, kind, random)
     patient = kind not in ("endless loop", "stopped") or target.name == "rp2040js"
     run = target.run
-    target.run = lambda timeout: run(600.0 if patient else late)  # type: ignore[method-assign]
+
+    def last(_: float) -> None:
+        if sent:  # now, or it would die of the batch that is written before
+            inject(target, kind, random)
+        run(600.0 if patient else late)
+
+    target.run = last  # type: ignore[method-assign]
     try:
         device.train(pixels, labels)
     except DeviceFailure as failure:

@@ -2,6 +2,7 @@
 
 #include <stddef.h>
 
+#include "kernels/pt_memory.h"
 #include "nn/pt_crc32.h"
 #include "nn/pt_sum.h"
 #include "nn/pt_trainer_parts.h"
@@ -24,18 +25,28 @@ static uint32_t description_sum(const struct pt_model *model, uint32_t layers)
     return pt_sum(sum, model->layer, layers * (uint32_t)sizeof *model->layer);
 }
 
-/* Whether the method that is set trains the weights of the layer themselves. */
-static bool trained(const struct pt_trainer *t, uint32_t layer)
+static bool trained(const struct pt_guard *guard, uint32_t layer)
 {
+    return (guard->trained[layer / 32u] >> (layer % 32u) & 1u) != 0u;
+}
+
+/* Notes of which layers the method that is set trains the weights themselves. */
+static void note_trained(struct pt_guard *guard, const struct pt_trainer *t)
+{
+    memset(guard->trained, 0, sizeof guard->trained);
     if (t->state != PT_STATE_READY || !pt_method_weights(&t->method)) {
-        return false;
+        return;
     }
     const struct pt_planned planned = pt_trainer_planned(t);
-    return pt_planned_learns(&planned, layer);
+    for (uint32_t l = 0; l < t->model.header->layers; ++l) {
+        if (pt_planned_learns(&planned, l)) {
+            guard->trained[l / 32u] |= 1u << (l % 32u);
+        }
+    }
 }
 
 /* The blob without the weights in it that are trained; then a head of its own. */
-static uint32_t model_crc(const struct pt_trainer *t)
+static uint32_t model_crc(const struct pt_guard *guard, const struct pt_trainer *t)
 {
     const struct pt_model *model = &t->model;
     const uint32_t last = model->header->layers - 1u;
@@ -44,7 +55,7 @@ static uint32_t model_crc(const struct pt_trainer *t)
     for (uint32_t l = 0; l <= last; ++l) {
         const struct pt_model_layer *layer = &model->layer[l];
         const uint8_t *own = model->blob + layer->weights_offset;
-        if (trained(t, l) && (const uint8_t *)pt_model_weights(model, l) == own) {
+        if (trained(guard, l) && (const uint8_t *)pt_model_weights(model, l) == own) {
             crc = pt_crc32(crc, model->blob + at, layer->weights_offset - at);
             at = layer->weights_offset + layer->weights_size;
         }
@@ -54,16 +65,16 @@ static uint32_t model_crc(const struct pt_trainer *t)
         const struct pt_model_layer *layer = &model->layer[last];
         crc = pt_crc32(crc, model->head, layer->factors * (uint32_t)sizeof *model->head);
         crc = pt_crc32(crc, pt_model_weights(model, last),
-                       trained(t, last) ? 0u : layer->weights_size);
+                       trained(guard, last) ? 0u : layer->weights_size);
     }
     return crc;
 }
 
-static uint32_t learnt_sum(const struct pt_trainer *t)
+static uint32_t learnt_sum(const struct pt_guard *guard, const struct pt_trainer *t)
 {
     uint32_t sum = pt_sum(0, pt_part_scores(t), t->plan.scores_size);
     for (uint32_t l = 0; l < t->model.header->layers; ++l) {
-        if (trained(t, l)) {
+        if (trained(guard, l)) {
             sum = pt_sum(sum, pt_model_weights(&t->model, l), t->model.layer[l].weights_size);
         }
     }
@@ -77,11 +88,12 @@ void pt_guard_take(struct pt_guard *guard, const struct pt_trainer *t, uint32_t 
     }
     if ((parts & PT_GUARD_MODEL) != 0u && t->state != PT_STATE_EMPTY) {
         guard->layers = t->model.header->layers;
+        note_trained(guard, t);
         guard->description = description_sum(&t->model, guard->layers);
-        guard->model = model_crc(t);
+        guard->model = model_crc(guard, t);
     }
     if ((parts & PT_GUARD_LEARNT) != 0u && t->state == PT_STATE_READY) {
-        guard->learnt = learnt_sum(t);
+        guard->learnt = learnt_sum(guard, t);
     }
 }
 
@@ -101,11 +113,11 @@ int pt_guard_check(const struct pt_guard *guard, const struct pt_trainer *t, uin
         err = same(PT_REGION_MODEL, description_sum(&t->model, guard->layers), guard->description,
                    detail);
         if (!err && (parts & PT_GUARD_MODEL) != 0u) {
-            err = same(PT_REGION_MODEL, model_crc(t), guard->model, detail);
+            err = same(PT_REGION_MODEL, model_crc(guard, t), guard->model, detail);
         }
     }
     if (!err && (parts & PT_GUARD_LEARNT) != 0u && t->state == PT_STATE_READY) {
-        err = same(PT_REGION_LEARNT, learnt_sum(t), guard->learnt, detail);
+        err = same(PT_REGION_LEARNT, learnt_sum(guard, t), guard->learnt, detail);
     }
     return err;
 }

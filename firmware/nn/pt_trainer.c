@@ -361,8 +361,3 @@ struct pt_result pt_trainer_predict(struct pt_trainer *t, const uint8_t *image)
     end_step(t);
     return t->result;
 }
-
-uint32_t pt_trainer_io_offset(const struct pt_trainer *t)
-{
-    return t->plan.blob_size + t->plan.scores_size + t->plan.transient_size;
-}

@@ -161,6 +161,9 @@ int pt_trainer_tensor(const struct pt_trainer *trainer, uint32_t kind, uint32_t 
                       uint8_t **data, uint32_t *size, struct pt_detail *detail);
 
 /* Where the io window starts in the arena. */
-uint32_t pt_trainer_io_offset(const struct pt_trainer *trainer);
+static inline uint32_t pt_trainer_io_offset(const struct pt_trainer *trainer)
+{
+    return trainer->plan.blob_size + trainer->plan.scores_size + trainer->plan.transient_size;
+}
 
 #endif

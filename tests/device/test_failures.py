@@ -70,7 +70,7 @@ def test_failure_classes_are_distinct() -> None:
     # Steps of hw-test have failures of their own.
     classes = [one for one in classes if one.__module__ == errors.__name__]
     names = [one.failure_class for one in classes]
-    assert len(set(names)) == len(names) == 10
+    assert len(set(names)) == len(names) == 11
     required = {"BUILD", "FLASH", "LINK", "CRASH", "TIMEOUT", "MISMATCH", "COMMAND"}
     assert required < set(names)
     public = {one for one in vars(errors).values() if isinstance(one, type)}

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import support
+from flips.memory import Memory
 from picotrain.device.blob import METHOD_KINDS, blob_size, encode
 from picotrain.device.golden_device import GoldenDevice
 from picotrain.device.interface import BatchResult, Device, state_sha256
@@ -282,17 +283,10 @@ def test_on_the_host_flash_is_read_only(
     network = support.shipped("oddnet")
     device = host_device(program=require(program))
     begin(device, network, METHODS["priot"])
-    elf, target = device.elf, device._target
-    at = target.mailbox_address()
-    for struct, field in (
-        ("pt_host_memory", "app"),
-        ("pt_app", "trainer"),
-        ("pt_trainer", "frozen"),
-    ):
-        fields = elf.dtype(struct).fields
-        assert fields is not None
-        at += fields[field][1]
-    assert target.read(at, 1) == b"\x01"
-    target.write(at, b"\x00")
+    memory, target = Memory(device), device._target
+    (frozen,) = memory.trainer_fields(["frozen"])
+    assert target.read(frozen.address, 1) == b"\x01"
+    target.write(frozen.address, b"\x00")
+    memory.reseal()
     with pytest.raises(CrashFailure, match="SEGV"):
         device.write_tensor("WEIGHTS", 0, 0, device.weights(0)[:4])

@@ -13,6 +13,7 @@ import pytest
 
 import support
 import trainable_affine
+from flips.memory import Memory
 from kernel_cases import KERNELS, case
 from picotrain.device.blob import blob_size
 from picotrain.device.golden_device import GoldenDevice
@@ -141,18 +142,11 @@ def test_sanitizers_are_on(
     device = host_device(program=program)
     device.load_model(network)
     device.set_method(METHODS["niti-static"])
-    elf, target = device.elf, device._target
-    pointer = target.mailbox_address()
-    for struct, field in (
-        ("pt_host_memory", "app"),
-        ("pt_app", "trainer"),
-        ("pt_trainer", "arena"),
-    ):
-        fields = elf.dtype(struct).fields
-        assert fields is not None
-        pointer += fields[field][1]
-    arena = int.from_bytes(target.read(pointer, 8), "little")
-    assert arena == target.mailbox_address() + elf.dtype("pt_host_memory").itemsize
-    target.write(pointer, move(arena).to_bytes(8, "little"))
+    memory, target = Memory(device), device._target
+    (pointer,) = memory.trainer_fields(["arena"])
+    arena = memory.word(pointer.address)
+    assert arena == target.mailbox_address() + device.elf.dtype("pt_host_memory").itemsize
+    target.write(pointer.address, move(arena).to_bytes(8, "little"))
+    memory.reseal()
     with pytest.raises(CrashFailure, match=report):
         device.command("TRAIN", [1])

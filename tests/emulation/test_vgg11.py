@@ -86,7 +86,7 @@ def test_steps_of_vgg11(
 
 def test_only_the_end_of_sram_is_elsewhere(microbit_elf: Elf) -> None:
     large = Elf(require(firmware.MICROBIT_LARGE))
-    moved = {"pt_arena_end", "pt_stack_start", "pt_stack_end"}
+    moved = {"pt_arena_end", "pt_stack_start", "pt_stack_end", "pt_sram_end"}
     assert set(large.symbols()) - set(microbit_elf.symbols()) <= {"pt_sram_size"}
     for name in microbit_elf.symbols():
         by = LARGE - firmware.PICO_RAM if name in moved else 0

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from picotrain.device.blob import word_sum
 from picotrain.device.mailbox import MailboxDevice
 from picotrain.image.elf import Elf
 
@@ -79,6 +80,17 @@ class Memory:
         fields = self.elf.dtype("pt_trainer").fields
         assert fields is not None
         return self.trainer_fields(n for n in fields if n not in (*WORKED_WITH, *COUNTED))
+
+    def reseal(self) -> None:
+        """Makes the guard's sum that of what a test has written over the settings."""
+        whole = self.target.read(self.trainer(), self.elf.dtype("pt_trainer").itemsize)
+        method, counts, weights, work = (
+            field(self.elf, "pt_trainer", name).address
+            for name in ("method", "saturation", "weights", "target")
+        )
+        found = whole[:work] + whole[method:counts] + whole[weights:]
+        at = self.guard().address + field(self.elf, "pt_guard", "trainer").address
+        self.target.write(at, word_sum(found, self.elf.order).to_bytes(4, self.elf.byte_order))
 
     def word(self, address: int) -> int:
         """A pointer, as the device has it."""

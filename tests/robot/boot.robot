@@ -15,7 +15,7 @@ The Mailbox Is There After Reset
     Restart Device
     ${mailbox} =    Read Mailbox
     Should Be Equal As Integers    ${mailbox}[magic]    0x424d5450
-    Should Be Equal As Integers    ${mailbox}[version]    4
+    Should Be Equal As Integers    ${mailbox}[version]    5
     Should Be Equal As Integers    ${mailbox}[command]    0
     Should Be Equal As Integers    ${mailbox}[status]    ${idle}
 

@@ -113,19 +113,24 @@ class Elf:
         return "<" if self._elf.little_endian else ">"
 
     @cached_property
-    def _symbols(self) -> dict[str, tuple[int, int, bool]]:
-        """Name -> (address without the Thumb bit, size, is a function)."""
+    def _named(self) -> list[tuple[str, int, int, bool]]:
+        """Name, address without the Thumb bit, size, is a function; two files may share a name."""
         table = self._elf.get_section_by_name(".symtab")
         if table is None:
             raise BuildFailure(f"{self.path}: no symbols, it was stripped; {BUILD_AGAIN}")
-        symbols = {}
+        symbols = []
         for symbol in table.iter_symbols():
             if symbol["st_shndx"] == "SHN_UNDEF" or symbol.name.startswith("$"):
                 continue
             function = symbol["st_info"]["type"] == "STT_FUNC"
             address = self._code(symbol["st_value"]) if function else symbol["st_value"]
-            symbols[symbol.name] = (address, symbol["st_size"], function)
+            symbols.append((symbol.name, address, symbol["st_size"], function))
         return symbols
+
+    @cached_property
+    def _addresses(self) -> dict[str, int]:
+        """Addresses by name; what all files know comes last in the table, and stays."""
+        return {name: address for name, address, _, _ in self._named}
 
     def _code(self, address: int) -> int:
         """A code address without the Thumb bit that Arm keeps in it."""
@@ -133,34 +138,38 @@ class Elf:
 
     @cached_property
     def _functions(self) -> list[tuple[int, int, str]]:
-        return sorted((a, s, n) for n, (a, s, function) in self._symbols.items() if function)
+        return sorted((a, s, n) for n, a, s, function in self._named if function)
 
     def symbol(self, name: str) -> int:
         """Address of a symbol, without the Thumb bit."""
         try:
-            return self._symbols[name][0]
+            return self._addresses[name]
         except KeyError:
             raise BuildFailure(f"{self.path}: no symbol {name}; {BUILD_AGAIN}") from None
 
     def symbols(self) -> list[str]:
-        return sorted(self._symbols)
+        return sorted(self._addresses)
 
     def function_at(self, pc: int) -> str:
         """Name of the function that holds `pc`, or "?"."""
+        return self._function(pc)[0]
+
+    def _function(self, pc: int) -> tuple[str, int]:
+        """The same, and its address."""
         pc = self._code(pc)
         at = bisect_right(self._functions, (pc, 1 << 62, "")) - 1
         if at >= 0:
             address, size, name = self._functions[at]
             if pc < address + max(size, 2):
-                return name
-        return "?"
+                return name, address
+        return "?", 0
 
     def symbolise(self, pc: int) -> str:
         """`function+0xoffset` for a code address."""
-        name = self.function_at(pc)
+        name, start = self._function(pc)
         if name == "?":
             return f"0x{pc:08x}"
-        return f"{name}+0x{self._code(pc) - self._symbols[name][0]:x}"
+        return f"{name}+0x{self._code(pc) - start:x}"
 
     def lines(self) -> list[LineRange]:
         """The line table, by address: ranges that do not overlap, without code of no known line.

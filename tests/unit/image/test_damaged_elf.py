@@ -85,7 +85,7 @@ def test_room_for_variables_between_sections_is_no_damage(tmp_path: Path) -> Non
         (section(".cold", "sh_addr", 8), "whose section .cold is for"),
         (section(".cold", "sh_offset", 8), "whose section .cold is for"),
         (section(".vectors", "sh_size", -4), "where something is missing before the section .note"),
-        (section(".idle", "sh_size", 4), "where another one overlaps before the section .cold"),
+        (section(".idle", "sh_size", 8), "where another one overlaps before the section .guard"),
         (section(".text", "sh_size", -4), "by its sections"),
         (section(".text", "sh_size", 4), "by its sections"),
     ],

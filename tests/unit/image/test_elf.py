@@ -259,3 +259,22 @@ def test_the_mailbox_differs_only_in_pointers(host_elf: Elf, microbit_elf: Elf) 
     for name in host.names:
         if name != "window":
             assert host.fields[name] == chip.fields[name]  # type: ignore[index]
+
+
+def test_two_functions_of_one_name_keep_their_places(tmp_path: Path) -> None:
+    """As static ones of two files, or the linker's veneers of two sections."""
+    for number in (1, 2):
+        (tmp_path / f"{number}.c").write_text(
+            f"static int __attribute__((noinline)) same(int a) {{ return a * {number + 2}; }}\n"
+            f"int call{number}(int a) {{ return same(a); }}\n"
+        )
+    (tmp_path / "main.c").write_text(
+        "int call1(int a);\nint call2(int a);\nint main(void) { return call1(1) + call2(2); }\n"
+    )
+    command = ["cc", "-g", "-O0", "-o", "same", "main.c", "1.c", "2.c"]
+    subprocess.run(command, check=True, cwd=tmp_path)
+    nm = subprocess.run(["nm", tmp_path / "same"], capture_output=True, text=True, check=True)
+    found = [line.split() for line in nm.stdout.splitlines() if line.endswith(" same")]
+    elf = Elf(tmp_path / "same")
+    assert len(found) == 2
+    assert [elf.symbolise(int(at, 16) + 1) for at, *_ in found] == ["same+0x1"] * 2

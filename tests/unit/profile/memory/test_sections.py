@@ -57,7 +57,9 @@ def test_the_flash_image_is_its_sections(image: Image, sections: Sections) -> No
     assert sum(section.flash for section in sections.sections) == binary.stat().st_size
     spans = {span.name: span for span in sections.flash}
     assert spans["free"].address == FLASH_BASE["rp2040"] + binary.stat().st_size
-    assert list(spans)[:5] == [".boot2", ".vectors", ".note.gnu.build-id", ".idle", ".cold"]
+    assert list(spans)[:6] == [
+        *(".boot2", ".vectors", ".note.gnu.build-id", ".idle", ".guard", ".cold")
+    ]
     # SHA-1 with the head of a note; the second stage with its checksum.
     assert (spans[".note.gnu.build-id"].bytes, spans[".boot2"].bytes) == (16 + 20, 256)
 
