@@ -15,8 +15,8 @@
  *   PT_REGION_LEARNT   weights that the method trains, scores and their index, and what PT_FISHER
  *                      and PT_PROTOTYPE gather: by pt_sum, because each step changes it
  *
- * But for the model's part (PT_GUARD_MODEL) nothing outside of pt_guard.c and pt_sum.c runs, so that
- * a profile can leave their cycles out.
+ * But for the model's part (PT_GUARD_MODEL) nothing outside of pt_guard.c and pt_sum.c runs, so a
+ * profile can leave their cycles out.
  *
  * Nothing here finds a flip in what a step reads and writes while it runs: the sum that is taken
  * after it is that of the result, whatever it is.
