@@ -48,7 +48,7 @@ def kinds(target: str) -> tuple[str, ...]:
     if target == "host":
         coded = tuple(_HOST_CODE) if platform.machine() == "x86_64" else ()
         return (*coded, "sent signal", "killed", "stopped")
-    return (*_ARM_CODE, "lockup", "killed", "stopped")
+    return (*ARM_CODE, "lockup", "killed", "stopped")
 
 
 def wanted(kind: str, target: str) -> str:
@@ -102,7 +102,7 @@ def inject(target: Mortal, kind: str, random: Random) -> str:
         return name
     elf = open_elf(target.elf)
     address = elf.symbol(name) & ~1
-    target.write(address, _ARM_CODE[kind](address, elf.symbol("pt_stack_start"), random))
+    target.write(address, ARM_CODE[kind](address, elf.symbol("pt_stack_start"), random))
     return name
 
 
@@ -179,8 +179,12 @@ def _supervisor(_: int, __: int, random: Random) -> bytes:
 def _recursion(address: int, stack: int, random: Random) -> bytes:
     if random.integers(2):
         return struct.pack("<3H", 0xB5F0, 0xF7FF, 0xFFFD)  # PUSH {r4-r7, lr}; BL to the PUSH
-    below = stack - 4 * int(random.integers(1, 200))
-    return _with_words(address, [0x4685, 0xB5F0, 0xDE00], below)  # MOV sp, r0; PUSH
+    return moved_stack(address, stack - 4 * int(random.integers(1, 200)))
+
+
+def moved_stack(address: int, sp: int) -> bytes:
+    """MOV sp, r0; PUSH; UDF."""
+    return _with_words(address, [0x4685, 0xB5F0, 0xDE00], sp)
 
 
 def _pending(address: int, _: int, random: Random) -> bytes:
@@ -188,7 +192,7 @@ def _pending(address: int, _: int, random: Random) -> bytes:
     return _with_words(address, [0x6001, 0xBF00, 0xE7FE], 0xE000ED04, 1 << bit)
 
 
-_ARM_CODE: dict[str, Callable[[int, int, Random], bytes]] = {
+ARM_CODE: dict[str, Callable[[int, int, Random], bytes]] = {
     "undefined instruction": _undefined,
     "unaligned access": _unaligned,
     "bad address": _bad_address,

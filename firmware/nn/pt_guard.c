@@ -2,7 +2,6 @@
 
 #include <stddef.h>
 
-#include "kernels/pt_memory.h"
 #include "nn/pt_crc32.h"
 #include "nn/pt_sum.h"
 #include "nn/pt_trainer_parts.h"
@@ -33,7 +32,9 @@ static bool trained(const struct pt_guard *guard, uint32_t layer)
 /* Notes of which layers the method that is set trains the weights themselves. */
 static void note_trained(struct pt_guard *guard, const struct pt_trainer *t)
 {
-    memset(guard->trained, 0, sizeof guard->trained);
+    for (uint32_t w = 0; w < sizeof guard->trained / sizeof guard->trained[0]; ++w) {
+        guard->trained[w] = 0;
+    }
     if (t->state != PT_STATE_READY || !pt_method_weights(&t->method)) {
         return;
     }

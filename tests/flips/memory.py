@@ -70,6 +70,11 @@ class Memory:
         at = field(self.elf, "pt_app", "guard")
         return Span(self.app() + at.address, at.size)
 
+    def board(self) -> Span:
+        """What the board said of its memory: struct pt_board_memory."""
+        at = field(self.elf, "pt_app", "memory")
+        return Span(self.app() + at.address, at.size)
+
     def trainer_fields(self, names: Iterable[str]) -> list[Span]:
         """Some of its fields."""
         found = [field(self.elf, "pt_trainer", name) for name in names]

@@ -14,6 +14,7 @@ AREAS = {
     "nn": "the training library: models, plans, steps, errors, scores, selections",
     "store": "states, checkpoints, and what is kept in flash",
     "app": "the program's commands, kernels alone, selections",
+    "guard": "what watches memory that changes by itself, and what a death leaves",
     "link": "the serial link, both sides",
     "rp2040": "the Pico's board, start-up, faults, USB, and its emulator",
     "golden": "the mathematics in NumPy",

@@ -35,6 +35,7 @@ REGIONS: dict[str, tuple[Look, str]] = {
     "the layers": (lambda m: Span(m.blob().address + 16, 2), "MODEL"),
     "scores": (Memory.scores, "LEARNT"),
     "the magic": (lambda m: first(m.mailbox("magic")), "MAILBOX"),
+    "what the board said": (Memory.board, "MAILBOX"),
     "the windows": (lambda m: first(m.mailbox("window")), "MAILBOX"),
 }
 """Under PRIOT: what a byte of it is, and what it belongs to."""
@@ -68,10 +69,8 @@ def test_a_flipped_bit_is_named(session: Session, name: str, bit: int) -> None:
         assert damaged(device, "CHECK") == ""
         memory.flip(at, bit)
         assert damaged(device, "CHECK") == region
-        if region != "MAILBOX":  # whose windows are written after each command
+        if name != "the windows":  # which are written after each command
             assert damaged(device, "CHECK") == region
-            memory.flip(at, bit)
-        elif name == "the magic":
             memory.flip(at, bit)
     assert damaged(device, "CHECK") == ""
     session.goes_on()
@@ -104,6 +103,11 @@ def test_commands_refuse_what_they_rely_on(session: Session) -> None:
         memory.flip(weights, 0)
         assert damaged(device, name) == "MODEL", name
         memory.flip(weights, 0)
+    described = memory.description()
+    for at in (described.address, described.address + described.size - 1):
+        memory.flip(at, 0)
+        assert damaged(device, "TRAIN") == "MODEL"
+        memory.flip(at, 0)
     (mu,) = memory.trainer_fields(["method"])
     for name in ("INFO", "SET_MU", "TRAIN", "READ_TENSOR", "TRACE_NEXT", "CLEAR_SATURATION"):
         memory.flip(mu.address + 4, 0)

@@ -377,3 +377,14 @@ def test_modules_of_tests_have_names_of_their_own() -> None:
     names = Counter(path.name for path in (ROOT / "tests").rglob("*.py"))
     shared = {name for name, count in names.items() if count > 1}
     assert shared <= {"conftest.py", "__init__.py"}
+
+
+def test_makefiles_below_do_not_read_what_the_first_one_takes() -> None:
+    """`make TARGETS=...` hands the variable on to each make that a recipe, or a test, runs."""
+    text = (ROOT / "Makefile").read_text(encoding="utf-8")
+    taken = set(re.findall(r"\b([A-Z][A-Z_]+)=", text)) - {"BUILD", "CC"}
+    assert {"TARGETS", "MINUTES", "SHORT"} <= taken
+    for path in ("firmware", "tests/fuzz", "emulation/qemu", "emulation/rom", "emulation/renode"):
+        below = (ROOT / path / "Makefile").read_text(encoding="utf-8")
+        assigned = set(re.findall(r"^([A-Z][A-Z_]+) *[:?+]?=", below, re.MULTILINE))
+        assert assigned & taken == set(), path

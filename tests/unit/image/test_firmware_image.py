@@ -144,7 +144,7 @@ BOARD_IN_FLASH = {
     "microbit": {
         *("pt_reset", "pt_board_idle", "pt_board_halt"),
         *("pt_hard_fault", "pt_fault_end"),  # A stack that overflows writes over SRAM.
-        *("pt_image_damaged", "pt_board_code"),
+        *("pt_image_damaged", "pt_board_code", "pt_board_stack_used"),
     },
     "rp2040": {
         *("pt_entry", "pt_reset", "pt_board_idle", "pt_board_halt"),
@@ -154,7 +154,7 @@ BOARD_IN_FLASH = {
         *("pt_uart_start", "pt_uart_send", "pt_uart_receive", "pt_uart_flush"),
         *("pt_watchdog_warn", "pt_watchdog_interrupt", "pt_fault_recall"),
         *("pt_watchdog_start", "pt_usb_start", "pt_usb_descriptor", "pt_usb_descriptors_start"),
-        *("pt_usb_ms_os_20", "pt_image_damaged", "pt_board_code"),
+        *("pt_usb_ms_os_20", "pt_image_damaged", "pt_board_code", "pt_board_stack_used"),
     },
 }
 """The public functions of the board that are in flash, the rest being in SRAM."""
@@ -187,6 +187,14 @@ def test_code_lies_in_sram(board: str, flash: range, symbols: list[Symbol], elf:
     defined = set(re.findall(r"(?:^| )(pt_\w+)(?:\([^;{]*\)\n{|:$)", text, re.MULTILINE))
     assert {"pt_hard_fault", "pt_reset"} < defined
     assert defined & in_flash == BOARD_IN_FLASH[board]
+
+
+def test_a_guard_calls_nothing_through_a_veneer(symbols: list[Symbol], elf: Elf) -> None:
+    """It is in no count of cycles, and what it would run there is."""
+    guard = range(elf.symbol("pt_guard_start"), elf.symbol("pt_guard_end"))
+    inside = {symbol.name for symbol in symbols if symbol["st_value"] & ~1 in guard}
+    assert "pt_app_guard_check" in inside
+    assert [name for name in inside if name.endswith("_veneer")] == []
 
 
 @microbit_only

@@ -43,8 +43,6 @@ _BACK_SECONDS = 15.0
 """For a device that starts anew: the watchdog's 8 s, its start, USB's enumeration."""
 _SOCKET_SECONDS = 2.0
 """For a socket that is refused: an emulator keeps its port while its chip starts anew."""
-_EMULATED_WAITS = (*WAITS, 4.8)
-"""An emulated device starts as fast as its machine lets it."""
 _POLL_WAITS = (0.5, 1.0, 2.0, 4.0)
 """A device that works answers when it has finished: one question in its buffer is enough, the next
 ones are for the case that it was lost. Then every 8 s, so that the buffer holds them all."""
@@ -88,7 +86,7 @@ class SerialTarget:
         self.close()
         try:
             self._open()
-            self._greet(_EMULATED_WAITS if is_socket(self.url) else WAITS)
+            self._greet(WAITS)
         except BaseException:
             self.close()
             raise
