@@ -1,4 +1,5 @@
-"""Many commands on one device leak nothing, and the same ones give the same every time."""
+"""Many commands on one device leak nothing, and the same ones give the same every time: a tenth of
+what `make soak` sends."""
 
 from __future__ import annotations
 
@@ -13,15 +14,13 @@ from picotrain.device.targets.base import Target
 from picotrain.device.targets.host import HostTarget
 from reliability.stress import COMMANDS, CountedDevice, Drift, churn, soak
 
-EMULATED = 1_000
-"""Commands, where one takes some milliseconds."""
+FEWER = COMMANDS // 10
 
 
 def test_many_commands(connect: Callable[[], Target]) -> None:
     target = connect()
-    most = COMMANDS if isinstance(target, HostTarget) else EMULATED
-    found = soak(CountedDevice(target), most)
-    assert found.commands >= most
+    found = soak(CountedDevice(target), FEWER)
+    assert found.commands >= FEWER
     assert found.commands % found.rounds == 0
     assert (found.cycles > 0) == (target.name == "qemu")
 
@@ -29,7 +28,7 @@ def test_many_commands(connect: Callable[[], Target]) -> None:
 def test_many_devices(target_name: str) -> None:
     if target_name == "golden" or target_name.startswith("serial:"):
         pytest.skip("nothing is started for it")
-    devices = 20 if target_name.startswith("host") else 4
+    devices = 8 if target_name.startswith("host") else 4
     assert churn(target_name, devices) > 2
 
 
@@ -81,4 +80,4 @@ def test_what_leaks_or_drifts_is_told(
     if not isinstance(target, HostTarget):
         pytest.skip("what looks for it is the same")
     with pytest.raises(Drift, match=said):
-        soak(kind(target), 1_000)
+        soak(kind(target), FEWER)
