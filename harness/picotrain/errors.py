@@ -107,7 +107,8 @@ class CrashFailure(DeviceFailure):
 @dataclass
 class DamageFailure(DeviceFailure):
     """Memory of the device that must not change by itself changed; `region` is what lies there, as
-    `enum pt_region` of `firmware/nn/pt_guard.h` names it, or IO for what was on its way."""
+    `enum pt_region` of `firmware/nn/pt_guard.h` names it, IO for what was on its way, or STEP where
+    runs of the same images from the same state came to other ends."""
 
     message: str
     region: str

@@ -19,7 +19,7 @@ from picotrain.datasets import Split
 from picotrain.device import backends
 from picotrain.device.interface import Device
 from picotrain.device.mailbox import MailboxDevice
-from picotrain.device.retrying import Death, DiedTooOften, RetryingDevice
+from picotrain.device.repeating.retrying import Death, DiedTooOften, RetryingDevice
 from picotrain.device.targets.host import HostTarget
 from picotrain.device.targets.qemu import QemuTarget
 from picotrain.errors import CommandError, UserError

@@ -17,7 +17,7 @@ from picotrain import datasets
 from picotrain.device import backends
 from picotrain.device.interface import Device
 from picotrain.device.mailbox import MailboxDevice
-from picotrain.device.retrying import RetryingDevice
+from picotrain.device.repeating.retrying import RetryingDevice
 from picotrain.learn import models
 from picotrain.learn.adapt import AdaptOptions, AdaptResult, adapt
 from reliability.page import keep

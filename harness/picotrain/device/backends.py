@@ -16,6 +16,7 @@ from picotrain.device.golden_device import GoldenDevice
 from picotrain.device.interface import Device
 from picotrain.device.link import ports
 from picotrain.device.mailbox import MailboxDevice
+from picotrain.device.repeating.twice import Disagreement, TwiceDevice
 from picotrain.device.targets import node_package
 from picotrain.device.targets.base import Target
 from picotrain.device.targets.host import HostTarget
@@ -228,17 +229,27 @@ def _require_tools(backend: str) -> None:
         require_renode()
 
 
-def open_device(name: str, arena_bytes: int | None = None, kernels: str | None = None) -> Device:
+def open_device(
+    name: str,
+    arena_bytes: int | None = None,
+    kernels: str | None = None,
+    twice: Callable[[Disagreement], None] | None = None,
+) -> Device:
     """A connected device, with the kernels that it has by default or those of `KERNELS`.
 
     `arena_bytes` sets the memory of `golden` and `host`; by default it is what the firmware leaves
-    of a Pico's 264 KiB. Raises UserError for an unknown name, kernels that the target does not
-    have, or an arena for a device whose memory is fixed.
+    of a Pico's 264 KiB. With `twice` each batch is shown twice, and it is told where the two differ
+    (`picotrain.device.repeating.twice`). Raises UserError for an unknown name, kernels that the
+    target does not have, an arena for a device whose memory is fixed, or golden twice.
     """
     must_be("the target", name, str, f"give one of {', '.join(NAMES)}")
     if arena_bytes is not None and whole_number("arena_bytes", arena_bytes) < 1:
         raise UserError(f"arena_bytes is {arena_bytes}; give 1 or more, or leave it out")
     chosen = choose_kernels(name, kernels)
+    if chosen is None and twice is not None:
+        raise UserError(
+            f"target {name} has no memory of its own in which a bit could flip; leave --twice out"
+        )
     if chosen is None:
         return GoldenDevice(firmware.layout(), arena_bytes or firmware.pico_arena_bytes())
     if arena_bytes is not None and name != "host":
@@ -246,6 +257,8 @@ def open_device(name: str, arena_bytes: int | None = None, kernels: str | None =
     target = open_target(name, arena_bytes, chosen)
     try:
         target.connect()
+        if twice is not None:
+            return TwiceDevice(target, chosen, twice)
         return MailboxDevice(target, chosen)
     except BaseException:
         target.close()

@@ -4,7 +4,7 @@ device's own splits where the data set has them."""
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from numbers import Real
@@ -19,7 +19,8 @@ from picotrain.device.given import check_form, check_method, check_network, imag
 from picotrain.device.interface import BatchResult, Device, state_sha256
 from picotrain.device.mailbox import MailboxDevice
 from picotrain.device.meter import CycleMeter
-from picotrain.device.retrying import RetryingDevice
+from picotrain.device.repeating.retrying import RetryingDevice
+from picotrain.device.repeating.twice import TwiceDevice
 from picotrain.device.room import check_room
 from picotrain.device.versions import versions_of
 from picotrain.errors import UserError, must_be, whole_number
@@ -139,8 +140,10 @@ class AdaptResult:
     `begun_from` is the digest of the state that the run began with, where it was given one,
     `resumed_at` how many epochs of this run that state had done, and `begins` both in words.
     `warnings` are of a run that ended in a collapse, the last one with what to try. `deaths` are
-    those of the device (`picotrain.device.retrying.Death`), each with the epoch it was in, 0 before
-    the first; nothing else of the result shows that they were.
+    those of the device (`picotrain.device.repeating.retrying.Death`), each with the epoch it was
+    in, 0 before the first; nothing else of the result shows that they were. So are `disagreements`
+    of a device that shows each batch `twice` (`picotrain.device.repeating.twice`); the cycles are
+    those of all runs of a batch, then, and of what is read and put back between them.
     """
 
     target: str
@@ -181,6 +184,8 @@ class AdaptResult:
     state_sha256: str = ""
     warnings: list[str] = field(default_factory=list)
     deaths: list[dict[str, Any]] = field(default_factory=list)
+    twice: bool = False
+    disagreements: list[dict[str, Any]] = field(default_factory=list)
     wall_seconds: float = 0.0
     versions: dict[str, str] = field(default_factory=dict)
     units: str = (
@@ -455,6 +460,11 @@ def adapt(
             return None
         return accuracy(upright, f"{label} upright")
 
+    def note(noted: list[dict[str, Any]], told: Sequence[Any]) -> None:
+        """Those that are new, with the epoch."""
+        epoch = len(result.history)
+        noted += [{"epoch": epoch, **asdict(one)} for one in told[len(noted) :]]
+
     def update() -> None:
         accuracies = [epoch["accuracy"] for epoch in result.history]
         result.accuracy_best = max(accuracies, default=None)
@@ -471,8 +481,10 @@ def adapt(
         result.state_sha256 = state_sha256(device, network)
         device.check_memory()
         if isinstance(device, RetryingDevice):
-            new = device.deaths[len(result.deaths) :]
-            result.deaths += [{"epoch": len(result.history), **asdict(one)} for one in new]
+            note(result.deaths, device.deaths)
+        if isinstance(device, RetryingDevice | TwiceDevice):
+            result.twice = device.twice
+            note(result.disagreements, device.disagreements)
         result.wall_seconds = round(time.monotonic() - start, 3)
         report(result)
 

@@ -471,3 +471,10 @@ def test_a_run_that_collapsed_says_so() -> None:
 def test_deaths_of_the_device_show() -> None:
     died = render(replace(CONTENT, run=replace(RUN, deaths="2 (2 CRASH), 64 images shown again")))
     assert "Deaths of the device: 2 (2 CRASH), 64 images shown again; what was learned" in died
+
+
+def test_batches_whose_runs_differed_show() -> None:
+    counted = replace(RUN, disagreements="1 of the batches that were shown twice")
+    shown = render(replace(CONTENT, run=counted))
+    assert "Two runs differed: 1 of the batches that were shown twice; cycles" in shown
+    assert "Two runs differed" not in render(CONTENT)

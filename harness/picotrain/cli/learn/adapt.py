@@ -25,7 +25,9 @@ from picotrain.cli.options import (
 from picotrain.datasets import Dataset
 from picotrain.device.backends import choose_kernels, open_device
 from picotrain.device.interface import Device
-from picotrain.device.retrying import Death, RetryingDevice, in_words
+from picotrain.device.repeating import retrying, twice
+from picotrain.device.repeating.retrying import Death, RetryingDevice
+from picotrain.device.repeating.twice import Disagreement
 from picotrain.device.room import check_room
 from picotrain.learn import calibration, methods, models, turning
 from picotrain.learn.adapt import (
@@ -127,6 +129,13 @@ def add_parser(verbs: Verbs) -> None:
         help="start the device anew where it crashes, hangs or is lost, up to N times: it gets "
         "back what it had learned and goes on with the batch that was lost, to the same bytes; "
         "each death is told and counted (default: the first one ends the run)",
+    )
+    parser.add_argument(
+        "--twice",
+        action="store_true",
+        help="show each batch twice from the same state, so that a bit that flips while the device "
+        "works is seen: where the two differ, a third run decides, and it is told and counted. "
+        "Takes twice as long",
     )
     methods.add_options(parser)
     parser.set_defaults(run=run, complete=complete, replaced={"resume": "save"})
@@ -235,7 +244,13 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _device(options: argparse.Namespace) -> Device:
-    start = partial(open_device, options.target, arena(options), options.kernels)
+    start = partial(
+        open_device,
+        options.target,
+        arena(options),
+        options.kernels,
+        _tell_disagreement if options.twice else None,
+    )
     if options.retry_device is None:
         return start()
     deaths = 0
@@ -250,6 +265,10 @@ def _device(options: argparse.Namespace) -> Device:
         )
 
     return RetryingDevice(start, options.retry_device, notice)
+
+
+def _tell_disagreement(one: Disagreement) -> None:
+    print(one.message, flush=True)
 
 
 def _state(options: argparse.Namespace, method: Method) -> State | None:
@@ -300,6 +319,8 @@ def _summary(result: AdaptResult) -> str:
     if result.plan_note:
         lines.append(result.plan_note)
     if result.deaths:
-        lines.append(f"deaths     {in_words(result.deaths)}")
+        lines.append(f"deaths     {retrying.in_words(result.deaths)}")
+    if result.twice:
+        lines.append(f"differed   {twice.in_words(result.disagreements)}; cycles are of all runs")
     lines.append(f"state      sha256 {result.state_sha256}")
     return "\n".join(lines)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from picotrain.device.retrying import in_words
+from picotrain.device.repeating import retrying, twice
 from picotrain.errors import UserError
 from picotrain.inputs import read_json
 
@@ -73,6 +73,8 @@ class Run:
     warnings: tuple[str, ...] = ()
     deaths: str = ""
     """Of the device, in words; empty without any."""
+    disagreements: str = ""
+    """In words, of a device that showed each batch twice; empty for one that did not."""
 
 
 def read_run(path: Path) -> Run:
@@ -142,7 +144,8 @@ def _run(path: Path, content: dict[str, Any]) -> Run:
         cycles_per_infer_image=_optional(content["cycles_per_infer_image"]),
         state_sha256=str(content["state_sha256"]),
         warnings=tuple(map(str, content.get("warnings") or ())),
-        deaths=in_words(content["deaths"]) if content.get("deaths") else "",
+        deaths=retrying.in_words(content["deaths"]) if content.get("deaths") else "",
+        disagreements=twice.in_words(content["disagreements"]) if content.get("twice") else "",
         versions={str(name): str(text) for name, text in content["versions"].items()},
     )
 

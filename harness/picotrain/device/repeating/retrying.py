@@ -25,6 +25,8 @@ from picotrain.device.interface import (
     UInt8,
 )
 from picotrain.device.mailbox import MailboxDevice
+from picotrain.device.repeating.learned import Learned, joined, parts_of, unreturnable
+from picotrain.device.repeating.twice import Disagreement, TwiceDevice
 from picotrain.errors import (
     CrashFailure,
     DamageFailure,
@@ -48,7 +50,6 @@ from picotrain_golden import (
 )
 
 Result = TypeVar("Result")
-_Tensors = list[Int8 | None]
 
 _WORTH = 10
 """What learned is read when the work that a death would cost is so many times what reading took:
@@ -106,11 +107,13 @@ class RetryingDevice:
         self._start, self._most, self._notice = start, most, notice
         self._device: MailboxDevice | None = None
         self.deaths: list[Death] = []
+        self._disagreed: list[Disagreement] = []
         self._unsettled: list[tuple[Death, float]] = []
         self._blocks: list[BlockCount] = []
         self._forget()
         device = self._living()
         self.name, self.kernels, self._elf = device.name, device.kernels, device.elf
+        self.twice = isinstance(device, TwiceDevice)
 
     def _forget(self) -> None:
         self._network: Network | None = None
@@ -119,8 +122,8 @@ class RetryingDevice:
         self._head = False
         self._method: Method | None = None
         self._mu: int | None = None
-        self._weights: tuple[Method, _Tensors] | None = None
-        self._scores: _Tensors = []
+        self._weights: tuple[Method, Learned] | None = None
+        self._scores = Learned()
         self._clear_counts()
 
     def _clear_counts(self) -> None:
@@ -152,13 +155,9 @@ class RetryingDevice:
             return
         if self._weights is not None:
             device.set_method(self._weights[0])
-            for layer, values in enumerate(self._weights[1]):
-                if values is not None:
-                    device.put_weights(layer, values)
+            self._weights[1].put(device)
         device.set_method(self._method)
-        for layer, values in enumerate(self._scores):
-            if values is not None:
-                device.put_scores(layer, values)
+        self._scores.put(device)
         if self._mu is not None:
             device.set_mu(self._mu)
         self._base = self._counted
@@ -186,18 +185,14 @@ class RetryingDevice:
         self._notice(death)
         self._unsettled.append((death, time.monotonic()))
         if self._device is not None:
+            self._disagreed = self.disagreements
             self._device.close()
             self._device = None
 
     def _lost(self) -> str | None:
         """What the device had that cannot be put back."""
-        if self._selection is not None:
-            return "its selection of rows cannot be put back"
-        if self._head:
-            return "the head that was made on it cannot be put back"
-        if self._method is not None and self._method.name in ("fisher", "prototype"):
-            return f"what method {self._method.name} gathered cannot be put back"
-        return None
+        what = unreturnable(self._method, self._selection, self._head)
+        return None if what is None else f"{what} cannot be put back"
 
     def _settle(self, images: int) -> None:
         """The device is where it was when it died, after `images` that were shown again."""
@@ -217,21 +212,14 @@ class RetryingDevice:
         """Take over what can be put back; `learned`: what learns has changed."""
         device = self._living()
         if learned:
-            assert self._method is not None
-            changes, scored = self._method.changes_weights, self._method.scored
-            weights = self._tensors(device.weights) if changes else []
-            scores = self._tensors(device.scores) if scored else []
+            assert self._network is not None and self._method is not None
+            read = Learned.of(device, self._network, self._method)
             device.check_memory()  # of what was read
-            if changes:
-                self._weights = (self._method, weights)
-            if scored:
-                self._scores = scores
+            if self._method.changes_weights:
+                self._weights = (self._method, read)
+            if self._method.scored:
+                self._scores = read
         self._counted = self._base + device.saturation()
-
-    def _tensors(self, read: Callable[[int], Int8]) -> _Tensors:
-        assert self._network is not None
-        layers = enumerate(self._network.layers)
-        return [read(index) if layer.has_weights else None for index, layer in layers]
 
     # Batches
 
@@ -253,7 +241,7 @@ class RetryingDevice:
         images, labels = checked_batch(self._network, images, labels)
         # As the device cuts them itself, so that a command is what it would have been.
         most = self._asked(what, lambda device: device.batch_images(images))
-        parts = [slice(at, at + most) for at in range(0, max(1, len(images)), most)]
+        parts = parts_of(len(images), most)
         done: list[BatchResult] = []
         kept, reading = 0, 0.0
 
@@ -281,9 +269,15 @@ class RetryingDevice:
                 first = kept
 
         self._retried(what, go_on)
-        return _joined(done)
+        return joined(done)
 
     # The rest of a device
+
+    @property
+    def disagreements(self) -> list[Disagreement]:
+        """Of all lives, where what `start` opens shows each batch twice."""
+        of_this = self._device.disagreements if isinstance(self._device, TwiceDevice) else []
+        return [*self._disagreed, *of_this]
 
     @property
     def elf(self) -> Elf:
@@ -303,7 +297,7 @@ class RetryingDevice:
 
     def set_method(self, method: Method) -> None:
         self._asked("set_method", lambda device: device.set_method(method))
-        self._method, self._mu, self._scores = method, None, []
+        self._method, self._mu, self._scores = method, None, Learned()
         self._clear_counts()
 
     def set_mu(self, mu: int) -> None:
@@ -406,13 +400,3 @@ def _counted(
 
 def _images(parts: list[slice], of: int) -> int:
     return sum(min(part.stop, of) - part.start for part in parts)
-
-
-def _joined(parts: list[BatchResult]) -> BatchResult:
-    spent = [part.cycles for part in parts if part.cycles is not None]
-    return BatchResult(
-        np.concatenate([part.predictions for part in parts]),
-        np.concatenate([part.loss_norms for part in parts]),
-        np.concatenate([part.saturated for part in parts]),
-        sum(spent) or None,
-    )
