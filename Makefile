@@ -223,7 +223,7 @@ soak: setup ## 10,000 commands on TARGETS="host qemu", MINUTES=n at least: no le
 	    $(if $(filter-out file,$(origin TARGETS)),$(TARGETS),host qemu)
 
 .PHONY: flips
-flips: setup ## 2,500 flipped bits on host and qemu, and what came of each; SHARE=0.1; docs/reliability.md
+flips: setup ## 3,000 flipped bits on host and qemu, and what came of each; SHARE=0.1; docs/reliability.md
 	@cd tests && ../$(BIN)/python -m flips.flipping $(if $(SHARE),--share $(SHARE)) \
 	    $(if $(SEED),--seed $(SEED))
 

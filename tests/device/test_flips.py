@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from flips import flipping
-from flips.flipping import FIXED, PARTS, WHEN, campaign, table, wrong
+from flips.flipping import FIXED, PARTS, STEP, WHEN, campaign, table, wrong
+from flips.trials import OUTCOMES, SETTLED
 
 SHARES = {"host": 0.02, "qemu": 0.01}
 
@@ -29,6 +29,21 @@ def test_a_flipped_bit_is_found_or_harmless(target_name: str) -> None:
     assert sum(row["check"] for row in rows) >= 5
 
 
+def test_within_a_step_a_batch_that_is_shown_twice_shows_it(target_name: str) -> None:
+    """Of the same flips the first sample leaves other states in silence."""
+    if target_name not in SHARES:
+        pytest.skip("host and qemu have places for flips")
+    share = SHARES[target_name]
+    found = [(target_name, *one) for one in campaign(target_name, share, 7, twice=True)]
+    rows = table(found, (SETTLED, *OUTCOMES))
+    assert wrong(rows) == []
+    assert {(row["part"], row["when"]) for row in rows} == {(part, "within") for part in STEP}
+    for row in rows:
+        assert row["flips"] == row["settled"] + row["restored"] + row["harmless"], row
+        if row["part"] in ("scores", "weights that train", "scores and their index"):
+            assert row["settled"] >= 1, row
+
+
 def test_what_is_not_as_promised_is_told() -> None:
     nothing = dict.fromkeys(("check", "command", "stopped", "restored", "harmless", "silent"), 0)
     row = {"part": "scores", "when": "between", **nothing}
@@ -37,8 +52,13 @@ def test_what_is_not_as_promised_is_told() -> None:
     assert wrong([{**row, "when": "within", "silent": 1}]) == []
     assert len(wrong([{**row, "part": "code", "harmless": 1}])) == 1
     assert len(wrong([{**row, "part": "windows", "when": "within", "silent": 1}])) == 1
+    assert wrong([{**row, "when": "within", "settled": 1}]) == []
+    assert len(wrong([{**row, "when": "within", "settled": 1, "silent": 1}])) == 1
 
 
 def test_there_are_as_many_as_asked_for() -> None:
     assert sum(sum(part.counts[target]) for part in PARTS for target in part.counts) >= 2000
-    assert set(flipping.STEP) | set(FIXED) < {part.name for part in PARTS}
+    assert set(STEP) | set(FIXED) < {part.name for part in PARTS}
+    assert (
+        sum(sum(at[1] for at in part.counts.values()) for part in PARTS if part.name in STEP) >= 600
+    )

@@ -1,4 +1,5 @@
-"""`make flips`: single bit flips in a device's memory, seeded, and what comes of each.
+"""`make flips`: single bit flips in a device's memory, seeded, and what comes of each; those within
+a step also on a device that shows each batch twice.
 
     python -m flips.flipping [--share 0.1] [--seed 1] [--target host qemu]
 
@@ -19,9 +20,10 @@ from typing import Any
 
 import support
 from flips.memory import COUNTED, WORKED_WITH, Memory, Span
-from flips.trials import OUTCOMES, Run, Trial, drawn
+from flips.trials import OUTCOMES, SETTLED, Run, Trial, TwiceRun, drawn
 from picotrain.device import backends
 from picotrain.device.mailbox import MailboxDevice
+from picotrain.device.repeating.twice import TwiceDevice
 from picotrain.progress import progress_bar
 from reliability import page
 
@@ -31,8 +33,10 @@ FIXED = ("code", "network", "frozen weights", "settings and plan", "stack guard"
 """Parts of which every flip is to be found, however it came."""
 STEP = (
     *("scores", "weights that train", "activations, errors, scratch", "what a step has in work"),
+    "scores and their index",
 )
-"""What a step reads and changes: a flip in it while it runs may leave another state in silence."""
+"""What a step reads and changes: a flip in it while it runs may leave another state in silence,
+where each batch is shown once."""
 
 
 @dataclass(frozen=True)
@@ -84,24 +88,30 @@ PARTS = (
         lambda m: [m.batch(IMAGES)],
         {"host": (0, 0, 120), "qemu": (0, 0, 3)},
     ),
-    Part("scores", "priot", lambda m: [m.scores()], {"host": (200, 200, 0), "qemu": (4, 6, 0)}),
+    Part("scores", "priot", lambda m: [m.scores()], {"host": (200, 200, 0), "qemu": (4, 30, 0)}),
     Part(
         "weights that train",
         "niti-static",
         Memory.weights,
-        {"host": (200, 200, 0), "qemu": (4, 6, 0)},
+        {"host": (200, 200, 0), "qemu": (4, 30, 0)},
     ),
     Part(
         "activations, errors, scratch",
         "priot",
         lambda m: [m.transient()],
-        {"host": (60, 200, 0), "qemu": (2, 6, 0)},
+        {"host": (60, 200, 0), "qemu": (2, 30, 0)},
     ),
     Part(
         "what a step has in work",
         "priot",
         lambda m: m.trainer_fields((*WORKED_WITH, *COUNTED)),
-        {"host": (60, 100, 0), "qemu": (2, 3, 0)},
+        {"host": (60, 100, 0), "qemu": (2, 20, 0)},
+    ),
+    Part(
+        "scores and their index",
+        "priot-s-random-normal",
+        lambda m: [m.scores()],
+        {"host": (60, 200, 0), "qemu": (2, 30, 0)},
     ),
 )
 WHEN = ("between", "within", "transfer")
@@ -113,10 +123,19 @@ def connect(target: str) -> MailboxDevice:
     return device
 
 
-def run_of(target: str, method: str) -> Run:
+def connect_twice(target: str) -> TwiceDevice:
+    device = backends.open_device(target, twice=lambda _: None)
+    assert isinstance(device, TwiceDevice)
+    return device
+
+
+def run_of(target: str, method: str, twice: bool = False) -> Run:
     network = support.shipped(NETWORK)
     images, labels = support.images(network, IMAGES, seed=4)
-    return Run(lambda: connect(target), network, support.METHODS[method], images, labels)
+    trained = (network, support.METHODS[method], images, labels)
+    if twice:
+        return TwiceRun(lambda: connect_twice(target), *trained)
+    return Run(lambda: connect(target), *trained)
 
 
 def trials_of(run: Run, parts: list[Part], target: str, share: float, seed: int) -> list[Trial]:
@@ -133,32 +152,52 @@ def trials_of(run: Run, parts: list[Part], target: str, share: float, seed: int)
     return trials
 
 
-def campaign(target: str, share: float = 1.0, seed: int = 1) -> Iterator[tuple[Trial, str, str]]:
-    """Every trial of a target with its outcome and the region that was named."""
+def is_within_step(part: str, when: str) -> bool:
+    """A flip that no sum can tell, and which is tried on a device that shows each batch twice."""
+    return when == "within" and part in STEP
+
+
+def campaign(
+    target: str, share: float = 1.0, seed: int = 1, twice: bool = False
+) -> Iterator[tuple[Trial, str, str]]:
+    """Every trial of a target with its outcome and the region that was named; or, where each batch
+    is shown `twice`, the same flips again, of those within a step."""
     for method in dict.fromkeys(part.method for part in PARTS):
         parts = [one for one in PARTS if one.method == method and target in one.counts]
-        run = run_of(target, method)
+        if twice and not any(part.name in STEP for part in parts):
+            continue
+        run = run_of(target, method, twice)
         try:
             for trial in trials_of(run, parts, target, share, seed):
-                outcome = run.trial(trial)
-                yield trial, outcome.kind, outcome.region
+                if not twice or is_within_step(trial.part, trial.when):
+                    outcome = run.trial(trial)
+                    yield trial, outcome.kind, outcome.region
         finally:
             run.close()
 
 
-def found_on(target: str, share: float, seed: int) -> list[tuple[str, Trial, str, str]]:
+Found = list[tuple[str, Trial, str, str]]
+"""Of each trial its target, itself, the outcome, and the region that was named."""
+
+
+def found_on(target: str, share: float, seed: int, twice: bool) -> Found:
     """What `table` takes."""
-    counts = [count for part in PARTS for count in part.counts.get(target, ()) if count]
+    counts = [
+        count
+        for part in PARTS
+        for when, count in zip(WHEN, part.counts.get(target, (0, 0, 0)), strict=True)
+        if count and (not twice or is_within_step(part.name, when))
+    ]
     found = []
     wanted = sum(max(1, round(count * share)) for count in counts)
-    with progress_bar(f"flips on {target}", wanted) as advance:
-        for trial, kind, region in campaign(target, share, seed):
+    with progress_bar(f"flips on {target}{' twice' * twice}", wanted) as advance:
+        for trial, kind, region in campaign(target, share, seed, twice):
             found.append((target, trial, kind, region))
             advance(1)
     return found
 
 
-def table(found: list[tuple[str, Trial, str, str]]) -> list[dict[str, Any]]:
+def table(found: Found, outcomes: tuple[str, ...] = OUTCOMES) -> list[dict[str, Any]]:
     """A row for each part and moment: how many of each outcome, by target and in all."""
     rows = []
     for part in PARTS:
@@ -173,7 +212,7 @@ def table(found: list[tuple[str, Trial, str, str]]) -> list[dict[str, Any]]:
                         "when": when,
                         "fixed": part.name in FIXED,
                         "flips": len(here),
-                        **{kind: kinds[kind] for kind in OUTCOMES},
+                        **{kind: kinds[kind] for kind in outcomes},
                         "regions": dict(sorted(regions.items())),
                         "targets": dict(sorted(Counter(target for target, *_ in here).items())),
                     }
@@ -185,7 +224,7 @@ def wrong(rows: list[dict[str, Any]]) -> list[str]:
     """Rows that break what is promised."""
     words = []
     for row in rows:
-        learns = row["when"] == "within" and row["part"] in STEP
+        learns = SETTLED not in row and is_within_step(row["part"], row["when"])
         missed = row["harmless"] + row["restored"] if row["part"] in FIXED else 0
         if (row["silent"] and not learns) or missed:
             words.append(f"{row['part']}, {row['when']}: {row}")
@@ -199,17 +238,29 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     with ProcessPoolExecutor(len(options.target)) as pool:
-        asked = [pool.submit(found_on, one, options.share, options.seed) for one in options.target]
-        found = [one for done in asked for one in done.result()]
-    rows = table(found)
-    for row in rows:
+        asked = [
+            [
+                pool.submit(found_on, one, options.share, options.seed, twice)
+                for one in options.target
+            ]
+            for twice in (False, True)
+        ]
+        once, twice = [[one for done in of for one in done.result()] for of in asked]
+    rows, settled = table(once), table(twice, (SETTLED, *OUTCOMES))
+    for row in (*rows, *settled):
         print(", ".join(f"{name} {value}" for name, value in row.items() if value))
     if options.share == 1.0 and options.target == ["host", "qemu"]:
         page.keep(
             "memory",
-            {"seed": options.seed, "network": NETWORK, "images": IMAGES, "rows": rows},
+            {
+                "seed": options.seed,
+                "network": NETWORK,
+                "images": IMAGES,
+                "rows": rows,
+                "twice": settled,
+            },
         )
-    problems = wrong(rows)
+    problems = wrong([*rows, *settled])
     for line in problems:
         print(f"not as promised: {line}", file=sys.stderr)
     return 1 if problems else 0

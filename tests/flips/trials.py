@@ -1,7 +1,8 @@
 """One flipped bit each: where, when, and what came of it.
 
 A run is a few images and one TRAIN, after one that everything agrees on. A trial is the same run
-with one bit flipped, then CHECK, as the harness asks for it before it keeps a state.
+with one bit flipped, then CHECK, as the harness asks for it before it keeps a state. On a device
+that shows each batch twice the bit flips in one of the two.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ from typing import Any
 import numpy as np
 
 from flips.memory import Memory, Span
-from picotrain.device.interface import UInt8, state_sha256
+from picotrain.device.interface import BatchResult, UInt8, state_sha256
 from picotrain.device.mailbox import MailboxDevice
+from picotrain.device.repeating.twice import TwiceDevice
 from picotrain.device.targets.gdb import PC
 from picotrain.errors import DamageFailure, DeviceFailure
 from picotrain_golden import Method, Network
@@ -23,6 +25,9 @@ from picotrain_golden import Method, Network
 OUTCOMES = ("check", "command", "stopped", "restored", "harmless", "silent")
 """CHECK names it; a command refuses before; the device crashes or does not answer; the byte was
 written again, and nothing came of it; nothing came of it; the state is another, and nobody said."""
+SETTLED = "settled"
+"""Of a batch that is shown twice: the two differed, it was told, and what came of the third run is
+as if nothing had been."""
 
 _SECONDS = 20.0
 _IDLE_BYTES = 8
@@ -84,10 +89,10 @@ class Run:
         self.device.load_model(self.network)
         self.device.set_method(self.method)
 
-    def _train(self) -> None:
-        self.device.train(self.images, self.labels)
+    def _train(self) -> BatchResult:
+        return self.device.train(self.images, self.labels)
 
-    def _digest_after(self, act: Callable[[], None]) -> str:
+    def _digest_after(self, act: Callable[[], object]) -> str:
         self.device.restore(self._before)
         act()
         return state_sha256(self.device, self.network)
@@ -115,10 +120,8 @@ class Run:
                 self._train()
             elif trial.when == "transfer":
                 self._with_flip_before(trial)
-            elif memory.on_chip:
-                self._interrupted(trial)
             else:
-                self._traced(trial)
+                self._within(trial)
             digest = state_sha256(self.device, self.network)
         except DamageFailure as failure:
             return Outcome("command", failure.region)
@@ -130,9 +133,25 @@ class Run:
             return Outcome("check", failure.region)
         except DeviceFailure as failure:
             return Outcome("stopped", failure.failure_class)
-        if digest != self.undisturbed:
+        if digest != self.undisturbed or not self._is_right():
             return Outcome("silent")
+        if self._is_told():
+            return Outcome(SETTLED)
         return Outcome("restored" if target.read(address, 1) == had else "harmless")
+
+    def _is_right(self) -> bool:
+        """What came of the batch besides the state; of one that is shown once nothing is asked."""
+        return True
+
+    def _is_told(self) -> bool:
+        """That something differed."""
+        return False
+
+    def _within(self, trial: Trial) -> None:
+        if self.memory.on_chip:
+            self._interrupted(trial, self._train)
+        else:
+            self._traced(trial)
 
     def _flip(self, trial: Trial) -> None:
         self.memory.flip(self.memory.base + trial.offset, trial.bit)
@@ -153,9 +172,12 @@ class Run:
         finally:
             target.run = run  # type: ignore[method-assign]
 
-    def _traced(self, trial: Trial) -> None:
+    def _traced(self, trial: Trial) -> BatchResult:
         """Operation by operation, which leaves the same state; the bit flips before one of them."""
         random = Random(trial.seed)
+        (place,) = self.memory.trainer_fields(["result"])
+        layout = self.device.elf.dtype("pt_result")
+        results = np.zeros(len(self.images), layout)
         image = random.randrange(len(self.images))
         steps = 0
         for at, (pixels, label) in enumerate(zip(self.images, self.labels, strict=True)):
@@ -170,8 +192,14 @@ class Run:
                 steps += at == image
                 if self.device.operation_name(event) == "PT_DONE":
                     break
+            results[at] = np.frombuffer(
+                self.device._target.read(place.address, place.size), layout
+            )[0]
+        return BatchResult(
+            *(results[name].astype(np.int64) for name in ("prediction", "loss_norm", "saturated"))
+        )
 
-    def _interrupted(self, trial: Trial) -> None:
+    def _interrupted(self, trial: Trial, train: Callable[[], BatchResult]) -> BatchResult:
         """A TRAIN that stops at some instruction, where the bit flips, and goes on."""
         random = Random(trial.seed)
         target: Any = self.device._target
@@ -198,7 +226,7 @@ class Run:
 
         target._resume = stopping
         try:
-            self._train()
+            return train()
         finally:
             target._resume = resume
 
@@ -207,6 +235,65 @@ class Run:
         for _ in range(count):
             client.step()
             client.wait_stop(_SECONDS)
+
+
+class TwiceRun(Run):
+    """The same on a device that shows each batch twice; a bit flips in the first run or in the
+    second. What is right besides the state: results and saturation."""
+
+    def __init__(
+        self,
+        connect: Callable[[], TwiceDevice],
+        network: Network,
+        method: Method,
+        images: UInt8,
+        labels: UInt8,
+    ) -> None:
+        super().__init__(connect, network, method, images, labels)
+        self._again()
+        self._result = self._train()
+        self._wanted = self._outcome()
+
+    def _train(self) -> BatchResult:
+        self._result = super()._train()
+        return self._result
+
+    def _outcome(self) -> list[list[int]]:
+        result, counts = self._result, self.device.saturation()
+        every = (result.predictions, result.loss_norms, result.saturated, counts.reshape(-1))
+        return [values.tolist() for values in every]
+
+    def _is_right(self) -> bool:
+        return self._outcome() == self._wanted
+
+    def _is_told(self) -> bool:
+        assert isinstance(self.device, TwiceDevice)
+        return bool(self.device.disagreements)
+
+    def _again(self) -> None:
+        super()._again()
+        assert isinstance(self.device, TwiceDevice)
+        self.device.disagreements.clear()
+
+    def _within(self, trial: Trial) -> None:
+        device: Any = self.device
+        once = device._once
+        which, runs = Random(f"{trial.seed} run").randrange(2), 0
+
+        def disturbed(*batch: Any) -> BatchResult:
+            nonlocal runs
+            runs += 1
+            if runs != which + 1:
+                return once(*batch)  # type: ignore[no-any-return]
+            if self.memory.on_chip:
+                return self._interrupted(trial, lambda: once(*batch))
+            return self._traced(trial)
+
+        device._once = disturbed
+        try:
+            self._train()
+        finally:
+            del device._once
 
 
 def drawn(
