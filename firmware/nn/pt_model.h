@@ -1,10 +1,10 @@
 /*
  * A network as data: the model blob and its validation.
  *
- * A blob is little-endian: pt_model_header, `layers` times pt_model_layer, then for each layer in
- * order its weights, [rows, row length] int8, padded to 4 bytes, and its factors (pt_factor).
- * The C structs are the format; the harness reads their layout from DWARF. Weights are used and
- * trained in place, or where a trainer put a copy.
+ * A blob, in the byte order of the device: pt_model_header, `layers` times pt_model_layer, then for
+ * each layer in order its weights, [rows, row length] int8, padded to 4 bytes, and its factors
+ * (pt_factor). The C structs are the format; the harness reads their layout from DWARF. Weights are
+ * used and trained in place, or where a trainer put a copy.
  *
  * All layers are of one form (docs/numerics.md, section 13). What belongs to the other form is 0.
  * In the power-of-two form every layer reads the one before it.
