@@ -57,7 +57,7 @@ setup-renode: $(READY) ## Downloads Renode into build/renode, if it is not insta
 	@$(BIN)/python -m picotrain.device.targets.renode_release
 
 firmware: build/.tools ## The firmware for every board, and QEMU's cycle plugin
-	@$(MAKE) -s --no-print-directory -C firmware host host-tuned microbit microbit-portable \
+	@$(MAKE) -s --no-print-directory -C firmware host host-tuned host-cores microbit microbit-portable \
 	    microbit-dense microbit-large rp2040 standalone
 	@$(MAKE) -s --no-print-directory -C emulation/rom BUILD=../../build
 	@$(MAKE) -s --no-print-directory -C emulation/qemu BUILD=../../build
@@ -65,7 +65,11 @@ firmware: build/.tools ## The firmware for every board, and QEMU's cycle plugin
 
 .PHONY: sanitized
 sanitized: build/.tools
-	@$(MAKE) -s --no-print-directory -C firmware host-sanitized host-tuned-sanitized
+	@$(MAKE) -s --no-print-directory -C firmware host-sanitized host-tuned-sanitized host-cores-threads
+
+.PHONY: cores
+cores: setup sanitized ## Two cores on this machine: 20,000 random cuts and delays under the thread sanitizer
+	@PICOTRAIN_SPLITS=20000 $(BIN)/pytest -q tests/device/test_cores.py
 
 # The second is what Debian keeps apart from clang: the sanitizers themselves.
 .PHONY: clang-sanitized

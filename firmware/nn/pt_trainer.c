@@ -11,6 +11,9 @@
 #include "nn/pt_loss.h"
 #include "nn/pt_prototypes.h"
 #include "nn/pt_trainer_parts.h"
+#ifdef PT_CORES
+#include "nn/parallel/pt_update_share.h"
+#endif
 
 /* Positions up to which G * w is in int32, without a halving. */
 enum { MOST_POSITIONS = 1048 };
@@ -215,6 +218,11 @@ static void update(struct pt_trainer *t, const struct pt_operation *operation, i
         start_update(t, l, affine, &u);
     }
     event->updates = 0;
+#ifdef PT_CORES
+    if (sink == NULL) {
+        saturated = pt_update_share(&u, update_row, rows);
+    }
+#endif
     for (; u.row < rows; ++u.row) {
         if (sink != NULL && sink_size - event->updates < u.row_length) {
             break;

@@ -4,8 +4,8 @@ It comes with the package (entry point `picotrain`) and adds
 
 - the option `--picotrain-target NAME`, repeatable, and the ini key `picotrain_targets`, a list, for
   where the option is not given: `host` (the default), `qemu`, `rp2040js`, `renode`, `golden`, a
-  Pico at `serial:PORT`, and those with other kernels: `host-tuned`, `qemu-portable`, `qemu-dense`,
-  `qemu-large`;
+  Pico at `serial:PORT`, and those with other kernels: `host-tuned`, `host-cores`, `qemu-portable`,
+  `qemu-dense`, `qemu-large`;
 - the fixture `device`, a connected `picotrain.device.interface.Device` without a model, once per
   chosen target;
 - the fixture `target_name`, the name of that target, for tests that open their own device.
@@ -63,8 +63,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         dest="picotrain_targets",
         metavar="NAME",
         help="run tests that take `device` on this picotrain target: golden, host, qemu, rp2040js, "
-        "renode or serial:PORT, or with other kernels host-tuned, qemu-portable, qemu-dense "
-        f"or qemu-large; repeat for several (default: the ini key {_INI}, else {_DEFAULT})",
+        "renode or serial:PORT, or with other kernels host-tuned, host-cores, qemu-portable, "
+        f"qemu-dense or qemu-large; repeat for several (default: the ini key {_INI}, else {_DEFAULT})",
     )
     parser.addini(
         _INI, f"the picotrain targets where {_OPTION} is not given", type="args", default=[]

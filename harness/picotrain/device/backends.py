@@ -51,7 +51,11 @@ class Availability:
 
 
 KERNELS = {
-    "host": {"portable": firmware.HOST, "tuned": firmware.HOST_TUNED},
+    "host": {
+        "portable": firmware.HOST,
+        "tuned": firmware.HOST_TUNED,
+        "cores": firmware.HOST_CORES,
+    },
     "qemu": {
         "tuned": firmware.MICROBIT,
         "portable": firmware.MICROBIT_PORTABLE,
@@ -64,7 +68,8 @@ KERNELS = {
 }
 """The sets of kernels of each target and the firmware with them; the first is the default.
 
-`dense` is `tuned`, but leaves out no zero: the cost of the worst input. `large` has the
+`cores` is `tuned` on two cores. `dense` is `tuned`, but leaves out no zero: the cost of the worst
+input. `large` has the
 objects of `tuned`, on a machine with 96 MiB of SRAM: for networks that no Pico holds.
 """
 

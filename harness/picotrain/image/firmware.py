@@ -12,6 +12,8 @@ from picotrain.places import BUILD, IN_CHECKOUT, NO_ROOM, SHIPPED, comes_built
 
 HOST = BUILD / "host" / "picotrain-host"
 HOST_TUNED = BUILD / "host-tuned" / "picotrain-host"
+HOST_CORES = BUILD / "host-cores" / "picotrain-host"
+HOST_CORES_THREADS = BUILD / "host-cores-threads" / "picotrain-host"
 HOST_SANITIZED = BUILD / "host-sanitized" / "picotrain-host"
 HOST_TUNED_SANITIZED = BUILD / "host-tuned-sanitized" / "picotrain-host"
 MICROBIT = comes_built("microbit/picotrain.elf")
@@ -27,6 +29,8 @@ CYCLE_PLUGIN = BUILD / "qemu" / "cycles.so"
 
 _BOARDS = (MICROBIT, MICROBIT_PORTABLE, MICROBIT_DENSE, MICROBIT_LARGE, RP2040, STANDALONE)
 
+_SANITIZED = (HOST_SANITIZED, HOST_TUNED_SANITIZED, HOST_CORES_THREADS)
+
 PICO_RAM = 264 * 1024
 MODEL_FLASH = 1024 * 1024
 """Of a Pico's 2 MiB, the second: for a model that stays in flash."""
@@ -41,7 +45,7 @@ def require(path: Path) -> Path:
     if path.is_file():
         return path
     if IN_CHECKOUT:
-        goal = "sanitized" if path in (HOST_SANITIZED, HOST_TUNED_SANITIZED) else "firmware"
+        goal = "sanitized" if path in _SANITIZED else "firmware"
         raise BuildFailure(f"{path.relative_to(SHIPPED)} is not built; run `make {goal}`")
     recipe = making.recipe_of(path)
     if recipe is None:

@@ -54,7 +54,8 @@ def _host(variant: str) -> Recipe:
 
 
 RECIPES = (
-    *map(_host, ("host", "host-tuned", "host-sanitized", "host-tuned-sanitized")),
+    *map(_host, ("host", "host-tuned", "host-cores")),
+    *map(_host, ("host-sanitized", "host-tuned-sanitized", "host-cores-threads")),
     Recipe(
         "the firmware of the boards",
         "firmware",

@@ -35,6 +35,7 @@ def test_variants() -> None:
         "golden": ("golden", None),
         "host": ("host", "portable"),
         "host-tuned": ("host", "tuned"),
+        "host-cores": ("host", "cores"),
         "qemu": ("qemu", "tuned"),
         "qemu-portable": ("qemu", "portable"),
         "qemu-dense": ("qemu", "dense"),
@@ -49,7 +50,7 @@ def test_variants() -> None:
 
 def test_every_set_of_kernels_has_a_program_of_its_own() -> None:
     paths = [path for name in ("host", "qemu", "rp2040js") for path in KERNELS[name].values()]
-    assert len(paths) == len(set(paths)) == 7
+    assert len(paths) == len(set(paths)) == 8
     assert all(path.is_relative_to(places.BUILD) for path in paths)
     assert KERNELS["rp2040js"] == KERNELS["renode"] == KERNELS["serial"]  # one flash image
 
@@ -57,7 +58,7 @@ def test_every_set_of_kernels_has_a_program_of_its_own() -> None:
 @pytest.mark.parametrize(
     ("target", "kernels", "sentence"),
     [
-        ("host", "dense", "target host has no kernels 'dense'; use one of portable, tuned"),
+        ("host", "dense", "target host has no kernels 'dense'; use one of portable, tuned, cores"),
         (
             "qemu",
             "fast",
@@ -83,9 +84,9 @@ def test_what_there_is_not(target: str, kernels: str | None, sentence: str) -> N
 @pytest.mark.parametrize(
     ("verb", "target", "known"),
     [
-        (["verify", "--steps", "1"], "host", "portable, tuned"),
+        (["verify", "--steps", "1"], "host", "portable, tuned, cores"),
         (["profile", "--images", "1"], "qemu", "tuned, portable, dense, large"),
-        (["adapt", "--epochs", "1"], "host", "portable, tuned"),
+        (["adapt", "--epochs", "1"], "host", "portable, tuned, cores"),
     ],
 )
 def test_kernels_that_a_verb_cannot_have(
@@ -117,6 +118,8 @@ def test_not_built(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_sanitized_builds_name_their_goal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Path, "is_file", lambda path: False)
-    for path in (firmware.HOST_SANITIZED, firmware.HOST_TUNED_SANITIZED):
+    for path in (
+        *(firmware.HOST_SANITIZED, firmware.HOST_TUNED_SANITIZED, firmware.HOST_CORES_THREADS),
+    ):
         with pytest.raises(BuildFailure, match="run `make sanitized`"):
             firmware.require(path)

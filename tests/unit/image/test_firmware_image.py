@@ -421,9 +421,10 @@ def test_every_kernel_is_linked(symbols: list[Symbol]) -> None:
     declared = {
         name
         for header in kernels.rglob("*.h")
-        if header.parent.name != "vector"
+        if header.parent.name not in ("vector", "parallel")
         for name in re.findall(r"^(?:uint32_t|void) (pt_\w+)\(", header.read_text(), re.MULTILINE)
     }
     assert len(declared) >= 14
-    # On a host it ends what its gradients keep; elsewhere they keep nothing.
+    # On a host it ends what its gradients keep; elsewhere they keep nothing. Two cores have images
+    # of their own.
     assert declared - names == {"pt_affine_gradient_begin"}

@@ -112,7 +112,8 @@ def test_every_built_part_has_a_recipe() -> None:
     parts = [part for recipe in RECIPES for part in recipe.parts]
     assert len(parts) == len(set(parts))
     for path in (
-        *(firmware.HOST, firmware.HOST_TUNED, firmware.HOST_SANITIZED),
+        *(firmware.HOST, firmware.HOST_TUNED, firmware.HOST_CORES, firmware.HOST_SANITIZED),
+        firmware.HOST_CORES_THREADS,
         *(firmware.HOST_TUNED_SANITIZED, firmware.MICROBIT, firmware.MICROBIT_PORTABLE),
         *(firmware.MICROBIT_DENSE, firmware.MICROBIT_LARGE, firmware.RP2040),
         *(firmware.RP2040_ROM, firmware.CYCLE_PLUGIN),

@@ -1,0 +1,30 @@
+/*
+ * Included before anything else where kernels are compiled for two cores: what pt_share.h's
+ * functions are named after runs alone, under another name.
+ */
+#ifndef PT_ALONE_H
+#define PT_ALONE_H
+
+#define pt_conv2d_forward_s32 pt_conv2d_forward_s32_alone
+#define pt_conv2d_forward_s8 pt_conv2d_forward_s8_alone
+#define pt_conv2d_error_s32 pt_conv2d_error_s32_alone
+#define pt_conv2d_gradient_begin pt_conv2d_gradient_begin_alone
+#define pt_linear_forward_s32 pt_linear_forward_s32_alone
+#define pt_linear_forward_s8 pt_linear_forward_s8_alone
+#define pt_linear_error_s32 pt_linear_error_s32_alone
+#define pt_maxpool2_forward_s8 pt_maxpool2_forward_s8_alone
+#define pt_maxpool2_error_s8 pt_maxpool2_error_s8_alone
+#define pt_requantize_s8 pt_requantize_s8_alone
+#define pt_requantize_error_s8 pt_requantize_error_s8_alone
+#define pt_max_abs_s32 pt_max_abs_s32_alone
+#define pt_affine_conv2d_s8 pt_affine_conv2d_s8_alone
+#define pt_affine_depthwise_s8 pt_affine_depthwise_s8_alone
+#define pt_affine_linear_s8 pt_affine_linear_s8_alone
+#define pt_affine_maxpool_s8 pt_affine_maxpool_s8_alone
+#define pt_affine_avgpool_s8 pt_affine_avgpool_s8_alone
+#define pt_affine_add_s8 pt_affine_add_s8_alone
+#define pt_affine_conv2d_error_s32 pt_affine_conv2d_error_s32_alone
+#define pt_affine_depthwise_error_s32 pt_affine_depthwise_error_s32_alone
+#define pt_affine_merge_sums_s32 pt_affine_merge_sums_s32_alone
+
+#endif

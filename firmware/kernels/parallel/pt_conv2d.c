@@ -1,0 +1,115 @@
+#include "kernels/pt_conv2d.h"
+
+#include <stddef.h>
+
+#include "kernels/parallel/pt_gradient_scratch.h"
+#include "kernels/parallel/pt_share.h"
+
+__typeof__(pt_conv2d_forward_s32) pt_conv2d_forward_s32_alone;
+__typeof__(pt_conv2d_forward_s8) pt_conv2d_forward_s8_alone;
+__typeof__(pt_conv2d_error_s32) pt_conv2d_error_s32_alone;
+__typeof__(pt_conv2d_gradient_begin) pt_conv2d_gradient_begin_alone;
+
+struct job {
+    struct pt_share_parts parts;
+    void *scratch[2];
+    const int8_t *input; /* or error */
+    const struct pt_edges *edges;
+    int32_t *sums;
+    int8_t *output;
+    uint32_t shift;
+    bool relu;
+};
+
+static uint32_t half_s32(const void *argument, uint32_t core)
+{
+    const struct job *job = argument;
+    const struct pt_share_part *part = &job->parts.of[core];
+    pt_conv2d_forward_s32_alone(&part->shape, job->input + part->input, job->edges,
+                                job->scratch[core], job->sums + part->output);
+    return 0;
+}
+
+void pt_conv2d_forward_s32(const struct pt_shape *shape, const int8_t *input,
+                           const struct pt_edges *edges, void *scratch, int32_t *output)
+{
+    struct job job = {
+        .scratch = {scratch, pt_share_scratch()}, .input = input, .edges = edges, .sums = output,
+    };
+    if (pt_share_fits(pt_conv2d_forward_scratch(shape)) && pt_share_forward(shape, &job.parts)) {
+        pt_share(half_s32, &job);
+    } else {
+        pt_conv2d_forward_s32_alone(shape, input, edges, scratch, output);
+    }
+}
+
+static uint32_t half_s8(const void *argument, uint32_t core)
+{
+    const struct job *job = argument;
+    const struct pt_share_part *part = &job->parts.of[core];
+    return pt_conv2d_forward_s8_alone(&part->shape, job->input + part->input, job->edges,
+                                      job->shift, job->relu, job->scratch[core],
+                                      job->output + part->output);
+}
+
+uint32_t pt_conv2d_forward_s8(const struct pt_shape *shape, const int8_t *input,
+                              const struct pt_edges *edges, uint32_t shift, bool relu,
+                              void *scratch, int8_t *output)
+{
+    struct job job = {
+        .scratch = {scratch, pt_share_scratch()}, .input = input, .edges = edges,
+        .output = output, .shift = shift, .relu = relu,
+    };
+    if (pt_share_fits(pt_conv2d_forward_scratch(shape)) && pt_share_forward(shape, &job.parts)) {
+        return pt_share(half_s8, &job);
+    }
+    return pt_conv2d_forward_s8_alone(shape, input, edges, shift, relu, scratch, output);
+}
+
+static uint32_t half_error(const void *argument, uint32_t core)
+{
+    const struct job *job = argument;
+    const struct pt_share_part *part = &job->parts.of[core];
+    pt_conv2d_error_s32_alone(&part->shape, job->input + part->output, job->edges,
+                              job->scratch[core], job->sums + part->input);
+    return 0;
+}
+
+void pt_conv2d_error_s32(const struct pt_shape *shape, const int8_t *error,
+                         const struct pt_edges *edges, void *scratch, int32_t *input_error)
+{
+    struct job job = {
+        .scratch = {scratch, pt_share_scratch()}, .input = error, .edges = edges,
+        .sums = input_error,
+    };
+    if (pt_share_fits(pt_conv2d_error_scratch(shape)) && pt_share_error(shape, &job.parts)) {
+        pt_share(half_error, &job);
+    } else {
+        pt_conv2d_error_s32_alone(shape, error, edges, scratch, input_error);
+    }
+}
+
+struct begin {
+    const struct pt_shape *shape;
+    const int8_t *input;
+    const int8_t *error;
+    void *scratch[2];
+};
+
+static uint32_t half_begin(const void *argument, uint32_t core)
+{
+    const struct begin *job = argument;
+    pt_conv2d_gradient_begin_alone(job->shape, job->input, job->error, job->scratch[core]);
+    return 0;
+}
+
+void pt_conv2d_gradient_begin(const struct pt_shape *shape, const int8_t *input,
+                              const int8_t *error, void *scratch)
+{
+    const struct begin job = {shape, input, error, {scratch, pt_share_scratch()}};
+    if (pt_gradient_shared(shape)) {
+        pt_share(half_begin, &job);
+    } else {
+        pt_conv2d_gradient_begin_alone(shape, input, error, scratch);
+    }
+}

@@ -1,0 +1,28 @@
+/*
+ * The scratch of core 1 while a layer of the power-of-two form is updated.
+ */
+#ifndef PT_GRADIENT_SCRATCH_H
+#define PT_GRADIENT_SCRATCH_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "kernels/parallel/pt_share.h"
+#include "kernels/pt_conv2d.h"
+
+/*
+ * Pairs and positions of a convolution, which pt_conv2d_gradient_begin makes there too, then the
+ * gradient of a row. False: they do not fit, and core 0 updates the layer alone.
+ */
+static inline bool pt_gradient_shared(const struct pt_shape *shape)
+{
+    return pt_share_fits(pt_round4(pt_conv2d_gradient_scratch(shape)) +
+                         4u * pt_shape_patch_size(shape));
+}
+
+static inline int32_t *pt_gradient_of_core(const struct pt_shape *shape)
+{
+    return (int32_t *)pt_share_scratch() + pt_round4(pt_conv2d_gradient_scratch(shape)) / 4u;
+}
+
+#endif

@@ -1,0 +1,138 @@
+#include "kernels/pt_linear.h"
+
+#include <stddef.h>
+
+#include "kernels/parallel/pt_core.h"
+#include "kernels/parallel/pt_share.h"
+
+__typeof__(pt_linear_forward_s32) pt_linear_forward_s32_alone;
+__typeof__(pt_linear_forward_s8) pt_linear_forward_s8_alone;
+__typeof__(pt_linear_error_s32) pt_linear_error_s32_alone;
+
+enum { GROUP = 4 /* rows that the tuned kernel makes at a time */ };
+
+struct job {
+    const int8_t *input; /* or error */
+    struct pt_edges edges[2];
+    uint32_t begin[2];
+    uint32_t rows[2];
+    void *scratch[2];
+    int32_t *sums[2];
+    int8_t *output;
+    uint32_t shift;
+    bool relu;
+};
+
+/* Core 1 begins at row `cut`. */
+static void cut_rows(struct job *job, const struct pt_edges *edges, uint32_t rows, uint32_t cut)
+{
+    job->edges[0] = *edges;
+    job->edges[1] = pt_share_edges(edges, cut);
+    job->begin[0] = 0;
+    job->begin[1] = cut;
+    job->rows[0] = cut;
+    job->rows[1] = rows - cut;
+}
+
+static bool cut_forward(struct job *job, const struct pt_edges *edges, uint32_t rows)
+{
+    if (rows < 2u * GROUP || !pt_share_fits(pt_linear_forward_scratch(edges->row_length))) {
+        return false;
+    }
+    cut_rows(job, edges, rows, GROUP * pt_core_cut(rows / GROUP));
+    return true;
+}
+
+static uint32_t half_s32(const void *argument, uint32_t core)
+{
+    const struct job *job = argument;
+    pt_linear_forward_s32_alone(job->input, &job->edges[core], job->rows[core],
+                                job->scratch[core], job->sums[core] + job->begin[core]);
+    return 0;
+}
+
+void pt_linear_forward_s32(const int8_t *input, const struct pt_edges *edges, uint32_t rows,
+                           void *scratch, int32_t *output)
+{
+    struct job job = {
+        .input = input, .scratch = {scratch, pt_share_scratch()}, .sums = {output, output},
+    };
+    if (cut_forward(&job, edges, rows)) {
+        pt_share(half_s32, &job);
+    } else {
+        pt_linear_forward_s32_alone(input, edges, rows, scratch, output);
+    }
+}
+
+static uint32_t half_s8(const void *argument, uint32_t core)
+{
+    const struct job *job = argument;
+    return pt_linear_forward_s8_alone(job->input, &job->edges[core], job->rows[core], job->shift,
+                                      job->relu, job->scratch[core],
+                                      job->output + job->begin[core]);
+}
+
+uint32_t pt_linear_forward_s8(const int8_t *input, const struct pt_edges *edges, uint32_t rows,
+                              uint32_t shift, bool relu, void *scratch, int8_t *output)
+{
+    struct job job = {
+        .input = input, .scratch = {scratch, pt_share_scratch()}, .output = output,
+        .shift = shift, .relu = relu,
+    };
+    if (cut_forward(&job, edges, rows)) {
+        return pt_share(half_s8, &job);
+    }
+    return pt_linear_forward_s8_alone(input, edges, rows, shift, relu, scratch, output);
+}
+
+static uint32_t half_error(const void *argument, uint32_t core)
+{
+    const struct job *job = argument;
+    pt_linear_error_s32_alone(job->input + job->begin[core], &job->edges[core], job->rows[core],
+                              job->scratch[core], job->sums[core]);
+    return 0;
+}
+
+struct addition {
+    int32_t *to;
+    const int32_t *sums;
+    uint32_t begin[2];
+    uint32_t end[2];
+};
+
+static uint32_t half_addition(const void *argument, uint32_t core)
+{
+    const struct addition *job = argument;
+    int32_t *to = job->to + job->begin[core];
+    const int32_t *sums = job->sums + job->begin[core];
+    for (const int32_t *end = job->to + job->end[core]; to != end;) {
+        *to++ += *sums++;
+    }
+    return 0;
+}
+
+void pt_linear_error_s32(const int8_t *error, const struct pt_edges *edges, uint32_t rows,
+                         void *scratch, int32_t *input_error)
+{
+    const uint32_t length = edges->row_length;
+    const uint32_t cut = pt_share_fits(4u * length + pt_linear_error_scratch(length))
+                             ? pt_share_rows(error, rows)
+                             : 0u;
+    if (cut == 0u) {
+        pt_linear_error_s32_alone(error, edges, rows, scratch, input_error);
+        return;
+    }
+    int32_t *sums = pt_share_scratch();
+    struct job job = {
+        .input = error, .scratch = {scratch, sums + length}, .sums = {input_error, sums},
+    };
+    cut_rows(&job, edges, rows, cut);
+    pt_share(half_error, &job);
+    const uint32_t half = pt_share_stretch(length);
+    const struct addition addition = {input_error, sums, {0, half}, {half, length}};
+    if (half == 0u) {
+        half_addition(&addition, 1);
+    } else {
+        pt_share(half_addition, &addition);
+    }
+}

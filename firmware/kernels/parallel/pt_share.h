@@ -1,0 +1,60 @@
+/*
+ * A kernel on both cores: it is cut into two halves that write nothing in common, each a call of
+ * that kernel with a smaller layer or a shorter stretch. Results are those of one core, to the bit,
+ * wherever the cut is and whoever is first.
+ *
+ * The files beside this define the functions of kernels/pt_*.h by that. The kernels themselves are
+ * compiled under other names, pt_alone_..., which pt_alone.h gives them: a half calls only those.
+ */
+#ifndef PT_SHARE_H
+#define PT_SHARE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "kernels/pt_edges.h"
+#include "kernels/pt_shape.h"
+
+/* Elements that are not worth a job for the other core: it costs some 150 cycles. */
+enum { PT_SHARE_LEAST = 64 };
+
+/* What the half of core 1 may take, in bytes; a layer that would need more runs on core 0 alone. */
+#ifndef PT_CORE_SCRATCH
+#define PT_CORE_SCRATCH 16384
+#endif
+
+/* half(job, 0) here and half(job, 1) on the other core, which is ready -> the sum of what they
+ * return. Not within a half. */
+uint32_t pt_share(uint32_t (*half)(const void *job, uint32_t core), const void *job);
+
+/* Whether the other core is ready, and a half of it fits. */
+bool pt_share_fits(uint32_t scratch);
+
+/* Scratch of core 1, aligned to 8. */
+void *pt_share_scratch(void);
+
+/* For `count` elements, where to cut: a multiple of 4. 0: they are too few. */
+uint32_t pt_share_stretch(uint32_t count);
+
+/* The edges from that row on. */
+struct pt_edges pt_share_edges(const struct pt_edges *edges, uint32_t row);
+
+/* Rows with an error that is not 0 are the work: the row before which to cut. 0: there is none. */
+uint32_t pt_share_rows(const int8_t *error, uint32_t rows);
+
+/* Output rows, or input rows of an input error, of either core, as a layer of its own. */
+struct pt_share_part {
+    struct pt_shape shape;
+    uint32_t input; /* its first element of the layer's input */
+    uint32_t output;
+};
+
+struct pt_share_parts {
+    struct pt_share_part of[2];
+};
+
+/* By output rows; by input rows, with all errors whose windows reach them. False: not to be cut. */
+bool pt_share_forward(const struct pt_shape *shape, struct pt_share_parts *parts);
+bool pt_share_error(const struct pt_shape *shape, struct pt_share_parts *parts);
+
+#endif
