@@ -58,7 +58,7 @@ setup-renode: $(READY) ## Downloads Renode into build/renode, if it is not insta
 
 firmware: build/.tools ## The firmware for every board, and QEMU's cycle plugin
 	@$(MAKE) -s --no-print-directory -C firmware host host-tuned host-cores microbit microbit-portable \
-	    microbit-dense microbit-large rp2040 standalone
+	    microbit-dense microbit-large rp2040 rp2040-cores standalone
 	@$(MAKE) -s --no-print-directory -C emulation/rom BUILD=../../build
 	@$(MAKE) -s --no-print-directory -C emulation/qemu BUILD=../../build
 	@$(MAKE) -s --no-print-directory -C emulation/renode BUILD=../../build
@@ -70,6 +70,10 @@ sanitized: build/.tools
 .PHONY: cores
 cores: setup sanitized ## Two cores on this machine: 20,000 random cuts and delays under the thread sanitizer
 	@PICOTRAIN_SPLITS=20000 $(BIN)/pytest -q tests/device/test_cores.py
+
+.PHONY: cores-figures
+cores-figures: setup ## What the second core gains, on rp2040js, NETWORKS too: experiments/results/cores.json
+	@$(BIN)/python -m picotrain.profile.cores $(NETWORKS)
 
 # The second is what Debian keeps apart from clang: the sanitizers themselves.
 .PHONY: clang-sanitized

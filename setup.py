@@ -29,7 +29,7 @@ SOURCES = {
 }
 BOARDS = (
     *("microbit", "microbit-portable", "microbit-dense", "microbit-large"),
-    *("rp2040", "standalone"),
+    *("rp2040", "rp2040-cores", "standalone"),
 )
 BUILT = ("*/picotrain.elf", "*/picotrain.map", "rp2040/rom.*", "**/*.su")
 """Beside the images what `picotrain memory` reads: the linker's maps, the frames of functions."""

@@ -20,6 +20,11 @@
     .equ BOOT2_SIZE, 256
     .equ CRC32_POLYNOMIAL, 0x04c11db7
     .equ SECTOR_BITS, 12
+    .equ SIO_BASE, 0xd0000000
+    .equ SIO_FIFO_ST, 0x50
+    .equ SIO_FIFO_WR, 0x54
+    .equ SIO_FIFO_RD, 0x58
+    .equ VTOR, 0xe000ed08
 
     .macro function name
     .global \name
@@ -58,8 +63,49 @@ rom_functions:
 rom_data:
     .hword 0, 0                             /* ends the functions, and the data: there are none */
 
+/*
+ * Core 1 waits to be told 1, vectors, stack and entry (datasheet 2.8.2), and answers each with the
+ * same; anything else than a 1 first, as the zeros that come before, begins anew.
+ */
+function rom_core1
+    movs r5, #0                             /* words that it has, from the 1 on */
+1:
+    ldr r0, [r4, #SIO_FIFO_ST]
+    lsrs r0, #1                             /* VLD */
+    bcs 2f
+    wfe
+    b 1b
+2:
+    ldr r0, [r4, #SIO_FIFO_RD]
+    str r0, [r4, #SIO_FIFO_WR]
+    sev
+    adds r5, #1
+    cmp r5, #2
+    beq 3f
+    bhi 4f
+    cmp r0, #1
+    beq 1b
+    b rom_core1
+3:
+    movs r6, r0
+    b 1b
+4:
+    cmp r5, #4
+    beq 5f
+    movs r7, r0
+    b 1b
+5:
+    ldr r1, =VTOR
+    str r6, [r1]
+    mov sp, r7
+    bx r0
+
 /* Copies the second stage to SRAM and goes there with lr 0, if its last word is its CRC-32. */
 function rom_reset
+    ldr r4, =SIO_BASE
+    ldr r0, [r4]                            /* CPUID */
+    cmp r0, #0
+    bne rom_core1
     bl ssi_bytes
     ldr r0, =XIP_BASE
     ldr r4, =BOOT2

@@ -1,19 +1,12 @@
 // The RP2040 of rp2040js, from reset, with what README.md lists corrected or added.
 
+import { Cores } from './cores.mjs';
+import { equip, Fault, PC, SRAM, SRAM_SIZE } from './memory.mjs';
 import {
-  hex, IoQspi, RESET_BIT, Resets, Ssi, Storage, SysTick, Uart, Unmodelled, Vreg, XipControl,
+  hex, IoQspi, Resets, Ssi, Storage, SysTick, Uart, Unmodelled, Vreg, XipControl,
 } from './peripherals.mjs';
 
-const ROM_SIZE = 0x4000;
-const SRAM = 0x20000000;
-const SRAM_SIZE = 0x42000;
-const XIP = 0x10000000;
-const XIP_SIZE = 0x4000000; // four views of the flash
-export const FLASH_SIZE = 0x200000;
-const SP = 13;
-const PC = 15;
 const UART0_IRQ = 20;
-const TIMER_IRQS = 4; // the first ones of all
 const LED_PIN = 25;
 const HIGH = 1; // of rp2040js's GPIOPinState
 const GPIO_HI_IN = 8;
@@ -23,207 +16,23 @@ const QSPI_SS = 2;
 const HARD_FAULT = 3;
 const BRANCH_TO_ITSELF = 0xe7fe;
 
-const EXCEPTION_CYCLES = 15;
-const RETURN_CYCLES = 12; // with the 3 of the shortest instruction that returns
-
 // The ROM has taken the flash's pins out.
 const RESETS_AT_RESET = 0x1ffffff & ~((1 << 6) | (1 << 9));
 const PSM_ALL_BUT_OSCILLATORS = 0x1fffc;
-
-// The core cannot do what the instruction asks: an exception of the guest, not of this program.
-class Fault {
-  constructor(what) {
-    this.what = what;
-  }
-}
+const PSM_PROC1 = 0x10000;
 
 class Restart {}
 
 const MPU = new Map([[0xd90, 0x800], [0xd94, 0], [0xd98, 0], [0xd9c, 0], [0xda0, 0]]);
-
-// Gives rp2040js's core the memory of the chip: fast where it is memory, a fault where it is none.
-function equip(Core) {
-  const proto = Core.prototype;
-  if (proto.equipped) {
-    return;
-  }
-  proto.equipped = true;
-
-  proto.fault = function (what) {
-    throw new Fault(what);
-  };
-
-  proto.reachable = function (address, what) {
-    if (address >>> 28 === 0xd) {
-      return;
-    }
-    const block = (address >>> 14) << 2;
-    const page = address >>> 12;
-    if (page === 0xe000e || page === 0x50100 || block in this.rp2040.peripherals) {
-      const bit = RESET_BIT.get(block);
-      if (bit !== undefined && (this.resets.held >>> bit) & 1) {
-        throw new Unmodelled(`${what} ${hex(address)}: the block there is in reset`);
-      }
-      return;
-    }
-    this.fault(`${what} ${hex(address)}: no memory there`);
-  };
-
-  proto.flashOffset = function (address, what) {
-    if ((!this.ssi.mapped || this.ssi.released) && this.registers[PC] >= ROM_SIZE) {
-      this.fault(`${what} ${hex(address)}: the flash is not mapped`);
-    }
-    return address & (FLASH_SIZE - 1);
-  };
-
-  proto.readUint32 = function (address) {
-    const offset = (address - SRAM) >>> 0;
-    if (offset < SRAM_SIZE && (offset & 3) === 0) {
-      return this.sram32[offset >>> 2];
-    }
-    address >>>= 0;
-    if (address & 3) {
-      this.fault(`word read at ${hex(address)}: not aligned`);
-    }
-    if (address < ROM_SIZE) {
-      return this.rp2040.bootrom[address >>> 2];
-    }
-    if (address - XIP >>> 0 < XIP_SIZE) {
-      return this.flash32[this.flashOffset(address, 'read at') >>> 2];
-    }
-    this.reachable(address, 'read at');
-    return this.rp2040.readUint32(address) >>> 0;
-  };
-
-  proto.readUint16 = function (address) {
-    const offset = (address - SRAM) >>> 0;
-    if (offset < SRAM_SIZE && (offset & 1) === 0) {
-      return this.sram16[offset >>> 1];
-    }
-    address >>>= 0;
-    if (address & 1) {
-      this.fault(`halfword read at ${hex(address)}: not aligned`);
-    }
-    if (address - XIP >>> 0 < XIP_SIZE) {
-      return this.flash16[this.flashOffset(address, 'read at') >>> 1];
-    }
-    if (address >= ROM_SIZE) {
-      this.reachable(address, 'read at');
-    }
-    return this.rp2040.readUint16(address);
-  };
-
-  proto.readUint8 = function (address) {
-    const offset = (address - SRAM) >>> 0;
-    if (offset < SRAM_SIZE) {
-      return this.sram8[offset];
-    }
-    address >>>= 0;
-    if (address - XIP >>> 0 < XIP_SIZE) {
-      return this.flash8[this.flashOffset(address, 'read at')];
-    }
-    if (address >= ROM_SIZE) {
-      this.reachable(address, 'read at');
-    }
-    return this.rp2040.readUint8(address);
-  };
-
-  // Only the ROM's functions write flash: by plain stores, where the real ones send commands.
-  proto.writeElsewhere = function (address, value, size) {
-    address >>>= 0;
-    if (address & (size - 1)) {
-      this.fault(`write of ${size} bytes at ${hex(address)}: not aligned`);
-    }
-    if (address - XIP >>> 0 < XIP_SIZE && this.registers[PC] < ROM_SIZE) {
-      const offset = address & (FLASH_SIZE - 1);
-      if (size === 4) {
-        this.flash32[offset >>> 2] = value;
-      } else if (size === 2) {
-        this.flash16[offset >>> 1] = value;
-      } else {
-        this.flash8[offset] = value;
-      }
-      return;
-    }
-    this.reachable(address, 'write at');
-    if (size === 4) {
-      this.rp2040.writeUint32(address, value >>> 0);
-    } else if (size === 2) {
-      this.rp2040.writeUint16(address, value & 0xffff);
-    } else {
-      this.rp2040.writeUint8(address, value & 0xff);
-    }
-  };
-
-  proto.writeUint32 = function (address, value) {
-    const offset = (address - SRAM) >>> 0;
-    if (offset < SRAM_SIZE && (offset & 3) === 0) {
-      this.sram32[offset >>> 2] = value;
-    } else {
-      this.writeElsewhere(address, value, 4);
-    }
-  };
-
-  proto.writeUint16 = function (address, value) {
-    const offset = (address - SRAM) >>> 0;
-    if (offset < SRAM_SIZE && (offset & 1) === 0) {
-      this.sram16[offset >>> 1] = value;
-    } else {
-      this.writeElsewhere(address, value, 2);
-    }
-  };
-
-  proto.writeUint8 = function (address, value) {
-    const offset = (address - SRAM) >>> 0;
-    if (offset < SRAM_SIZE) {
-      this.sram8[offset] = value;
-    } else {
-      this.writeElsewhere(address, value, 1);
-    }
-  };
-
-  // A target without the Thumb bit is a fault at the target.
-  const branch = proto.BXWritePC;
-  proto.BXWritePC = function (address) {
-    if (!(address & 1)) {
-      this.registers[PC] = address;
-      this.faultAt = address >>> 0;
-      this.noThumb = true;
-      this.fault(`branch to ${hex(address)}: not Thumb`);
-    }
-    branch.call(this, address);
-  };
-
-  const enter = proto.exceptionEntry;
-  proto.exceptionEntry = function (number) {
-    enter.call(this, number);
-    if (this.noThumb) { // rp2040js stacks xPSR.T as if it were always set
-      const xpsr = this.registers[SP] + 0x1c;
-      this.writeUint32(xpsr, (this.readUint32(xpsr) & ~(1 << 24)) >>> 0);
-      this.noThumb = false;
-    }
-    this.registers[PC] &= ~1;
-    this.late += EXCEPTION_CYCLES;
-    // A program that looks around by a timer has no news by that.
-    const irq = number - 16;
-    this.news ||= irq < 0 || irq >= TIMER_IRQS;
-  };
-
-  const leave = proto.exceptionReturn;
-  proto.exceptionReturn = function (value) {
-    leave.call(this, value);
-    this.late += RETURN_CYCLES;
-  };
-}
 
 export class Chip {
   // `flash`: Uint8Array of FLASH_SIZE, changed in place; `wire` and `overrun` as for Uart;
   // `attachUsb(rp, clock)` gets every new USB controller, `log(line)` what deserves a line.
   // `newClock()` makes the clock of the next life, which `onReset(kind)` is told of.
   constructor(given) {
-    const { RP2040, rom, flash, unique, wire, overrun, corrected } = given;
+    const { RP2040, rom, flash, unique, wire, overrun, corrected, contention } = given;
     const { newClock, log, onReset, attachUsb } = given;
-    Object.assign(this, { RP2040, rom, flash, unique, wire, overrun, corrected });
+    Object.assign(this, { RP2040, rom, flash, unique, wire, overrun, corrected, contention });
     Object.assign(this, { newClock, log, onReset, attachUsb });
     this.sram = new Uint8Array(SRAM_SIZE);
     this.scratch = new Uint32Array(8);
@@ -260,6 +69,8 @@ export class Chip {
     const core = (this.core = rp.core);
     equip(core.constructor);
 
+    this.ssi = new Ssi(this.unique);
+    this.resets = new Resets(RESETS_AT_RESET);
     const refuse = (component, message) => this.refuse(component, message);
     rp.logger = { debug() {}, info() {}, warn: refuse, error: refuse };
     rp.onBreak = () => core.fault('breakpoint or undefined instruction');
@@ -269,6 +80,50 @@ export class Chip {
     rp.flash = this.flash;
     rp.flash16 = new Uint16Array(this.flash.buffer);
     rp.flashView = new DataView(this.flash.buffer);
+    this.cores = new Cores(rp, clock, (one) => this.furnish(one), this.contention);
+    // The chip starts on its ring oscillator.
+    rp.clkSys = rp.clkPeri = rp.roscFreq;
+    clock.setFrequency(rp.clkSys);
+    rp.addClockListener((hertz) => clock.setFrequency(hertz));
+
+    const interrupt = (on) => rp.setInterrupt(UART0_IRQ, on);
+    this.uart = new Uart(clock, () => rp.clkPeri, interrupt, this.wire, this.overrun);
+    Object.assign(rp.peripherals, {
+      0x18000: this.ssi,
+      0x14000: new XipControl(),
+      0x4000c: this.resets,
+      0x40018: new IoQspi(this.ssi),
+      0x40034: this.uart,
+      0x40064: new Vreg(),
+    });
+    this.coreRegisters();
+    this.powerOfCores();
+    const { sio } = rp;
+    const readSio = sio.readUint32.bind(sio);
+    sio.readUint32 = (offset) => (offset === GPIO_HI_IN ? this.qspiPins() : readSio(offset));
+    this.attachUsb?.(rp, clock);
+
+    const watchdog = (this.watchdog = rp.peripherals[0x40058]);
+    watchdog.scratchData = this.scratch;
+    watchdog.reason = reason;
+    watchdog.onWatchdogTrigger = () => this.bite(rp.peripherals[0x40010].wdsel, watchdog.reason);
+
+    this.fatal = null; // why nothing runs any more, until a reset
+    this.locked = null; // why the core does nothing until a reset
+    this.quiet = 0;
+    core.VTOR = 0;
+    core.registers.fill(0);
+    core.registers[14] = 0xffffffff;
+    core.SP = core.readUint32(0);
+    core.PC = core.readUint32(4) & ~1;
+    this.cores.power(true);
+    this.onReset?.(kind);
+  }
+
+  // Its memory, as far as it is fast, and what it keeps for this file.
+  furnish(core) {
+    const { rp } = this;
+    Object.assign(core, { ssi: this.ssi, resets: this.resets });
     core.sram8 = this.sram;
     core.sram16 = new Uint16Array(this.sram.buffer);
     core.sram32 = new Uint32Array(this.sram.buffer);
@@ -290,44 +145,6 @@ export class Chip {
         }
       }
     };
-
-    // The chip starts on its ring oscillator.
-    rp.clkSys = rp.clkPeri = rp.roscFreq;
-    clock.setFrequency(rp.clkSys);
-    rp.addClockListener((hertz) => clock.setFrequency(hertz));
-
-    this.ssi = core.ssi = new Ssi(this.unique);
-    core.resets = new Resets(RESETS_AT_RESET);
-    const interrupt = (on) => rp.setInterrupt(UART0_IRQ, on);
-    this.uart = new Uart(clock, () => rp.clkPeri, interrupt, this.wire, this.overrun);
-    Object.assign(rp.peripherals, {
-      0x18000: this.ssi,
-      0x14000: new XipControl(),
-      0x4000c: core.resets,
-      0x40018: new IoQspi(this.ssi),
-      0x40034: this.uart,
-      0x40064: new Vreg(),
-    });
-    this.coreRegisters();
-    const { sio } = rp;
-    const readSio = sio.readUint32.bind(sio);
-    sio.readUint32 = (offset) => (offset === GPIO_HI_IN ? this.qspiPins() : readSio(offset));
-    this.attachUsb?.(rp, clock);
-
-    const watchdog = (this.watchdog = rp.peripherals[0x40058]);
-    watchdog.scratchData = this.scratch;
-    watchdog.reason = reason;
-    watchdog.onWatchdogTrigger = () => this.bite(rp.peripherals[0x40010].wdsel, watchdog.reason);
-
-    this.fatal = null; // why nothing runs any more, until a reset
-    this.locked = null; // why the core does nothing until a reset
-    this.quiet = 0;
-    core.VTOR = 0;
-    core.registers.fill(0);
-    core.registers[14] = 0xffffffff;
-    core.SP = core.readUint32(0);
-    core.PC = core.readUint32(4) & ~1;
-    this.onReset?.(kind);
   }
 
   // SysTick and the MPU's registers, in place of rp2040js's; the MPU protects nothing.
@@ -357,6 +174,19 @@ export class Chip {
         this.requestReset(value);
       } else {
         write(offset, value);
+      }
+    };
+  }
+
+  // Core 1 can be forced off, and then starts anew.
+  powerOfCores() {
+    const psm = this.rp.peripherals[0x40010];
+    const write = psm.writeUint32.bind(psm);
+    psm.writeUint32 = (offset, value) => {
+      const before = psm.frceOff & PSM_PROC1;
+      write(offset, value);
+      if ((psm.frceOff & PSM_PROC1) !== before) {
+        this.cores.power(before !== 0);
       }
     };
   }
@@ -443,11 +273,11 @@ export class Chip {
         if (this.core.waiting && this.core.pendingInterrupts & this.core.enabledInterrupts) {
           this.core.waiting = false;
         }
-        if (this.core.waiting) {
-          clock.cycles = Math.min(limit, clock.next);
+        const due = Math.min(limit, clock.next);
+        if (this.core.waiting && !this.cores.awake) {
+          clock.cycles = due;
           continue;
         }
-        const due = Math.min(limit, clock.next);
         if (this.counts ? this.spanCounting(due, at, first) : this.span(due, at, first)) {
           return 'mark';
         }
@@ -459,7 +289,7 @@ export class Chip {
           return 'reset';
         }
         if (thrown instanceof Fault) {
-          this.raise(thrown.what);
+          this.raise(this.core, thrown.what);
         } else if (thrown instanceof Unmodelled) {
           this.fatal = `${thrown.message}, pc ${hex(this.pc)}`;
           this.log(this.fatal);
@@ -475,6 +305,9 @@ export class Chip {
   // The inner loop: instructions until cycle `due`. clock.next may come nearer meanwhile.
   span(due, at, first) {
     const { clock, core, marks } = this;
+    if (this.cores.awake) {
+      return this.spanOfBoth(due, at, first);
+    }
     const { registers, sram16, flash16 } = core;
     const corrected = this.corrected ? 0xf700 : -1;
     let count = 0;
@@ -513,11 +346,69 @@ export class Chip {
     return false;
   }
 
+  // The same with core 1, which goes first where it is behind.
+  spanOfBoth(due, at, first) {
+    const { clock, core, cores } = this;
+    while (cores.awake && clock.cycles < due && clock.cycles < clock.next) {
+      if (core.waiting && cores.time >= Math.min(due, clock.next)) {
+        clock.cycles = Math.min(due, clock.next);
+        break;
+      }
+      if (core.waiting || cores.secondIsNext()) {
+        this.stepSecond();
+        continue;
+      }
+      if (core.interruptsUpdated) {
+        this.interrupts();
+      }
+      const pc = core.registers[PC];
+      if (this.marks[(pc >>> 1) & 0xffff] !== 0 && !first && this.ends(pc, at)) {
+        return true;
+      }
+      first = false;
+      this.at = pc;
+      this.instructions++;
+      const start = clock.cycles;
+      const spent = this.execute(core, 0, pc, start);
+      clock.cycles = Math.max(clock.cycles, start + spent);
+    }
+    return false;
+  }
+
+  stepSecond() {
+    const { cores } = this;
+    const core = cores.second;
+    const pc = core.registers[PC];
+    const start = cores.time;
+    this.atSecond = pc;
+    try {
+      const spent = this.execute(core, 1, pc, start);
+      cores.time = Math.max(cores.time, start + spent);
+      cores.awake = !core.waiting;
+    } catch (thrown) {
+      if (!(thrown instanceof Fault)) {
+        throw thrown;
+      }
+      this.raise(core, thrown.what);
+    }
+  }
+
+  // One instruction -> its cycles, and those that it waits for the other core.
+  execute(core, number, pc, start) {
+    const { cores } = this;
+    const opcode = core.readUint16(pc);
+    cores.look(number, opcode);
+    const cycles = core.executeInstruction();
+    const spent = this.corrected && (opcode & 0xf700) === 0xb500 ? cycles + 1 : cycles;
+    return spent + cores.charge(number, opcode, pc, start, spent);
+  }
+
   // The same with a count of each instruction, by half a word of ROM, flash and SRAM.
   spanCounting(due, at, first) {
     const { clock } = this;
     while (clock.cycles < due && clock.cycles < clock.next) {
       const before = clock.cycles;
+      const executed = this.instructions;
       const next = this.core.registers[PC] & ~1;
       if (this.core.interruptsUpdated || this.marks[(next >>> 1) & 0xffff] !== 0) {
         if (this.span(Math.min(due, before + 1), at, first)) {
@@ -525,6 +416,9 @@ export class Chip {
         }
       } else {
         this.span(before + 1, at, first);
+      }
+      if (this.instructions === executed) {
+        return false; // core 1 alone
       }
       first = false;
       const pc = this.at;
@@ -556,31 +450,45 @@ export class Chip {
   }
 
   // The HardFault exception at the instruction that cannot be done; in a fault handler, lockup.
-  raise(what) {
-    const { core } = this;
-    const pc = core.faultAt >= 0 ? core.faultAt & ~1 : this.at & ~1;
+  raise(core, what) {
+    const at = core === this.core ? this.at : this.atSecond;
+    const pc = (core.faultAt >= 0 ? core.faultAt : at) & ~1;
     core.faultAt = -1;
-    this.clock.cycles += 1;
+    this.pass(core, 1);
     if (core.IPSR === HARD_FAULT || core.IPSR === 2) {
       core.registers[PC] = pc;
-      this.lockUp(`${what}, pc ${hex(pc)}`);
+      this.lockUp(core, `${what}, pc ${hex(pc)}`);
       return;
     }
     core.registers[PC] = pc;
     try {
       core.exceptionEntry(HARD_FAULT);
-      this.clock.cycles += core.late;
+      this.pass(core, core.late);
       core.late = 0;
     } catch (thrown) {
       if (!(thrown instanceof Fault)) {
         throw thrown;
       }
-      this.lockUp(`${what}, pc ${hex(pc)}, and then ${thrown.what}`);
+      this.lockUp(core, `${what}, pc ${hex(pc)}, and then ${thrown.what}`);
     }
   }
 
-  lockUp(what) {
-    this.locked = what;
-    this.log(`lockup: ${what}`);
+  pass(core, cycles) {
+    if (core === this.core) {
+      this.clock.cycles += cycles;
+    } else {
+      this.cores.time += cycles;
+    }
+  }
+
+  // Core 1 may: the program goes on without it.
+  lockUp(core, what) {
+    if (core === this.core) {
+      this.locked = what;
+      this.log(`lockup: ${what}`);
+    } else {
+      this.cores.awake = false;
+      this.log(`lockup of core 1: ${what}`);
+    }
   }
 }

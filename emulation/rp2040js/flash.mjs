@@ -1,6 +1,6 @@
 // What is in the 2 MiB of flash. Errors' messages go on after the file's name.
 
-import { FLASH_SIZE } from './chip.mjs';
+import { FLASH_SIZE } from './memory.mjs';
 import { isElf } from './elf.mjs';
 import { hex } from './peripherals.mjs';
 

@@ -65,6 +65,7 @@ const chip = new Chip({
   wire: uart,
   overrun: options.overrun,
   corrected: options.corrected,
+  contention: options.contention,
   newClock: () => new Clock(),
   log,
   onReset: () => {
@@ -212,6 +213,7 @@ const requests = {
       locked: chip.locked,
       fatal: chip.fatal,
       led: chip.led,
+      stalls: chip.cores.stalls,
       usb: usb.state,
     });
   },

@@ -32,6 +32,10 @@
 #define SIO_GPIO_OUT_CLR PT_U(0xd0000018)
 #define SIO_GPIO_OE_SET PT_U(0xd0000024)
 #define SIO_GPIO_HI_SS PT_U(0x2)
+#define SIO_FIFO_ST PT_U(0xd0000050)
+#define SIO_FIFO_WR PT_U(0xd0000054)
+#define SIO_FIFO_RD PT_U(0xd0000058)
+#define SIO_FIFO_ST_VLD PT_U(0x1)
 
 /* 2.4.8: Cortex-M0+ */
 #define SYST_CSR PT_U(0xe000e010)

@@ -62,7 +62,7 @@ KERNELS = {
         "dense": firmware.MICROBIT_DENSE,
         "large": firmware.MICROBIT_LARGE,
     },
-    "rp2040js": {"tuned": firmware.RP2040},
+    "rp2040js": {"tuned": firmware.RP2040, "cores": firmware.RP2040_CORES},
     "renode": {"tuned": firmware.RP2040},
     SERIAL: {"tuned": firmware.RP2040},
 }

@@ -21,13 +21,17 @@ MICROBIT_PORTABLE = comes_built("microbit-portable/picotrain.elf")
 MICROBIT_DENSE = comes_built("microbit-dense/picotrain.elf")
 MICROBIT_LARGE = comes_built("microbit-large/picotrain.elf")
 RP2040 = comes_built("rp2040/picotrain.elf")
+RP2040_CORES = comes_built("rp2040-cores/picotrain.elf")
 STANDALONE = comes_built("standalone/picotrain.elf")
 """The program of a device that stands alone (firmware/examples/standalone)."""
 RP2040_ROM = comes_built("rp2040/rom.bin")
 """Our model of the boot ROM (emulation/rom), for emulators of the whole chip."""
 CYCLE_PLUGIN = BUILD / "qemu" / "cycles.so"
 
-_BOARDS = (MICROBIT, MICROBIT_PORTABLE, MICROBIT_DENSE, MICROBIT_LARGE, RP2040, STANDALONE)
+_BOARDS = (
+    *(MICROBIT, MICROBIT_PORTABLE, MICROBIT_DENSE, MICROBIT_LARGE),
+    *(RP2040, RP2040_CORES, STANDALONE),
+)
 
 _SANITIZED = (HOST_SANITIZED, HOST_TUNED_SANITIZED, HOST_CORES_THREADS)
 

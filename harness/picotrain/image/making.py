@@ -44,7 +44,7 @@ class Recipe:
 
 _BOARDS = (
     *("microbit", "microbit-portable", "microbit-dense", "microbit-large"),
-    *("rp2040", "standalone"),
+    *("rp2040", "rp2040-cores", "standalone"),
 )
 
 

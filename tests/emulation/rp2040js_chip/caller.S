@@ -58,6 +58,34 @@ function poke
     str r1, [r0]
     bx lr
 
+function signal
+    sev
+    bx lr
+
+/* (r0: address, r1: how often it is read) */
+function loads
+    ldr r2, [r0]
+    subs r1, #1
+    bne loads
+    bx lr
+
+/* Core 1 writes its number, loads as told, and what remains then; asleep for good after that. */
+function second
+    ldr r0, =0xd0000000
+    ldr r0, [r0]
+    ldr r4, =second_job
+    str r0, [r4, #8]
+    ldr r0, [r4]
+    ldr r1, [r4, #4]
+    bl loads
+    str r1, [r4, #12]
+1:
+    wfe
+    b 1b
+
+    .equ second_job, 0x20000100         /* address, count; number, 0 at the end */
+    .global second_job
+
 function read_half
     ldrh r0, [r0]
     bx lr

@@ -244,5 +244,5 @@ def test_help_names_each_option() -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     options = {line.split()[0] for line in done.stdout.splitlines() if line.startswith("  --")}
     manual = (node_package.SOURCE / "README.md").read_text()
-    assert len(options) == 14
+    assert len(options) == 15
     assert all(f"`{option}" in manual for option in options)

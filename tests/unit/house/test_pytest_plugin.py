@@ -53,7 +53,7 @@ def test_help_names_every_target(project: pytest.Pytester) -> None:
     result = project.runpytest("--help")
     text = " ".join(" ".join(result.outlines).split())
     assert "--picotrain-target=NAME" in text or "--picotrain-target NAME" in text
-    option = text[text.index("--picotrain-target") :][:330]
+    option = text[text.index("--picotrain-target") :][:360]
     assert all(name in option for name in backends.VARIANTS)
 
 

@@ -113,7 +113,7 @@ def test_every_built_part_has_a_recipe() -> None:
     assert len(parts) == len(set(parts))
     for path in (
         *(firmware.HOST, firmware.HOST_TUNED, firmware.HOST_CORES, firmware.HOST_SANITIZED),
-        firmware.HOST_CORES_THREADS,
+        *(firmware.HOST_CORES_THREADS, firmware.RP2040_CORES),
         *(firmware.HOST_TUNED_SANITIZED, firmware.MICROBIT, firmware.MICROBIT_PORTABLE),
         *(firmware.MICROBIT_DENSE, firmware.MICROBIT_LARGE, firmware.RP2040),
         *(firmware.RP2040_ROM, firmware.CYCLE_PLUGIN),

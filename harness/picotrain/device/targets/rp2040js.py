@@ -387,7 +387,8 @@ class Rp2040js:
 
 
 class Rp2040jsTarget:
-    """The `Target` on rp2040js. With `counting` it profiles, at a cost in speed."""
+    """The `Target` on rp2040js. With `counting` it profiles, at a cost in speed; without
+    `contention` its cores never wait for each other's banks of memory."""
 
     name = "rp2040js"
 
@@ -397,10 +398,11 @@ class Rp2040jsTarget:
         rom: Path,
         package: Path = node_package.FOLDER,
         counting: bool = False,
+        contention: bool = True,
     ) -> None:
         self.elf = elf
         self._counting = counting
-        options = ["--count"] if counting else []
+        options = [*(["--count"] if counting else []), *([] if contention else ["--no-contention"])]
         self.machine = Rp2040js(elf, rom, package, uart=False, usb=False, options=options)
         self._at_idle = False
 
