@@ -38,7 +38,7 @@ PARTS = (
 BUILT = (
     *(f"microbit{kind}/picotrain.elf" for kind in ("", "-portable", "-dense", "-large")),
     *("rp2040/picotrain.elf", "rp2040/picotrain.uf2", "rp2040/rom.bin"),
-    "standalone/picotrain.elf",
+    *("rp2040-cores/picotrain.elf", "standalone/picotrain.elf"),
 )
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "python.md"
 FEW = ("--epochs", "1", "--train-samples", "8", "--test-samples", "8")

@@ -13,6 +13,7 @@ ROOT = Path(__file__).resolve().parents[3]
 KERNELS, README = "docs/kernels.md", "README.md"
 COSTS: Any = json.loads((ROOT / "experiments" / "results" / "costs.json").read_text())
 FIGURES: Any = json.loads((ROOT / "docs" / "figures.json").read_text())
+CORES: Any = json.loads((ROOT / "experiments" / "results" / "cores.json").read_text())
 EXAMPLE = FIGURES["example"]
 METHODS = COSTS["methods"]
 
@@ -41,6 +42,12 @@ def of_inference() -> list[str]:
     return list(map(whole, values))
 
 
+def of_cores(part: str, what: str) -> list[str]:
+    held = CORES[part][what]
+    cycles = [whole(held[setting]) for setting in ("one", "apart", "two")]
+    return [*cycles, f"{held['one'] / held['two']:.2f}"]
+
+
 def ram(label: str, plan: str = "ram_bytes", part: str = "total") -> int:
     return int(METHODS[label][plan][part])
 
@@ -65,6 +72,23 @@ QUOTED: list[tuple[str, str, list[str]]] = [
     (KERNELS, rf"\| NITI dynamic, the same \| {N} \| {N} \| {N} \|", of_step("NITI dynamic")),
     (KERNELS, rf"\| PRIOT \| {W} \| {W} \|", both_plans(PRIOT)),
     (KERNELS, rf"\| PRIOT-S 10 % \| {W} \| {W} \|", both_plans(SPARSE)),
+    *(
+        (KERNELS, rf"\| {label} \| {N} \| {N} \| {N} \| {N} \|", of_cores(part, what))
+        for label, part, what in (
+            ("tinycnn, inference", "steps", "infer"),
+            ("PRIOT, step with a loss error", "steps", "priot"),
+            ("NITI static", "steps", "niti-static"),
+            ("PRIOT-S 10 %, a step", "steps", "priot-s"),
+            ("NITI dynamic", "steps", "niti-dynamic"),
+            (
+                "conv 3x3, 14x14x8 to 16, forward",
+                "kernels",
+                "conv2d_forward_s8 2 conv 3x3 14x14x8 to 16",
+            ),
+            ("visual wake words, inference", "vww", "vww_96_int8"),
+            ("keyword spotting, inference", "kws", "kws_ref_model"),
+        )
+    ),
     (KERNELS, rf"a PRIOT step of {N} M cycles", [millions(METHODS[PRIOT]["step"])]),
     (
         KERNELS,
