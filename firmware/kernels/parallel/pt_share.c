@@ -42,13 +42,38 @@ uint32_t pt_share_stretch(uint32_t count)
     return count < PT_SHARE_LEAST || !pt_share_fits(0) ? 0u : 4u * pt_core_cut(count / 4u);
 }
 
+struct count {
+    const uint8_t *bitmap;
+    uint32_t row_length;
+    uint32_t begin[2];
+    uint32_t end[2];
+};
+
+static uint32_t half_count(const void *argument, uint32_t core)
+{
+    const struct count *job = argument;
+    const uint32_t size = pt_bitmap_size(job->row_length);
+    uint32_t scores = 0;
+    for (uint32_t row = job->begin[core]; row < job->end[core]; ++row) {
+        scores += pt_bitmap_count(job->bitmap + row * size, job->row_length);
+    }
+    return scores;
+}
+
+uint32_t pt_share_scores(const uint8_t *bitmap, uint32_t row_length, uint32_t rows)
+{
+    const bool few = rows < 2u || rows * row_length < 8u * PT_SHARE_LEAST || !pt_share_fits(0);
+    const uint32_t cut = few ? 0u : pt_core_cut(rows);
+    const struct count job = {bitmap, row_length, {0, cut}, {cut, rows}};
+    return few ? half_count(&job, 1) : pt_share(half_count, &job);
+}
+
 struct pt_edges pt_share_edges(const struct pt_edges *edges, uint32_t row)
 {
     struct pt_edges rest = *edges;
     if (rest.bitmap != NULL) {
-        for (uint32_t i = 0; i < row; ++i, rest.bitmap += pt_bitmap_size(rest.row_length)) {
-            rest.scores += pt_bitmap_count(rest.bitmap, rest.row_length);
-        }
+        rest.scores += pt_share_scores(rest.bitmap, rest.row_length, row);
+        rest.bitmap += row * pt_bitmap_size(rest.row_length);
     } else if (rest.scores != NULL) {
         rest.scores += row * rest.row_length;
     }

@@ -36,6 +36,9 @@ void *pt_share_scratch(void);
 /* For `count` elements, where to cut: a multiple of 4. 0: they are too few. */
 uint32_t pt_share_stretch(uint32_t count);
 
+/* Scores of the first `rows` rows of a bitmap; both cores count. */
+uint32_t pt_share_scores(const uint8_t *bitmap, uint32_t row_length, uint32_t rows);
+
 /* The edges from that row on. */
 struct pt_edges pt_share_edges(const struct pt_edges *edges, uint32_t row);
 

@@ -30,6 +30,27 @@ static void next_row(struct pt_update *update)
     ++update->row;
 }
 
+/* Moves on to row `cut`. */
+static void skip_rows(struct pt_update *update, uint32_t cut)
+{
+    const uint32_t length = update->row_length;
+    const uint32_t rows = cut - update->row;
+    if (update->rows != NULL) {
+        while (update->row < cut) {
+            next_row(update);
+        }
+        return;
+    }
+    if (update->bitmap != NULL) {
+        update->scores += pt_share_scores(update->bitmap, length, rows);
+        update->bitmap += rows * pt_bitmap_size(length);
+    } else if (update->scores != NULL) {
+        update->scores += rows * length;
+    }
+    update->weights += rows * length;
+    update->row = cut;
+}
+
 static uint32_t half_rows(const void *argument, uint32_t core)
 {
     const struct job *job = argument;
@@ -72,9 +93,7 @@ uint32_t pt_update_share(struct pt_update *update,
     if (cut == 0u || !separate(other, update_row == pt_affine_update_row)) {
         return 0;
     }
-    while (other->row < cut) {
-        next_row(other);
-    }
+    skip_rows(other, cut);
     job.end[0] = cut;
     update->row = rows;
     return pt_share(half_rows, &job);

@@ -64,7 +64,7 @@ KERNELS = {
     },
     "rp2040js": {"tuned": firmware.RP2040, "cores": firmware.RP2040_CORES},
     "renode": {"tuned": firmware.RP2040},
-    SERIAL: {"tuned": firmware.RP2040},
+    SERIAL: {"tuned": firmware.RP2040, "cores": firmware.RP2040_CORES},
 }
 """The sets of kernels of each target and the firmware with them; the first is the default.
 
