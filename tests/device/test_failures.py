@@ -307,7 +307,7 @@ def test_other_mailbox_size(connect: Connect) -> None:
 
 def patch_serve(target: Target, instruction: bytes) -> int:
     """Replace the first instruction of what INFO calls in the device's SRAM; its address."""
-    address = Elf(target.elf).symbol("pt_board_stack_used")
+    address = Elf(target.elf).symbol("pt_board_cycles")
     assert 0x20000000 <= address < 0x20042000
     target.write(address, instruction)
     return address
@@ -322,7 +322,7 @@ def test_hung_device(connect: Connect) -> None:
         where = "the host process"
     else:
         patch_serve(target, JUMP_TO_ITSELF)
-        where = r"pt_board_stack_used\+0x0"
+        where = r"pt_board_cycles\+0x0"
     # Emulators let time fly in a jump to itself, until the watchdog bites.
     watched = not isinstance(target, HostTarget | QemuTarget)
     when = "when its watchdog started it anew" if watched else r"0\.4 s"
@@ -394,8 +394,8 @@ def test_crashed_device(connect: Connect) -> None:
     if address is None:
         assert "SIGSEGV" in str(failure)
     else:
-        assert failure.place == "pt_board_stack_used+0x0"
-        assert "faulted in pt_board_stack_used+0x0" in str(failure)
+        assert failure.place == "pt_board_cycles+0x0"
+        assert "faulted in pt_board_cycles+0x0" in str(failure)
         elf = Elf(target.elf)
         assert failure.registers["pc"] == address
         assert elf.function_at(failure.registers["lr"]) in ("pt_app_serve", "report_memory")

@@ -205,11 +205,11 @@ def test_rewritten_code_runs(open_renode: Open) -> None:
     target = open_renode()
     device = MailboxDevice(target)
     device.command("INFO")
-    address = Elf(target.elf).symbol("pt_board_stack_used")
+    address = Elf(target.elf).symbol("pt_board_cycles")
     target.write(address, struct.pack("<H", 0xDE00))  # UDF
     with pytest.raises(CrashFailure) as caught:
         device.command("INFO")
-    assert caught.value.place == "pt_board_stack_used+0x0"
+    assert caught.value.place == "pt_board_cycles+0x0"
 
 
 def test_a_fault_tells_where(open_renode: Open) -> None:
