@@ -23,6 +23,8 @@ const PSM_PROC1 = 0x10000;
 
 class Restart {}
 
+const BITTEN = 1; // of WATCHDOG_REASON: nobody asked for it
+
 const MPU = new Map([[0xd90, 0x800], [0xd94, 0], [0xd98, 0], [0xd9c, 0], [0xda0, 0]]);
 
 export class Chip {
@@ -284,7 +286,7 @@ export class Chip {
         first = clock.cycles === start && first;
       } catch (thrown) {
         if (thrown instanceof Restart) {
-          this.bittenAt = this.pc;
+          this.bittenAt = thrown.reason === BITTEN ? this.pc : 0;
           this.reset('watchdog', thrown.reason);
           return 'reset';
         }

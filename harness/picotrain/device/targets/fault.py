@@ -117,11 +117,7 @@ def read_fault(data: bytes, elf: Elf, bitten: int | None = None) -> DeviceFailur
     failure: DeviceFailure
     if exception in (numbers["PT_EXCEPTION_WATCHDOG"], numbers["PT_EXCEPTION_BITE"]):
         at = registers["pc"] if exception else bitten
-        place = "a place that kept no record" if at is None else place_of(elf, at)
-        failure = TimeoutFailure(
-            f"the device was still in {place} when its watchdog started it anew"
-        )
-        failure.kind = "watchdog"
+        failure = bite("a place that kept no record" if at is None else place_of(elf, at))
     else:
         kind, what = told_apart(registers, elf, exception, int(fault["code"]))
         failure = CrashFailure(
@@ -132,6 +128,13 @@ def read_fault(data: bytes, elf: Elf, bitten: int | None = None) -> DeviceFailur
         )
         failure.kind = kind
     failure.operation = int(fault["operation"])
+    return failure
+
+
+def bite(place: str) -> TimeoutFailure:
+    """That a watchdog bit while the program was there."""
+    failure = TimeoutFailure(f"the device was still in {place} when its watchdog started it anew")
+    failure.kind = "watchdog"
     return failure
 
 

@@ -34,6 +34,7 @@ from picotrain.device.targets import node_package
 from picotrain.device.targets.fault import (
     LOOK_SECONDS,
     Watch,
+    bite,
     damaged_image,
     operation_in_work,
     out_of_stack,
@@ -487,6 +488,8 @@ class Rp2040jsTarget:
             size = self._symbols.dtype("pt_fault").itemsize
             record = self.machine.read(self._symbols.symbol("pt_fault_record"), size)
             told = read_fault(record, self._symbols, stop.bitten)
+            if told is None and stop.bitten:  # the start that would note it is still to come
+                told = bite(place_of(self._symbols, stop.bitten))
             return told or LinkFailure("the device started anew, and left no record why")
         elif stop.why == "stop" and self._halt_reason() == "PT_HALT_IMAGE":
             return damaged_image(self.name)
