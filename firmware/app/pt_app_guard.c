@@ -53,6 +53,7 @@ static uint32_t relied_on(const struct pt_app *app, uint32_t command)
     case PT_CMD_TRAIN:
     case PT_CMD_EVALUATE:
     case PT_CMD_TRACE_BEGIN:
+    case PT_CMD_TRACE_NEXT:
     case PT_CMD_CHECKPOINT:
         return PT_GUARD_LEARNT;
     case PT_CMD_RESTORE:
@@ -125,8 +126,12 @@ int pt_app_guard_before(const struct pt_app *app, uint32_t command, struct pt_de
 void pt_app_guard_after(struct pt_app *app, uint32_t command)
 {
     struct pt_mailbox *mailbox = app->mailbox;
-    const uint32_t size = mailbox->error == PT_OK ? passed(app, command) : 0u;
-    pt_guard_take(&app->guard, &app->trainer, changed(app, command));
+    const bool served = mailbox->error == PT_OK;
+    const uint32_t size = served ? passed(app, command) : 0u;
+    /* A refusal has looked at no more than this, and may have been one of what is damaged. */
+    const uint32_t seen = served ? (uint32_t)PT_GUARD_ALL
+                                 : relied_on(app, command) | (uint32_t)PT_GUARD_TRAINER;
+    pt_guard_take(&app->guard, &app->trainer, changed(app, command) & seen);
     if (size != 0u) {
         const struct pt_trainer *t = &app->trainer;
         mailbox->response[1] = pt_sum(0, t->arena + pt_trainer_io_offset(t), size);

@@ -26,6 +26,7 @@ from picotrain.device.mailbox import MailboxDevice
 from picotrain.device.repeating.twice import TwiceDevice
 from picotrain.progress import progress_bar
 from reliability import page
+from reliability.asked import share
 
 NETWORK, IMAGES = "oddnet", 4
 
@@ -234,7 +235,7 @@ def wrong(rows: list[dict[str, Any]]) -> list[str]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--target", nargs="+", default=["host", "qemu"])
-    parser.add_argument("--share", type=float, default=1.0)
+    parser.add_argument("--share", type=share, default=1.0)
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     with ProcessPoolExecutor(len(options.target)) as pool:

@@ -48,11 +48,17 @@ _REPLAY = FOLDER / "replay"
 
 
 def build() -> None:
-    firmware = ["make", "-s", "-C", str(ROOT / "firmware"), f"BUILD={FOLDER}", "CC=clang"]
+    # make takes no path with a space in it: those from where it runs.
+    built = os.path.relpath(FOLDER, ROOT / "firmware")
+    firmware = ["make", "-s", "-C", str(ROOT / "firmware"), f"BUILD={built}", "CC=clang"]
     firmware += [f"HOST_OPTIMISE=-O0 {_INSTRUMENT}", "host-plain", "host-tuned"]
     subprocess.run(firmware, check=True)
-    objects = (f"portable_OBJECTS={PORTABLE.parent}", f"tuned_OBJECTS={TUNED.parent}")
-    replays = ["make", "-s", "-C", str(HERE), "replays", "CC=clang", f"REPLAY={_REPLAY}"]
+    objects = [
+        f"{name}_OBJECTS={os.path.relpath(program.parent, HERE)}"
+        for name, program in (("portable", PORTABLE), ("tuned", TUNED))
+    ]
+    replay = os.path.relpath(_REPLAY, HERE)
+    replays = ["make", "-s", "-C", str(HERE), "replays", "CC=clang", f"REPLAY={replay}"]
     subprocess.run([*replays, *objects, f"FLAGS=-O0 {_INSTRUMENT}"], check=True)
 
 

@@ -15,7 +15,7 @@ from dataclasses import asdict
 from fuzz import corpora, programs
 from fuzz.programs import FOUND, ROOT, SHARES, Found, Unbuilt
 from picotrain.inputs import read_json
-from reliability import page
+from reliability import asked, page
 
 MODELS = "models"
 """Damaged .tflite and .onnx files: a target in Python, without edges."""
@@ -80,7 +80,9 @@ def keep(found: Sequence[Found]) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--minutes", type=float, default=1.0, help="in all; default: 1")
+    parser.add_argument(
+        "--minutes", type=asked.more_than_nothing, default=1.0, help="in all; default: 1"
+    )
     parser.add_argument("--target", action="append", choices=EVERY, help="default: all")
     parser.add_argument("--seed", type=int, default=int(time.time()), help="default: the time")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)

@@ -21,7 +21,7 @@ from mutants import results
 from mutants.mutants import ROOT, Mutant, Suite, mutants, sample, suites, today
 from mutants.results import BROKEN, KILLED, SURVIVED, Outcome
 from picotrain.datasets.files import roots
-from reliability import page
+from reliability import asked, page
 
 HANGS = "no end"
 _FOLDER = ROOT / "build" / "mutants"
@@ -194,7 +194,9 @@ def run(wanted: Sequence[Mutant], jobs: int, keep: Callable[[Outcome], None]) ->
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--sample", type=int, help="so many, chosen by the seed; default: all")
+    parser.add_argument(
+        "--sample", type=asked.count, help="so many, chosen by the seed; default: all"
+    )
     parser.add_argument("--seed", default=today(), help="default: the date of today")
     parser.add_argument("--area", action="append", help="only these files of mutants")
     parser.add_argument("--file", action="append", help="only mutants of these files")
@@ -209,6 +211,8 @@ def main() -> int:
         and one.file in (args.file or [one.file])
         and one not in known
     ]
+    if not everyone and not args.new:
+        parser.error(f"no mutant is of {' '.join(args.file or args.area or ['any file'])}")
     wanted = everyone if args.sample is None else sample(everyone, args.sample, args.seed)
     begun = time.monotonic()
     keep = results.keep if args.sample is None else lambda _: None

@@ -10,6 +10,7 @@ tensor with golden.
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 import subprocess
 import sys
@@ -138,13 +139,18 @@ def missing(combinations: tuple[Combination, ...]) -> str:
 
 def build(one: Combination, jobs: int) -> Path:
     """The program. Raises BuildFailure with what the compiler says."""
-    command = ["make", "-s", f"-j{jobs}", "-C", str(SHIPPED / "firmware"), "host-plain"]
-    command += [f"BUILD={one.folder}", f"CC={one.machine.compiler(one.compiler)}"]
+    firmware = SHIPPED / "firmware"  # make takes no path with a space in it: those from here
+    command = ["make", "-s", f"-j{jobs}", "-C", str(firmware), "host-plain"]
+    command += [
+        f"BUILD={os.path.relpath(one.folder, firmware)}",
+        f"CC={one.machine.compiler(one.compiler)}",
+    ]
     command += [f"HOST_OPTIMISE={one.level} -static"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         said = done.stderr.strip().splitlines()
-        raise BuildFailure(f"{one.name}: {said[0] if said else 'make failed'}")
+        wrong = [line for line in said if "warning:" not in line] or ["make failed"]
+        raise BuildFailure(f"{one.name}: {wrong[0]}")
     return one.folder / "host-plain" / "picotrain-host"
 
 

@@ -64,7 +64,10 @@ def write() -> None:
     """The page of what is there."""
     from mutants import report, results  # Which need a filter of this module.
 
-    write_text(PAGE, render(RESULTS, report.render(results.read())))
+    made = render(RESULTS, report.render(results.read()))
+    same = PAGE.is_file() and PAGE.read_text(encoding="utf-8") == made
+    write_text(PAGE, made)
+    print(f"{PAGE.relative_to(ROOT)}: {'as it was' if same else 'written'}")
 
 
 def keep(name: str, found: Mapping[str, Any]) -> None:

@@ -531,6 +531,8 @@ class MailboxDevice:
         return self._target.read(self.window("IO")[0], size)
 
     def restore(self, data: bytes) -> None:
+        if not self.window("IO")[1]:
+            self.command("RESTORE", [len(data)])  # refuses: a model or a method is missing
         self.write_window("IO", data)
         self.command("RESTORE", [len(data)])
 

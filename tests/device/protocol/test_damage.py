@@ -12,7 +12,7 @@ import pytest
 from flips.memory import Memory, Span
 from picotrain.device.blob import word_sum
 from picotrain.device.mailbox import MailboxDevice
-from picotrain.errors import DamageFailure
+from picotrain.errors import CommandError, DamageFailure
 from session import Session
 from support import INFER, METHODS
 
@@ -95,7 +95,10 @@ def test_commands_refuse_what_they_rely_on(session: Session) -> None:
     session.begin(METHODS["priot"])
     session.goes_on()
     scores, weights = memory.scores().address, memory.weights()[0].address
-    for name in ("TRAIN", "EVALUATE", "TRACE_BEGIN", "CHECKPOINT", "SET_METHOD", "WRITE_TENSOR"):
+    for name in (
+        *("TRAIN", "EVALUATE", "TRACE_BEGIN", "TRACE_NEXT", "CHECKPOINT"),
+        *("SET_METHOD", "WRITE_TENSOR"),
+    ):
         memory.flip(scores, 0)
         assert damaged(device, name) == "LEARNT", name
         memory.flip(scores, 0)
@@ -113,6 +116,44 @@ def test_commands_refuse_what_they_rely_on(session: Session) -> None:
         memory.flip(mu.address + 4, 0)
         assert damaged(device, name) == "TRAINER", name
         memory.flip(mu.address + 4, 0)
+    session.goes_on()
+
+
+@pytest.mark.parametrize("name", LEARN)
+@pytest.mark.parametrize(("command", "argument"), [("RESTORE", 4), ("LOAD_MODEL", 4)])
+def test_a_refusal_hides_no_damage(
+    session: Session, name: str, command: str, argument: int
+) -> None:
+    """No sum is taken anew of what the command did not look at."""
+    memory, device = memory_of(session), session.device
+    session.begin(METHODS[name])
+    session.goes_on()
+    for at in (
+        memory.weights()[0].address,
+        *([memory.scores().address] if "priot" in name else []),
+    ):
+        memory.flip(at, 2)
+        region = damaged(device, "CHECK")
+        assert region in ("LEARNT", "MODEL")
+        with pytest.raises((CommandError, DamageFailure)):
+            device.command(command, [argument, 0])
+        assert damaged(device, "CHECK") == region
+        memory.flip(at, 2)
+    session.goes_on()
+
+
+def test_a_traced_step_hides_no_damage(session: Session) -> None:
+    memory, device = memory_of(session), session.device
+    session.begin(METHODS["priot"])
+    session.goes_on()
+    device.write_window("IO", session.pixels[0].tobytes() + bytes([int(session.labels[0])]))
+    device.command("TRACE_BEGIN")
+    memory.flip(memory.scores().address, 2)
+    with pytest.raises(DamageFailure, match="what was learned"):
+        while device.operation_name(device.trace_next()) != "PT_DONE":
+            pass
+    assert damaged(device, "CHECK") == "LEARNT"
+    memory.flip(memory.scores().address, 2)
     session.goes_on()
 
 
