@@ -104,7 +104,7 @@ _REGIONS = {
     "CODE": "code or constants",
     "STACK": "the last word of the stack, which ran over",
     "MAILBOX": "the mailbox or its windows",
-    "IO": "what was on its way between harness and device",
+    "IO": "what was on its way between harness and device changed, or a command was lost",
 }
 """Of memory that must not change by itself: firmware/nn/pt_guard.h."""
 
@@ -210,10 +210,11 @@ def explain(command: str, name: str, detail: tuple[int, ...], elf: Elf) -> str:
 
 def damage(device: str, region: str, found: int, expected: int) -> DamageFailure:
     """The failure of a device whose memory in that region has another sum than it should."""
+    where = _REGIONS[region]
+    what = where if region == "IO" else f"memory changed by itself: {where}"
     return DamageFailure(
-        f"{device}: memory changed by itself: {_REGIONS[region]} (sum {found:#010x}, and "
-        f"{expected:#010x} when it was written); reset the device and go on from the last state "
-        "that was saved",
+        f"{device}: {what} (sum {found:#010x}, and {expected:#010x} when it was written); reset "
+        "the device and go on from the last state that was saved",
         region,
     )
 

@@ -14,6 +14,7 @@ import support
 from picotrain.device.blob import blob_size, encode
 from picotrain.device.golden_device import GoldenDevice
 from picotrain.device.mailbox import MailboxDevice
+from picotrain.errors import CommandError
 from picotrain.image.elf import Elf
 from picotrain_golden import Method, Network, plan
 from session import Session
@@ -49,6 +50,14 @@ def test_checkpoint_round_trip(
     comparison.state(2)
     comparison.batch(3, pixels[6:], labels[6:], train=True)
     comparison.traced_step(4, pixels[0], int(labels[0]))
+
+
+def test_checkpoint_without_a_method(mailbox: MailboxDevice, network: Network) -> None:
+    learn(mailbox, network, METHODS["priot"])
+    saved = mailbox.checkpoint()
+    mailbox.load_model(network)
+    with pytest.raises(CommandError, match="PT_ERR_STATE"):
+        mailbox.restore(saved)
 
 
 def test_checkpoint_layout(mailbox: MailboxDevice, network: Network) -> None:

@@ -330,7 +330,7 @@ def _another_build(bench: Bench) -> None:
 
 
 _ELEMENT = r"\[[\d, ]+\]: expected -?\d+, device has -?\d+"
-_ON_ITS_WAY = r"DAMAGED: .*: what was on its way between harness and device \(sum 0x"
+_ON_ITS_WAY = r"DAMAGED: .*: what was on its way between harness and device changed, or "
 
 FAULTS = (
     Fault(
