@@ -53,7 +53,6 @@ static uint32_t relied_on(const struct pt_app *app, uint32_t command)
     case PT_CMD_TRAIN:
     case PT_CMD_EVALUATE:
     case PT_CMD_TRACE_BEGIN:
-    case PT_CMD_TRACE_NEXT:
     case PT_CMD_CHECKPOINT:
         return PT_GUARD_LEARNT;
     case PT_CMD_RESTORE:

@@ -5,7 +5,7 @@
  * those that use it, the model by those that take it over into another state. After it a new sum is
  * taken of what it may have changed. So no sum is ever taken of what changed in between, and a
  * refusal changes nothing: PT_CMD_RESET alone is served whatever is damaged, and PT_CMD_RESTORE
- * mends what was learned.
+ * mends what was learned. A traced step is one step, in which what it learns is not checked.
  *
  * All of this is outside of the command's cycles.
  */
