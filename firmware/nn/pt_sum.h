@@ -9,7 +9,7 @@
 
 #include <stdint.h>
 
-enum { PT_SUM_FACTOR = 0x01000193 };
+enum pt_sum_format { PT_SUM_FACTOR = 0x01000193 };
 
 /* `data` is aligned to 4. Start with 0, chain by passing the last result. */
 uint32_t pt_sum(uint32_t sum, const void *data, uint32_t size);

@@ -95,7 +95,7 @@ class Memory:
         )
         found = whole[:work] + whole[method:counts] + whole[weights:]
         at = self.guard().address + field(self.elf, "pt_guard", "trainer").address
-        self.target.write(at, word_sum(found, self.elf.order).to_bytes(4, self.elf.byte_order))
+        self.target.write(at, word_sum(found, self.elf).to_bytes(4, self.elf.byte_order))
 
     def word(self, address: int) -> int:
         """A pointer, as the device has it."""

@@ -36,9 +36,6 @@ METHOD_KINDS = {
 _SELECTIONS = {"random": "PT_SELECT_RANDOM", "weight": "PT_SELECT_WEIGHT"}
 _STARTS = {"zero": "PT_START_ZERO", "normal": "PT_START_NORMAL"}
 
-_SUM_FACTOR = 0x01000193
-"""PT_SUM_FACTOR of firmware/nn/pt_sum.h."""
-
 
 def method_numbers(method: Method, elf: Elf) -> dict[str, int]:
     """The fields of `struct pt_method`, in its order."""
@@ -134,16 +131,17 @@ def seal(blob: bytes, elf: Elf) -> bytes:
     return blob[:at] + crc.to_bytes(4, elf.byte_order) + blob[at + 4 :]
 
 
-def word_sum(data: bytes | bytearray, order: str = "<") -> int:
-    """pt_sum of firmware/nn/pt_sum.h, on a device of this byte order."""
-    words = np.frombuffer(data + bytes(-len(data) % 4), f"{order}u4")
-    powers = _powers(max(words.size - 1, 0).bit_length())[: words.size]
+def word_sum(data: bytes | bytearray, elf: Elf) -> int:
+    """pt_sum of firmware/nn/pt_sum.h, on a device that runs this."""
+    words = np.frombuffer(data + bytes(-len(data) % 4), f"{elf.order}u4")
+    factor = int(elf.enum("pt_sum_format")["PT_SUM_FACTOR"])
+    powers = _powers(factor, max(words.size - 1, 0).bit_length())[: words.size]
     return int((words[::-1] * powers).sum(dtype=np.uint32))
 
 
 @cache
-def _powers(bits: int) -> NDArray[np.uint32]:
+def _powers(factor: int, bits: int) -> NDArray[np.uint32]:
     """2^bits powers of the factor, from 0 on."""
-    factors = np.full(1 << bits, _SUM_FACTOR, np.uint32)
+    factors = np.full(1 << bits, factor, np.uint32)
     factors[0] = 1
     return np.cumprod(factors, dtype=np.uint32)

@@ -193,7 +193,7 @@ class MailboxDevice:
 
     def _passed(self, data: bytes, mailbox: Any) -> None:
         """Raise DamageFailure where a command saw, or left, other bytes in the window."""
-        found = word_sum(data, self._elf.order)
+        found = word_sum(data, self._elf)
         expected = int(mailbox["response"][1])
         if found != expected:
             raise damage(self.name, "IO", found, expected)

@@ -93,7 +93,7 @@ def test_status_error_and_response(session: Session) -> None:
     session.device.clear_saturation()
     assert done["response"][0] == expected.correct(session.labels)
     batch = session.device.read_window("IO", session.batch_bytes)
-    assert done["response"][1] == word_sum(batch)
+    assert done["response"][1] == word_sum(batch, session.device.elf)
     assert (done["status"], done["error"]) == (status["PT_STATUS_DONE"], 0)
     assert not done["detail"]["value"].any() and not done["response"][2:].any()
     refusal(session.device, "EVALUATE", [0])

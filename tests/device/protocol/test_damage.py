@@ -13,6 +13,7 @@ from flips.memory import Memory, Span
 from picotrain.device.blob import word_sum
 from picotrain.device.mailbox import MailboxDevice
 from picotrain.errors import CommandError, DamageFailure
+from picotrain.image.elf import Elf
 from session import Session
 from support import INFER, METHODS
 
@@ -242,17 +243,17 @@ def test_a_tensor_on_its_way(session: Session) -> None:
         device._target.run = run  # type: ignore[method-assign]
 
 
-def test_the_sum_by_hand() -> None:
+def test_the_sum_by_hand(host_elf: Elf) -> None:
     """One word after another; the last one filled up."""
     factor, expected = 0x01000193, 0
     data = bytes(range(7, 30))
     for at in range(0, len(data), 4):
         word = int.from_bytes(data[at : at + 4], "little")
         expected = (expected * factor + word) & 0xFFFFFFFF
-    assert word_sum(data) == expected != zlib.crc32(data)
-    assert word_sum(b"") == 0 and word_sum(b"\1") == 1
+    assert word_sum(data, host_elf) == expected != zlib.crc32(data)
+    assert word_sum(b"", host_elf) == 0 and word_sum(b"\1", host_elf) == 1
     damage = np.random.default_rng(0).bytes(256)
     for at in range(8 * len(damage)):
         flipped = bytearray(damage)
         flipped[at // 8] ^= 1 << at % 8
-        assert word_sum(flipped) != word_sum(damage)
+        assert word_sum(flipped, host_elf) != word_sum(damage, host_elf)
