@@ -99,7 +99,7 @@ def outcome(target: str, seconds: int, said: str, code: int) -> Found:
     edges = [int(number) for number in re.findall(r" cov: (\d+)", said)]
     broken = ""
     if code:
-        written = re.search(r"Test unit written to (\S+)", said)
+        written = re.search(r"Test unit written to (.+)", said)
         rule = re.search(r"fuzz: this does not hold: .*|runtime error: .*|SUMMARY: .*", said)
         why = rule.group().strip() if rule else f"it ended with exit status {code}"
         again = f"{program(target).relative_to(ROOT)} {_short(written.group(1))}" if written else ""
