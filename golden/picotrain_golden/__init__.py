@@ -23,7 +23,7 @@ from picotrain_golden.network import (
     maxpool2,
 )
 from picotrain_golden.numerics import clamp, dynamic_shift, psto, range_bits, rhu, shift
-from picotrain_golden.plan import Buffer, Plan, copies, operations, plan
+from picotrain_golden.plan import Buffer, Plan, copies, fused, operations, plan
 from picotrain_golden.sparse.fisher import Information
 from picotrain_golden.sparse.prototypes import ClassError, Prototypes, with_head
 from picotrain_golden.sparse.selection import Selection, learning
@@ -62,6 +62,7 @@ __all__ = [
     "conv2d",
     "copies",
     "dynamic_shift",
+    "fused",
     "key",
     "learning",
     "linear",

@@ -1,4 +1,4 @@
-"""Layers, forward and backward: docs/numerics.md sections 3 and 5.
+"""Layers, forward and backward: docs/numerics.md sections 3, 5 and 17.
 
 A conv2d is a matrix product with the patches of its input, a linear layer one with its flattened
 input; both are the rows of `columns`. The products run in floating point, through BLAS. They are
@@ -17,9 +17,12 @@ from numpy.lib.stride_tricks import as_strided
 from numpy.typing import DTypeLike, NDArray
 
 from picotrain_golden.network import Layer
-from picotrain_golden.numerics import Int8, Int32
+from picotrain_golden.numerics import Int8, Int32, UInt8, clamp, requantise, rhu
 
 Float = NDArray[np.floating[Any]]
+
+# A pool's window in row-major order: bit 1 of a place is the row, bit 0 the column.
+_WINDOW = ((0, 0), (0, 1), (1, 0), (1, 1))
 
 
 def product_dtype(layer: Layer) -> DTypeLike:
@@ -110,3 +113,44 @@ def maxpool2_backward(inputs: Int8, outputs: Int8, error: Int8) -> Int8:
             # What the first maximum took is no longer there for a second one.
             left -= part
     return routed
+
+
+def pool_sums(acc: Int32, k: int) -> tuple[Int8, Int8, int]:
+    """Sums [N, OH, OW, C] pooled, requantised once with ReLU; the place of each maximum, 0..3, and
+    how many of all sums saturate. Both int8 [N, OH//2, OW//2, C].
+    """
+    windows = _windows(acc)
+    outputs, _ = requantise(windows.max(axis=0), k, relu=True)
+    # argmax gives the first True.
+    places = (clamp(rhu(windows, k), relu=True) == outputs).argmax(axis=0).astype(np.int8)
+    _, saturated = requantise(acc, k, relu=True)
+    return outputs, places, saturated
+
+
+def unpool(layer: Layer, error: Int8, places: Int8) -> Int8:
+    """The error of a convolution's own outputs, int8 [OH, OW, C], from that of the pooled ones."""
+    routed = np.zeros(layer.out_shape, np.int8)
+    height, width = layer.out_shape[0] // 2 * 2, layer.out_shape[1] // 2 * 2
+    for place, (y, x) in enumerate(_WINDOW):
+        routed[y:height:2, x:width:2] = error * (places == place)
+    return routed
+
+
+def packed(places: Int8) -> UInt8:
+    """As a device holds them: element i in bits 2 * (i % 4) of byte i // 4."""
+    flat = places.reshape(-1).astype(np.uint8)
+    four = np.pad(flat, (0, -flat.size % 4)).reshape(-1, 4)
+    joined: UInt8 = (four << np.array([0, 2, 4, 6], np.uint8)).sum(axis=1, dtype=np.uint8)
+    return joined
+
+
+def unpacked(data: UInt8, count: int) -> Int8:
+    """The first `count` places of what `packed` made; int8, flat."""
+    each = data[:, np.newaxis] >> np.array([0, 2, 4, 6], np.uint8) & 3
+    return each.reshape(-1)[:count].astype(np.int8)
+
+
+def _windows(acc: Int32) -> Int32:
+    """[4, N, OH//2, OW//2, C]; an odd last row or column is dropped."""
+    height, width = acc.shape[1] // 2 * 2, acc.shape[2] // 2 * 2
+    return np.stack([acc[:, y:height:2, x:width:2] for y, x in _WINDOW])

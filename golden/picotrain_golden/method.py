@@ -51,7 +51,9 @@ class Method:
     What a method does not use is ignored: `theta` by NITI, `permille` by PRIOT. `mu` is the step
     size that it begins with; those of `later_mu` follow, spread with it over the epochs of an
     adaptation, and a `mu` that is given stays. `easy`: an image whose loss norm is at most this
-    teaches nothing. Raises ValueError, one sentence, for values that are none.
+    teaches nothing. `fused`: convolution, ReLU and pooling are one operation where they follow each
+    other (section 17), which changes the memory plan and nothing that is learned. Raises
+    ValueError, one sentence, for values that are none.
     """
 
     name: MethodName | Probe
@@ -63,6 +65,7 @@ class Method:
     seed: int = 0
     easy: int = 0
     later_mu: tuple[int, ...] = _OF_METHOD
+    fused: bool = False
 
     def __post_init__(self) -> None:
         for what, value, allowed in (
@@ -84,6 +87,8 @@ class Method:
             object.__setattr__(self, what, _whole(what, getattr(self, what)))
         if isinstance(self.later_mu, str) or not isinstance(self.later_mu, Iterable):
             raise ValueError(f"later_mu is {self.later_mu!r}; give whole numbers, such as (3, 2)")
+        if not isinstance(self.fused, bool):
+            raise ValueError(f"fused is {self.fused!r}; give True or False")
         steps = tuple(_whole("a step size of later_mu", mu) for mu in self.later_mu)
         object.__setattr__(self, "later_mu", steps)
         for mu in self.schedule:

@@ -1,6 +1,6 @@
 """One forward pass over a batch and one backward pass over an image, shared by all methods.
 
-docs/numerics.md sections 3 and 5, of affine networks 14 and 15. The caller gives the effective
+docs/numerics.md sections 3, 5 and 17, of affine networks 14 and 15. The caller gives the effective
 weights, and applies the updates.
 """
 
@@ -43,7 +43,9 @@ class ForwardPass:
     """Lists have one entry per layer; `activations` starts with the input, so it has one more.
 
     `columns` [N, OH*OW, K] and `peaks` (max|acc| of each image, int64 [N], only with dynamic
-    scales) are None where a layer has none. `exponents` int64 [N] are those of the logits.
+    scales) are None where a layer has none. `exponents` int64 [N] are those of the logits. The
+    activation of a layer that is one operation with its pool is empty; `places` has those of such
+    layers, int8 [N, OH//2, OW//2, OC].
     """
 
     activations: list[Int8]
@@ -51,6 +53,7 @@ class ForwardPass:
     peaks: list[Int64 | None]
     saturated: list[int]
     exponents: Int64
+    places: dict[int, Int8] = field(default_factory=dict)
 
     @property
     def logits(self) -> Int8:
@@ -80,9 +83,16 @@ def dynamic_shifts(peaks: Int64) -> Int32:
     return np.maximum(peak_bits(peaks) - 7, 0).astype(np.int32)
 
 
-def forward_pass(network: Network, weights: Weights, images: UInt8, dynamic: bool) -> ForwardPass:
+def forward_pass(
+    network: Network,
+    weights: Weights,
+    images: UInt8,
+    dynamic: bool,
+    fused: Sequence[bool] = (),
+) -> ForwardPass:
     """Images uint8 [N, H, W, C]; every image has its own scales if `dynamic`. Those of an affine
-    network are int8 as they stand, and its scales its own.
+    network are int8 as they stand, and its scales its own. `fused`: the layers that are one
+    operation with the pool behind them (section 17).
     """
     if network.affine:
         return _affine_pass(network, weights, images)
@@ -90,12 +100,15 @@ def forward_pass(network: Network, weights: Weights, images: UInt8, dynamic: boo
     activation: Int8 = (images >> 1).view(np.int8)
     exponents = np.full(n, INPUT_EXPONENT, np.int64)
     done = ForwardPass([activation], [], [], [], exponents)
+    pooled = activation
     for index, layer in enumerate(network.layers):
         columns: Float | None = None
         peaks: Int64 | None = None
         saturated = 0
         matrix = weights[index]
-        if matrix is None:
+        if index - 1 in done.places:
+            activation = pooled
+        elif matrix is None:
             activation = layers.maxpool2_forward(activation)
         else:
             held = network.of(index)
@@ -109,7 +122,12 @@ def forward_pass(network: Network, weights: Weights, images: UInt8, dynamic: boo
                 shifts = shifts.reshape(n, 1, 1, 1)
             else:
                 exponents += held.exponent + shifts
-            activation, saturated = requantise(acc, shifts, layer.relu)
+            if any(fused) and fused[index]:
+                made = layers.pool_sums(acc, held.forward_shift)
+                pooled, done.places[index], saturated = made
+                activation = np.zeros((n, 0), np.int8)
+            else:
+                activation, saturated = requantise(acc, shifts, layer.relu)
         done.activations.append(activation)
         done.columns.append(columns)
         done.peaks.append(peaks)
@@ -153,7 +171,11 @@ def backward_pass(
         return
     first = learning.index(True)
     for index in range(len(network.layers) - 1, first - 1, -1):
+        if index - 1 in done.places:
+            continue  # a pool that is one operation with the convolution before it
         layer = network.layers[index]
+        if index in done.places:
+            error = layers.unpool(layer, error, done.places[index][0])
         inputs = done.activations[index][0]
         matrix, columns = weights[index], done.columns[index]
         step = BackwardStep(index)
@@ -168,7 +190,7 @@ def backward_pass(
                     step.error_peak = peak(acc)
                     k = int(dynamic_shifts(np.array(step.error_peak)))
                 made, step.error_saturated = requantise(acc, k, relu=False)
-            if network.layers[index - 1].relu:
+            if network.layers[index - 1].relu or index - 2 in done.places:
                 made *= inputs > 0
             step.errors[index - 1] = made
         if columns is not None and updated[index]:

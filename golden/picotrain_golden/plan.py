@@ -21,7 +21,7 @@ TILE_WORDS, BAND_WORDS = 2048, 1536
 FACTOR_BYTES = 12
 """Bias, multiplier and shift of a row of a head that was made."""
 
-BufferKind = Literal["activation", "error", "scratch"]
+BufferKind = Literal["activation", "error", "scratch", "places"]
 OperationKind = Literal["forward", "loss", "error", "update"]
 
 
@@ -110,6 +110,17 @@ def copies(
     return tuple(sizes)
 
 
+def fused(network: Network, method: Method) -> tuple[bool, ...]:
+    """Of each layer, if it is a convolution that is one operation with its pool (section 17)."""
+    if not method.fused or method.dynamic or network.affine:
+        return (False,) * len(network.layers)
+    pools = [layer.kind == "maxpool2" for layer in network.layers[1:]]
+    return tuple(
+        layer.kind == "conv2d" and layer.relu and pool
+        for layer, pool in zip(network.layers, [*pools, False], strict=True)
+    )
+
+
 def _round(size: int, to: int = 4) -> int:
     return -(-size // to) * to
 
@@ -144,53 +155,68 @@ def operations(
     """What a step does, in order: each operation's kind and layer."""
     selection = of_method(network, method, selection)
     count = len(network.layers)
-    listed: list[tuple[OperationKind, int]] = [("forward", index) for index in range(count)]
+    # A pool that is one operation with the convolution before it has none of its own.
+    pooled = (False, *fused(network, method)[:-1])
+    listed: list[tuple[OperationKind, int]] = [
+        ("forward", index) for index in range(count) if not pooled[index]
+    ]
     listed.append(("loss", count - 1))
     if method.goes_back:
         learns = learning(network, selection)
         updates = updated(network, method, selection)
         for index in range(count - 1, -1, -1):
-            if learns[index] and network.learning_inputs(index, learns):
+            if learns[index] and network.learning_inputs(index, learns) and not pooled[index]:
                 listed.append(("error", index))
             if updates[index]:
                 listed.append(("update", index))
     return listed
 
 
-def _last_uses(steps: list[tuple[OperationKind, int]], count: int) -> list[int]:
-    """Of each layer, the last operation that works on it: backward if there is one."""
-    uses = [0] * count
-    for number, (kind, index) in enumerate(steps):
+def _last_uses(network: Network, method: Method, selection: Selection | None) -> list[int]:
+    """Of each layer, the last operation that works on it: backward if there is one. A pool that is
+    one operation with the convolution before it has that one's."""
+    uses = [0] * len(network.layers)
+    for number, (kind, index) in enumerate(operations(network, method, selection)):
         if kind != "loss":
             uses[index] = number
+    for index, one in enumerate(fused(network, method)):
+        if one:
+            uses[index + 1] = uses[index]
     return uses
 
 
 def _activations(network: Network, method: Method, selection: Selection | None) -> list[Buffer]:
     count = len(network.layers)
-    uses = _last_uses(operations(network, method, selection), count)
+    steps = operations(network, method, selection)
+    uses = _last_uses(network, method, selection)
+    pairs = fused(network, method)
     # The loss, or the prediction, is the last to read the logits.
-    ends = {count - 1: count}
+    ends = {count - 1: steps.index(("loss", count - 1))}
     for reader in range(count):
         for index in network.reads(reader):
             ends[index] = max(ends.get(index, 0), uses[reader])
-    return [
-        Buffer(
-            f"activation[{index}]",
-            "activation",
-            index,
-            _round(prod(network.shape_of(index))),
-            max(index, 0),
-            ends[index],
-        )
-        for index in range(-1, count)
-    ]
+    starts = {-1: 0}
+    buffers = []
+    kind: BufferKind
+    for index in range(-1, count):
+        after_pair = index > 0 and pairs[index - 1]
+        if index >= 0:
+            starts[index] = starts[index - 1] if after_pair else steps.index(("forward", index))
+        if index >= 0 and pairs[index]:
+            name, kind = f"places[{index}]", "places"
+            size = -(-prod(network.layers[index + 1].out_shape) // 4)
+        else:
+            name, kind = f"activation[{index}]", "activation"
+            size = prod(network.shape_of(index))
+        buffers.append(Buffer(name, kind, index, _round(size), starts[index], ends[index]))
+    return buffers
 
 
 def _rest(network: Network, method: Method, selection: Selection | None) -> list[Buffer]:
     steps = operations(network, method, selection)
-    uses = _last_uses(steps, len(network.layers))
+    uses = _last_uses(network, method, selection)
     learns = learning(network, selection)
+    pairs = fused(network, method)
     scratches = []
     # The loss makes the error of the last layer, the last layer that reads a tensor that of others.
     starts: dict[int, int] = {}
@@ -203,8 +229,11 @@ def _rest(network: Network, method: Method, selection: Selection | None) -> list
             for made in network.learning_inputs(index, learns):
                 starts.setdefault(made, number)
                 finished[made] = number
-        scratch = _affine_scratch if network.affine else _scratch
-        parts = scratch(kind, layer, method)
+        if pairs[index]:
+            parts = _pooled_scratch(kind, layer)
+        else:
+            scratch = _affine_scratch if network.affine else _scratch
+            parts = scratch(kind, layer, method)
         size = sum(_round(part) for part in parts)
         if size:
             name = f"scratch {kind}({index})"
@@ -245,11 +274,25 @@ def _scratch(operation: OperationKind, layer: Layer, method: Method) -> list[int
         ]
     if not convolution:
         return [row, 8 * row + 4]
-    height, width, channels = layer.in_shape
-    padded = (height + 2 * layer.padding[0]) * (width + 2 * layer.padding[1]) * channels
-    pairs = padded if channels % 2 else padded // 2
     gradient = 4 * (layer.weight_count if method.dynamic else row)
-    return [gradient, row, 4 * pairs, 32, 8 * layer.positions, 8 * ERROR_BUDGET + 4]
+    return [gradient, row, 4 * _pairs(layer), 32, 8 * layer.positions, 8 * ERROR_BUDGET + 4]
+
+
+def _pooled_scratch(operation: OperationKind, layer: Layer) -> list[int]:
+    """The same of a convolution that is one operation with its pool (section 17)."""
+    row, (height, width, rows) = layer.row_length, layer.out_shape
+    in_width, in_channels = layer.in_shape[1:]
+    lanes = 2 * LANES * layer.kernel[0] * layer.kernel[1]
+    if operation == "forward":
+        lists = _lists(layer, layer.in_shape, layer.padding[1], in_width * in_channels)
+        return [lists, lanes * in_channels, 2 * 4 * LANES * width, row]
+    if operation == "error":
+        padding = layer.kernel[1] - 1 - layer.padding[1]
+        lists = _lists(layer, layer.out_shape, padding, width // 2 * rows)
+        return [lists, lanes * rows, 4 * in_width * max(in_channels, LANES), row]
+    positions = (height // 2) * (width // 2)
+    parts = [4 * row, row, 4 * _pairs(layer), 32, 8 * positions]
+    return [*parts, 8 * min(positions, ERROR_BUDGET) + 4]
 
 
 def _affine_scratch(operation: OperationKind, layer: Layer, _: Method) -> list[int]:
@@ -284,13 +327,24 @@ def _conv2d_lists(
 ) -> list[int]:
     """Lists of kernel-height rows of `source` [H, W, C], lanes, a row of accumulators, a row."""
     _, width, channels = source
-    height = layer.kernel[0]
     return [
-        4 * height * (2 * width * channels + width + 2 * padding + 2),
-        2 * LANES * height * layer.kernel[1] * channels,
+        _lists(layer, source, padding, width * channels),
+        2 * LANES * layer.kernel[0] * layer.kernel[1] * channels,
         4 * LANES * target_width,
         layer.row_length,
     ]
+
+
+def _lists(layer: Layer, source: tuple[int, ...], padding: int, most: int) -> int:
+    """Lists of kernel-height rows of `source`, of up to `most` values each."""
+    return 4 * layer.kernel[0] * (2 * most + source[1] + 2 * padding + 2)
+
+
+def _pairs(layer: Layer) -> int:
+    """Words of the padded input: pairs of two elements, or one for each where channels are odd."""
+    height, width, channels = layer.in_shape
+    padded = (height + 2 * layer.padding[0]) * (width + 2 * layer.padding[1]) * channels
+    return padded if channels % 2 else padded // 2
 
 
 def _place(buffers: list[Buffer]) -> tuple[Buffer, ...]:

@@ -33,6 +33,7 @@ from picotrain_golden.passes import (
     raw_output_error,
     score_gradient,
 )
+from picotrain_golden.plan import fused
 from picotrain_golden.sparse.fisher import Information, accumulate, added
 from picotrain_golden.sparse.prototypes import Prototypes
 from picotrain_golden.sparse.selection import Selection, learning, of_method, updated
@@ -84,6 +85,7 @@ class Trainer:
         self._effective: list[Float | None] = [None] * len(network.layers)
         self._learning = learning(network, self.selection)
         self._updated = updated(network, method, self.selection)
+        self._fused = fused(network, method)
         self._information: Information = tuple(
             np.zeros(layer.rows, np.uint64) if layer.has_weights else None
             for layer in network.layers
@@ -227,7 +229,8 @@ class Trainer:
         """Forward, loss, backward and update with one image uint8 [H, W, C].
 
         `trace(kind, layer, tensor)` is called with every tensor in order of computation. Errors
-        and activations have the layer's [H, W, C]; the rest the shape of the state that learns.
+        and activations have the layer's [H, W, C], places those of the pool behind it; the rest the
+        shape of the state that learns.
         """
         if not self.method.trains:
             raise ValueError("method infer does not train")
@@ -286,7 +289,8 @@ class Trainer:
                 f"images must be uint8 of shape {self.network.input_shape}, "
                 f"not {images.dtype} of {images.shape[1:]}"
             )
-        done = forward_pass(self.network, self._effective, images, self.method.dynamic)
+        dynamic = self.method.dynamic
+        done = forward_pass(self.network, self._effective, images, dynamic, self._fused)
         self._saturation[:, FORWARD] += done.saturated
         return done
 
@@ -358,4 +362,7 @@ def _patches(layer: Layer) -> int:
 
 def _trace_activations(done: ForwardPass, trace: Trace) -> None:
     for index, activation in enumerate(done.activations):
-        trace("activation", index - 1, activation[0])
+        if index - 1 not in done.places:
+            trace("activation", index - 1, activation[0])
+        if index - 2 in done.places:
+            trace("places", index - 2, done.places[index - 2][0])

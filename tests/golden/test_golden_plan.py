@@ -191,9 +191,10 @@ def random_networks() -> list[Network]:
 
 
 @pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("fused", [False, True])
 @pytest.mark.parametrize("network", random_networks())
-def test_every_plan(network: Network, name: MethodName) -> None:
-    result = plan(network, Method(name, permille=200), 1000)
+def test_every_plan(network: Network, fused: bool, name: MethodName) -> None:
+    result = plan(network, Method(name, permille=200, fused=fused), 1000)
     buffers = result.buffers
     for b in buffers:
         assert b.size > 0 and b.size % 4 == 0 and b.offset % 4 == 0 and b.first <= b.last
