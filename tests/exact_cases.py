@@ -20,7 +20,11 @@ _SHARE = 300
 """Of the rows, in thousandths."""
 
 
-METHODS = {"infer": support.INFER, **support.METHODS}
+METHODS = {
+    "infer": support.INFER,
+    **{name: method for name, method in support.METHODS.items() if not method.fused},
+}
+"""Of every form of a plan the one that a network is tested most with."""
 FEW = ("niti-dynamic", "priot", "priot-s-random-normal")
 """Of the methods, for devices whose commands take some milliseconds; with one graph."""
 

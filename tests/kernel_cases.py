@@ -6,7 +6,7 @@ The expected values come from golden's layers and numerics and from NumPy, never
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -271,6 +271,99 @@ def conv2d_gradient(random: Random) -> Case:
     return _case(random, job, 0, {"OUTPUT": total})
 
 
+def pooling_convolution(random: Random) -> Layer:
+    """A convolution with ReLU that a pool can follow."""
+    while True:
+        layer = convolution(random)
+        if min(layer.out_shape[:2]) >= 2:
+            return replace(layer, relu=True)
+
+
+def _pooled_shape(layer: Layer) -> tuple[int, int, int]:
+    height, width, channels = layer.out_shape
+    return height // 2, width // 2, channels
+
+
+def conv2d_pool_forward(random: Random) -> Case:
+    """The three operations one after the other are what it must make."""
+    layer = pooling_convolution(random)
+    inputs = tensor(random, *layer.in_shape, unsigned=random.random() < 0.6)
+    found = edges(random, layer.rows, layer.row_length)
+    by = -1
+    if random.random() < 0.3:
+        inputs, weights, by = _aimed(random, layer)
+        found = edges(random, layer.rows, layer.row_length, "ALL_EDGES", weights)
+    total = layers.forward(layer, found.effective, inputs[np.newaxis])
+    by = landing(random, total[0], 24, rhu) if by < 0 else by
+    convolved, saturated = requantise(total, by, relu=True)
+    outputs = layers.maxpool2_forward(convolved)[0]
+    ones = np.ones(outputs.shape, np.int8)
+    taken = layers.maxpool2_backward(convolved[0], outputs, ones)
+    height, width = (size // 2 * 2 for size in taken.shape[:2])
+    places = sum(
+        place * taken[y:height:2, x:width:2]
+        for place, (y, x) in enumerate(((0, 0), (0, 1), (1, 0), (1, 1)))
+    )
+    held = layers.packed(np.asarray(places, np.int8))
+    produced = {"OUTPUT": (outputs.shape, np.int8), "PLACES": (held.shape, np.uint8)}
+    given = {"INPUT": inputs, **found.inputs}
+    job = Job(
+        "CONV2D_POOL_FORWARD",
+        given,
+        produced,
+        layer,
+        found.masks,
+        shift=by,
+        threshold=found.threshold,
+    )
+    return _case(random, job, saturated, {"OUTPUT": outputs, "PLACES": held})
+
+
+def _pooled_error(random: Random, layer: Layer) -> tuple[dict[str, NDArray[Any]], Int8]:
+    """The operands of pooled errors, and the same error as the convolution would have it."""
+    shape = _pooled_shape(layer)
+    error = tensor(random, *shape)
+    places = pick(
+        random,
+        random.integers(0, 4, shape).astype(np.int8),
+        np.full(shape, random.integers(0, 4), np.int8),
+    )
+    given = {"ERROR": error, "PLACES": layers.packed(places)}
+    return given, layers.unpool(layer, error, places)
+
+
+def conv2d_pool_error(random: Random) -> Case:
+    layer = pooling_convolution(random)
+    given, error = _pooled_error(random, layer)
+    found = edges(random, layer.rows, layer.row_length)
+    total = layers.backward(layer, found.effective, error)
+    by = landing(random, total, 24, rhu)
+    outputs, saturated = requantise(total, by, False)
+    if random.random() < 0.7:
+        given["INPUT"] = tensor(random, *layer.in_shape, unsigned=True)
+        outputs = np.where(given["INPUT"] == 0, 0, outputs).astype(np.int8)
+    job = Job(
+        "CONV2D_POOL_ERROR",
+        {**given, **found.inputs},
+        {"OUTPUT": (outputs.shape, np.int8)},
+        layer,
+        found.masks,
+        shift=by,
+        threshold=found.threshold,
+    )
+    return _case(random, job, saturated, {"OUTPUT": outputs})
+
+
+def conv2d_pool_gradient(random: Random) -> Case:
+    layer = pooling_convolution(random)
+    given, error = _pooled_error(random, layer)
+    inputs = tensor(random, *layer.in_shape)
+    total = layers.gradient(layer, error, layers.columns(layer, inputs[np.newaxis])[0])
+    produced = {"OUTPUT": (total.shape, np.int32)}
+    job = Job("CONV2D_POOL_GRADIENT", {"INPUT": inputs, **given}, produced, layer)
+    return _case(random, job, 0, {"OUTPUT": total})
+
+
 def _near_the_ends(random: Random, state: Int8, steps: Int8) -> Int8:
     """States that a step brings to where int8 ends, as far as there are such."""
     wanted = random.choice(EDGE, state.shape) * random.choice([-1, 1], state.shape)
@@ -433,6 +526,9 @@ KERNELS: dict[str, Callable[[Random], Case]] = {
     "MAX_ABS_S32": max_abs_s32,
     "MASK": mask,
     "BITMAP_COUNT": bitmap_count,
+    "CONV2D_POOL_FORWARD": conv2d_pool_forward,
+    "CONV2D_POOL_ERROR": conv2d_pool_error,
+    "CONV2D_POOL_GRADIENT": conv2d_pool_gradient,
 }
 
 

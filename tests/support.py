@@ -51,8 +51,12 @@ METHODS = {
     "priot-s-random-normal": Method(
         "priot-s", mu=4, theta=7, permille=333, select="random", start="normal", seed=1234
     ),
+    "niti-static-fused": Method("niti-static", mu=2, fused=True),
+    "priot-fused": Method("priot", mu=3, theta=-64, start="normal", seed=5, fused=True),
+    "priot-s-fused": Method("priot-s", mu=4, permille=200, fused=True),
 }
-"""Every training method, with both selections and both starts of the scores."""
+"""Every training method, with both selections and both starts of the scores, and where a plan can
+be fused, that too."""
 
 INFER = Method("infer")
 

@@ -281,6 +281,16 @@ static int load_model(struct pt_app *app, struct pt_detail *detail)
     return pt_trainer_open(t, app->memory.flash, size, true, detail);
 }
 
+static int set_plan(struct pt_app *app, struct pt_detail *detail)
+{
+    const uint32_t fused = app->mailbox->argument[0];
+    if (fused > 1u) {
+        return pt_refuse(detail, PT_ERR_ARGUMENT, 0, fused, 0, 1);
+    }
+    pt_trainer_fuse(&app->trainer, fused != 0u);
+    return PT_OK;
+}
+
 static int set_method(struct pt_app *app, struct pt_detail *detail)
 {
     struct pt_method method;
@@ -336,6 +346,8 @@ static int dispatch(struct pt_app *app, uint32_t command, struct pt_detail *deta
         return PT_OK;
     case PT_CMD_LOAD_MODEL:
         return load_model(app, detail);
+    case PT_CMD_SET_PLAN:
+        return set_plan(app, detail);
     case PT_CMD_SET_METHOD:
         return set_method(app, detail);
     case PT_CMD_BENCH:

@@ -75,6 +75,7 @@ static uint32_t changed(const struct pt_app *app, uint32_t command)
     case PT_CMD_MAKE_HEAD:
         return PT_GUARD_ALL;
     case PT_CMD_SET_MU:
+    case PT_CMD_SET_PLAN:
         return PT_GUARD_TRAINER;
     case PT_CMD_TRAIN:
         return PT_GUARD_LEARNT;

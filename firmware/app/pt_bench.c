@@ -4,6 +4,7 @@
 
 #include "app/pt_bench_affine.h"
 #include "kernels/pt_conv2d.h"
+#include "kernels/pt_conv2d_pool.h"
 #include "kernels/pt_edges.h"
 #include "kernels/pt_linear.h"
 #include "kernels/pt_maxpool2.h"
@@ -32,6 +33,9 @@ static uint32_t layer_kind(uint32_t kernel)
     case PT_BENCH_CONV2D_FORWARD_S8:
     case PT_BENCH_CONV2D_ERROR:
     case PT_BENCH_CONV2D_GRADIENT:
+    case PT_BENCH_CONV2D_POOL_FORWARD:
+    case PT_BENCH_CONV2D_POOL_ERROR:
+    case PT_BENCH_CONV2D_POOL_GRADIENT:
         return PT_CONV2D;
     case PT_BENCH_LINEAR_FORWARD_S32:
     case PT_BENCH_LINEAR_FORWARD_S8:
@@ -44,6 +48,12 @@ static uint32_t layer_kind(uint32_t kernel)
     default:
         return pt_bench_affine_kind(kernel);
     }
+}
+
+/* Whether the kernel is a convolution with its pool. */
+static bool pools(uint32_t kernel)
+{
+    return kernel >= PT_BENCH_CONV2D_POOL_FORWARD && kernel <= PT_BENCH_CONV2D_POOL_GRADIENT;
 }
 
 static int check_number(uint32_t word, uint32_t value, uint32_t least, uint32_t most,
@@ -102,6 +112,9 @@ static int check_shape(struct bench *b, struct pt_detail *detail)
         (affine && !pt_bench_affine_factors_valid(b->job))) {
         return pt_refuse(detail, PT_ERR_LAYER_SHAPE, 0, 0, 0, 0);
     }
+    if (pools(b->job->kernel) && (b->job->shape.out_h < 2u || b->job->shape.out_w < 2u)) {
+        return pt_refuse(detail, PT_ERR_LAYER_SHAPE, 0, 0, 0, 0);
+    }
     const uint32_t terms = pt_layer_terms(&b->layer, form);
     if (terms > PT_MAX_TERMS) {
         return pt_refuse(detail, PT_ERR_LAYER_TERMS, 0, terms, PT_MAX_TERMS, 0);
@@ -130,6 +143,12 @@ static void need_edges(struct bench *b)
     if (b->job->masks == PT_BENCH_SPARSE) {
         b->needed[PT_BENCH_BITMAP] = b->rows * pt_bitmap_size(b->row_length);
     }
+}
+
+/* An activation may be left out. */
+static uint32_t activation_size(const struct bench *b, uint32_t size)
+{
+    return b->job->operand[PT_BENCH_INPUT].size == 0u ? 0u : size;
 }
 
 static void need_operands(struct bench *b)
@@ -163,6 +182,28 @@ static void need_operands(struct bench *b)
         needed[PT_BENCH_ERROR] = out;
         need_words(b, PT_BENCH_OUTPUT, b->rows * b->row_length);
         break;
+    case PT_BENCH_CONV2D_POOL_FORWARD:
+        needed[PT_BENCH_INPUT] = in;
+        need_edges(b);
+        needed[PT_BENCH_OUTPUT] = pt_pooled_size(shape);
+        needed[PT_BENCH_PLACES] = pt_places_size(shape);
+        need_scratch(b, pt_conv2d_pool_forward_scratch(shape));
+        break;
+    case PT_BENCH_CONV2D_POOL_ERROR:
+        needed[PT_BENCH_INPUT] = activation_size(b, in);
+        needed[PT_BENCH_ERROR] = pt_pooled_size(shape);
+        needed[PT_BENCH_PLACES] = pt_places_size(shape);
+        need_edges(b);
+        needed[PT_BENCH_OUTPUT] = in;
+        need_scratch(b, pt_conv2d_pool_error_scratch(shape));
+        break;
+    case PT_BENCH_CONV2D_POOL_GRADIENT:
+        needed[PT_BENCH_INPUT] = in;
+        needed[PT_BENCH_ERROR] = pt_pooled_size(shape);
+        needed[PT_BENCH_PLACES] = pt_places_size(shape);
+        need_words(b, PT_BENCH_OUTPUT, b->rows * b->row_length);
+        need_scratch(b, pt_conv2d_pool_gradient_scratch(shape));
+        break;
     case PT_BENCH_LINEAR_UPDATE:
         needed[PT_BENCH_INPUT] = in;
         needed[PT_BENCH_ERROR] = out;
@@ -187,7 +228,7 @@ static void need_operands(struct bench *b)
         break;
     case PT_BENCH_REQUANTIZE_ERROR:
         need_words(b, PT_BENCH_ACCUMULATOR, count);
-        needed[PT_BENCH_INPUT] = b->job->operand[PT_BENCH_INPUT].size == 0u ? 0u : count;
+        needed[PT_BENCH_INPUT] = activation_size(b, count);
         needed[PT_BENCH_OUTPUT] = count;
         break;
     case PT_BENCH_MAX_ABS_S8:
@@ -362,6 +403,20 @@ static void gradient(const struct bench *b)
     }
 }
 
+static void pool_gradient(const struct bench *b)
+{
+    const struct pt_shape *shape = &b->job->shape;
+    const int8_t *error = operand_of(b, PT_BENCH_ERROR);
+    void *scratch = operand_of(b, PT_BENCH_SCRATCH);
+    int32_t *output = operand_of(b, PT_BENCH_OUTPUT);
+    pt_conv2d_pool_gradient_begin(shape, operand_of(b, PT_BENCH_INPUT), error, scratch);
+    for (uint32_t row = 0; row < b->rows; ++row) {
+        pt_conv2d_pool_gradient_row_s32(shape, row, error, operand_of(b, PT_BENCH_PLACES),
+                                        scratch, output);
+        output += b->row_length;
+    }
+}
+
 static uint32_t linear_update(const struct bench *b)
 {
     const struct pt_bench_job *job = b->job;
@@ -452,6 +507,15 @@ static uint32_t run_layer(const struct bench *b)
         return 0;
     case PT_BENCH_CONV2D_GRADIENT:
         gradient(b);
+        return 0;
+    case PT_BENCH_CONV2D_POOL_FORWARD:
+        return pt_conv2d_pool_forward_s8(shape, input, &edges, job->shift, scratch, output,
+                                         operand_of(b, PT_BENCH_PLACES));
+    case PT_BENCH_CONV2D_POOL_ERROR:
+        return pt_conv2d_pool_error_s8(shape, error, operand_of(b, PT_BENCH_PLACES), &edges,
+                                       input, job->shift, scratch, output);
+    case PT_BENCH_CONV2D_POOL_GRADIENT:
+        pool_gradient(b);
         return 0;
     case PT_BENCH_LINEAR_FORWARD_S32:
         pt_linear_forward_s32(input, &edges, b->rows, scratch, output);

@@ -10,6 +10,10 @@
  *   CONV2D_FORWARD_S8   INPUT, edges, SCRATCH, shift, relu -> OUTPUT               saturated
  *   CONV2D_ERROR        ERROR, edges, SCRATCH -> OUTPUT int32
  *   CONV2D_GRADIENT     INPUT, ERROR, SCRATCH -> OUTPUT int32, all rows
+ *   CONV2D_POOL_FORWARD   INPUT, edges, SCRATCH, shift -> OUTPUT, PLACES           saturated
+ *   CONV2D_POOL_ERROR     ERROR, PLACES, edges, INPUT (the activation), SCRATCH, shift
+ *                         -> OUTPUT                                                saturated
+ *   CONV2D_POOL_GRADIENT  INPUT, ERROR, PLACES, SCRATCH -> OUTPUT int32, all rows
  *   LINEAR_FORWARD_S32, LINEAR_FORWARD_S8, LINEAR_ERROR    as CONV2D_
  *   LINEAR_UPDATE       INPUT, ERROR, edges, SCRATCH, shift -> state, STEPS        saturated
  *   UPDATE              ACCUMULATOR (the gradient), edges, shifts -> state, STEPS  saturated
@@ -69,6 +73,9 @@ enum pt_bench_kernel {
     PT_BENCH_AFFINE_AVGPOOL = 21,
     PT_BENCH_AFFINE_MEAN = 22,
     PT_BENCH_AFFINE_ADD = 23,
+    PT_BENCH_CONV2D_POOL_FORWARD = 24,
+    PT_BENCH_CONV2D_POOL_ERROR = 25,
+    PT_BENCH_CONV2D_POOL_GRADIENT = 26,
     PT_BENCH_KERNELS
 };
 
@@ -93,13 +100,14 @@ enum pt_bench_operand_name {
     PT_BENCH_SCRATCH = 8,     /* of the size that the kernel's header gives */
     PT_BENCH_FACTORS = 9,     /* struct pt_factor */
     PT_BENCH_INPUT_B = 10,
+    PT_BENCH_PLACES = 11,     /* pt_conv2d_pool.h */
     PT_BENCH_OPERANDS
 };
 
 /* In bytes, from the start of the window. int32 operands, FACTORS and SCRATCH are aligned to 4. */
 struct pt_bench_operand {
     uint32_t offset;
-    uint32_t size; /* exact; the activation of REQUANTIZE_ERROR may have size 0: no ReLU */
+    uint32_t size; /* exact; an activation may have size 0: no ReLU */
 };
 
 /* PT_ERR_ARGUMENT counts its words from 0. */

@@ -47,6 +47,7 @@ enum pt_command {
     PT_CMD_MAKE_HEAD = 18,    /* under prototype, makes the last layer; ends the method */
     PT_CMD_CHECK = 19,        /* whether all that must not change is as it was (pt_app_guard.h) ->
                                  struct pt_image */
+    PT_CMD_SET_PLAN = 20,     /* (fused, 0 or 1): pt_trainer_fuse, for the next SET_METHOD */
     PT_COMMANDS
 };
 

@@ -45,13 +45,19 @@ static inline uint32_t pt_conv2d_error_scratch(const struct pt_shape *shape)
            4u * PT_LANES * shape->in_w + pt_round4(pt_shape_patch_size(shape));
 }
 
-/* The padded input as pairs, the positions that have an error, and one channel's errors. */
-static inline uint32_t pt_conv2d_gradient_scratch(const struct pt_shape *shape)
+/* Words of the padded input as pairs. */
+static inline uint32_t pt_conv2d_pair_words(const struct pt_shape *shape)
 {
     const uint32_t padded = (shape->in_h + 2u * shape->padding_h) *
                             (shape->in_w + 2u * shape->padding_w) * shape->in_c;
-    return 4u * (shape->in_c % 2u == 0u ? padded / 2u : padded) + 32u +
-           8u * pt_shape_positions(shape) + 8u * PT_ERROR_BUDGET + 4u;
+    return shape->in_c % 2u == 0u ? padded / 2u : padded;
+}
+
+/* These, the positions that have an error, and one channel's errors. */
+static inline uint32_t pt_conv2d_gradient_scratch(const struct pt_shape *shape)
+{
+    return 4u * pt_conv2d_pair_words(shape) + 32u + 8u * pt_shape_positions(shape) +
+           8u * PT_ERROR_BUDGET + 4u;
 }
 
 /* Accumulators int32 [out_h, out_w, out_c]. Scratch: pt_conv2d_forward_scratch. */

@@ -2,6 +2,7 @@
 
 #include <stdbool.h>
 
+#include "kernels/pt_conv2d_pool.h"
 #include "nn/pt_loss.h"
 
 /* Scored edges of a layer: its share, but at least `least` of them, or all where it has fewer. */
@@ -118,6 +119,34 @@ _Static_assert((int)PT_MAX_CHAIN_LAYERS <= (int)PT_MAX_TRAINED_LAYERS &&
                    (int)PT_MAX_BUFFERS < (int)PT_NO_BUFFER,
                "all networks fit the lists");
 
+/* A convolution with ReLU and the pool behind it, under static scales. */
+static uint32_t find_pairs(const struct pt_planned *planned)
+{
+    const struct pt_model *model = planned->model;
+    uint32_t found = 0;
+    if (!planned->fuses || pt_model_affine(model) || planned->method->kind == PT_NITI_DYNAMIC) {
+        return 0;
+    }
+    for (uint32_t l = 0; l + 1u < model->header->layers; ++l) {
+        const struct pt_model_layer *layer = &model->layer[l];
+        if (layer->kind == PT_CONV2D && layer->relu != 0u && layer[1].kind == PT_MAXPOOL2) {
+            found |= 1u << l;
+        }
+    }
+    return found;
+}
+
+/* The same for networks with more layers than there are bits: they have no pairs. */
+static bool pairs(const struct pt_plan *plan, uint32_t layer)
+{
+    return plan->pairs != 0u && pt_plan_pairs(plan, layer);
+}
+
+static bool pooled(const struct pt_plan *plan, uint32_t layer)
+{
+    return plan->pairs != 0u && pt_plan_pooled(plan, layer);
+}
+
 static void add_operation(struct pt_plan *plan, enum pt_operation_kind kind, uint32_t layer)
 {
     struct pt_operation *operation = &plan->operation[plan->operations++];
@@ -144,7 +173,9 @@ static void list_operations(struct pt_plan *plan, const struct pt_planned *plann
     const struct pt_model *model = planned->model;
     const uint32_t layers = model->header->layers;
     for (uint32_t l = 0; l < layers; ++l) {
-        add_operation(plan, PT_FORWARD, l);
+        if (!pooled(plan, l)) {
+            add_operation(plan, PT_FORWARD, l);
+        }
     }
     add_operation(plan, PT_LOSS, layers - 1u);
     if (!pt_method_backward(planned->method)) {
@@ -157,7 +188,7 @@ static void list_operations(struct pt_plan *plan, const struct pt_planned *plann
         learns[l] = rows[l] || reads(model, l, learns);
     }
     for (uint32_t l = layers; l-- > 0u;) {
-        if (reads(model, l, learns)) {
+        if (reads(model, l, learns) && !pooled(plan, l)) {
             add_operation(plan, PT_ERROR, l);
         }
         if (rows[l] && planned->method->kind != PT_FISHER) {
@@ -170,6 +201,7 @@ static void list_operations(struct pt_plan *plan, const struct pt_planned *plann
 static uint8_t find(const struct pt_plan *plan, enum pt_operation_kind kind, uint32_t layer,
                     uint8_t otherwise)
 {
+    layer -= pooled(plan, layer) ? 1u : 0u;
     for (uint32_t i = 0; i < plan->operations; ++i) {
         if (plan->operation[i].kind == kind && plan->operation[i].layer == layer) {
             return (uint8_t)i;
@@ -196,11 +228,14 @@ static void add_buffer(struct pt_plan *plan, enum pt_memory_kind kind, uint32_t 
     buffer->last = last;
 }
 
-static uint32_t scratch_size(const struct pt_model *model, const struct pt_operation *operation,
-                             const struct pt_method *method)
+static uint32_t scratch_size(const struct pt_plan *plan, const struct pt_model *model,
+                             const struct pt_operation *operation, const struct pt_method *method)
 {
     const struct pt_model_layer *layer = &model->layer[operation->layer];
     const struct pt_operator *op = pt_operators[layer->kind];
+    if (operation->kind != PT_LOSS && pairs(plan, operation->layer)) {
+        return op->pool_scratch(&layer->shape, operation->kind);
+    }
     uint32_t (*scratch)(const struct pt_shape *shape, uint32_t operation, bool dynamic) =
         pt_model_affine(model) ? op->affine_scratch : op->scratch;
     if (operation->kind == PT_LOSS || scratch == NULL) {
@@ -229,7 +264,7 @@ static void prolong_lives(struct pt_plan *plan, const struct pt_model *model)
 {
     for (uint32_t l = 0; l < model->header->layers; ++l) {
         const struct pt_model_layer *layer = &model->layer[l];
-        const uint8_t last = last_backward(plan, l, (uint8_t)l);
+        const uint8_t last = last_backward(plan, l, find(plan, PT_FORWARD, l, 0));
         for (uint32_t i = 0; i < pt_operators[layer->kind]->inputs; ++i) {
             struct pt_buffer *buffer = &plan->buffer[(uint8_t)(layer->input[i] + 1u)];
             buffer->last = last > buffer->last ? last : buffer->last;
@@ -257,8 +292,14 @@ static void list_buffers(struct pt_plan *plan, const struct pt_planned *planned)
     const uint8_t loss = find(plan, PT_LOSS, layers - 1u, 0);
     add_buffer(plan, PT_MEMORY_ACTIVATION, PT_INPUT_LAYER, plan->image_size, 0, 0);
     for (uint32_t l = 0; l < layers; ++l) {
-        add_buffer(plan, PT_MEMORY_ACTIVATION, l, pt_shape_out_size(&model->layer[l].shape),
-                   (uint8_t)l, l + 1u < layers ? (uint8_t)l : loss);
+        const struct pt_shape *shape = &model->layer[l].shape;
+        const uint8_t made = find(plan, PT_FORWARD, l, 0);
+        if (pairs(plan, l)) {
+            add_buffer(plan, PT_MEMORY_PLACES, l, pt_places_size(shape), made, made);
+            continue;
+        }
+        add_buffer(plan, PT_MEMORY_ACTIVATION, l, pt_shape_out_size(shape), made,
+                   l + 1u < layers ? made : loss);
     }
     prolong_lives(plan, model);
     for (uint32_t i = 0; i < plan->buffers; ++i) {
@@ -270,14 +311,14 @@ static void list_buffers(struct pt_plan *plan, const struct pt_planned *planned)
             pt_planned_learns(planned, l)) {
             last = finished_error(plan, model, l, loss); /* its error is looked at, no more */
         }
-        if (last != PT_NO_OPERATION) { /* it learns */
+        if (last != PT_NO_OPERATION && !pairs(plan, l)) { /* it learns */
             add_buffer(plan, PT_MEMORY_ERROR, l, pt_shape_out_size(&model->layer[l].shape),
                        first_error(plan, model, l, loss), last);
         }
     }
     for (uint32_t i = 0; i < plan->operations; ++i) {
         struct pt_operation *operation = &plan->operation[i];
-        const uint32_t size = scratch_size(model, operation, planned->method);
+        const uint32_t size = scratch_size(plan, model, operation, planned->method);
         if (size != 0u) {
             operation->scratch = (uint8_t)plan->buffers;
             add_buffer(plan, PT_MEMORY_SCRATCH, operation->layer, size, (uint8_t)i, (uint8_t)i);
@@ -379,6 +420,7 @@ int pt_plan_make(struct pt_plan *plan, const struct pt_planned *planned, uint32_
         plan->scores_size += pt_layer_scores_size(planned, l, &plan->allotment);
     }
     plan->blob_size = (plan->blob_size + alignment - 1u) & ~(alignment - 1u);
+    plan->pairs = find_pairs(planned);
     list_operations(plan, planned);
     list_buffers(plan, planned);
     place_buffers(plan);

@@ -40,6 +40,7 @@ enum pt_memory_kind {
     PT_MEMORY_ACTIVATION = 2, /* the output of a layer; PT_INPUT_LAYER: the network's input */
     PT_MEMORY_ERROR = 3,      /* the error of that output */
     PT_MEMORY_SCRATCH = 4,
+    PT_MEMORY_PLACES = 5,     /* of the maxima of a pair (docs/numerics.md, section 17) */
 };
 
 struct pt_buffer {
@@ -67,6 +68,7 @@ struct pt_plan {
     uint32_t image_size;
     uint32_t operations;
     uint32_t buffers;
+    uint32_t pairs;            /* bits: convolutions that are one operation with their pool */
     struct pt_allotment allotment; /* PRIOT-S */
     struct pt_operation operation[PT_MAX_OPERATIONS];
     struct pt_buffer buffer[PT_MAX_BUFFERS];
@@ -89,6 +91,7 @@ struct pt_planned {
     const struct pt_method *method;
     const struct pt_selected *selected;
     bool frozen; /* the model is not in the arena */
+    bool fuses;  /* convolutions and their pools are one operation where they can be */
 };
 
 /* Whether a row of the layer learns under the method and selection. */
@@ -109,18 +112,25 @@ uint32_t pt_layer_scores_size(const struct pt_planned *planned, uint32_t layer,
 int pt_plan_make(struct pt_plan *plan, const struct pt_planned *planned, uint32_t arena_size,
                  struct pt_detail *detail);
 
-/* The output of a layer, or of PT_INPUT_LAYER the network's input. */
+/* Whether a layer of the power-of-two form is a convolution that is one operation with the pool
+ * behind it. */
+static inline bool pt_plan_pairs(const struct pt_plan *plan, uint32_t layer)
+{
+    return (plan->pairs >> layer & 1u) != 0u;
+}
+
+/* Whether it is the pool of such a pair. */
+static inline bool pt_plan_pooled(const struct pt_plan *plan, uint32_t layer)
+{
+    return layer != 0u && pt_plan_pairs(plan, layer - 1u);
+}
+
+/* The output of a layer, or of PT_INPUT_LAYER the network's input; of the convolution of a pair its
+ * places. */
 static inline const struct pt_buffer *pt_plan_activation(const struct pt_plan *plan,
                                                          uint32_t layer)
 {
     return &plan->buffer[(uint8_t)(layer + 1u)];
-}
-
-/* Where the error of `layer` lies if that layer and all above it learn: from the last one down. */
-static inline const struct pt_buffer *pt_plan_direct_error(const struct pt_plan *plan,
-                                                           uint32_t layers, uint32_t layer)
-{
-    return &plan->buffer[2u * layers - layer];
 }
 
 /* The error of the output of any layer; NULL where it does not learn. */

@@ -245,7 +245,7 @@ static uint64_t macs_of(const struct run *run, uint32_t layers)
 static uint32_t bytes_of(const struct run *run)
 {
     const struct pt_planned planned = {run->model, &run->method, &run->work->selected,
-                                       run->t->frozen};
+                                       run->t->frozen, false};
     const struct pt_plan *plan = &run->work->plan;
     struct pt_detail ignored;
     (void)pt_plan_make(&run->work->plan, &planned, UINT32_MAX, &ignored);

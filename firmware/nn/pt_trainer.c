@@ -25,6 +25,12 @@ static int8_t *chain_activation(const struct pt_trainer *t, uint32_t layer)
     return (int8_t *)pt_part_transient(t, &t->plan.buffer[layer]);
 }
 
+/* Of a pair; NULL: the layer is no convolution of one. */
+static uint8_t *places_of(const struct pt_trainer *t, uint32_t layer)
+{
+    return pt_plan_pairs(&t->plan, layer) ? (uint8_t *)chain_activation(t, layer + 1u) : NULL;
+}
+
 /* Accumulators first, requantised with their own range; they begin the scratch. */
 static uint32_t forward_dynamic(struct pt_trainer *t, const struct pt_operator *op,
                                 const struct pt_pass *pass, uint8_t *scratch)
@@ -45,6 +51,7 @@ static void forward(struct pt_trainer *t, const struct pt_operation *operation)
         return;
     }
     const struct pt_model_layer *layer = &t->model.layer[l];
+    const bool pair = pt_plan_pairs(&t->plan, l);
     const struct pt_operator *op = pt_part_operator(t, l);
     const bool accumulates = op->forward_s32 != NULL;
     uint8_t *scratch = pt_part_scratch(t, operation);
@@ -52,9 +59,10 @@ static void forward(struct pt_trainer *t, const struct pt_operation *operation)
         .shape = &layer->shape,
         .edges = pt_part_edges(t, l),
         .input = chain_activation(t, l),
-        .output = chain_activation(t, l + 1u),
+        .output = chain_activation(t, l + (pair ? 2u : 1u)),
         .error = NULL,
         .input_error = NULL,
+        .places = pair ? (uint8_t *)chain_activation(t, l + 1u) : NULL,
         .shift = layer->forward_shift,
         .relu = layer->relu != 0u,
     };
@@ -64,7 +72,7 @@ static void forward(struct pt_trainer *t, const struct pt_operation *operation)
         saturated = forward_dynamic(t, op, &pass, scratch);
     } else {
         t->exponent += accumulates ? layer->forward_shift : 0;
-        saturated = op->forward_s8(&pass, scratch);
+        saturated = pair ? op->pool_forward_s8(&pass, scratch) : op->forward_s8(&pass, scratch);
     }
     t->saturation[l].forward += saturated;
     t->result.saturated += saturated;
@@ -81,12 +89,13 @@ static void predict(struct pt_trainer *t)
     t->result.prediction = (uint16_t)pt_argmax_s8(logits_of(t), t->model.header->classes);
 }
 
-/* Of a layer whose error lies where it would if all above it learnt: any of the power-of-two form
- * that does, and the last. */
-static int8_t *direct_error(const struct pt_trainer *t, uint32_t layer)
+/* The error of the output of a layer that learns, of the power-of-two form, or of the last; of a
+ * pair that of the pool. Behind it in the plan is that of its input. */
+__attribute__((noinline)) static const struct pt_buffer *direct_error(
+    const struct pt_trainer *t, uint32_t layer)
 {
-    return (int8_t *)pt_part_transient(
-        t, pt_plan_direct_error(&t->plan, t->model.header->layers, layer));
+    const uint32_t made = layer + (pt_plan_pairs(&t->plan, layer) ? 1u : 0u);
+    return pt_plan_error(&t->plan, t->model.header->layers, made);
 }
 
 /* The loss error of an easy image counts as zero. */
@@ -100,7 +109,9 @@ static void loss(struct pt_trainer *t)
     const uint32_t classes = t->model.header->classes;
     const bool affine = pt_model_affine(&t->model);
     const int8_t *logits = logits_of(t);
-    int8_t *output_error = direct_error(t, t->model.header->layers - 1u);
+    /* The first of the errors. */
+    int8_t *output_error =
+        (int8_t *)pt_part_transient(t, &t->plan.buffer[t->model.header->layers + 1u]);
     const uint32_t prediction = pt_argmax_s8(logits, classes);
     t->result.prediction = (uint16_t)prediction;
     t->result.loss_norm = (uint16_t)(
@@ -115,6 +126,26 @@ static void loss(struct pt_trainer *t)
     }
 }
 
+/* Accumulators first; they begin the scratch. */
+static uint32_t error_of(const struct pt_trainer *t, uint32_t l, const struct pt_pass *pass,
+                         uint8_t *scratch)
+{
+    const uint32_t count = pt_shape_in_size(pass->shape);
+    int32_t *accumulator = (int32_t *)scratch;
+    pt_part_operator(t, l)->error_s32(pass, accumulator + count, accumulator);
+    const uint32_t shift = pt_part_error_shift(t, &t->model.layer[l], accumulator, count);
+    return pt_requantize_error_s8(accumulator, pass->relu ? pass->input : NULL, count, shift,
+                                  pass->input_error);
+}
+
+static uint32_t pair_error(const struct pt_trainer *t, uint32_t l, struct pt_pass *pass,
+                           uint8_t *scratch)
+{
+    pass->places = places_of(t, l);
+    pass->shift = t->model.layer[l].error_shift;
+    return pt_part_operator(t, l)->pool_error_s8(pass, scratch);
+}
+
 static void error(struct pt_trainer *t, const struct pt_operation *operation)
 {
     const uint32_t l = operation->layer;
@@ -124,10 +155,11 @@ static void error(struct pt_trainer *t, const struct pt_operation *operation)
     }
     const struct pt_operator *op = pt_part_operator(t, l);
     const struct pt_model_layer *layer = &t->model.layer[l];
-    const struct pt_buffer *at = pt_plan_direct_error(&t->plan, t->model.header->layers, l);
+    const struct pt_buffer *at = direct_error(t, l);
     struct pt_pass pass;
     pass.shape = &layer->shape;
     pass.relu = layer[-1].relu != 0u;
+    pass.relu = pass.relu || pt_plan_pooled(&t->plan, l - 1u);
     pass.input = chain_activation(t, l);
     pass.error = (int8_t *)pt_part_transient(t, at);
     pass.input_error = (int8_t *)pt_part_transient(t, at + 1);
@@ -136,13 +168,9 @@ static void error(struct pt_trainer *t, const struct pt_operation *operation)
         op->error_s8(&pass);
         return;
     }
-    const uint32_t count = pt_shape_in_size(&layer->shape);
-    int32_t *accumulator =
-        (int32_t *)pt_part_transient(t, &t->plan.buffer[operation->scratch]);
-    op->error_s32(&pass, accumulator + count, accumulator);
-    const uint32_t shift = pt_part_error_shift(t, layer, accumulator, count);
-    const uint32_t saturated = pt_requantize_error_s8(accumulator, pass.relu ? pass.input : NULL,
-                                                      count, shift, pass.input_error);
+    uint8_t *scratch = pt_part_transient(t, &t->plan.buffer[operation->scratch]);
+    const uint32_t saturated = pt_plan_pairs(&t->plan, l) ? pair_error(t, l, &pass, scratch)
+                                                          : error_of(t, l, &pass, scratch);
     t->saturation[l].error += saturated;
     t->result.saturated += saturated;
 }
@@ -178,7 +206,8 @@ static void prepare_update(const struct pt_trainer *t, const struct pt_operation
     }
     update->rows = pt_selection_bits(&t->selected, &t->model, l);
     update->input = chain_activation(t, l);
-    update->error = direct_error(t, l);
+    update->error = (const int8_t *)pt_part_transient(t, direct_error(t, l));
+    update->places = places_of(t, l);
     update->halvings = pt_part_halvings(&layer->shape, MOST_POSITIONS);
     update->op->update_layout(update, scratch);
 }
@@ -362,8 +391,8 @@ int pt_trainer_train(struct pt_trainer *t, const uint8_t *image, uint32_t label,
 struct pt_result pt_trainer_predict(struct pt_trainer *t, const uint8_t *image)
 {
     begin(t, image, 0);
-    for (uint32_t l = 0; l < t->model.header->layers; ++l) {
-        forward(t, &t->plan.operation[l]);
+    for (const struct pt_operation *next = t->plan.operation; next->kind == PT_FORWARD; ++next) {
+        forward(t, next);
     }
     predict(t);
     end_step(t);

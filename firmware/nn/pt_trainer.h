@@ -56,6 +56,7 @@ struct pt_trainer {
     uint32_t arena_size;
     uint32_t state; /* enum pt_trainer_state */
     bool frozen;    /* the blob lies outside the arena, as in flash, and is never written */
+    bool fuses;     /* pt_trainer_fuse */
     struct pt_model model;
 
     /* Of the step; before what is large, so that an instruction reaches it. */
@@ -95,6 +96,13 @@ int pt_trainer_open(struct pt_trainer *trainer, uint8_t *blob, uint32_t size, bo
  */
 int pt_trainer_method(struct pt_trainer *trainer, const struct pt_method *method,
                       struct pt_detail *detail);
+
+/*
+ * Whether the next method plans convolution, ReLU and pooling as one operation where they follow
+ * each other (docs/numerics.md, section 17): less memory, and the same results. Off after
+ * pt_trainer_reset.
+ */
+void pt_trainer_fuse(struct pt_trainer *trainer, bool fuses);
 
 /*
  * Which rows learn, for the next method (pt_selection_set). Ends a method that a selection would
@@ -142,8 +150,8 @@ int pt_trainer_begin(struct pt_trainer *trainer, const uint8_t *image, uint32_t 
 struct pt_event pt_trainer_next(struct pt_trainer *trainer, int8_t *sink, uint32_t sink_size);
 
 /*
- * A tensor in memory. Activations and errors can be had only right after the operation that made
- * them (pt_trainer_next); weights and scores always.
+ * A tensor in memory. Activations, places and errors can be had only right after the operation
+ * that made them (pt_trainer_next); weights and scores always.
  */
 enum pt_tensor_kind {
     PT_TENSOR_ACTIVATION = 0, /* int8, the output of a layer; PT_INPUT_LAYER: the input */
@@ -155,6 +163,7 @@ enum pt_tensor_kind {
     PT_TENSOR_SELECTION = 6,  /* the layer's bits; none where all rows learn */
     PT_TENSOR_FACTORS = 7,    /* struct pt_factor [factors] */
     PT_TENSOR_PROTOTYPES = 8, /* of the last layer: int32 [classes, inputs], uint32 [classes] */
+    PT_TENSOR_PLACES = 9,     /* of the convolution of a pair: two bits each (section 17) */
 };
 
 int pt_trainer_tensor(const struct pt_trainer *trainer, uint32_t kind, uint32_t layer,

@@ -3,6 +3,7 @@
  */
 #include <stddef.h>
 
+#include "kernels/pt_conv2d_pool.h"
 #include "kernels/pt_memory.h"
 #include "nn/pt_fisher.h"
 #include "nn/pt_prototypes.h"
@@ -37,7 +38,7 @@ int pt_trainer_open(struct pt_trainer *t, uint8_t *blob, uint32_t size, bool fro
 
 struct pt_planned pt_trainer_planned(const struct pt_trainer *t)
 {
-    const struct pt_planned planned = {&t->model, &t->method, &t->selected, t->frozen};
+    const struct pt_planned planned = {&t->model, &t->method, &t->selected, t->frozen, t->fuses};
     return planned;
 }
 
@@ -109,7 +110,7 @@ static void place_copies(struct pt_trainer *t, const struct pt_planned *planned)
 int pt_trainer_method(struct pt_trainer *t, const struct pt_method *method,
                       struct pt_detail *detail)
 {
-    const struct pt_planned planned = {&t->model, method, &t->selected, t->frozen};
+    const struct pt_planned planned = {&t->model, method, &t->selected, t->frozen, t->fuses};
     t->state = PT_STATE_MODEL;
     forget_copies(t);
     int err = check_method(&planned, detail);
@@ -136,6 +137,11 @@ int pt_trainer_method(struct pt_trainer *t, const struct pt_method *method,
     }
     t->state = PT_STATE_READY;
     return PT_OK;
+}
+
+void pt_trainer_fuse(struct pt_trainer *t, bool fuses)
+{
+    t->fuses = fuses;
 }
 
 /* Ends a method that another selection would change. */
@@ -203,8 +209,15 @@ int pt_trainer_tensor(const struct pt_trainer *t, uint32_t kind, uint32_t layer,
         scores = t->scores[layer];
         switch (kind) {
         case PT_TENSOR_ACTIVATION:
+        case PT_TENSOR_PLACES:
             buffer = pt_plan_activation(&t->plan, layer);
-            *size = pt_shape_out_size(&entry->shape);
+            if ((buffer->kind == PT_MEMORY_PLACES) != (kind == PT_TENSOR_PLACES)) {
+                buffer = NULL;
+            } else if (kind == PT_TENSOR_PLACES) {
+                *size = pt_places_size(&entry->shape);
+            } else {
+                *size = pt_shape_out_size(&entry->shape);
+            }
             break;
         case PT_TENSOR_ERROR:
             buffer = pt_plan_error(&t->plan, layers, layer);

@@ -61,6 +61,11 @@ class Plan:
         """The least arena that can train: io for one image."""
         return self.blob + self.scores + self.transient + self.io_minimum
 
+    @property
+    def activations(self) -> int:
+        """All activations and places, before buffers are overlapped."""
+        return sum(b.size for b in self.buffers if b.kind in ("activation", "places"))
+
     def largest(self) -> Buffer:
         """The largest transient buffer, the first of equals."""
         return max(self.buffers, key=lambda buffer: buffer.size)
@@ -285,7 +290,7 @@ def _pooled_scratch(operation: OperationKind, layer: Layer) -> list[int]:
     lanes = 2 * LANES * layer.kernel[0] * layer.kernel[1]
     if operation == "forward":
         lists = _lists(layer, layer.in_shape, layer.padding[1], in_width * in_channels)
-        return [lists, lanes * in_channels, 2 * 4 * LANES * width, row]
+        return [lists, lanes * in_channels, 4 * LANES * width, 2 * LANES * width, row]
     if operation == "error":
         padding = layer.kernel[1] - 1 - layer.padding[1]
         lists = _lists(layer, layer.out_shape, padding, width // 2 * rows)

@@ -99,7 +99,7 @@ def test_a_dry_run_changes_nothing(raw: Raw) -> None:
 @pytest.mark.parametrize(
     ("name", "word", "values", "least", "most"),
     [
-        ("kernel", 0, (24, 0xFFFFFFFF), 0, 23),
+        ("kernel", 0, (27, 0xFFFFFFFF), 0, 26),
         ("masks", 1, (3, 0x80000000), 0, 2),
         ("count", 2, ((1 << 22) + 1, 0xFFFFFFFF), 0, 1 << 22),
         ("shift", 3, (25, 0xFFFFFFFF), 0, 24),

@@ -13,18 +13,20 @@ from picotrain.device.golden_device import GoldenDevice
 from picotrain.device.interface import Device
 from picotrain.errors import CommandError
 from picotrain.learn.verify import verify
-from picotrain_golden import Method, Network, conv2d, linear, maxpool2
+from picotrain_golden import Method, Network, conv2d, fused, linear, maxpool2
 from support import INFER, METHODS, begin, images
 
 RANDOM_NETWORKS = 60
 STEPS = 3
 
 
-def tensors_of_a_step(network: Network) -> int:
-    """The input, an output per layer, an error per output that has one, and two per update."""
+def tensors_of_a_step(network: Network, method: Method) -> int:
+    """The input, an output per layer, an error per output that has one, and two per update. A
+    convolution that is one with its pool has places for an output, and no error of its own."""
     first = network.first_weighted
     weighted = sum(layer.has_weights for layer in network.layers)
-    return 1 + len(network.layers) + (len(network.layers) - first) + 2 * weighted
+    errors = len(network.layers) - first - fused(network, method).count(True)
+    return 1 + len(network.layers) + errors + 2 * weighted
 
 
 def learned(device: Device, network: Network, method: Method) -> np.ndarray:
@@ -45,7 +47,7 @@ def test_training(device: Device, reference: GoldenDevice, name: str, method: Me
     pixels, labels = images(network, 6)
     comparison.traced_step(0, pixels[0], int(labels[0]))
     # Besides the tensors of the step, the saturation counts.
-    assert comparison.report.tensors - at_start == tensors_of_a_step(network) + 1
+    assert comparison.report.tensors - at_start == tensors_of_a_step(network, method) + 1
 
     report = verify(comparison, pixels, labels, STEPS, train=True)
     assert (report.steps, report.batches) == (1 + STEPS, 2)
@@ -65,7 +67,7 @@ def test_easy_images_teach_nothing(device: Device, reference: GoldenDevice, meth
         before = learned(device, network, method)
         at_start = comparison.report.tensors
         comparison.traced_step(0, pixels[0], int(labels[0]))
-        assert comparison.report.tensors - at_start == tensors_of_a_step(network) + 1
+        assert comparison.report.tensors - at_start == tensors_of_a_step(network, method) + 1
         comparison.state(0)
         kept = np.array_equal(learned(device, network, method), before)
         assert kept == (norm <= easy)

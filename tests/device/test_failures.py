@@ -111,6 +111,7 @@ class FlippedGolden(GoldenDevice):
         ("niti-dynamic", "update", 3, 4 * 135 + 134, (4, 134)),
         ("niti-static", "weights", 0, 0, (0, 0)),
         ("priot", "scores", 2, 8 * 30 + 17, (8, 17)),
+        ("priot-fused", "places", 0, (2 * 4 + 3) * 5 + 2, (2, 3, 2)),
     ],
 )
 def test_one_wrong_element(

@@ -12,6 +12,7 @@ import affine_kernel_cases
 from kernel_cases import EDGE, KERNELS, STYLES, Case, case
 from picotrain.device.mailbox import MailboxDevice
 from picotrain.profile.bench import Bench, Result
+from picotrain_golden.layers import unpacked
 from picotrain_golden.numerics import rhu
 
 CASES = {"host": 2000, "qemu": 2000, "renode": 250}
@@ -90,6 +91,13 @@ def test_cases_cover_what_they_should() -> None:
     assert sum(bool((np.abs(values) == 127).all()) for values in inputs) > 30
     assert sum(not values.any() for values in inputs) > 5
     assert sum(np.count_nonzero(values) == 1 for values in inputs) > 5
+    pooled = cases["CONV2D_POOL_FORWARD"]
+    assert sum(c.answer > 0 for c in pooled) > 20
+    found = [np.bincount(unpacked(c.changed["PLACES"], c.changed["OUTPUT"].size)) for c in pooled]
+    assert sum(len(counts) == 4 and (counts > 0).all() for counts in found) > 50
+    shapes = [c.job.layer.out_shape for c in pooled if c.job.layer]
+    for axis in range(2):
+        assert {shape[axis] % 2 for shape in shapes} == {0, 1}
     assert len(STYLES) == 12
     assert {c.layout.skew == (0,) for c in cases["UPDATE"]} == {False, True}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -20,8 +21,8 @@ from picotrain.learn.verify import verify
 from picotrain_golden import Layer, Method, Network, Plan, conv2d, linear, maxpool2, plan
 from support import INFER, METHODS, begin, images
 
-ALL_METHODS = {**METHODS, "infer": INFER}
-KINDS = {"weights": 0, "scores": 1, "activation": 2, "error": 3, "scratch": 4}
+ALL_METHODS = {**METHODS, "infer": INFER, "infer-fused": replace(INFER, fused=True)}
+KINDS = {"weights": 0, "scores": 1, "activation": 2, "error": 3, "scratch": 4, "places": 5}
 
 
 def pool_first() -> Network:
@@ -46,7 +47,8 @@ def same_plan(record: Any, planned: Plan, elf: Elf) -> None:
     sizes = [int(record[name]) for name in ("blob_size", "scores_size", "transient_size")]
     assert sizes == [planned.blob, planned.scores, planned.transient]
     assert int(record["io_minimum"]) == planned.io_minimum
-    activations = [buffer.size for buffer in planned.buffers if buffer.kind == "activation"]
+    kept = ("activation", "places")
+    activations = [buffer.size for buffer in planned.buffers if buffer.kind in kept]
     assert int(record["activations_size"]) == sum(activations)
     kinds = elf.enum("pt_memory_kind")
     names = ("kind", "layer", "size", "first", "last", "offset")

@@ -173,8 +173,8 @@ def test_plan_by_hand() -> None:
         "activation[2]": (4, 1, 2),
         "error[2]": (4, 2, 4),
         "error[1]": (8, 3, 5),
-        # Three rows of 8 + 4 + 2 + 2 words and 9 weights of 8 channels; two rows of 4 sums of 8.
-        "scratch forward(0)": (192 + 144 + 256 + 12, 0, 0),
+        # Three rows of 8 + 4 + 2 + 2 words, 9 weights of 8 channels, 4 sums and 2 x 4 outputs of 8.
+        "scratch forward(0)": (192 + 144 + 128 + 64 + 12, 0, 0),
         "scratch forward(2)": (32 + 8, 1, 1),
         "scratch error(2)": (32 + 8, 3, 3),
         "scratch update(2)": (8 + 68, 4, 4),

@@ -1,10 +1,13 @@
 #include "kernels/pt_conv2d.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 
 #include "kernels/cortex_m0plus/pt_byte_order.h"
 #include "kernels/cortex_m0plus/pt_conv2d_gradient_inner.h"
+#include "kernels/pt_conv2d_pool.h"
 #include "kernels/pt_memory.h"
+#include "kernels/pt_numerics.h"
 #include "kernels/pt_skips.h"
 
 /* The scratch of a gradient, in this order. */
@@ -18,7 +21,8 @@ struct gradient {
     uint32_t row_bytes; /* of a padded row */
 };
 
-static struct gradient gradient_of(const struct pt_shape *shape, void *scratch)
+static struct gradient gradient_of(const struct pt_shape *shape, uint32_t positions,
+                                   void *scratch)
 {
     const uint32_t row = (shape->in_w + 2u * shape->padding_w) * shape->in_c;
     const uint32_t words = shape->in_c % 2u == 0u ? row / 2u : row;
@@ -27,9 +31,14 @@ static struct gradient gradient_of(const struct pt_shape *shape, void *scratch)
     g.pair_step = shape->in_c % 2u == 0u ? 4u : 8u;
     g.row_bytes = 4u * words;
     g.position = (struct pt_position *)(g.pairs + words * rows + 7);
-    g.count = (uint32_t *)(g.position + pt_shape_positions(shape));
+    g.count = (uint32_t *)(g.position + positions);
     g.list = (struct pt_error *)(g.count + 1);
     return g;
+}
+
+static uint32_t pooled_positions(const struct pt_shape *shape)
+{
+    return (uint32_t)(shape->out_h / 2u) * (shape->out_w / 2u);
 }
 
 /* Where a row goes on behind `input`: a word where it has `words`, else its end. */
@@ -103,11 +112,11 @@ static bool any_byte(const int8_t *values, const int8_t *end)
 
 /* Notes the positions of one row that have an error. */
 static struct pt_position *list_positions(const struct pt_shape *shape, const int8_t *error,
-                                          uint32_t at, uint32_t pairs, uint32_t pair_step,
-                                          struct pt_position *position)
+                                          uint32_t at, uint32_t row, uint32_t pairs,
+                                          uint32_t pair_step, struct pt_position *position)
 {
     const uint32_t channels = shape->out_c;
-    const uint32_t end = at + channels * shape->out_w;
+    const uint32_t end = at + row;
     error += at;
     if ((channels & 7u) == 0u && ((uintptr_t)error & 3u) == 0u) {
         struct pt_positions_job job = {error, at, end, pairs, pair_step, channels, position};
@@ -124,20 +133,40 @@ static struct pt_position *list_positions(const struct pt_shape *shape, const in
     return position;
 }
 
+/* From the pairs of a position to those of the position beside it, and below it, in bytes. */
+static uint32_t pairs_right(const struct pt_shape *shape)
+{
+    const uint32_t element = shape->in_c % 2u == 0u ? 2u : 4u; /* bytes of pairs for each */
+    return shape->stride_w * shape->in_c * element;
+}
+
+static uint32_t pairs_below(const struct pt_shape *shape, const struct gradient *g)
+{
+    return shape->stride_h * g->row_bytes;
+}
+
+/* Notes the positions that have an error; each is 1 << halvings high and wide. */
+static void note_positions(const struct pt_shape *shape, uint32_t halvings, const int8_t *error,
+                           const struct gradient *g)
+{
+    const uint32_t row = (uint32_t)(shape->out_w >> halvings) * shape->out_c;
+    const uint32_t right = pairs_right(shape) << halvings;
+    const uint32_t below = pairs_below(shape, g) << halvings;
+    struct pt_position *position = g->position;
+    uint32_t at = 0;
+    uint32_t pairs = 0;
+    for (uint32_t y = shape->out_h >> halvings; y != 0u; --y, at += row, pairs += below) {
+        position = list_positions(shape, error, at, row, pairs, right, position);
+    }
+    *g->count = (uint32_t)(position - g->position);
+}
+
 void pt_conv2d_gradient_begin(const struct pt_shape *shape, const int8_t *input,
                               const int8_t *error, void *scratch)
 {
-    const struct gradient g = gradient_of(shape, scratch);
-    const uint32_t element = shape->in_c % 2u == 0u ? 2u : 4u; /* bytes of pairs for each */
-    const uint32_t step = shape->stride_h * shape->in_c * element;
-    const uint32_t row = (uint32_t)shape->out_w * shape->out_c;
-    struct pt_position *position = g.position;
+    const struct gradient g = gradient_of(shape, pt_shape_positions(shape), scratch);
     pair_input(shape, input, &g);
-    for (uint32_t y = 0; y < shape->out_h; ++y) {
-        position = list_positions(shape, error, y * row, y * shape->stride_h * g.row_bytes, step,
-                                  position);
-    }
-    *g.count = (uint32_t)(position - g.position);
+    note_positions(shape, 0, error, &g);
 }
 
 static void add_sums(const int32_t *sums, uint32_t count, int32_t *to)
@@ -197,24 +226,85 @@ static void add_list(const struct pt_shape *shape, const struct gradient *g,
     }
 }
 
+void pt_conv2d_pool_gradient_begin(const struct pt_shape *shape, const int8_t *input,
+                                   const int8_t *error, void *scratch)
+{
+    const struct gradient g = gradient_of(shape, pooled_positions(shape), scratch);
+    pair_input(shape, input, &g);
+    note_positions(shape, 1, error, &g);
+}
+
+/* The errors of channel `row` at their places: pt_list_placed_errors for any number of channels. */
+static void list_placed_errors(struct pt_errors *errors, uint32_t row, const uint8_t *places,
+                               const uint32_t *moves)
+{
+    uint32_t budget = PT_ERROR_BUDGET;
+    for (; errors->position != errors->end; ++errors->position) {
+        const uint32_t at = errors->position->error;
+        const int32_t value = errors->error[at];
+        if (PT_SKIP_ZEROS && value == 0) {
+            continue;
+        }
+        if (pt_abs_s32(value) > budget) {
+            return;
+        }
+        budget -= pt_abs_s32(value);
+        errors->entry->value = value;
+        errors->entry->pairs = errors->position->pairs + moves[pt_place_of(places, at + row)];
+        ++errors->entry;
+    }
+}
+
+/* One channel's gradient from its errors, which are at their places if there are any. */
+__attribute__((noinline)) static void channel_gradient(
+    const struct pt_shape *shape, uint32_t row, const int8_t *error, const uint8_t *places,
+    void *scratch, int32_t *gradient)
+{
+    const uint32_t positions = places == NULL ? pt_shape_positions(shape)
+                                              : pooled_positions(shape);
+    const struct gradient g = gradient_of(shape, positions, scratch);
+    const struct pt_position *end = g.position + *g.count;
+    uint32_t moves[4] = {0};
+    struct pt_placed_errors placed = {{g.position, end, error + row, g.list}, places, 0, moves};
+    if (places != NULL) {
+        moves[1] = pairs_right(shape);
+        moves[2] = pairs_below(shape, &g);
+        moves[3] = moves[1] + moves[2];
+        placed.places += row / 4u;
+        placed.left = 30u - 2u * (row % 4u);
+    }
+    struct pt_errors *errors = &placed.errors;
+    bool first = true;
+    memset(gradient, 0, pt_shape_patch_size(shape) * sizeof *gradient);
+    while (errors->position != end) {
+        /* Zeros that are not left out do not count against the budget, but fill the list. */
+        const uint32_t left = (uint32_t)(end - errors->position);
+        errors->end = left > PT_ERROR_BUDGET ? errors->position + PT_ERROR_BUDGET : end;
+        errors->entry = g.list;
+        if (places == NULL) {
+            pt_list_errors(errors);
+        } else if (shape->out_c % 4u == 0u) {
+            pt_list_placed_errors(&placed);
+        } else {
+            list_placed_errors(errors, row, places, moves);
+        }
+        if (errors->entry != g.list) {
+            add_list(shape, &g, errors->entry, first, gradient);
+            first = false;
+        }
+    }
+}
+
 void pt_conv2d_gradient_row_s32(const struct pt_shape *shape, uint32_t row, const int8_t *input,
                                 const int8_t *error, void *scratch, int32_t *gradient)
 {
     (void)input;
-    const struct gradient g = gradient_of(shape, scratch);
-    const struct pt_position *end = g.position + *g.count;
-    struct pt_errors errors = {g.position, end, error + row, g.list};
-    bool first = true;
-    memset(gradient, 0, pt_shape_patch_size(shape) * sizeof *gradient);
-    while (errors.position != end) {
-        /* Zeros that are not left out do not count against the budget, but fill the list. */
-        const uint32_t left = (uint32_t)(end - errors.position);
-        errors.end = left > PT_ERROR_BUDGET ? errors.position + PT_ERROR_BUDGET : end;
-        errors.entry = g.list;
-        pt_list_errors(&errors);
-        if (errors.entry != g.list) {
-            add_list(shape, &g, errors.entry, first, gradient);
-            first = false;
-        }
-    }
+    channel_gradient(shape, row, error, NULL, scratch, gradient);
+}
+
+void pt_conv2d_pool_gradient_row_s32(const struct pt_shape *shape, uint32_t row,
+                                     const int8_t *error, const uint8_t *places, void *scratch,
+                                     int32_t *gradient)
+{
+    channel_gradient(shape, row, error, places, scratch, gradient);
 }

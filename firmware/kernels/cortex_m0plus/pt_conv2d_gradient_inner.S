@@ -255,6 +255,63 @@
     pop {r4-r7, pc}
     .size pt_list_errors, . - pt_list_errors
 
+/*
+ * r0 cursor { position, end, error, entry, places, left, moves }: 36 cycles for an error, 11 for a
+ * zero.
+ *   r1 entry  r2 error  r3 position  r4 offset, value  r5 pairs  r6 value  r7 budget
+ *   r8 places  r9 left  r10 moves  r12 end
+ */
+    start_function pt_list_placed_errors
+    save_all
+    push {r0}
+    ldm r0!, {r3-r5}
+    mov r12, r4
+    mov r2, r5
+    ldm r0!, {r1, r4-r6}
+    mov r8, r4
+    mov r9, r5
+    mov r10, r6
+    movs r7, #PT_ERROR_BUDGET - 255
+    adds r7, #255
+1:
+    ldm r3!, {r4, r5}           /* 3 */
+    ldrsb r6, [r2, r4]          /* 2 */
+.if PT_SKIP_ZEROS
+    cmp r6, #0                  /* 1 */
+    beq 2f                      /* 1, 2 */
+.endif
+    lsrs r4, #2                 /* 1 */
+    mov r0, r8                  /* 1 */
+    ldrb r4, [r0, r4]           /* 2 */
+    mov r0, r9                  /* 1 */
+    lsls r4, r0                 /* 1 */
+    lsrs r4, #30                /* 1 */
+    lsls r4, #2                 /* 1 */
+    mov r0, r10                 /* 1 */
+    ldr r4, [r0, r4]            /* 2 */
+    adds r5, r4                 /* 1 */
+    asrs r0, r6, #31            /* 1 */
+    adds r4, r6, r0             /* 1 */
+    eors r4, r0                 /* 1 */
+    subs r7, r4                 /* 1 */
+    bmi 3f                      /* 1 */
+    movs r4, r6                 /* 1 */
+    stm r1!, {r4, r5}           /* 3 */
+2:
+    cmp r3, r12                 /* 1 */
+    bne 1b                      /* 2 */
+    b 4f
+3:
+    subs r3, #8                 /* this one begins the next list */
+4:
+    pop {r0}
+    str r3, [r0, #0]
+    str r1, [r0, #12]
+    restore_all
+    .size pt_list_placed_errors, . - pt_list_placed_errors
+    .global __stack_pt_list_placed_errors
+    .set __stack_pt_list_placed_errors, 40
+
 /* Bytes of stack, for `picotrain memory`. */
     .global __stack_pt_pairs_6_step4, __stack_pt_pairs_6_step8
     .global __stack_pt_pairs_2_step4, __stack_pt_pairs_2_step8

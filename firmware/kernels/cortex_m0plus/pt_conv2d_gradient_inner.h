@@ -64,4 +64,14 @@ struct pt_errors {
  */
 void pt_list_errors(struct pt_errors *errors);
 
+/* The same of a pool's errors, of a multiple of 4 channels: each moves to its place. */
+struct pt_placed_errors {
+    struct pt_errors errors;
+    const uint8_t *places; /* the byte that has the place of the channel at error 0 */
+    uint32_t left;         /* brings it to the top of a word: 30, 28, 26 or 24 */
+    const uint32_t *moves; /* what each place adds to `pairs` */
+};
+
+void pt_list_placed_errors(struct pt_placed_errors *placed);
+
 #endif

@@ -4,9 +4,12 @@
 
 #include "kernels/portable/pt_terms.h"
 #include "kernels/portable/pt_tile.h"
+#include "kernels/pt_conv2d_pool.h"
+#include "kernels/pt_conv2d_pool_rows.h"
 #include "kernels/pt_memory.h"
-#include "kernels/pt_requantize.h"
 #include "kernels/pt_overlap.h"
+#include "kernels/pt_pool_sums.h"
+#include "kernels/pt_requantize.h"
 #ifdef PT_HOST_VECTORS
 #include "kernels/vector/pt_short_rows.h"
 #endif
@@ -124,33 +127,54 @@ static void multiply(const struct pt_shape *shape, uint32_t begin, uint32_t end,
     }
 }
 
+/* The forward pass goes by blocks of PT_LANES channels. */
+struct block {
+    struct pt_edges left;
+    struct memory memory;
+    struct pt_tile tile;
+    uint32_t channel;
+    uint32_t channels;
+};
+
+static struct block first_block(const struct pt_shape *shape, const int8_t *input,
+                                const struct pt_edges *edges, void *scratch)
+{
+    const uint32_t length = edges->row_length;
+    struct block block = {.left = *edges, .memory = memory_of(shape, length, scratch)};
+    block.tile.patch_size = block.memory.patch_size;
+    block.tile.row_size = edges->scores != NULL ? pt_round4(length) : length;
+    block.tile.length = length;
+    block.tile.offset = pt_tile_offset(input, pt_shape_in_size(shape));
+    return block;
+}
+
+/* Makes the rows of the channels from block->channel on; false where there are none. */
+static bool make_block(const struct pt_shape *shape, struct block *block)
+{
+    const uint32_t rest = block->channel < shape->out_c ? shape->out_c - block->channel : 0u;
+    block->channels = rest < PT_LANES ? rest : PT_LANES;
+    block->tile.row = block->left.scores != NULL ? block->memory.masked : block->left.weights;
+    for (uint32_t row = 0; row < block->channels; ++row) {
+        pt_edges_next_row(&block->left, block->memory.masked + row * block->tile.row_size);
+    }
+    return rest != 0u;
+}
+
 static void forward(const struct pt_shape *shape, const int8_t *input,
                     const struct pt_edges *edges, void *scratch, struct output *output)
 {
-    struct pt_edges left = *edges;
-    const uint32_t length = edges->row_length;
     const uint32_t positions = pt_shape_positions(shape);
-    const struct memory memory = memory_of(shape, length, scratch);
-    const bool masks = edges->scores != NULL;
-    struct pt_tile tile = {0};
-    tile.patch_size = memory.patch_size;
-    tile.row_size = masks ? pt_round4(length) : length;
-    tile.length = length;
-    tile.offset = pt_tile_offset(input, pt_shape_in_size(shape));
-    for (uint32_t channel = 0; channel < shape->out_c; channel += PT_LANES) {
-        const uint32_t rest = shape->out_c - channel;
-        const uint32_t channels = rest < PT_LANES ? rest : PT_LANES;
-        tile.row = masks ? memory.masked : left.weights;
-        for (uint32_t row = 0; row < channels; ++row) {
-            pt_edges_next_row(&left, memory.masked + row * tile.row_size);
-        }
-        for (uint32_t begin = 0; begin < positions; begin += memory.capacity) {
+    struct block block = first_block(shape, input, edges, scratch);
+    const uint32_t capacity = block.memory.capacity;
+    for (; make_block(shape, &block); block.channel += PT_LANES) {
+        for (uint32_t begin = 0; begin < positions; begin += capacity) {
             const uint32_t more = positions - begin;
-            const uint32_t end = begin + (more < memory.capacity ? more : memory.capacity);
-            if (channel == 0u || memory.capacity < positions) {
-                gather_patches(shape, begin, end, input, tile.offset, &memory);
+            const uint32_t end = begin + (more < capacity ? more : capacity);
+            if (block.channel == 0u || capacity < positions) {
+                gather_patches(shape, begin, end, input, block.tile.offset, &block.memory);
             }
-            multiply(shape, begin, end, channel, channels, tile, &memory, output);
+            multiply(shape, begin, end, block.channel, block.channels, block.tile, &block.memory,
+                     output);
         }
     }
 }
@@ -323,6 +347,145 @@ void pt_conv2d_gradient_row_s32(const struct pt_shape *shape, uint32_t row, cons
             }
         }
         line += shape->stride_h * padded_row(shape);
+    }
+    if (terms.count != 0u) {
+        add_inputs(shape, &terms, gradient);
+    }
+}
+
+/* What a pair makes of windows, in any order of positions. */
+struct pooled {
+    int8_t *output;
+    uint8_t *places;
+    uint32_t shift;
+    uint32_t saturated;
+};
+
+/* The windows [begin, end), of which each is a tile of four patches. */
+static void gather_windows(const struct pt_shape *shape, uint32_t begin, uint32_t end,
+                           const int8_t *input, const struct block *block)
+{
+    const uint32_t width = shape->out_w / 2u;
+    uint8_t *patch = block->memory.patches;
+    for (uint32_t window = begin; window < end; ++window) {
+        const uint32_t y = window / width * 2u;
+        const uint32_t x = window % width * 2u;
+        for (uint32_t i = 0; i < PT_TILE; ++i, patch += block->memory.patch_size) {
+            gather_patch(shape, y + i / 2u, x + i % 2u, input, block->tile.offset,
+                         (pt_patch_element *)(void *)patch);
+        }
+    }
+}
+
+static void pool_windows(const struct pt_shape *shape, uint32_t begin, uint32_t end,
+                         const struct block *block, struct pooled *to)
+{
+    struct pt_tile tile = block->tile;
+    tile.patches = PT_TILE;
+    for (uint32_t c = 0; c < block->channels; c += PT_TILE) {
+        uint32_t at = begin * shape->out_c + block->channel + c;
+        tile.rows = block->channels - c < PT_TILE ? block->channels - c : PT_TILE;
+        tile.patch = block->memory.patches;
+        for (uint32_t window = begin; window < end; ++window, at += shape->out_c) {
+            int32_t sums[PT_TILE][PT_TILE];
+            pt_tile_sums(&tile, sums);
+            for (uint32_t row = 0; row < tile.rows; ++row) {
+                const uint32_t i = at + row;
+                uint32_t place;
+                to->output[i] = pt_pool_sums_s8(&sums[0][row], PT_TILE, to->shift, &place,
+                                                &to->saturated);
+                to->places[i / 4u] |= (uint8_t)(place << 2u * (i % 4u));
+            }
+            tile.patch = (const uint8_t *)tile.patch + PT_TILE * tile.patch_size;
+        }
+        tile.row += PT_TILE * tile.row_size;
+    }
+}
+
+/* What saturates at a position that no window has. */
+static void count_position(const struct pt_shape *shape, uint32_t y, uint32_t x,
+                           const int8_t *input, const struct block *block, struct pooled *to)
+{
+    struct pt_tile tile = block->tile;
+    gather_patch(shape, y, x, input, tile.offset,
+                 (pt_patch_element *)(void *)block->memory.patches);
+    tile.patch = block->memory.patches;
+    tile.patches = 1;
+    for (uint32_t c = 0; c < block->channels; c += PT_TILE) {
+        int32_t sums[PT_TILE][PT_TILE];
+        tile.rows = block->channels - c < PT_TILE ? block->channels - c : PT_TILE;
+        pt_tile_sums(&tile, sums);
+        for (uint32_t row = 0; row < tile.rows; ++row) {
+            pt_requantize_s32(sums[0][row], to->shift, true, &to->saturated);
+        }
+        tile.row += PT_TILE * tile.row_size;
+    }
+}
+
+uint32_t pt_conv2d_pool_forward_s8(const struct pt_shape *shape, const int8_t *input,
+                                   const struct pt_edges *edges, uint32_t shift, void *scratch,
+                                   int8_t *output, uint8_t *places)
+{
+    const uint32_t windows = (uint32_t)(shape->out_h / 2u) * (shape->out_w / 2u);
+    struct pooled to = {output, places, shift, 0};
+    struct block block = first_block(shape, input, edges, scratch);
+    const uint32_t capacity = block.memory.capacity / PT_TILE;
+    memset(places, 0, pt_places_size(shape));
+    for (; make_block(shape, &block); block.channel += PT_LANES) {
+        for (uint32_t begin = 0; begin < windows; begin += capacity) {
+            const uint32_t more = windows - begin;
+            const uint32_t end = begin + (more < capacity ? more : capacity);
+            gather_windows(shape, begin, end, input, &block);
+            pool_windows(shape, begin, end, &block, &to);
+        }
+        for (uint32_t y = 0; y < shape->out_h; ++y) {
+            const bool dropped = y + 1u == shape->out_h && y % 2u == 0u;
+            for (uint32_t x = dropped ? 0u : shape->out_w / 2u * 2u; x < shape->out_w; ++x) {
+                count_position(shape, y, x, input, &block, &to);
+            }
+        }
+    }
+    return to.saturated;
+}
+
+uint32_t pt_conv2d_pool_error_s8(const struct pt_shape *shape, const int8_t *error,
+                                 const uint8_t *places, const struct pt_edges *edges,
+                                 const int8_t *activation, uint32_t shift, void *scratch,
+                                 int8_t *input_error)
+{
+    return pt_conv2d_pool_error_rows_s8(shape, error, places, edges, activation, shift, scratch,
+                                        input_error);
+}
+
+void pt_conv2d_pool_gradient_begin(const struct pt_shape *shape, const int8_t *input,
+                                   const int8_t *error, void *scratch)
+{
+    pt_conv2d_gradient_begin(shape, input, error, scratch);
+}
+
+void pt_conv2d_pool_gradient_row_s32(const struct pt_shape *shape, uint32_t row,
+                                     const int8_t *error, const uint8_t *places, void *scratch,
+                                     int32_t *gradient)
+{
+    const int8_t *line = scratch;
+    const uint32_t step = (uint32_t)shape->stride_w * shape->in_c;
+    const uint32_t down = shape->stride_h * padded_row(shape);
+    struct pt_terms terms = {0};
+    uint32_t at = row;
+    memset(gradient, 0, pt_shape_patch_size(shape) * sizeof *gradient);
+    for (uint32_t y = 0; y < shape->out_h / 2u; ++y, line += 2u * down) {
+        for (uint32_t x = 0; x < shape->out_w / 2u; ++x, at += shape->out_c) {
+            const uint32_t place = pt_place_of(places, at);
+            if (error[at] == 0) {
+                continue;
+            }
+            terms.vector[terms.count] = line + place / 2u * down + (2u * x + place % 2u) * step;
+            terms.factor[terms.count++] = error[at];
+            if (terms.count == PT_TERMS) {
+                add_inputs(shape, &terms, gradient);
+                terms.count = 0;
+            }
+        }
     }
     if (terms.count != 0u) {
         add_inputs(shape, &terms, gradient);

@@ -3,6 +3,7 @@
 #include "kernels/pt_affine.h"
 #include "kernels/pt_affine_backward.h"
 #include "kernels/pt_conv2d.h"
+#include "kernels/pt_conv2d_pool.h"
 #include "kernels/pt_requantize.h"
 #include "nn/operators/pt_geometry.h"
 #include "nn/operators/pt_row_update.h"
@@ -58,6 +59,32 @@ static void conv2d_error_s32(const struct pt_pass *pass, void *scratch, int32_t 
     pt_conv2d_error_s32(pass->shape, pass->error, &pass->edges, scratch, accumulator);
 }
 
+static uint32_t conv2d_pool_scratch(const struct pt_shape *shape, uint32_t operation)
+{
+    const uint32_t row = pt_shape_patch_size(shape);
+    switch (operation) {
+    case PT_FORWARD:
+        return pt_conv2d_pool_forward_scratch(shape);
+    case PT_ERROR:
+        return pt_conv2d_pool_error_scratch(shape);
+    default:
+        return 4u * row + pt_round4(row) + pt_conv2d_pool_gradient_scratch(shape);
+    }
+}
+
+static uint32_t conv2d_pool_forward_s8(const struct pt_pass *pass, void *scratch)
+{
+    return pt_conv2d_pool_forward_s8(pass->shape, pass->input, &pass->edges, pass->shift, scratch,
+                                     pass->output, pass->places);
+}
+
+static uint32_t conv2d_pool_error_s8(const struct pt_pass *pass, void *scratch)
+{
+    return pt_conv2d_pool_error_s8(pass->shape, pass->error, pass->places, &pass->edges,
+                                   pass->relu ? pass->input : NULL, pass->shift, scratch,
+                                   pass->input_error);
+}
+
 static void conv2d_forward_affine(const struct pt_affine_pass *pass, void *scratch)
 {
     pt_affine_conv2d_s8(pass->shape, &pass->affine, &pass->edges, pass->input[0], scratch,
@@ -76,12 +103,21 @@ static void conv2d_update_layout(struct pt_update *update, uint8_t *scratch)
 
 static void gradient_row(const struct pt_update *update, uint32_t row, int32_t *gradient)
 {
+    if (update->places != NULL) {
+        pt_conv2d_pool_gradient_row_s32(update->shape, row, update->error, update->places,
+                                        update->kernel, gradient);
+        return;
+    }
     pt_conv2d_gradient_row_s32(update->shape, row, update->input, update->error, update->kernel,
                                gradient);
 }
 
 static uint32_t conv2d_update_begin(const struct pt_update *update)
 {
+    if (update->places != NULL) {
+        pt_conv2d_pool_gradient_begin(update->shape, update->input, update->error, update->kernel);
+        return 0;
+    }
     pt_conv2d_gradient_begin(update->shape, update->input, update->error, update->kernel);
     if (!update->dynamic) {
         return 0;
@@ -143,6 +179,9 @@ const struct pt_operator pt_conv2d_operator = {
     .forward_s8 = conv2d_forward_s8,
     .forward_s32 = conv2d_forward_s32,
     .error_s32 = conv2d_error_s32,
+    .pool_scratch = conv2d_pool_scratch,
+    .pool_forward_s8 = conv2d_pool_forward_s8,
+    .pool_error_s8 = conv2d_pool_error_s8,
     .affine_scratch = conv2d_affine_scratch,
     .forward_affine = conv2d_forward_affine,
     .error_scale = pt_affine_rows_scale,

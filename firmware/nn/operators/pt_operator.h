@@ -42,7 +42,8 @@ struct pt_pass {
     int8_t *output;        /* forward */
     const int8_t *error;   /* error: that of the output */
     int8_t *input_error;   /* error */
-    uint32_t shift;        /* forward */
+    uint8_t *places;       /* of a pair: of the maxima that are its output */
+    uint32_t shift;        /* forward; error of a pair */
     bool relu;             /* forward: the layer has one; error: the layer below has one */
 };
 
@@ -52,6 +53,7 @@ struct pt_update {
     const struct pt_shape *shape;
     const int8_t *input;
     const int8_t *error; /* of the output */
+    const uint8_t *places; /* of a pair; NULL: it is none */
     int32_t zero;        /* affine: of the input */
     uint32_t row_length;
     uint32_t halvings;   /* of the gradient, before it is multiplied with a weight */
@@ -128,6 +130,13 @@ struct pt_operator {
     /* Accumulators of the input's error; or that error itself, ReLU applied, where it has none. */
     void (*error_s32)(const struct pt_pass *pass, void *scratch, int32_t *accumulator);
     void (*error_s8)(const struct pt_pass *pass);
+
+    /* A layer and the maxpool2 behind it as one operation, a pair (docs/numerics.md, section 17):
+     * outputs and errors are those of the pool. All three, or none. Return how many elements
+     * saturated. */
+    uint32_t (*pool_scratch)(const struct pt_shape *shape, uint32_t operation);
+    uint32_t (*pool_forward_s8)(const struct pt_pass *pass, void *scratch);
+    uint32_t (*pool_error_s8)(const struct pt_pass *pass, void *scratch);
 
     /* Affine. */
     void (*forward_affine)(const struct pt_affine_pass *pass, void *scratch);

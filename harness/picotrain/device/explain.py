@@ -12,6 +12,7 @@ _BUFFERS = {
     "PT_MEMORY_ACTIVATION": "the output",
     "PT_MEMORY_ERROR": "the error",
     "PT_MEMORY_SCRATCH": "the scratch memory",
+    "PT_MEMORY_PLACES": "the places",
 }
 _STATES = ("EMPTY", "MODEL")
 _ARGUMENTS = ("the method", "mu", "theta", "permille", "select", "start", "the seed", "easy")

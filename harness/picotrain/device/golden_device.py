@@ -328,9 +328,7 @@ class GoldenDevice:
         size = blob_size(trainer.network, self._elf)
         held = sum(layer.weight_count for layer in trainer.network.layers)
         weights = planned.blob if self._frozen else held
-        activations, scratch = split_transient(
-            planned.transient, sum(b.size for b in planned.buffers if b.kind == "activation")
-        )
+        activations, scratch = split_transient(planned.transient, planned.activations)
         return Memory(
             code=None,
             statics=None,

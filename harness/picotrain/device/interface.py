@@ -52,7 +52,8 @@ class BatchResult:
 class TraceTensor:
     """One tensor of a step, flat, as the device made it.
 
-    `kind` is "activation", "error", "update", "weights" or "scores"; activation -1 is the input.
+    `kind` is "activation", "places", "error", "update", "weights" or "scores"; activation -1 is the
+    input.
     """
 
     kind: str

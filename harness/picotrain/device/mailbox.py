@@ -59,15 +59,14 @@ from picotrain_golden import (
     Solver,
     learning,
 )
-from picotrain_golden.plan import operations
+from picotrain_golden.layers import unpacked
+from picotrain_golden.plan import fused, operations
 
 _SOLVERS = {"greedy": "PT_SOLVER_GREEDY", "true-cost": "PT_SOLVER_TRUE_COST"}
 
-_COMMAND_SECONDS = 30.0
-_IMAGE_SECONDS = 15.0
+_COMMAND_SECONDS, _IMAGE_SECONDS, _SELECT_SECONDS = 30.0, 15.0, 120.0
 _SLOWER = 20
 """A batch may take so many times as long for each image as the slowest one before it."""
-_SELECT_SECONDS = 120.0
 _MOST_IMAGES = 64
 """Of one command, so that progress shows and an interrupt is served."""
 
@@ -92,7 +91,7 @@ class MailboxDevice:
         self._address = target.mailbox_address()
         self._network: Network | None = None
         self._method: Method | None = None  # in force
-        self._frozen = self._head = False
+        self._frozen = self._head = self._fused = False
         self._selection: Selection | None = None
         self._in_force: Selection | None = None
         self._pace: dict[str, float] = {}  # seconds for an image, of commands under this method
@@ -176,7 +175,7 @@ class MailboxDevice:
         if name == "RESET":
             self._network = self._method = None
             self._selection = self._in_force = None
-            self._head = False
+            self._head = self._fused = False
         return mailbox
 
     def _in_work(self, command: str, operation: int | None) -> str:
@@ -251,6 +250,9 @@ class MailboxDevice:
             check_form(self._network, method, self._selection)
         arguments = [*method_numbers(method, self._elf).values()]
         self._method = None  # a refusal ends the one that was
+        if self._fused != method.fused:
+            self.command("SET_PLAN", [method.fused])
+        self._fused = method.fused
         try:
             self.command("SET_METHOD", arguments)
         except CommandError as refusal:
@@ -351,7 +353,7 @@ class MailboxDevice:
             if kind == "PT_DONE":
                 return
             if kind == "PT_FORWARD":
-                yield TraceTensor("activation", layer, self.tensor("ACTIVATION", layer))
+                yield from self._made_by(layer)
             elif kind == "PT_LOSS":
                 if self._method is not None and self._method.goes_back:
                     yield TraceTensor("error", layer, self.tensor("ERROR", layer))
@@ -371,10 +373,20 @@ class MailboxDevice:
                     updates = []
                     yield TraceTensor(learned, layer, self.tensor(learned.upper(), layer))
 
+    def _made_by(self, layer: int) -> Iterator[TraceTensor]:
+        """What the forward operation of a layer made; a pair makes what its pool would."""
+        known, method = self._network, self._method
+        pair = known is not None and method is not None and fused(known, method)[layer]
+        made = self.tensor("ACTIVATION", layer + pair)
+        yield TraceTensor("activation", layer + pair, made)
+        if pair:
+            places = unpacked(self.tensor("PLACES", layer).view(np.uint8), made.size)
+            yield TraceTensor("places", layer, places)
+
     def trace_next(self, bare: bool = False) -> Any:
         """The next operation of a traced step: struct pt_event. `bare`: without its updates."""
-        response = self.command("TRACE_NEXT", [bare])["response"]
-        return np.frombuffer(response.tobytes(), self._elf.dtype("pt_event"), count=1)[0]
+        response = self.command("TRACE_NEXT", [bare])["response"].tobytes()
+        return np.frombuffer(response, self._elf.dtype("pt_event"), count=1)[0]
 
     def operation_name(self, event: Any) -> str:
         """The C name of an event's operation, e.g. "PT_FORWARD"."""
@@ -576,11 +588,8 @@ class MailboxDevice:
 
     @cached_property
     def _outside(self) -> tuple[range, ...]:
-        symbol = self._elf.symbol
-        return tuple(
-            range(symbol(f"pt_{part}_start"), symbol(f"pt_{part}_end"))
-            for part in ("idle", "guard")
-        )
+        at = self._elf.symbol
+        return tuple(range(at(f"pt_{x}_start"), at(f"pt_{x}_end")) for x in ("idle", "guard"))
 
     def __enter__(self) -> Self:
         return self

@@ -44,6 +44,16 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_fused(parser: argparse.ArgumentParser) -> None:
+    """The option of what chooses a memory plan."""
+    parser.add_argument(
+        "--fused",
+        action="store_true",
+        help="convolution, ReLU and pooling as one operation where they follow each other: less "
+        "memory, the same results (all methods but niti-dynamic)",
+    )
+
+
 def numbers(text: str, option: str, example: str) -> tuple[int, ...]:
     """The whole numbers in "5,4,3,2", the text of an option."""
     try:
@@ -68,6 +78,7 @@ def from_options(options: argparse.Namespace, name: str) -> Method:
     """The method with the options that were given. Raises UserError for values out of range."""
     given: dict[str, Any] = {"theta": options.threshold, "seed": options.seed}
     given |= {key: getattr(options, key) for key in ("select", "start", "easy")}
+    given["fused"] = getattr(options, "fused", False)
     if options.mu is not None:
         given["mu"], *later = schedule(options.mu)
         given["later_mu"] = tuple(later)

@@ -30,6 +30,11 @@ def check(plan: str, method: Method) -> None:
         )
 
 
+def named(plan: str, method: Method) -> str:
+    """The plan with what the method adds to its name: "lean, fused"."""
+    return f"{plan}, fused" if method.fused and not method.dynamic else plan
+
+
 def note(plan: str) -> str:
     """What a reader of numbers must know about the plan; empty for `fast`."""
     return LEAN_NOTE if plan == "lean" else ""

@@ -211,7 +211,9 @@ class Comparison:
 
     def _index(self, kind: str, layer: int, flat: int) -> tuple[int, ...]:
         """[y, x, channel] of an activation or error, [row, k] of an edge."""
-        if kind in ("activation", "error"):
+        if kind == "places":
+            layer += 1  # of the pool's outputs
+        if kind in ("activation", "places", "error"):
             shape: tuple[int, ...] = (
                 self.network.input_shape if layer < 0 else self.network.layers[layer].out_shape
             )

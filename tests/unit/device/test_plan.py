@@ -12,7 +12,7 @@ from picotrain.device.blob import blob_size
 from picotrain.device.mailbox import MailboxDevice
 from picotrain.device.targets.host import HostTarget
 from picotrain.image.elf import Elf
-from picotrain_golden import Method, Network, Plan, plan
+from picotrain_golden import Method, Network, Plan, fused, operations, plan
 from support import INFER, METHODS
 
 SEEDS = range(150)
@@ -35,7 +35,7 @@ def cases(seed: int) -> tuple[Network, Method]:
 
 
 def fields(planned: Plan) -> list[tuple[int, ...]]:
-    kinds = {"activation": 2, "error": 3, "scratch": 4}
+    kinds = {"activation": 2, "error": 3, "scratch": 4, "places": 5}
     return [
         (kinds[b.kind], b.layer & 0xFF, b.size, b.first, b.last, b.offset) for b in planned.buffers
     ]
@@ -84,26 +84,24 @@ def test_every_buffer_lives_while_it_is_used(host_elf: Elf) -> None:
         network, method = cases(seed)
         planned = plan(network, method, blob_size(network, host_elf))
         lives = {(b.kind, b.layer): range(b.first, b.last + 1) for b in planned.buffers}
-        count, first = len(network.layers), network.first_weighted
-        loss = operation = count
-        for index in range(count):
-            assert index in lives["activation", index - 1]
-            assert index in lives["activation", index]
-        assert loss in lives["activation", count - 1]
+        pairs = fused(network, method)
+        for number, (kind, index) in enumerate(operations(network, method)):
+            # What a pair makes is the output of its pool.
+            made = index + pairs[index]
+            if kind == "loss":
+                assert number in lives["activation", made]
+            else:
+                assert number in lives["activation", index - 1]
+                assert kind != "forward" or number in lives["activation", made]
+                assert not pairs[index] or number in lives["places", index]
+            if method.trains and kind != "forward":
+                assert number in lives["error", made]
+            if kind == "error":
+                assert number in lives["error", index - 1]
         if not method.trains:
             assert all(kind != "error" for kind, _ in lives)
-            continue
-        assert loss in lives["error", count - 1]
-        for index in reversed(range(first, count)):
-            if index > first:
-                operation += 1
-                assert operation in lives["error", index]
-                assert operation in lives["error", index - 1]
-                assert operation in lives["activation", index - 1]
-            if network.layers[index].has_weights:
-                operation += 1
-                assert operation in lives["error", index]
-                assert operation in lives["activation", index - 1]
+        for index, pair in enumerate(pairs):
+            assert not pair or {("activation", index), ("error", index)}.isdisjoint(lives)
 
 
 def test_largest_first_each_as_low_as_it_can(host_elf: Elf) -> None:

@@ -74,6 +74,7 @@ RUN = Run(
         "easy": 0,
         "select": "weight",
         "start": "zero",
+        "fused": False,
     },
     calibration="shipped",
     calibration_samples=2048,

@@ -85,3 +85,19 @@ void pt_list_errors(struct pt_errors *errors)
         ++errors->entry;
     }
 }
+
+void pt_list_placed_errors(struct pt_placed_errors *placed)
+{
+    struct pt_errors *errors = &placed->errors;
+    struct pt_error *entry = errors->entry;
+    const struct pt_position *position = errors->position;
+    pt_list_errors(errors);
+    for (; entry != errors->entry; ++position) {
+        const uint32_t at = position->error;
+        if (!PT_SKIP_ZEROS || errors->error[at] != 0) {
+            const uint32_t place = (uint32_t)placed->places[at / 4u] << placed->left >> 30;
+            entry->pairs += placed->moves[place];
+            ++entry;
+        }
+    }
+}

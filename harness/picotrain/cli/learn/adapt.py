@@ -138,6 +138,7 @@ def add_parser(verbs: Verbs) -> None:
         "Takes twice as long",
     )
     methods.add_options(parser)
+    methods.add_fused(parser)
     parser.set_defaults(run=run, complete=complete, replaced={"resume": "save"})
 
 

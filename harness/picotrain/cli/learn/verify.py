@@ -69,6 +69,7 @@ def add_parser(verbs: Verbs) -> None:
     add_logits_exponent(parser, "the backbone's own")
     add_plan(parser)
     methods.add_options(parser)
+    methods.add_fused(parser)
     parser.set_defaults(run=run)
 
 
@@ -90,7 +91,8 @@ def run(options: argparse.Namespace) -> int:
     form = f"{'affine, ' if network.affine else ''}logits exponent {exponent}"
     print(
         f"{network.name}, {material}: {options.target} ({kernels} kernels) against golden, "
-        f"plan {options.plan}, {form}, seed {options.seed}{_share_in_words(permille)}"
+        f"plan {options.plan}{', fused' if options.fused else ''}, {form}, "
+        f"seed {options.seed}{_share_in_words(permille)}"
     )
     results, skipped = [], []
     try:
@@ -139,6 +141,7 @@ def run(options: argparse.Namespace) -> int:
             "model": network.name,
             "logits_exponent": exponent,
             "plan": options.plan,
+            "fused": options.fused,
             "plan_note": plans.note(options.plan),
             "seed": options.seed,
             "selected": options.selected,

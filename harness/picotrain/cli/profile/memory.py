@@ -88,6 +88,7 @@ def add_parser(verbs: Verbs) -> None:
     )
     add_plan(parser)
     methods.add_options(parser)
+    methods.add_fused(parser)
     parser.set_defaults(run=run)
 
 
@@ -133,7 +134,7 @@ def run(options: argparse.Namespace) -> int:
             "board": options.board,
             "model": network.name,
             "method": method.name,
-            "plan": options.plan,
+            "plan": plans.named(options.plan, method),
             "plan_note": plans.note(options.plan),
             "model_in_flash": in_flash,
             "sections": asdict(sections),

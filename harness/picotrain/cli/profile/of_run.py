@@ -20,7 +20,7 @@ from picotrain_golden import Method, Network
 
 _OF_A_RUN = (
     *("model", "backbone", "dataset", "angle", "seed", "method"),
-    *("mu", "threshold", "scored", "select", "start", "easy", "plan", "kernels"),
+    *("mu", "threshold", "scored", "select", "start", "easy", "fused", "plan", "kernels"),
 )
 _NOT_THE_CHIP = ("host", "golden")
 """Backends whose kernels say nothing about those of a chip."""
@@ -117,6 +117,7 @@ def _options_of(run: Run) -> dict[str, Any]:
         "select": numbers["select"],
         "start": numbers["start"],
         "easy": numbers["easy"],
+        "fused": numbers["fused"],
         "plan": run.plan,
         "kernels": None if backend_of(run.target) in _NOT_THE_CHIP else run.kernels,
     }

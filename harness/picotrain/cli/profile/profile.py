@@ -113,6 +113,7 @@ def add_parser(verbs: Verbs) -> None:
     add_output(parser, "--summary", "with --baseline: write a table in Markdown")
     add_plan(parser)
     methods.add_options(parser)
+    methods.add_fused(parser)
     leave_open(parser)
     parser.set_defaults(run=run)
 
@@ -145,7 +146,7 @@ def run(options: argparse.Namespace) -> int:
         "images_sha256": _images_sha256(split),
         "method": method.name,
         **_numbers(method),
-        "plan": options.plan,
+        "plan": plans.named(options.plan, method),
         "kernels": kernels,
     }
     if pinned is not None:

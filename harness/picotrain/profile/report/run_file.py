@@ -153,7 +153,8 @@ def _run(path: Path, content: dict[str, Any]) -> Run:
 def _method_numbers(options: dict[str, Any]) -> dict[str, Any]:
     whole = {name: int(options[name]) for name in ("theta", "permille", "easy")}
     named = {name: str(options[name]) for name in ("select", "start")}
-    return {"mu": [int(mu) for mu in options["mu"]], **whole, **named}
+    fused = bool(options.get("fused", False))  # not in runs from before there was a choice
+    return {"mu": [int(mu) for mu in options["mu"]], **whole, **named, "fused": fused}
 
 
 def _share(value: Any) -> float:

@@ -1,0 +1,180 @@
+#include "kernels/pt_conv2d_pool.h"
+
+#include <stddef.h>
+
+#include "kernels/cortex_m0plus/pt_byte_order.h"
+#include "kernels/cortex_m0plus/pt_conv2d_pool_inner.h"
+#include "kernels/cortex_m0plus/pt_convolution.h"
+#include "kernels/pt_conv2d_pool_rows.h"
+#include "kernels/pt_memory.h"
+#include "kernels/pt_requantize.h"
+
+/*
+ * A sum that ReLU makes 0 takes 2.5 cycles to requantise, and nearly all of them are such. So two
+ * rows of eight channels become int8 one by one, and are pooled as bytes: four of them take as long
+ * as one sum would.
+ */
+struct pooling {
+    int8_t *output; /* of the block's first channel, at a row's first position */
+    uint8_t *places;
+    uint32_t at;    /* of that output */
+    uint32_t width; /* of the pooled row */
+    uint32_t channels;
+    uint32_t count; /* of the block */
+};
+
+static void pool_window(const int8_t *upper, const int8_t *lower, uint32_t at,
+                        const struct pooling *p, uint32_t channel)
+{
+    const int8_t window[4] = {upper[0], upper[PT_LANES], lower[0], lower[PT_LANES]};
+    uint32_t place = 0;
+    for (uint32_t i = 1; i < 4u; ++i) {
+        place = window[i] > window[place] ? i : place;
+    }
+    p->output[channel] = window[place];
+    p->places[at / 4u] |= (uint8_t)(place << 2u * (at % 4u));
+}
+
+/* Two rows of outputs, int8 [2 * width + ..., PT_LANES], into the pool's. */
+static void pool_rows(const int8_t *upper, const int8_t *lower, const struct pooling *pooling)
+{
+    struct pooling p = *pooling;
+    if (p.count == PT_LANES && ((p.channels | (uintptr_t)p.output | (uintptr_t)upper) & 3u) == 0u) {
+        const int8_t *end = upper + 2u * PT_LANES * p.width;
+        struct pt_pool_rows_job job = {
+            upper, lower, end, p.output, p.places + p.at / 4u, p.channels,
+        };
+        pt_pool_rows(&job);
+        return;
+    }
+    for (uint32_t x = 0; x < p.width; ++x) {
+        for (uint32_t i = 0; i < p.count; ++i) {
+            pool_window(upper + i, lower + i, p.at + i, &p, i);
+        }
+        upper += 2u * PT_LANES;
+        lower += 2u * PT_LANES;
+        p.output += p.channels;
+        p.at += p.channels;
+    }
+}
+
+/* One row of a block's outputs into int8 [target_w, PT_LANES], which is 0. */
+static uint32_t outputs_of_row(const struct pt_convolution *c, enum pt_magnitude magnitude,
+                               bool whole, struct pt_lanes_job *job, int8_t *row)
+{
+    if (whole && job->shift != 0u && !c->negative) {
+        job->output = row;
+        job->output_step = PT_LANES;
+        pt_lanes_row_relu_s8(job);
+        return 0;
+    }
+    /* Lanes without a channel are 0. */
+    pt_convolution_sum_row(c, magnitude, job);
+    return pt_requantize_s8(c->sums, c->target_w * PT_LANES, job->shift, true, row);
+}
+
+/* One block of channels. */
+static uint32_t pool_block(struct pt_convolution *c, uint32_t shift, int8_t *rows,
+                           struct pooling *pooling)
+{
+    const uint32_t row_bytes = c->target_w * PT_LANES;
+    struct pt_lanes_job job = pt_convolution_job(c);
+    struct pt_lanes_row lists[PT_MOST_KERNEL_ROWS];
+    uint32_t saturated = 0;
+    bool any = true;
+    pt_convolution_restart(c, false);
+    c->negative = c->merged && pt_convolution_any_negative(c->source, c->height * c->width);
+    job.shift = shift;
+    for (uint32_t y = 0; y < c->target_h; ++y) {
+        int8_t *row = rows + (y & 1u) * row_bytes;
+        if ((y & 1u) == 0u && any) {
+            memset(rows, 0, 2u * row_bytes);
+            any = false;
+        }
+        const enum pt_magnitude magnitude = pt_convolution_rows_under(c, y, lists, &job);
+        if (magnitude != PT_NONE) {
+            any = true;
+            saturated += outputs_of_row(c, magnitude, pooling->count == PT_LANES, &job, row);
+        }
+        if ((y & 1u) != 0u) {
+            if (any) {
+                pool_rows(rows, row, pooling);
+            }
+            pooling->output += pooling->width * pooling->channels;
+            pooling->at += pooling->width * pooling->channels;
+        }
+    }
+    return saturated + job.saturated;
+}
+
+uint32_t pt_conv2d_pool_forward_s8(const struct pt_shape *shape, const int8_t *input,
+                                   const struct pt_edges *edges, uint32_t shift, void *scratch,
+                                   int8_t *output, uint8_t *places)
+{
+    struct pt_convolution c = pt_convolution_forward(shape, input, scratch);
+    struct pt_edges left = *edges;
+    int8_t *rows = (int8_t *)(c.sums + c.target_w * PT_LANES);
+    uint32_t saturated = 0;
+    c.row = rows + 2u * c.target_w * PT_LANES;
+    memset(output, 0, pt_pooled_size(shape));
+    memset(places, 0, pt_places_size(shape));
+    for (uint32_t begin = 0; begin < shape->out_c; begin += PT_LANES) {
+        struct pooling pooling = {
+            output + begin,      places,       begin,
+            shape->out_w / 2u, shape->out_c, pt_convolution_pack(&c, &left, shape->out_c - begin),
+        };
+        saturated += pool_block(&c, shift, rows, &pooling);
+    }
+    return saturated;
+}
+
+/* One block of the input's channels, row by row. */
+static uint32_t error_block(struct pt_convolution *c, uint32_t count, uint32_t channels,
+                            const int8_t *activation, uint32_t shift, int8_t *input_error)
+{
+    struct pt_lanes_job job = pt_convolution_job(c);
+    struct pt_lanes_row lists[PT_MOST_KERNEL_ROWS];
+    const uint32_t row = c->target_w * channels;
+    uint32_t saturated = 0;
+    pt_convolution_restart(c, true);
+    for (uint32_t y = 0; y < c->target_h; ++y, input_error += row) {
+        const enum pt_magnitude magnitude = pt_convolution_rows_under(c, y, lists, &job);
+        if (magnitude != PT_NONE) {
+            pt_convolution_sum_row(c, magnitude, &job);
+            if (channels == PT_LANES) {
+                saturated += pt_requantize_error_s8(c->sums, activation, row, shift, input_error);
+            }
+            for (uint32_t x = 0; channels != PT_LANES && x < c->target_w; ++x) {
+                saturated += pt_requantize_error_s8(
+                    c->sums + x * PT_LANES,
+                    activation == NULL ? NULL : activation + x * channels, count, shift,
+                    input_error + x * channels);
+            }
+        }
+        activation += activation == NULL ? 0u : row;
+    }
+    return saturated;
+}
+
+uint32_t pt_conv2d_pool_error_s8(const struct pt_shape *shape, const int8_t *error,
+                                 const uint8_t *places, const struct pt_edges *edges,
+                                 const int8_t *activation, uint32_t shift, void *scratch,
+                                 int8_t *input_error)
+{
+    if (shape->stride_h != 1u) {
+        return pt_conv2d_pool_error_rows_s8(shape, error, places, edges, activation, shift,
+                                            scratch, input_error);
+    }
+    struct pt_convolution c = pt_convolution_error(shape, error, places, scratch);
+    uint32_t saturated = 0;
+    memset(input_error, 0, pt_shape_in_size(shape));
+    for (uint32_t begin = 0; begin < shape->in_c; begin += PT_LANES) {
+        const uint32_t left = shape->in_c - begin;
+        const uint32_t count = left < PT_LANES ? left : PT_LANES;
+        pt_convolution_pack_transposed(&c, shape, edges, begin, count);
+        saturated += error_block(&c, count, shape->in_c,
+                                 activation == NULL ? NULL : activation + begin, shift,
+                                 input_error + begin);
+    }
+    return saturated;
+}
