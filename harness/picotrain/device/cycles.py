@@ -9,12 +9,14 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from picotrain.errors import LinkFailure
+from picotrain.image.elf import Elf
 
 
 @dataclass(frozen=True)
@@ -226,6 +228,32 @@ def call_difference(after: Sequence[CallNode], before: Sequence[CallNode]) -> li
             raise ValueError(f"node {index} is not a later reading of the same run's")
         nodes[index] = replace(now, calls=now.calls - then.calls, cycles=now.cycles - then.cycles)
     return nodes
+
+
+class Counted:
+    """What counts of a firmware: not where it waits, nor where it sums its memory around a command.
+
+    None, of a target that counts nothing, stays None.
+    """
+
+    def __init__(self, elf: Elf) -> None:
+        self._elf = elf
+
+    @cached_property
+    def _outside(self) -> list[range]:
+        at = self._elf.symbol
+        return [range(at(f"pt_{x}_start"), at(f"pt_{x}_end")) for x in ("idle", "guard")]
+
+    def _there(self, pc: int) -> bool:
+        return not any(pc in part for part in self._outside)
+
+    def blocks(self, found: list[BlockCount] | None) -> list[BlockCount] | None:
+        return None if found is None else [one for one in found if self._there(one.pc)]
+
+    def calls(self, found: list[CallNode] | None) -> list[CallNode] | None:
+        if found is None:
+            return None
+        return [node if self._there(node.entry) else replace(node, cycles=0) for node in found]
 
 
 def total(blocks: Iterable[BlockCount], exclude: Sequence[tuple[int, int]] = ()) -> int:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from picotrain.device.blob import METHOD_KINDS, encode, method_numbers, word_sum
-from picotrain.device.cycles import BlockCount, CallNode
+from picotrain.device.cycles import BlockCount, CallNode, Counted
 from picotrain.device.explain import damage, explain, refuse_blob, region_of
 from picotrain.device.given import (
     check_form,
@@ -64,7 +64,9 @@ from picotrain_golden.plan import fused, operations
 
 _SOLVERS = {"greedy": "PT_SOLVER_GREEDY", "true-cost": "PT_SOLVER_TRUE_COST"}
 
-_COMMAND_SECONDS, _IMAGE_SECONDS, _SELECT_SECONDS = 30.0, 15.0, 120.0
+_COMMAND_SECONDS = 30.0
+_IMAGE_SECONDS = 15.0
+_SELECT_SECONDS = 120.0
 _SLOWER = 20
 """A batch may take so many times as long for each image as the slowest one before it."""
 _MOST_IMAGES = 64
@@ -89,6 +91,7 @@ class MailboxDevice:
         self._word = np.dtype(f"{self._elf.order}u4")
         self._result = self._elf.dtype("pt_result")
         self._address = target.mailbox_address()
+        self._counting = Counted(self._elf)
         self._network: Network | None = None
         self._method: Method | None = None  # in force
         self._frozen = self._head = self._fused = False
@@ -570,26 +573,11 @@ class MailboxDevice:
         )
 
     def blocks(self) -> list[BlockCount] | None:
-        blocks = self._target.profile()
-        if blocks is None:
-            return None
-        return [block for block in blocks if not self._uncounted(block.pc)]
+        return self._counting.blocks(self._target.profile())
 
     def calls(self) -> list[CallNode] | None:
         """The call tree; all its cycles are those of `blocks()`, as waiting costs nothing here."""
-        nodes = self._target.calls()
-        if nodes is None:
-            return None
-        return [replace(node, cycles=0) if self._uncounted(node.entry) else node for node in nodes]
-
-    def _uncounted(self, pc: int) -> bool:
-        """It waits there, or sums its memory around a command."""
-        return any(pc in part for part in self._outside)
-
-    @cached_property
-    def _outside(self) -> tuple[range, ...]:
-        at = self._elf.symbol
-        return tuple(range(at(f"pt_{x}_start"), at(f"pt_{x}_end")) for x in ("idle", "guard"))
+        return self._counting.calls(self._target.calls())
 
     def __enter__(self) -> Self:
         return self
