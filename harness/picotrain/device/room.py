@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
 from picotrain.device.blob import blob_size
@@ -11,7 +11,7 @@ from picotrain.device.explain import refuse_blob, words_of_buffer
 from picotrain.errors import CommandError
 from picotrain.image.elf import Elf
 from picotrain.image.firmware import MODEL_FLASH, arena_bytes, layout
-from picotrain_golden import Method, MethodName, Network, Selection, copies, plan
+from picotrain_golden import Method, MethodName, Network, Selection, copies, fused, plan
 
 _INSTEAD: tuple[MethodName, ...] = ("priot", "priot-s", "infer")
 """Methods that are proposed where another does not fit, by what they can learn."""
@@ -134,9 +134,16 @@ def _ways(network: Network, method: Method, frozen: bool, room: int, elf: Elf) -
         needed = need_of(network, other, elf, lean)
         return needed if needed <= room else 0
 
-    if not frozen and (needed := fits(method, True)):
-        yield f"use --plan lean ({needed:,} bytes)"
-        return
+    pairs = replace(method, fused=True)
+    fuses = method.trains and not method.fused and any(fused(network, pairs))
+    near = [(pairs, frozen, "--fused")] if fuses else []
+    if not frozen:
+        near.append((method, True, "--plan lean"))
+        near += [(pairs, True, "--fused --plan lean")] if fuses else []
+    for other, lean, how in near:
+        if needed := fits(other, lean):
+            yield f"use {how} ({needed:,} bytes)"
+            return
     for name in _INSTEAD:
         for lean in (False, True):
             if needed := fits(Method(name), lean):

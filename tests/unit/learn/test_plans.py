@@ -79,6 +79,22 @@ def test_adapt_says_where_the_weights_are(
     assert "in flash   model 52,352" in printed and plans.LEAN_NOTE in printed
 
 
+@pytest.mark.parametrize(
+    ("kib", "advice"),
+    [
+        (128, "use --fused (117,540 bytes), or"),
+        (112, "use --plan lean (82,420 bytes), or"),
+        (72, "use --fused --plan lean (65,188 bytes), or"),
+        (48, "use priot-s with --plan lean (42,068 bytes), or"),
+    ],
+)
+def test_what_fits_is_proposed_with_pairs_as_one_operation(
+    kib: int, advice: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["adapt", "--target", "host", "--ram-kib", str(kib)]) == 1
+    assert f"; {advice}" in capsys.readouterr().err
+
+
 def test_verify_all_takes_what_lean_allows(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

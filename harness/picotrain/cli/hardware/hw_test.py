@@ -48,8 +48,8 @@ _ANGLE = USUAL_ANGLE
 _DATASET = datasets.DEFAULT
 _MODEL = models.DEFAULT
 """Of the cycles; its backbone and shapes are those of docs/results.md."""
-_LEAN = "priot"
-"""The method that also runs with its weights in flash."""
+_PLANNED = "priot"
+"""The method that also runs by the other plans."""
 
 
 def add_parser(verbs: Verbs) -> None:
@@ -206,8 +206,9 @@ def _methods(options: argparse.Namespace) -> list[tuple[str, Method, bool]]:
                 runs.append((f"{name}-{select}", replace(method, select=select), False))
         else:
             runs.append((name, method, False))
-        if name == _LEAN:
-            runs.append((f"{name}-lean", runs[-1][1], True))
+        if name == _PLANNED:
+            runs.append((f"{name}-lean", method, True))
+            runs.append((f"{name}-fused", replace(method, fused=True), False))
     return runs
 
 
