@@ -10,6 +10,7 @@ import os
 import re
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -70,7 +71,7 @@ def device(program: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[MailboxDe
     device.close()
 
 
-@pytest.mark.parametrize("name", ["oddnet", "affine-2", "affine-5"])
+@pytest.mark.parametrize("name", ["oddnet", "oddnet-fused", "affine-2", "affine-5"])
 @pytest.mark.parametrize("method", METHODS)
 def test_training(device: MailboxDevice, reference: GoldenDevice, name: str, method: str) -> None:
     """Every tensor of some steps, and what a batch without a look at its steps has learnt."""
@@ -80,7 +81,8 @@ def test_training(device: MailboxDevice, reference: GoldenDevice, name: str, met
             trainable_network(int(seed)), error_shift=4, gradient_bits=12, score_bits=17
         )
     else:
-        network = support.shipped(name)
-    comparison = begin(device, reference, network, METHODS[method])
+        network = support.shipped(form)
+    chosen = replace(METHODS[method], fused=seed == "fused")
+    comparison = begin(device, reference, network, chosen)
     pixels, labels = images(network, 8)
     verify(comparison, pixels, labels, 3, train=True)

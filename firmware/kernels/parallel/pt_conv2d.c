@@ -107,7 +107,7 @@ void pt_conv2d_gradient_begin(const struct pt_shape *shape, const int8_t *input,
                               const int8_t *error, void *scratch)
 {
     const struct begin job = {shape, input, error, {scratch, pt_share_scratch()}};
-    if (pt_gradient_shared(shape)) {
+    if (pt_gradient_shared(shape, pt_conv2d_gradient_scratch(shape))) {
         pt_share(half_begin, &job);
     } else {
         pt_conv2d_gradient_begin_alone(shape, input, error, scratch);

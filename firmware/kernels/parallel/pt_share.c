@@ -97,12 +97,9 @@ uint32_t pt_share_rows(const int8_t *error, uint32_t rows)
     return row;
 }
 
-bool pt_share_forward(const struct pt_shape *shape, struct pt_share_parts *parts)
+/* Core 0 makes so many output rows. */
+static void forward_parts(const struct pt_shape *shape, uint32_t cut, struct pt_share_parts *parts)
 {
-    if (shape->out_h < 2u || !pt_share_fits(0)) {
-        return false;
-    }
-    const uint32_t cut = pt_core_cut(shape->out_h);
     const uint32_t top = cut * shape->stride_h; /* of the padded input: where the rest begins */
     const uint32_t padding = top < shape->padding_h ? shape->padding_h - top : 0u;
     const uint32_t above = top - shape->padding_h + padding; /* input rows that it does not see */
@@ -120,16 +117,21 @@ bool pt_share_forward(const struct pt_shape *shape, struct pt_share_parts *parts
     parts->of[0].output = 0;
     parts->of[1].input = above * shape->in_w * shape->in_c;
     parts->of[1].output = cut * shape->out_w * shape->out_c;
+}
+
+bool pt_share_forward(const struct pt_shape *shape, struct pt_share_parts *parts)
+{
+    if (shape->out_h < 2u || !pt_share_fits(0)) {
+        return false;
+    }
+    forward_parts(shape, pt_core_cut(shape->out_h), parts);
     return true;
 }
 
-bool pt_share_error(const struct pt_shape *shape, struct pt_share_parts *parts)
+/* Core 0 makes about so many input rows. False: all errors reach those. */
+static bool error_parts(const struct pt_shape *shape, uint32_t cut, struct pt_share_parts *parts)
 {
-    if (shape->in_h < 2u || !pt_share_fits(0)) {
-        return false;
-    }
     const uint32_t stride = shape->stride_h;
-    uint32_t cut = pt_core_cut(shape->in_h);
     /* So many errors reach above it. */
     uint32_t last = (cut + shape->padding_h + stride - 1u) / stride;
     last = last < shape->out_h ? last : shape->out_h;
@@ -158,4 +160,52 @@ bool pt_share_error(const struct pt_shape *shape, struct pt_share_parts *parts)
     parts->of[1].input = cut * shape->in_w * shape->in_c;
     parts->of[1].output = begin * shape->out_w * shape->out_c;
     return true;
+}
+
+bool pt_share_error(const struct pt_shape *shape, struct pt_share_parts *parts)
+{
+    return shape->in_h >= 2u && pt_share_fits(0) &&
+           error_parts(shape, pt_core_cut(shape->in_h), parts);
+}
+
+/* Pooled elements before an even row of the convolution's output. */
+static uint32_t pooled_before(const struct pt_shape *shape, uint32_t row)
+{
+    return row / 2u * (shape->out_w / 2u) * shape->out_c;
+}
+
+bool pt_share_pool_forward(const struct pt_shape *shape, struct pt_share_parts *parts)
+{
+    const uint32_t rows = shape->out_h / 2u;
+    if (rows < 2u || !pt_share_fits(0)) {
+        return false;
+    }
+    const uint32_t cut = 2u * pt_core_cut(rows);
+    forward_parts(shape, cut, parts);
+    parts->of[1].output = pooled_before(shape, cut);
+    return parts->of[1].output % 4u == 0u;
+}
+
+bool pt_share_pool_error(const struct pt_shape *shape, struct pt_share_parts *parts)
+{
+    if (shape->in_h < 2u || !pt_share_fits(0)) {
+        return false;
+    }
+    const uint32_t map = shape->out_w * shape->out_c;
+    struct pt_shape *first = &parts->of[0].shape;
+    for (uint32_t cut = pt_core_cut(shape->in_h); cut < shape->in_h; ++cut) {
+        if (!error_parts(shape, cut, parts)) {
+            return false;
+        }
+        const uint32_t begin = parts->of[1].output / map;
+        if (begin % 2u == 0u && pooled_before(shape, begin) % 4u == 0u) {
+            /* A pooled row more does no harm: no window reaches it. */
+            if (first->out_h % 2u != 0u && first->out_h < shape->out_h) {
+                ++first->out_h;
+            }
+            parts->of[1].output = pooled_before(shape, begin);
+            return true;
+        }
+    }
+    return false;
 }

@@ -60,4 +60,9 @@ struct pt_share_parts {
 bool pt_share_forward(const struct pt_shape *shape, struct pt_share_parts *parts);
 bool pt_share_error(const struct pt_shape *shape, struct pt_share_parts *parts);
 
+/* The same of a pair (pt_conv2d_pool.h), between windows of its pool: what is of the convolution's
+ * output counts pooled elements, and is a multiple of 4, where a byte of places begins. */
+bool pt_share_pool_forward(const struct pt_shape *shape, struct pt_share_parts *parts);
+bool pt_share_pool_error(const struct pt_shape *shape, struct pt_share_parts *parts);
+
 #endif

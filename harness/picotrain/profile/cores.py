@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,8 @@ IMAGES = 64
 STEPS = 4
 ANGLE, SEED = 30.0, 0
 METHODS = ("infer", "niti-static", "priot", "priot-s", "niti-dynamic")
+FUSED = ("infer", "priot")
+"""Of them, those that also run with convolution, ReLU and pooling as one operation."""
 SETTINGS = {
     "one": (firmware.RP2040, True),
     "apart": (firmware.RP2040_CORES, False),
@@ -55,18 +58,19 @@ def _with_device(setting: str, use: Callable[[MailboxDevice], Figures]) -> Figur
 def _steps(device: MailboxDevice, network: Network, split: Split) -> Figures:
     """Mean cycles of an inference, and of a step with a loss error, by method."""
     found: Figures = {}
-    for name in METHODS:
-        method = methods.make(name, seed=SEED)
+    runs = {name: methods.make(name, seed=SEED) for name in METHODS}
+    runs |= {f"{name}, fused": replace(runs[name], fused=True) for name in FUSED}
+    for label, method in runs.items():
         device.load_model(network)
         device.set_method(method)
         spent = []
         for at in range(len(split.images)):
             one = split.images[at : at + 1], split.labels[at : at + 1]
-            result = device.evaluate(*one) if name == "infer" else device.train(*one)
+            result = device.evaluate(*one) if method.name == "infer" else device.train(*one)
             assert result.cycles is not None
-            if name == "infer" or int(result.loss_norms[0]) > method.easy:
+            if method.name == "infer" or int(result.loss_norms[0]) > method.easy:
                 spent.append(result.cycles)
-        found[name] = sum(spent) / len(spent)
+        found[label] = sum(spent) / len(spent)
     return found
 
 

@@ -15,6 +15,7 @@
 #include "kernels/pt_affine.h"
 #include "kernels/pt_affine_backward.h"
 #include "kernels/pt_conv2d.h"
+#include "kernels/pt_conv2d_pool.h"
 #include "kernels/pt_linear.h"
 #include "kernels/pt_maxpool2.h"
 #include "kernels/pt_requantize.h"
@@ -24,6 +25,9 @@ ALONE(pt_conv2d_forward_s32);
 ALONE(pt_conv2d_forward_s8);
 ALONE(pt_conv2d_error_s32);
 ALONE(pt_conv2d_gradient_begin);
+ALONE(pt_conv2d_pool_forward_s8);
+ALONE(pt_conv2d_pool_error_s8);
+ALONE(pt_conv2d_pool_gradient_begin);
 ALONE(pt_linear_forward_s32);
 ALONE(pt_linear_forward_s8);
 ALONE(pt_linear_error_s32);
@@ -196,10 +200,53 @@ static bool gradient(void)
     memset(scratch, 0x55, sizeof scratch);
     pt_conv2d_gradient_begin(&shape, input, error, scratch);
     for (uint32_t row = 0; row < shape.out_c; ++row) {
-        const bool there = row % 2u != 0u && pt_gradient_shared(&shape);
+        const bool there = row % 2u != 0u &&
+                           pt_gradient_shared(&shape, pt_conv2d_gradient_scratch(&shape));
         pt_conv2d_gradient_row_s32(&shape, row, input, error,
                                    there ? pt_share_scratch() : (void *)scratch,
                                    (int32_t *)got + row * length);
+    }
+    return true;
+}
+
+static uint8_t places[ROOM];
+
+static bool pair_forward(void)
+{
+    const uint32_t shift = drawn(0, 12);
+    const uint32_t size = pt_round4(pt_pooled_size(&shape));
+    return pt_conv2d_pool_forward_s8_alone(&shape, input, &edges, shift, scratch,
+                                           (int8_t *)wanted, wanted + size) ==
+           pt_conv2d_pool_forward_s8(&shape, input, &edges, shift, scratch, (int8_t *)got,
+                                     got + size);
+}
+
+static bool pair_error(void)
+{
+    const uint32_t shift = drawn(0, 12);
+    const int8_t *activation = drawn(0, 1) == 0u ? NULL : input;
+    return pt_conv2d_pool_error_s8_alone(&shape, error, places, &edges, activation, shift, scratch,
+                                         (int8_t *)wanted) ==
+           pt_conv2d_pool_error_s8(&shape, error, places, &edges, activation, shift, scratch,
+                                   (int8_t *)got);
+}
+
+static bool pair_gradient(void)
+{
+    const uint32_t length = pt_shape_patch_size(&shape);
+    pt_conv2d_pool_gradient_begin_alone(&shape, input, error, scratch);
+    for (uint32_t row = 0; row < shape.out_c; ++row) {
+        pt_conv2d_pool_gradient_row_s32(&shape, row, error, places, scratch,
+                                        (int32_t *)wanted + row * length);
+    }
+    memset(scratch, 0x55, sizeof scratch);
+    pt_conv2d_pool_gradient_begin(&shape, input, error, scratch);
+    for (uint32_t row = 0; row < shape.out_c; ++row) {
+        const bool there = row % 2u != 0u &&
+                           pt_gradient_shared(&shape, pt_conv2d_pool_gradient_scratch(&shape));
+        pt_conv2d_pool_gradient_row_s32(&shape, row, error, places,
+                                        there ? pt_share_scratch() : (void *)scratch,
+                                        (int32_t *)got + row * length);
     }
     return true;
 }
@@ -221,6 +268,23 @@ static void convolution(bool (*run)(void), const char *what)
     draw_window(true);
     draw_edges(shape.out_c, pt_shape_patch_size(&shape), -127);
     tensors(drawn(0, 1) * 80u, -(int32_t)drawn(0, 1) * 127);
+    compare(run(), what);
+}
+
+/* With a pool behind it. */
+static void pair(bool (*run)(void), const char *what)
+{
+    do {
+        draw_window(true);
+    } while (shape.out_h < 2u || shape.out_w < 2u);
+    if (drawn(0, 1) != 0u) {
+        shape.out_c = (uint16_t)((shape.out_c + 3u) & ~3u); /* else few can be cut */
+    }
+    draw_edges(shape.out_c, pt_shape_patch_size(&shape), -127);
+    tensors(drawn(0, 1) * 80u, -(int32_t)drawn(0, 1) * 127);
+    for (uint32_t i = 0; i < pt_places_size(&shape); ++i) {
+        places[i] = (uint8_t)drawn(0, 255);
+    }
     compare(run(), what);
 }
 
@@ -364,6 +428,9 @@ int main(int argc, char **argv)
         convolution(forward_s8, "convolution, requantised");
         convolution(input_error, "convolution's error");
         convolution(gradient, "gradient");
+        pair(pair_forward, "pair");
+        pair(pair_error, "pair's error");
+        pair(pair_gradient, "pair's gradient");
         linear();
         maxpool();
         elements();
