@@ -225,6 +225,11 @@ exactness: setup ## Portable kernels on other machines, gcc and clang, -O0 to -O
 	@cd tests && ../$(BIN)/python -m reliability.exactness $(if $(SHORT),--short) \
 	    --jobs $(JOBS_OF_TESTS)
 
+.PHONY: plugin-speed
+plugin-speed: setup ## What counting cycles costs on QEMU, beside the bare one; ROUNDS=3, EPOCHS=10
+	@PYTHONPATH=tests $(BIN)/python -m performance.plugin_speed $(if $(ROUNDS),--rounds $(ROUNDS)) \
+	    $(if $(EPOCHS),--epochs $(EPOCHS))
+
 .PHONY: soak
 soak: setup ## 10,000 commands on TARGETS="host qemu", MINUTES=n at least: no leak, no drift
 	@cd tests && ../$(BIN)/python -m reliability.stress $(if $(MINUTES),--minutes $(MINUTES)) \

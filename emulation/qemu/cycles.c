@@ -21,17 +21,11 @@
 #include <unistd.h>
 
 #define FILE_MAGIC "PTCYCLES"
-#define FILE_VERSION 3
+#define FILE_VERSION 4
 #define DEFAULT_SLOTS 65536
 #define DEFAULT_NODES 16384
 #define MAX_ENTRIES (1u << 24)
 #define MAX_DEPTH 1024 /* calls that the shadow stack holds */
-
-enum slot_flags {
-    ENDS_CONDITIONAL = 1, /* the last instruction is B<cond>, so `taken` means something */
-    HAS_UNCOSTED = 2,     /* holds an instruction for which the manual gives no number */
-    FLOW_SHIFT = 2,       /* above: enum m0plus_flow of the last instruction */
-};
 
 /* In the byte order of the host. */
 struct header {
@@ -44,24 +38,34 @@ struct header {
     uint32_t dropped; /* blocks that found no free slot: the counts are then worthless */
     uint32_t node_size;
     uint32_t node_capacity;
-    uint32_t nodes;       /* in use */
-    uint32_t lost_calls;  /* found no node or were too deep: their cycles are their caller's */
-    uint64_t unmatched;   /* returns to an address that no call left on the shadow stack */
-    uint32_t last_slot;   /* number + 1 of the slot of the block that ran last; 0 before any */
-    uint32_t last_node;   /* number of the node that it ran in */
+    uint32_t nodes;      /* in use */
+    uint32_t lost_calls; /* found no node or were too deep: their cycles are their caller's */
+    uint64_t unmatched;  /* returns to an address that no call left on the shadow stack */
+    /* Addresses in QEMU, u64: the callback keeps what it has at hand, and the reader divides. */
+    _Alignas(8) struct slot *slots_at;
+    _Alignas(8) struct node *nodes_at;
+    _Alignas(8) struct slot *last;    /* of the block that ran last; elsewhere before any */
+    _Alignas(8) struct node *current; /* the node that it ran in; NULL before any */
+    uint64_t reserved[5];
 };
 
+/* What every execution touches comes first; a slot is a cache line. */
 struct slot {
     uint64_t executions;
-    uint64_t taken;
-    uint64_t hash; /* FNV-1a of the instruction bytes */
+    uint64_t fell; /* passes after which its B<cond> was not taken */
     uint32_t pc;
+    uint32_t falls_to;     /* where a B<cond> that is not taken goes on; NOWHERE without one */
+    uint32_t most;         /* cycles of a pass, its B<cond> taken */
+    uint32_t flow;         /* enum m0plus_flow of the last instruction */
+    uint64_t hash;         /* FNV-1a of the instruction bytes */
     uint32_t fall_through; /* address after the last instruction */
     uint32_t instructions;
-    uint32_t cycles; /* for one pass, its B<cond> not taken */
-    uint32_t flags;
-    uint32_t last; /* address of the last instruction */
+    uint32_t last;         /* address of the last instruction */
+    uint32_t has_uncosted; /* holds an instruction for which the manual gives no number */
+    uint64_t reserved;
 };
+
+#define NOWHERE 1 /* no instruction has an odd address */
 
 /* A function as reached through one chain of calls. */
 struct node {
@@ -75,8 +79,8 @@ struct node {
 
 #define NO_PARENT UINT32_MAX
 
-_Static_assert(sizeof(struct header) == 64, "the file layout is documented");
-_Static_assert(sizeof(struct slot) == 48, "the file layout is documented");
+_Static_assert(sizeof(struct header) == 128, "the file layout is documented");
+_Static_assert(sizeof(struct slot) == 64, "the file layout is documented");
 _Static_assert(sizeof(struct node) == 32, "the file layout is documented");
 
 int qemu_plugin_version = QEMU_PLUGIN_API_VERSION;
@@ -102,9 +106,7 @@ static struct frame {
 static unsigned depth;
 
 /* Calls are recognised by the block after them; "called" from here, the first one is the root. */
-static struct slot before_first = {.flags = M0PLUS_CALL << FLOW_SHIFT};
-static struct slot *previous = &before_first;
-static struct node *current;
+static struct slot before_first = {.flow = M0PLUS_CALL};
 
 static uint32_t spread(uint64_t key)
 {
@@ -135,9 +137,9 @@ static struct node *find_node(uint32_t parent, uint32_t entry, uint32_t call_sit
 
 static void enter(const struct slot *from, uint32_t entry)
 {
-    if (!current) {
-        current = find_node(NO_PARENT, entry, 0); /* there is room for one */
-        current->calls++;
+    if (!header->current) {
+        header->current = find_node(NO_PARENT, entry, 0); /* there is room for one */
+        header->current->calls++;
         return;
     }
     if (depth == MAX_DEPTH) {
@@ -145,15 +147,15 @@ static void enter(const struct slot *from, uint32_t entry)
         header->lost_calls++;
         return;
     }
-    frames[depth++] = (struct frame){from->fall_through, current};
+    frames[depth++] = (struct frame){from->fall_through, header->current};
 
-    struct node *node = find_node((uint32_t)(current - nodes), entry, from->last);
+    struct node *node = find_node((uint32_t)(header->current - nodes), entry, from->last);
     if (!node) {
         header->lost_calls++;
         return;
     }
     node->calls++;
-    current = node;
+    header->current = node;
 }
 
 /* Back to the innermost call that returns to `pc`; whether there was one. */
@@ -162,7 +164,7 @@ static bool leave(uint32_t pc)
     for (unsigned i = depth; i-- > 0;) {
         if (frames[i].return_address == pc) {
             depth = i;
-            current = frames[i].caller;
+            header->current = frames[i].caller;
             return true;
         }
     }
@@ -172,7 +174,7 @@ static bool leave(uint32_t pc)
 /* A call or return, known by its last block, has arrived at `pc`. */
 static void change_function(const struct slot *from, uint32_t pc)
 {
-    switch (from->flags >> FLOW_SHIFT) {
+    switch (from->flow) {
     case M0PLUS_CALL:
         enter(from, pc);
         break;
@@ -184,24 +186,32 @@ static void change_function(const struct slot *from, uint32_t pc)
     }
 }
 
+/* Apart from on_block, so that it need not save registers. */
+static __attribute__((noinline)) void after_jump(const struct slot *from, struct slot *slot)
+{
+    change_function(from, slot->pc);
+    slot->executions++;
+    header->current->cycles += slot->most;
+}
+
+/*
+ * Runs before every block, and is what counting costs: 17 instructions. A block counts as left by
+ * its branch, until the next one tells otherwise.
+ */
 static void on_block(unsigned int vcpu, void *user)
 {
     struct slot *slot = user;
-    struct slot *last = previous;
+    struct slot *last = header->last;
     (void)vcpu;
-    if (last->flags >> FLOW_SHIFT) {
-        /* Such a block ends in no B<cond>: nothing to add for it. */
-        change_function(last, slot->pc);
-        current->cycles += slot->cycles;
-    } else {
-        uint32_t taken = (last->flags & ENDS_CONDITIONAL) & (last->fall_through != slot->pc);
-        last->taken += taken;
-        current->cycles += slot->cycles + taken; /* a branch stays in the node of its block */
+    header->last = slot;
+    if (__builtin_expect(last->flow, M0PLUS_ONWARD) != M0PLUS_ONWARD) {
+        after_jump(last, slot);
+        return;
     }
+    uint64_t fell = last->falls_to == slot->pc;
+    last->fell += fell;
     slot->executions++;
-    previous = slot;
-    header->last_slot = (uint32_t)(slot - slots) + 1;
-    header->last_node = (uint32_t)(current - nodes);
+    header->current->cycles += slot->most - fell; /* a B<cond> stays in its block's node */
 }
 
 /* Fills everything of `key` but the counters from the block that QEMU just translated. */
@@ -210,6 +220,7 @@ static void describe(const struct qemu_plugin_tb *tb, struct slot *key)
     memset(key, 0, sizeof *key);
     key->pc = (uint32_t)qemu_plugin_tb_vaddr(tb);
     key->fall_through = key->pc;
+    key->falls_to = NOWHERE;
     key->instructions = (uint32_t)qemu_plugin_tb_n_insns(tb);
     key->hash = 0xcbf29ce484222325u;
 
@@ -224,16 +235,15 @@ static void describe(const struct qemu_plugin_tb *tb, struct slot *key)
             key->hash = (key->hash ^ bytes[b]) * 0x100000001b3u;
         }
         key->fall_through += width;
-        key->cycles += cycles;
-        if (cycles == 0) {
-            key->flags |= HAS_UNCOSTED;
-        }
+        key->most += cycles;
+        key->has_uncosted |= cycles == 0;
         if (i + 1 == key->instructions) {
             uint16_t second = width == 4 ? (uint16_t)(bytes[2] | bytes[3] << 8) : 0;
             key->last = key->fall_through - width;
-            key->flags |= (uint32_t)m0plus_flow(opcode, second) << FLOW_SHIFT;
+            key->flow = m0plus_flow(opcode, second);
             if (m0plus_is_conditional(opcode)) {
-                key->flags |= ENDS_CONDITIONAL;
+                key->falls_to = key->fall_through;
+                key->most += M0PLUS_TAKEN_EXTRA;
             }
         }
     }
@@ -313,6 +323,9 @@ static int create_file(const char *path, uint32_t capacity, uint32_t node_capaci
     header->capacity = capacity;
     header->node_size = sizeof(struct node);
     header->node_capacity = node_capacity;
+    header->slots_at = slots;
+    header->nodes_at = nodes;
+    header->last = &before_first;
     return 0;
 }
 

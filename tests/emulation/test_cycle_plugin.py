@@ -364,7 +364,7 @@ def test_foreign_counter_files_are_refused(tmp_path: Path) -> None:
     file.write_bytes(bytes(8))
     with pytest.raises(LinkFailure, match="too short"):
         read_counters(file)
-    file.write_bytes(bytes(64))
+    file.write_bytes(bytes(128))
     with pytest.raises(LinkFailure, match="is of another version of picotrain"):
         read_counters(file)
 

@@ -53,7 +53,7 @@ class CallNode:
 
 
 _MAGIC = b"PTCYCLES"
-_VERSION = 3
+_VERSION = 4
 _HEADER = np.dtype(
     [
         ("magic", "S8"),
@@ -68,21 +68,27 @@ _HEADER = np.dtype(
         ("nodes", "u4"),
         ("lost_calls", "u4"),
         ("unmatched", "u8"),
-        ("last_slot", "u4"),
-        ("last_node", "u4"),
+        ("slots_at", "u8"),
+        ("nodes_at", "u8"),
+        ("last", "u8"),
+        ("current", "u8"),
+        ("reserved", "u8", 5),
     ]
 )
 _SLOT = np.dtype(
     [
         ("executions", "u8"),
-        ("taken", "u8"),
-        ("hash", "u8"),
+        ("fell", "u8"),
         ("pc", "u4"),
+        ("falls_to", "u4"),
+        ("most", "u4"),
+        ("flow", "u4"),
+        ("hash", "u8"),
         ("fall_through", "u4"),
         ("instructions", "u4"),
-        ("cycles", "u4"),
-        ("flags", "u4"),
         ("last", "u4"),
+        ("has_uncosted", "u4"),
+        ("reserved", "u8"),
     ]
 )
 _NODE = np.dtype(
@@ -95,7 +101,7 @@ _NODE = np.dtype(
         ("reserved", "u4"),
     ]
 )
-_ENDS_CONDITIONAL = 1
+_NOWHERE = 1
 
 FILE_BYTES = _HEADER.itemsize + 65536 * _SLOT.itemsize + 16384 * _NODE.itemsize
 """Of the plugin's file, with the slots and nodes that it has by default."""
@@ -105,8 +111,8 @@ def read_counters(file: Path | int, at: int | None = None) -> list[BlockCount]:
     """Read all blocks that ran so far from the counter file, given by path or file descriptor.
 
     The device must be stopped. Blocks of one address but other code (self-modified) stay apart.
-    `at`: where it stopped. The plugin sees that a branch was taken when the next block begins; with
-    `at` the one that led there counts already.
+    `at`: where it stopped. Whether the last branch was taken is known when the next block begins;
+    with `at` the one that led there counts already.
     """
     with _opened(file) as descriptor:
         header = _header(descriptor)
@@ -115,13 +121,16 @@ def read_counters(file: Path | int, at: int | None = None) -> list[BlockCount]:
                 f"the cycle counts are incomplete: {header['dropped']} blocks found no room beside "
                 f"{header['capacity']}"
             )
-        slots = _rows(descriptor, _SLOT, int(header["used"]), _HEADER.itemsize)
-        if _branched(descriptor, header, at):
-            slots["taken"][int(header["last_slot"]) - 1] += 1
-    slots = slots[slots["executions"] > 0]
-    columns = [slots[name].tolist() for name in ("pc", "instructions", "cycles")]
-    columns += [slots[name].tolist() for name in ("executions", "taken")]
-    return [BlockCount(*row) for row in zip(*columns, strict=True)]
+        slots = _slots(descriptor, header)
+        conditional = slots["falls_to"] != _NOWHERE
+        taken = (slots["executions"] - slots["fell"]) * conditional
+        if _undecided(slots, header, at):
+            taken[_last_slot(header)] -= 1
+    ran = slots["executions"] > 0
+    columns = [slots["pc"], slots["instructions"], slots["most"] - conditional]
+    columns += [slots["executions"], taken]
+    rows = zip(*(column[ran].tolist() for column in columns), strict=True)
+    return [BlockCount(*row) for row in rows]
 
 
 def read_calls(file: Path | int, at: int | None = None) -> list[CallNode]:
@@ -140,8 +149,9 @@ def read_calls(file: Path | int, at: int | None = None) -> list[CallNode]:
             )
         start = _HEADER.itemsize + int(header["capacity"]) * _SLOT.itemsize
         nodes = _rows(descriptor, _NODE, int(header["nodes"]), start)
-        if _branched(descriptor, header, at):
-            nodes["cycles"][int(header["last_node"])] += 1
+        if _undecided(_slots(descriptor, header), header, at):
+            where = int(header["current"]) - int(header["nodes_at"])
+            nodes["cycles"][where // _NODE.itemsize] -= 1
     columns = [nodes[name].tolist() for name in ("parent", "entry", "call_site")]
     columns += [nodes[name].tolist() for name in ("calls", "cycles")]
     return [CallNode(*row) for row in zip(*columns, strict=True)]
@@ -186,13 +196,24 @@ def _header(descriptor: int) -> Any:
     return header
 
 
-def _branched(descriptor: int, header: Any, at: int | None) -> bool:
-    """Whether the last block was left for `at` by a branch that is not counted yet."""
-    if at is None or not header["last_slot"]:
+def _slots(descriptor: int, header: Any) -> Any:
+    return _rows(descriptor, _SLOT, int(header["used"]), _HEADER.itemsize)
+
+
+def _last_slot(header: Any) -> int:
+    """Number of the slot of the block that ran last, negative before any."""
+    # Both are addresses in QEMU; before any block, that of something else.
+    number, rest = divmod(int(header["last"]) - int(header["slots_at"]), _SLOT.itemsize)
+    return number if rest == 0 and number < header["used"] else -1
+
+
+def _undecided(slots: Any, header: Any, at: int | None) -> bool:
+    """Whether the plugin counts the last block as left by its branch, but it was not, as far as
+    known: it fell through to `at`, or nobody knows."""
+    number = _last_slot(header)
+    if number < 0 or slots["falls_to"][number] == _NOWHERE:
         return False
-    start = _HEADER.itemsize + (int(header["last_slot"]) - 1) * _SLOT.itemsize
-    last = _rows(descriptor, _SLOT, 1, start)[0]
-    return bool(last["flags"] & _ENDS_CONDITIONAL) and int(last["fall_through"]) != at
+    return at is None or int(slots["falls_to"][number]) == at
 
 
 def difference(after: Iterable[BlockCount], before: Iterable[BlockCount]) -> list[BlockCount]:
