@@ -230,6 +230,13 @@ plugin-speed: setup ## What counting cycles costs on QEMU, beside the bare one; 
 	@PYTHONPATH=tests $(BIN)/python -m performance.plugin_speed $(if $(ROUNDS),--rounds $(ROUNDS)) \
 	    $(if $(EPOCHS),--epochs $(EPOCHS))
 
+.PHONY: performance performance-page
+performance: setup ## Ours beside CMSIS-NN's, AIfES' and float C: docs/performance.md; NETWORKS="vww.npz kws.npz"
+	@PYTHONPATH=tests $(BIN)/python -m performance.yardsticks $(NETWORKS)
+
+performance-page: setup ## That page, from what make performance and its like left in experiments/results
+	@PYTHONPATH=tests $(BIN)/python -m performance.beside
+
 .PHONY: soak
 soak: setup ## 10,000 commands on TARGETS="host qemu", MINUTES=n at least: no leak, no drift
 	@cd tests && ../$(BIN)/python -m reliability.stress $(if $(MINUTES),--minutes $(MINUTES)) \

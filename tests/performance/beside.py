@@ -1,0 +1,76 @@
+"""docs/performance.md, from results files and others.toml: `python3 -m performance.beside`."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from picotrain.inputs import read_json
+from picotrain.output import write_text
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+PAGE = ROOT / "docs" / "performance.md"
+RESULTS = ROOT / "experiments" / "results"
+FILE = RESULTS / "performance.json"
+BESIDE = {"cores": "cores.json", "plugin": "plugin-speed.json", "host": "host-speed.json"}
+"""Results of other commands, which the page shows where they are there."""
+ENDS = {"forward": "predicted", "step": "stepped"}
+"""What the float program does, and the function behind it."""
+CLOCK = 125e6
+
+
+def whole(value: float) -> str:
+    """With commas."""
+    return f"{value:,.0f}"
+
+
+def million(value: float, digits: int = 2) -> str:
+    """Of cycles."""
+    return f"{value / 1e6:.{digits}f}"
+
+
+def milliseconds(value: float) -> str:
+    """At 125 MHz."""
+    return f"{value / CLOCK * 1000:.1f}"
+
+
+def times(other: float, mine: float) -> str:
+    """How many times as many."""
+    ratio = other / mine
+    return f"{ratio:.0f}" if ratio >= 100 else f"{ratio:.1f}"
+
+
+def render(results: Path = RESULTS) -> str:
+    """The page of what is in folder `results`."""
+    environment = Environment(
+        loader=FileSystemLoader(HERE),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,
+    )
+    environment.filters |= {"whole": whole, "million": million, "milliseconds": milliseconds}
+    environment.globals["times"] = times
+    given: dict[str, Any] = {"found": read_json(results / FILE.name, "make performance")}
+    for name, file in BESIDE.items():
+        path = results / file
+        given[name] = read_json(path, "make it anew") if path.is_file() else None
+    others = tomllib.loads((HERE / "others.toml").read_text(encoding="utf-8"))
+    return environment.get_template("performance.md.j2").render(others=others, **given)
+
+
+def write() -> None:
+    """The page of what is there."""
+    made = render()
+    same = PAGE.is_file() and PAGE.read_text(encoding="utf-8") == made
+    write_text(PAGE, made)
+    print(f"{PAGE.relative_to(ROOT)}: {'as it was' if same else 'written'}")
+
+
+if __name__ == "__main__":
+    write()
