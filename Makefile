@@ -237,6 +237,11 @@ performance: setup ## Ours beside CMSIS-NN's, AIfES' and float C: docs/performan
 performance-page: setup ## That page, from what make performance and its like left in experiments/results
 	@PYTHONPATH=tests $(BIN)/python -m performance.beside
 
+.PHONY: host-speed
+host-speed: setup ## The host firmware beside naive C, and AGAINST=an older picotrain-host, NETWORK=vgg11.npz
+	@PYTHONPATH=tests $(BIN)/python -m host_speed.measuring $(if $(AGAINST),--against "$(AGAINST)") \
+	    $(if $(NETWORK),--network "$(NETWORK)") $(if $(ROUNDS),--rounds $(ROUNDS))
+
 .PHONY: soak
 soak: setup ## 10,000 commands on TARGETS="host qemu", MINUTES=n at least: no leak, no drift
 	@cd tests && ../$(BIN)/python -m reliability.stress $(if $(MINUTES),--minutes $(MINUTES)) \
