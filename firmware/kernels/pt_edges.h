@@ -20,6 +20,13 @@ struct pt_edges {
     uint32_t row_length;
 };
 
+/* Effective weights that hosts keep from step to step (vector/pt_kept.h), or NULL, and the threshold
+ * of the scores that they come from. */
+struct pt_kept_row {
+    int8_t *effective;
+    int32_t threshold;
+};
+
 static inline uint32_t pt_bitmap_size(uint32_t row_length)
 {
     return (row_length + 7u) / 8u;

@@ -11,6 +11,9 @@
 
 #include "kernels/pt_numerics.h"
 #include "kernels/pt_requantize.h"
+#ifdef PT_HOST_VECTORS
+#include "kernels/vector/pt_kept.h"
+#endif
 #include "nn/operators/pt_operator.h"
 #include "nn/pt_trainer.h"
 
@@ -52,7 +55,11 @@ static inline struct pt_edges pt_part_edges(const struct pt_trainer *t, uint32_t
         t->method.threshold,
         pt_layer_row_length(&t->model.layer[layer]),
     };
+#ifdef PT_HOST_VECTORS
+    return pt_kept_edges(edges, pt_layer_rows(&t->model.layer[layer]));
+#else
     return edges;
+#endif
 }
 
 static inline bool pt_part_dynamic(const struct pt_trainer *t)

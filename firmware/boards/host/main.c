@@ -30,6 +30,9 @@
 #include "boards/host/build_id.h"
 #include "boards/host/death.h"
 #include "boards/host/wire.h"
+#ifdef PT_HOST_VECTORS
+#include "kernels/vector/pt_kept.h"
+#endif
 
 #if defined(__has_feature) /* clang's way to say it */
 #if __has_feature(address_sanitizer) && !defined(__SANITIZE_ADDRESS__)
@@ -181,7 +184,13 @@ int main(int argc, char **argv)
             pt_link_serve(&link);
         }
         poison_behind_blob(&memory->app);
+#ifdef PT_HOST_VECTORS
+        pt_kept_begin();
+#endif
         pt_app_serve(&memory->app);
+#ifdef PT_HOST_VECTORS
+        pt_kept_end();
+#endif
         ASAN_UNPOISON_MEMORY_REGION(memory->arena, arena_size);
         ASAN_UNPOISON_MEMORY_REGION(flash, flash_size);
     }

@@ -11,6 +11,8 @@
 #include "kernels/pt_pool_sums.h"
 #include "kernels/pt_requantize.h"
 #ifdef PT_HOST_VECTORS
+#include "kernels/vector/pt_long_rows.h"
+#include "kernels/vector/pt_quad_gradients.h"
 #include "kernels/vector/pt_short_rows.h"
 #endif
 
@@ -187,6 +189,10 @@ void pt_conv2d_forward_s32(const struct pt_shape *shape, const int8_t *input,
         pt_short_rows_forward_s32(shape, input, edges, scratch, output);
         return;
     }
+    struct pt_outputs outputs = pt_outputs_s32(output);
+    if (pt_long_rows_forward(shape, input, edges, &outputs)) {
+        return;
+    }
 #endif
     struct output to = {output, NULL, 0, false, 0};
     forward(shape, input, edges, scratch, &to);
@@ -199,6 +205,10 @@ uint32_t pt_conv2d_forward_s8(const struct pt_shape *shape, const int8_t *input,
 #ifdef PT_HOST_VECTORS
     if (edges->row_length <= PT_SHORT_ROW) {
         return pt_short_rows_forward_s8(shape, input, edges, shift, relu, scratch, output);
+    }
+    struct pt_outputs outputs = pt_outputs_s8(output, shift, relu);
+    if (pt_long_rows_forward(shape, input, edges, &outputs)) {
+        return pt_outputs_saturated(&outputs);
     }
 #endif
     struct output to = {NULL, output, shift, relu, 0};
@@ -272,6 +282,11 @@ static void add_position(const struct pt_shape *shape, uint32_t y, uint32_t x,
 void pt_conv2d_error_s32(const struct pt_shape *shape, const int8_t *error,
                          const struct pt_edges *edges, void *scratch, int32_t *input_error)
 {
+#ifdef PT_HOST_VECTORS
+    if (pt_long_rows_error(shape, error, edges, input_error)) {
+        return;
+    }
+#endif
     struct pt_edges left = *edges;
     const bool masks = edges->scores != NULL;
     const uint32_t masked_size = pt_round4(edges->row_length);
@@ -303,6 +318,12 @@ static uint32_t padded_row(const struct pt_shape *shape)
 void pt_conv2d_gradient_begin(const struct pt_shape *shape, const int8_t *input,
                               const int8_t *error, void *scratch)
 {
+#ifdef PT_HOST_VECTORS
+    if (pt_quad_gradients_fit(shape)) {
+        pt_quad_gradients_begin(shape, input, error);
+        return;
+    }
+#endif
     const uint32_t row = padded_row(shape);
     const uint32_t input_row = (uint32_t)shape->in_w * shape->in_c;
     int8_t *to = scratch;
@@ -328,6 +349,12 @@ static void add_inputs(const struct pt_shape *shape, const struct pt_terms *term
 void pt_conv2d_gradient_row_s32(const struct pt_shape *shape, uint32_t row, const int8_t *input,
                                 const int8_t *error, void *scratch, int32_t *gradient)
 {
+#ifdef PT_HOST_VECTORS
+    if (pt_quad_gradients_fit(shape)) {
+        pt_quad_gradients_row(shape, row, gradient);
+        return;
+    }
+#endif
     const int8_t *line = scratch;
     const uint32_t step = (uint32_t)shape->stride_w * shape->in_c;
     struct pt_terms terms = {0};

@@ -9,6 +9,13 @@
 #include "kernels/pt_memory.h"
 #include "kernels/pt_numerics.h"
 #include "kernels/pt_skips.h"
+#ifdef PT_HOST_VECTORS
+#include "kernels/vector/pt_kept.h"
+#else
+#define pt_kept_row(weights) ((struct pt_kept_row){NULL, 0})
+#define pt_kept_renew(weights, scores, count) ((void)0)
+#define pt_kept_renew_sparse(weights, scores, bitmap, count) ((void)(bitmap))
+#endif
 
 /* pt_clamp_s8 without a branch: then compilers make vectors of the loops below. */
 static int32_t clamp(int32_t x)
@@ -83,13 +90,17 @@ uint32_t pt_update_scores_s8(int8_t *scores, const int8_t *weights, const int32_
         return stay(update, count);
     }
 #ifdef PT_AVX512
-    return pt_descend_scores(scores, weights, gradient, count, gradient_shift, shift, update);
+    const struct pt_descent row = {
+        scores, weights, gradient, gradient_shift, shift, update, pt_kept_row(weights),
+    };
+    return pt_descend_row(&row, count);
 #else
     uint32_t saturated = 0;
     for (uint32_t i = 0; i < count; ++i) {
         const int32_t product = pt_rhu_s32(gradient[i], gradient_shift) * weights[i];
         saturated += descend(&scores[i], product, shift, update, i);
     }
+    pt_kept_renew(weights, scores, count);
     return saturated;
 #endif
 }
@@ -101,11 +112,12 @@ uint32_t pt_update_sparse_scores_s8(int8_t *scores, const uint8_t *bitmap, const
     if (idle_row(gradient, count)) {
         return stay(update, pt_bitmap_count(bitmap, count));
     }
-#ifdef PT_AVX512
-    return pt_descend_sparse(scores, bitmap, weights, gradient, count, gradient_shift, shift,
-                             update);
-#else
+    const uint8_t *const of_row = bitmap;
     uint32_t saturated = 0;
+#ifdef PT_AVX512
+    saturated = pt_descend_sparse(scores, bitmap, weights, gradient, count, gradient_shift, shift,
+                                  update);
+#else
     uint32_t used = 0;
     for (uint32_t base = 0; base < count; base += 8u) {
         for (uint32_t bits = *bitmap++; bits != 0u; bits &= bits - 1u, ++used) {
@@ -114,8 +126,9 @@ uint32_t pt_update_sparse_scores_s8(int8_t *scores, const uint8_t *bitmap, const
             saturated += descend(&scores[used], product, shift, update, used);
         }
     }
-    return saturated;
 #endif
+    pt_kept_renew_sparse(weights, scores, of_row, count);
+    return saturated;
 }
 
 void pt_update_linear_begin(const int8_t *input, uint32_t count, void *scratch)
@@ -152,6 +165,7 @@ uint32_t pt_update_linear_scores_s8(int8_t *scores, const int8_t *weights, const
     for (uint32_t i = 0; i < count; ++i) {
         saturated += descend(&scores[i], error * input[i] * weights[i], shift, update, i);
     }
+    pt_kept_renew(weights, scores, count);
     return saturated;
 }
 
@@ -163,6 +177,7 @@ uint32_t pt_update_linear_sparse_scores_s8(int8_t *scores, const uint8_t *bitmap
     if (PT_SKIP_ZEROS && error == 0) {
         return stay(update, pt_bitmap_count(bitmap, count));
     }
+    const uint8_t *const of_row = bitmap;
     uint32_t saturated = 0;
     uint32_t used = 0;
     for (uint32_t base = 0; base < count; base += 8u) {
@@ -172,5 +187,6 @@ uint32_t pt_update_linear_sparse_scores_s8(int8_t *scores, const uint8_t *bitmap
             saturated += descend(&scores[used], product, shift, update, used);
         }
     }
+    pt_kept_renew_sparse(weights, scores, of_row, count);
     return saturated;
 }

@@ -1,37 +1,10 @@
 #include "kernels/vector/pt_short_rows.h"
 
-#include <stddef.h>
-
-#include "kernels/pt_numerics.h"
+#include "kernels/vector/pt_outputs.h"
 #include "kernels/vector/pt_quads.h"
 
-/* Where sums go: accumulators as they are, or requantised. */
-struct output {
-    int32_t *accumulator; /* or NULL */
-    int8_t *requantized;
-    uint32_t shift;
-    int32_t half;
-    int32_t low;
-    pt_ints saturated; /* counted down, lane by lane */
-};
-
-static void put(struct output *output, uint32_t at, pt_ints sums, uint32_t count)
-{
-    if (output->accumulator != NULL) {
-        pt_store_words(output->accumulator + at, (pt_words)sums, count);
-        return;
-    }
-    const pt_ints rounded = (sums + output->half) >> output->shift;
-    output->saturated += rounded > PT_S8_MAX;
-    if (output->low < 0) {
-        output->saturated += rounded < output->low;
-    }
-    pt_store_bytes(output->requantized + at, pt_bound_ints(rounded, output->low, PT_S8_MAX),
-                   count);
-}
-
 static void multiply(const struct pt_shape *shape, uint32_t begin, uint32_t end, uint32_t size,
-                     uint32_t row, uint32_t count, pt_words start, struct output *output)
+                     uint32_t row, uint32_t count, pt_words start, struct pt_outputs *output)
 {
     const uint8_t *patch = pt_bytes_room;
     for (uint32_t p = begin; p < end; p += PT_QUADS_AT_ONCE) {
@@ -42,14 +15,14 @@ static void multiply(const struct pt_shape *shape, uint32_t begin, uint32_t end,
         }
         pt_quads_multiply(pt_quads_room, size / 4u, left, 4, start, sums);
         for (uint32_t i = 0; i < PT_QUADS_AT_ONCE && i < end - p; ++i) {
-            put(output, (p + i) * shape->out_c + row, (pt_ints)sums[i], count);
+            pt_outputs_put(output, (p + i) * shape->out_c + row, (pt_ints)sums[i], count);
         }
         patch += PT_QUADS_AT_ONCE * size;
     }
 }
 
 static void forward(const struct pt_shape *shape, const int8_t *input,
-                    const struct pt_edges *edges, int8_t *masked, struct output *output)
+                    const struct pt_edges *edges, int8_t *masked, struct pt_outputs *output)
 {
     struct pt_edges left = *edges;
     const uint32_t size = pt_round4(edges->row_length);
@@ -71,7 +44,7 @@ static void forward(const struct pt_shape *shape, const int8_t *input,
 void pt_short_rows_forward_s32(const struct pt_shape *shape, const int8_t *input,
                                const struct pt_edges *edges, void *scratch, int32_t *output)
 {
-    struct output to = {.accumulator = output};
+    struct pt_outputs to = pt_outputs_s32(output);
     forward(shape, input, edges, scratch, &to);
 }
 
@@ -79,16 +52,7 @@ uint32_t pt_short_rows_forward_s8(const struct pt_shape *shape, const int8_t *in
                                   const struct pt_edges *edges, uint32_t shift, bool relu,
                                   void *scratch, int8_t *output)
 {
-    struct output to = {
-        .requantized = output,
-        .shift = shift,
-        .half = shift == 0u ? 0 : 1 << (shift - 1u),
-        .low = relu ? 0 : -PT_S8_MAX,
-    };
-    uint32_t saturated = 0;
+    struct pt_outputs to = pt_outputs_s8(output, shift, relu);
     forward(shape, input, edges, scratch, &to);
-    for (uint32_t lane = 0; lane < PT_VECTOR; ++lane) {
-        saturated -= (uint32_t)to.saturated[lane];
-    }
-    return saturated;
+    return pt_outputs_saturated(&to);
 }

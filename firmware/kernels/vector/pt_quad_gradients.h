@@ -1,0 +1,21 @@
+/*
+ * Gradients of convolutions of the power-of-two form, four positions at a time: the input stands
+ * ready as quads of patches, and quads of errors that are all zero are left out.
+ */
+#ifndef PT_QUAD_GRADIENTS_H
+#define PT_QUAD_GRADIENTS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "kernels/pt_shape.h"
+
+/* Whether this machine does it so for a layer: then `begin` and `row` take the place of
+ * pt_conv2d_gradient_begin and pt_conv2d_gradient_row_s32. */
+bool pt_quad_gradients_fit(const struct pt_shape *shape);
+
+void pt_quad_gradients_begin(const struct pt_shape *shape, const int8_t *input,
+                             const int8_t *error);
+void pt_quad_gradients_row(const struct pt_shape *shape, uint32_t row, int32_t *gradient);
+
+#endif
