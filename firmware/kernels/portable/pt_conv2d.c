@@ -315,6 +315,19 @@ static uint32_t padded_row(const struct pt_shape *shape)
 }
 
 /* The input with its padding: then every window is whole. */
+static void pad_input(const struct pt_shape *shape, const int8_t *input, int8_t *to)
+{
+    const uint32_t row = padded_row(shape);
+    const uint32_t input_row = (uint32_t)shape->in_w * shape->in_c;
+    memset(to, 0, row * ((uint32_t)shape->in_h + 2u * shape->padding_h));
+    to += row * shape->padding_h + (uint32_t)shape->padding_w * shape->in_c;
+    for (uint32_t y = 0; y < shape->in_h; ++y) {
+        memcpy(to, input, input_row);
+        to += row;
+        input += input_row;
+    }
+}
+
 void pt_conv2d_gradient_begin(const struct pt_shape *shape, const int8_t *input,
                               const int8_t *error, void *scratch)
 {
@@ -324,17 +337,8 @@ void pt_conv2d_gradient_begin(const struct pt_shape *shape, const int8_t *input,
         return;
     }
 #endif
-    const uint32_t row = padded_row(shape);
-    const uint32_t input_row = (uint32_t)shape->in_w * shape->in_c;
-    int8_t *to = scratch;
     (void)error;
-    memset(to, 0, row * ((uint32_t)shape->in_h + 2u * shape->padding_h));
-    to += row * shape->padding_h + (uint32_t)shape->padding_w * shape->in_c;
-    for (uint32_t y = 0; y < shape->in_h; ++y) {
-        memcpy(to, input, input_row);
-        to += row;
-        input += input_row;
-    }
+    pad_input(shape, input, scratch);
 }
 
 static void add_inputs(const struct pt_shape *shape, const struct pt_terms *terms,
@@ -487,7 +491,8 @@ uint32_t pt_conv2d_pool_error_s8(const struct pt_shape *shape, const int8_t *err
 void pt_conv2d_pool_gradient_begin(const struct pt_shape *shape, const int8_t *input,
                                    const int8_t *error, void *scratch)
 {
-    pt_conv2d_gradient_begin(shape, input, error, scratch);
+    (void)error;
+    pad_input(shape, input, scratch);
 }
 
 void pt_conv2d_pool_gradient_row_s32(const struct pt_shape *shape, uint32_t row,
