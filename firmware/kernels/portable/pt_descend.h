@@ -207,15 +207,12 @@ struct pt_descent {
     struct pt_kept_row kept;
 };
 
-/* The `edges` of the 64 from i on. Returns how many saturated. */
-static inline __attribute__((always_inline)) uint32_t pt_descend_at(const struct pt_descent *row, uint32_t i, __mmask64 edges)
+/* The `edges` of the 64 from i on, by their gradient. Returns how many saturated. */
+static inline __attribute__((always_inline)) uint32_t
+pt_descend_by(const struct pt_descent *row, uint32_t i, __mmask64 edges, __m512i g[4])
 {
     enum { AHEAD = 256 }; /* bytes that are asked for early, as rows are short and far away */
     int8_t *update = row->update == NULL ? NULL : row->update + i;
-    __m512i g[4];
-    for (uint32_t k = 0; k < 4u; ++k) {
-        g[k] = pt_load_elements(row->gradient + i, edges, k);
-    }
     const __m512i any = _mm512_or_si512(_mm512_or_si512(g[0], g[1]), _mm512_or_si512(g[2], g[3]));
     if (_mm512_test_epi32_mask(any, any) == 0) {
         if (update != NULL) {
@@ -238,6 +235,16 @@ static inline __attribute__((always_inline)) uint32_t pt_descend_at(const struct
     };
     return pt_descend_64(row->state + i, pt_steps_of(g, w, row->weights != NULL, row->shift),
                          edges, update, w, &kept);
+}
+
+static inline __attribute__((always_inline)) uint32_t pt_descend_at(const struct pt_descent *row,
+                                                                    uint32_t i, __mmask64 edges)
+{
+    __m512i g[4];
+    for (uint32_t k = 0; k < 4u; ++k) {
+        g[k] = pt_load_elements(row->gradient + i, edges, k);
+    }
+    return pt_descend_by(row, i, edges, g);
 }
 
 static inline uint32_t pt_descend_row(const struct pt_descent *of, uint32_t count)

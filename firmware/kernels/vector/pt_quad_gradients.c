@@ -2,8 +2,10 @@
 
 #include <stddef.h>
 
+#include "kernels/portable/pt_descend.h"
 #include "kernels/pt_memory.h"
 #include "kernels/pt_overlap.h"
+#include "kernels/vector/pt_kept.h"
 #include "kernels/vector/pt_quads.h"
 
 #ifdef PT_AVX512
@@ -12,7 +14,8 @@ enum {
     SHORTEST = 64,      /* rows that are worth it */
     BLOCK = 64,         /* elements of a row at a time: four vectors of sums */
     MOST_TERMS = 1 << 14,
-    MOST_ERRORS = 1 << 18
+    MOST_ERRORS = 1 << 18,
+    ROWS = 4 /* that use patches together */
 };
 
 /* For every block of a row, and every quad of positions, its four vectors. */
@@ -20,6 +23,8 @@ static pt_words patches[(1 << 22) / sizeof(pt_words)];
 /* Row after row, a quad of positions in each word. */
 static _Alignas(4) int8_t errors[MOST_ERRORS];
 static int8_t patch[4][MOST_TERMS];
+/* Rows before this one are updated. */
+static uint32_t updated;
 
 static uint32_t quads_of(const struct pt_shape *shape)
 {
@@ -64,6 +69,7 @@ void pt_quad_gradients_begin(const struct pt_shape *shape, const int8_t *input,
     const uint32_t length = pt_shape_patch_size(shape);
     const uint32_t positions = pt_shape_positions(shape);
     const uint32_t quads = quads_of(shape);
+    updated = 0;
     memset(errors, 0, shape->out_c * quads * 4u);
     for (uint32_t p = 0; p < positions; ++p) {
         for (uint32_t c = 0; c < shape->out_c; ++c) {
@@ -83,39 +89,126 @@ void pt_quad_gradients_begin(const struct pt_shape *shape, const int8_t *input,
     }
 }
 
-void pt_quad_gradients_row(const struct pt_shape *shape, uint32_t row, int32_t *gradient)
+/* Errors of a few rows, where any of them has one in a quad. */
+struct active {
+    uint32_t count;
+    uint32_t patch[MOST_ERRORS / 4];
+    uint32_t factor[MOST_ERRORS / 4][ROWS];
+    pt_words start[ROWS]; /* what moving the patches up adds comes off */
+};
+
+static struct active active;
+
+static void find_active(uint32_t row, uint32_t rows, uint32_t quads)
 {
-    static uint32_t active[MOST_ERRORS / 4];
-    static pt_words factor[MOST_ERRORS / 4];
-    const uint32_t length = pt_shape_patch_size(shape);
-    const uint32_t quads = quads_of(shape);
     uint32_t count = 0;
-    pt_words total = {0};
+    pt_words total[ROWS] = {{0}};
     for (uint32_t q = 0; q < quads; ++q) {
-        uint32_t word;
-        memcpy(&word, errors + 4u * (row * quads + q), sizeof word);
-        if (word != 0u) {
-            active[count] = q * (BLOCK / PT_VECTOR);
-            factor[count] = pt_words_all(word);
-            total = pt_dot4(total, pt_words_all(PT_QUADS_MOVED), factor[count]);
-            ++count;
+        uint32_t *factor = active.factor[count];
+        uint32_t any = 0;
+        for (uint32_t r = 0; r < ROWS; ++r) {
+            factor[r] = 0;
+            if (r < rows) {
+                memcpy(&factor[r], errors + 4u * ((row + r) * quads + q), sizeof factor[r]);
+            }
+            any |= factor[r];
         }
-    }
-    const pt_words start = pt_words_all(0) - total;
-    for (uint32_t k = 0; k < length; k += BLOCK) {
-        const pt_words *block = patches + k / BLOCK * quads * (BLOCK / PT_VECTOR);
-        pt_words sum[4] = {start, start, start, start};
-        for (uint32_t i = 0; i < count; ++i) {
-            const pt_words *quad = block + active[i];
-            for (uint32_t v = 0; v < 4u; ++v) {
-                sum[v] = pt_dot4(sum[v], quad[v], factor[i]);
+        if (any != 0u) {
+            active.patch[count++] = q * (BLOCK / PT_VECTOR);
+            for (uint32_t r = 0; r < ROWS; ++r) {
+                total[r] = pt_dot4(total[r], pt_words_all(PT_QUADS_MOVED), pt_words_all(factor[r]));
             }
         }
-        for (uint32_t v = 0; v < 4u && k + v * PT_VECTOR < length; ++v) {
-            const uint32_t at = k + v * PT_VECTOR;
-            pt_store_words(gradient + at, sum[v], pt_vector_count(length - at));
+    }
+    for (uint32_t r = 0; r < ROWS; ++r) {
+        active.start[r] = pt_words_all(0) - total[r];
+    }
+    active.count = count;
+}
+
+/* The gradients of a block of the active rows. */
+static inline void sum_block(const pt_words *block, uint32_t rows,
+                             pt_words sums[ROWS][BLOCK / PT_VECTOR])
+{
+    pt_words sum[ROWS][BLOCK / PT_VECTOR];
+    for (uint32_t r = 0; r < rows; ++r) {
+        for (uint32_t v = 0; v < BLOCK / PT_VECTOR; ++v) {
+            sum[r][v] = active.start[r];
         }
     }
+    for (uint32_t i = 0; i < active.count; ++i) {
+        const pt_words *quad = block + active.patch[i];
+        for (uint32_t r = 0; r < rows; ++r) {
+            const pt_words factor = pt_words_all(active.factor[i][r]);
+            for (uint32_t v = 0; v < BLOCK / PT_VECTOR; ++v) {
+                sum[r][v] = pt_dot4(sum[r][v], quad[v], factor);
+            }
+        }
+    }
+    for (uint32_t r = 0; r < rows; ++r) {
+        for (uint32_t v = 0; v < BLOCK / PT_VECTOR; ++v) {
+            sums[r][v] = sum[r][v];
+        }
+    }
+}
+
+void pt_quad_gradients_row(const struct pt_shape *shape, uint32_t row, int32_t *gradient)
+{
+    const uint32_t length = pt_shape_patch_size(shape);
+    const uint32_t quads = quads_of(shape);
+    find_active(row, 1, quads);
+    for (uint32_t k = 0; k < length; k += BLOCK) {
+        pt_words sums[ROWS][BLOCK / PT_VECTOR];
+        sum_block(patches + k / PT_VECTOR * quads, 1, sums);
+        for (uint32_t v = 0; v < 4u && k + v * PT_VECTOR < length; ++v) {
+            const uint32_t at = k + v * PT_VECTOR;
+            pt_store_words(gradient + at, sums[0][v], pt_vector_count(length - at));
+        }
+    }
+}
+
+uint32_t pt_quad_gradients_update(const struct pt_shape *shape, uint32_t row, int8_t *weights,
+                                  int8_t *scores, uint32_t gradient_shift, uint32_t shift)
+{
+    const uint32_t length = pt_shape_patch_size(shape);
+    const uint32_t quads = quads_of(shape);
+    const uint32_t left = shape->out_c - row;
+    const uint32_t rows = left < ROWS ? left : ROWS;
+    uint32_t saturated = 0;
+    if (row < updated) {
+        return 0;
+    }
+    updated = row + rows;
+    find_active(row, rows, quads);
+    if (active.count == 0u) {
+        return 0; /* no gradient (docs/numerics.md, section 10) */
+    }
+    struct pt_descent descent[ROWS];
+    for (uint32_t r = 0; r < rows; ++r) {
+        descent[r] = (struct pt_descent){
+            .state = scores == NULL ? weights : scores,
+            .weights = scores == NULL ? NULL : weights,
+            .gradient_shift = scores == NULL ? 0u : gradient_shift,
+            .shift = shift,
+            .kept = scores == NULL ? (struct pt_kept_row){NULL, 0} : pt_kept_row(weights),
+        };
+        weights += length;
+        scores = scores == NULL ? NULL : scores + length;
+    }
+    for (uint32_t k = 0; k < length; k += BLOCK) {
+        const __mmask64 edges = pt_first_bytes(length - k);
+        pt_words sums[ROWS][BLOCK / PT_VECTOR];
+        sum_block(patches + k / PT_VECTOR * quads, ROWS, sums);
+        for (uint32_t r = 0; r < rows; ++r) {
+            __m512i g[4];
+            for (uint32_t v = 0; v < 4u; ++v) {
+                g[v] = (__m512i)sums[r][v];
+            }
+            saturated += edges == ~0ull ? pt_descend_by(&descent[r], k, ~0ull, g)
+                                        : pt_descend_by(&descent[r], k, edges, g);
+        }
+    }
+    return saturated;
 }
 
 #else
@@ -139,6 +232,18 @@ void pt_quad_gradients_row(const struct pt_shape *shape, uint32_t row, int32_t *
     (void)shape;
     (void)row;
     (void)gradient;
+}
+
+uint32_t pt_quad_gradients_update(const struct pt_shape *shape, uint32_t row, int8_t *weights,
+                                  int8_t *scores, uint32_t gradient_shift, uint32_t shift)
+{
+    (void)shape;
+    (void)row;
+    (void)weights;
+    (void)scores;
+    (void)gradient_shift;
+    (void)shift;
+    return 0;
 }
 
 #endif

@@ -8,6 +8,9 @@
 #include "nn/operators/pt_geometry.h"
 #include "nn/operators/pt_row_update.h"
 #include "nn/pt_selection.h"
+#ifdef PT_HOST_VECTORS
+#include "kernels/vector/pt_quad_gradients.h"
+#endif
 
 static bool conv2d_shape_valid(const struct pt_shape *shape)
 {
@@ -136,6 +139,13 @@ static uint32_t conv2d_update_begin(const struct pt_update *update)
 static uint32_t conv2d_update_row(const struct pt_update *update)
 {
     const uint32_t count = update->row_length;
+#ifdef PT_HOST_VECTORS
+    if (!update->dynamic && update->places == NULL && update->bitmap == NULL &&
+        update->rows == NULL && update->update == NULL && pt_quad_gradients_fit(update->shape)) {
+        return pt_quad_gradients_update(update->shape, update->row, update->weights,
+                                        update->scores, update->halvings, update->shift);
+    }
+#endif
     int32_t *gradient = update->gradient;
     if (update->dynamic) {
         gradient += update->row * count;
