@@ -122,37 +122,43 @@ static inline struct pt_steps pt_steps_of(const __m512i g[4], __m512i weights, b
     };
 }
 
-/* Moves the masked ones of 64 states. Returns how many saturated. */
-static inline uint32_t pt_descend_64(int8_t *state, struct pt_steps steps, __mmask64 edges,
-                                     int8_t *update, __m512i weights,
-                                     const struct pt_kept_row *kept)
+/* Moves 64 states, or those of them that a bitmap says there are: these lie packed. Returns how many
+ * saturated. */
+static inline __attribute__((always_inline)) uint32_t
+pt_descend_64(int8_t *state, struct pt_steps steps, __mmask64 edges, __mmask64 scored, bool sparse,
+              int8_t *update, __m512i weights, const struct pt_kept_row *kept)
 {
     const __m512i zero = _mm512_setzero_si512();
-    if (_mm512_test_epi8_mask(steps.magnitude, steps.magnitude) == 0) {
+    if (_mm512_mask_test_epi8_mask(scored, steps.magnitude, steps.magnitude) == 0) {
         if (update != NULL) {
             _mm512_mask_storeu_epi8(update, edges, zero);
         }
         return 0;
     }
+    const __mmask64 packed =
+        sparse ? pt_first_bytes((uint32_t)__builtin_popcountll(scored)) : scored;
     const __m512i clamped = _mm512_min_epu8(steps.magnitude, _mm512_set1_epi8(PT_S8_MAX));
     const __m512i step = _mm512_mask_sub_epi8(clamped, steps.negative, zero, clamped);
-    const __m512i old = _mm512_maskz_loadu_epi8(edges, state);
+    const __m512i given = _mm512_maskz_loadu_epi8(packed, state);
+    const __m512i old = sparse ? _mm512_maskz_expand_epi8(scored, given) : given;
     const __m512i next =
         _mm512_max_epi8(_mm512_subs_epi8(old, step), _mm512_set1_epi8(-PT_S8_MAX));
     const __mmask64 saturated = _mm512_cmpneq_epi8_mask(steps.magnitude, clamped) |
                                 _mm512_cmpneq_epi8_mask(next, _mm512_sub_epi8(old, step));
-    _mm512_mask_storeu_epi8(state, edges, next);
+    _mm512_mask_storeu_epi8(state, packed,
+                            sparse ? _mm512_maskz_compress_epi8(scored, next) : next);
     if (update != NULL) {
         _mm512_mask_storeu_epi8(update, edges, step);
     }
     if (kept->effective != NULL) {
         const __m512i least = _mm512_set1_epi8((char)kept->threshold);
-        const __mmask64 now = _mm512_cmpge_epi8_mask(next, least);
-        if (now != _mm512_cmpge_epi8_mask(old, least)) {
-            _mm512_mask_storeu_epi8(kept->effective, edges, _mm512_maskz_mov_epi8(now, weights));
+        const __mmask64 pruned = _mm512_mask_cmplt_epi8_mask(scored, next, least);
+        if (pruned != _mm512_mask_cmplt_epi8_mask(scored, old, least)) {
+            _mm512_mask_storeu_epi8(kept->effective, edges,
+                                    _mm512_maskz_mov_epi8(~pruned, weights));
         }
     }
-    return (uint32_t)__builtin_popcountll(saturated & edges);
+    return (uint32_t)__builtin_popcountll(saturated & scored);
 }
 
 /* Elements 16k.. of a row that has `edges` of the 64. */
@@ -205,16 +211,26 @@ struct pt_descent {
     uint32_t shift;
     int8_t *update;
     struct pt_kept_row kept;
+    const uint8_t *bitmap; /* of a row with packed states, or NULL */
 };
 
-/* The `edges` of the 64 from i on, by their gradient. Returns how many saturated. */
+/* The `edges` of the 64 from i on, by their gradient. Packed states are passed by, too. Returns how
+ * many saturated. */
 static inline __attribute__((always_inline)) uint32_t
-pt_descend_by(const struct pt_descent *row, uint32_t i, __mmask64 edges, __m512i g[4])
+pt_descend_by(struct pt_descent *row, uint32_t i, __mmask64 edges, __m512i g[4])
 {
     enum { AHEAD = 256 }; /* bytes that are asked for early, as rows are short and far away */
+    const bool sparse = row->bitmap != NULL;
     int8_t *update = row->update == NULL ? NULL : row->update + i;
+    int8_t *state = row->state + i;
+    __mmask64 scored = edges;
+    if (sparse) {
+        scored = pt_load_bits(row->bitmap + i / 8u, (uint32_t)__builtin_popcountll(edges));
+        state = row->state;
+        row->state += __builtin_popcountll(scored);
+    }
     const __m512i any = _mm512_or_si512(_mm512_or_si512(g[0], g[1]), _mm512_or_si512(g[2], g[3]));
-    if (_mm512_test_epi32_mask(any, any) == 0) {
+    if (_mm512_test_epi32_mask(any, any) == 0 || scored == 0) {
         if (update != NULL) {
             _mm512_mask_storeu_epi8(update, edges, _mm512_setzero_si512());
         }
@@ -223,7 +239,7 @@ pt_descend_by(const struct pt_descent *row, uint32_t i, __mmask64 edges, __m512i
     for (uint32_t k = 0; k < 4u; ++k) {
         g[k] = pt_halved(g[k], row->gradient_shift);
     }
-    _mm_prefetch(row->state + i + AHEAD, _MM_HINT_T0);
+    _mm_prefetch(state + AHEAD, _MM_HINT_T0);
     __m512i w = _mm512_setzero_si512();
     if (row->weights != NULL) {
         _mm_prefetch(row->weights + i + AHEAD, _MM_HINT_T0);
@@ -233,11 +249,12 @@ pt_descend_by(const struct pt_descent *row, uint32_t i, __mmask64 edges, __m512i
         row->kept.effective == NULL ? NULL : row->kept.effective + i,
         row->kept.threshold,
     };
-    return pt_descend_64(row->state + i, pt_steps_of(g, w, row->weights != NULL, row->shift),
-                         edges, update, w, &kept);
+    const struct pt_steps steps = pt_steps_of(g, w, row->weights != NULL, row->shift);
+    return sparse ? pt_descend_64(state, steps, edges, scored, true, NULL, w, &kept)
+                  : pt_descend_64(state, steps, edges, edges, false, update, w, &kept);
 }
 
-static inline __attribute__((always_inline)) uint32_t pt_descend_at(const struct pt_descent *row,
+static inline __attribute__((always_inline)) uint32_t pt_descend_at(struct pt_descent *row,
                                                                     uint32_t i, __mmask64 edges)
 {
     __m512i g[4];
@@ -249,7 +266,7 @@ static inline __attribute__((always_inline)) uint32_t pt_descend_at(const struct
 
 static inline uint32_t pt_descend_row(const struct pt_descent *of, uint32_t count)
 {
-    const struct pt_descent row = *of; /* nothing that is stored can lie over it */
+    struct pt_descent row = *of; /* nothing that is stored can lie over it */
     uint32_t saturated = 0;
     uint32_t i = 0;
     for (; i + 64u <= count; i += 64u) {

@@ -91,7 +91,7 @@ uint32_t pt_update_scores_s8(int8_t *scores, const int8_t *weights, const int32_
     }
 #ifdef PT_AVX512
     const struct pt_descent row = {
-        scores, weights, gradient, gradient_shift, shift, update, pt_kept_row(weights),
+        scores, weights, gradient, gradient_shift, shift, update, pt_kept_row(weights), NULL,
     };
     return pt_descend_row(&row, count);
 #else

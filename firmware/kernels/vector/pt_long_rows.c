@@ -120,8 +120,8 @@ bool pt_long_rows_forward(const struct pt_shape *shape, const int8_t *input,
                     column,
                     count > PT_TILE_SIDE ? column + PT_TILE_SIDE * size : NULL,
                 };
-                pt_tiles_multiply(rows_at, step, more && p == begin ? PT_PANEL * step : 0u, right,
-                                  size / PT_TILE_TERMS, sums);
+                pt_tiles_multiply(rows_at, rows, step, more && p == begin ? PT_PANEL * step : 0u,
+                                  right, size / PT_TILE_TERMS, sums);
                 put(shape, sums, p, count, row, rows, outputs);
                 column += PT_PANEL * size;
             }
@@ -236,8 +236,11 @@ static void add_to_window(const struct pt_shape *shape, const struct pt_overlap 
         const uint32_t last = first + window->length;
         const uint32_t from = first > at ? first : at;
         const uint32_t until = last < end ? last : end;
-        for (uint32_t i = from; i < until; ++i) {
-            row[i - first] += sums[i - at];
+        for (uint32_t i = from; i < until; i += PT_VECTOR) {
+            const uint32_t count = pt_vector_count(until - i);
+            int32_t *to = row + (i - first);
+            pt_store_words(to, pt_load_words(to, count) + pt_load_words(sums + (i - at), count),
+                           count);
         }
         first += kernel_row;
         row += input_row;
@@ -255,7 +258,8 @@ static void add_columns(const struct pt_shape *shape, uint32_t size, const int8_
         for (uint32_t half = 0; half < 2u; ++half) {
             const int8_t *first = columns + 2u * half * apart;
             const int8_t *const right[2] = {first, first + apart};
-            pt_tiles_multiply(panel + p * size, size, 0, right, blocks, pair[half]);
+            pt_tiles_multiply(panel + p * size, positions - p, size, 0, right, blocks,
+                              pair[half]);
         }
         for (uint32_t i = 0; i < PT_PANEL && p + i < positions; ++i) {
             int32_t sums[64];

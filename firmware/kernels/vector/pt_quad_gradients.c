@@ -167,13 +167,40 @@ void pt_quad_gradients_row(const struct pt_shape *shape, uint32_t row, int32_t *
     }
 }
 
-uint32_t pt_quad_gradients_update(const struct pt_shape *shape, uint32_t row, int8_t *weights,
-                                  int8_t *scores, uint32_t gradient_shift, uint32_t shift)
+/* The rows that are updated together. */
+static void describe(const struct pt_quad_update *update, uint32_t rows, uint32_t length,
+                     struct pt_descent descent[ROWS])
+{
+    const bool scored = update->scores != NULL;
+    int8_t *scores = update->scores;
+    const uint8_t *bitmap = update->bitmap;
+    for (uint32_t r = 0; r < rows; ++r) {
+        int8_t *weights = update->weights + r * length;
+        descent[r] = (struct pt_descent){
+            .state = scored ? scores : weights,
+            .weights = scored ? weights : NULL,
+            .gradient_shift = scored ? update->gradient_shift : 0u,
+            .shift = update->shift,
+            .kept = scored ? pt_kept_row(weights) : (struct pt_kept_row){NULL, 0},
+            .bitmap = bitmap,
+        };
+        if (bitmap != NULL) {
+            scores += pt_bitmap_count(bitmap, length);
+            bitmap += pt_bitmap_size(length);
+        } else if (scored) {
+            scores += length;
+        }
+    }
+}
+
+uint32_t pt_quad_gradients_update(const struct pt_shape *shape, uint32_t row,
+                                  const struct pt_quad_update *update)
 {
     const uint32_t length = pt_shape_patch_size(shape);
     const uint32_t quads = quads_of(shape);
     const uint32_t left = shape->out_c - row;
     const uint32_t rows = left < ROWS ? left : ROWS;
+    struct pt_descent descent[ROWS];
     uint32_t saturated = 0;
     if (row < updated) {
         return 0;
@@ -183,18 +210,7 @@ uint32_t pt_quad_gradients_update(const struct pt_shape *shape, uint32_t row, in
     if (active.count == 0u) {
         return 0; /* no gradient (docs/numerics.md, section 10) */
     }
-    struct pt_descent descent[ROWS];
-    for (uint32_t r = 0; r < rows; ++r) {
-        descent[r] = (struct pt_descent){
-            .state = scores == NULL ? weights : scores,
-            .weights = scores == NULL ? NULL : weights,
-            .gradient_shift = scores == NULL ? 0u : gradient_shift,
-            .shift = shift,
-            .kept = scores == NULL ? (struct pt_kept_row){NULL, 0} : pt_kept_row(weights),
-        };
-        weights += length;
-        scores = scores == NULL ? NULL : scores + length;
-    }
+    describe(update, rows, length, descent);
     for (uint32_t k = 0; k < length; k += BLOCK) {
         const __mmask64 edges = pt_first_bytes(length - k);
         pt_words sums[ROWS][BLOCK / PT_VECTOR];
@@ -234,15 +250,12 @@ void pt_quad_gradients_row(const struct pt_shape *shape, uint32_t row, int32_t *
     (void)gradient;
 }
 
-uint32_t pt_quad_gradients_update(const struct pt_shape *shape, uint32_t row, int8_t *weights,
-                                  int8_t *scores, uint32_t gradient_shift, uint32_t shift)
+uint32_t pt_quad_gradients_update(const struct pt_shape *shape, uint32_t row,
+                                  const struct pt_quad_update *update)
 {
     (void)shape;
     (void)row;
-    (void)weights;
-    (void)scores;
-    (void)gradient_shift;
-    (void)shift;
+    (void)update;
     return 0;
 }
 

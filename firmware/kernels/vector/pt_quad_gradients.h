@@ -19,11 +19,20 @@ void pt_quad_gradients_begin(const struct pt_shape *shape, const int8_t *input,
 void pt_quad_gradients_row(const struct pt_shape *shape, uint32_t row, int32_t *gradient);
 
 /*
- * The update of a row of weights, or of scores where these are not NULL, as pt_update_weights_s8
- * and pt_update_scores_s8. It is that of the rows behind it too, a few at a time: theirs then find
- * nothing left to do until the next `begin`. Returns how many saturated.
+ * The update of a row of weights, or, where these are not NULL, of scores: of all edges or of those
+ * of a bitmap; as pt_update_weights_s8, pt_update_scores_s8 and pt_update_sparse_scores_s8. It is
+ * that of the rows behind it too, a few at a time: theirs then find nothing left to do until the
+ * next `begin`. Returns how many saturated.
  */
-uint32_t pt_quad_gradients_update(const struct pt_shape *shape, uint32_t row, int8_t *weights,
-                                  int8_t *scores, uint32_t gradient_shift, uint32_t shift);
+struct pt_quad_update {
+    int8_t *weights;
+    int8_t *scores;
+    const uint8_t *bitmap;
+    uint32_t gradient_shift; /* where there are scores */
+    uint32_t shift;
+};
+
+uint32_t pt_quad_gradients_update(const struct pt_shape *shape, uint32_t row,
+                                  const struct pt_quad_update *update);
 
 #endif

@@ -77,13 +77,12 @@ static void prefetch(const int8_t *rows, uint32_t step)
     }
 }
 
-void pt_tiles_multiply(const int8_t *left, uint32_t step, uint32_t ahead,
-                       const int8_t *const right[2], uint32_t blocks,
-                       int32_t sums[PT_PANEL][PT_PANEL])
+/* With one column of tiles, or with half a panel, half of it is left out. */
+static inline __attribute__((always_inline)) void
+multiply(const int8_t *left, uint32_t step, uint32_t ahead, const int8_t *first,
+         const int8_t *second, bool lower, uint32_t blocks, int32_t sums[PT_PANEL][PT_PANEL])
 {
     const int8_t *below = left + PT_TILE_SIDE * step;
-    const int8_t *first = right[0];
-    const int8_t *second = right[1];
     _tile_zero(0);
     _tile_zero(1);
     _tile_zero(2);
@@ -93,21 +92,38 @@ void pt_tiles_multiply(const int8_t *left, uint32_t step, uint32_t ahead,
             prefetch(left + block * PT_TILE_TERMS + ahead, step);
         }
         _tile_loadd(4, left + block * PT_TILE_TERMS, step);
-        _tile_loadd(5, below + block * PT_TILE_TERMS, step);
         _tile_loadd(6, first + block * PT_TILE_BYTES, PT_TILE_TERMS);
         _tile_dpbssd(0, 4, 6);
-        _tile_dpbssd(2, 5, 6);
+        if (lower) {
+            _tile_loadd(5, below + block * PT_TILE_TERMS, step);
+            _tile_dpbssd(2, 5, 6);
+        }
         if (second != 0) {
             _tile_loadd(7, second + block * PT_TILE_BYTES, PT_TILE_TERMS);
             _tile_dpbssd(1, 4, 7);
-            _tile_dpbssd(3, 5, 7);
+            if (lower) {
+                _tile_dpbssd(3, 5, 7);
+            }
         }
     }
     const uint32_t row = PT_PANEL * sizeof sums[0][0];
     _tile_stored(0, sums[0], row);
     _tile_stored(1, sums[0] + PT_TILE_SIDE, row);
-    _tile_stored(2, sums[PT_TILE_SIDE], row);
-    _tile_stored(3, sums[PT_TILE_SIDE] + PT_TILE_SIDE, row);
+    if (lower) {
+        _tile_stored(2, sums[PT_TILE_SIDE], row);
+        _tile_stored(3, sums[PT_TILE_SIDE] + PT_TILE_SIDE, row);
+    }
+}
+
+void pt_tiles_multiply(const int8_t *left, uint32_t rows, uint32_t step, uint32_t ahead,
+                       const int8_t *const right[2], uint32_t blocks,
+                       int32_t sums[PT_PANEL][PT_PANEL])
+{
+    if (rows > PT_TILE_SIDE) {
+        multiply(left, step, ahead, right[0], right[1], true, blocks, sums);
+    } else {
+        multiply(left, step, ahead, right[0], right[1], false, blocks, sums);
+    }
 }
 
 #endif

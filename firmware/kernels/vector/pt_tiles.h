@@ -32,11 +32,12 @@ bool pt_tiles_begin(void);
 void pt_tiles_pack(const int8_t *rows, uint32_t step, int8_t *tile);
 
 /*
- * sums [PT_PANEL][PT_PANEL] = a panel of rows, `step` bytes from one to the next, times two columns
- * of tiles, of `blocks` each; `right[1]` may be NULL: then half of the sums mean nothing. `ahead`
- * are bytes from each row to one that is wanted next, or 0.
+ * sums [PT_PANEL][PT_PANEL] = up to a panel of rows, `step` bytes from one to the next, times two
+ * columns of tiles, of `blocks` each; `right[1]` may be NULL. Sums of what is missing mean nothing,
+ * but what lies at up to 16, or 32, rows is read. `ahead` are bytes from each row to one that is
+ * wanted next, or 0.
  */
-void pt_tiles_multiply(const int8_t *left, uint32_t step, uint32_t ahead,
+void pt_tiles_multiply(const int8_t *left, uint32_t rows, uint32_t step, uint32_t ahead,
                        const int8_t *const right[2], uint32_t blocks,
                        int32_t sums[PT_PANEL][PT_PANEL]);
 

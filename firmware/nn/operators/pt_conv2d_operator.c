@@ -140,10 +140,12 @@ static uint32_t conv2d_update_row(const struct pt_update *update)
 {
     const uint32_t count = update->row_length;
 #ifdef PT_HOST_VECTORS
-    if (!update->dynamic && update->places == NULL && update->bitmap == NULL &&
-        update->rows == NULL && update->update == NULL && pt_quad_gradients_fit(update->shape)) {
-        return pt_quad_gradients_update(update->shape, update->row, update->weights,
-                                        update->scores, update->halvings, update->shift);
+    if (!update->dynamic && update->places == NULL && update->rows == NULL &&
+        update->update == NULL && pt_quad_gradients_fit(update->shape)) {
+        const struct pt_quad_update rows = {
+            update->weights, update->scores, update->bitmap, update->halvings, update->shift,
+        };
+        return pt_quad_gradients_update(update->shape, update->row, &rows);
     }
 #endif
     int32_t *gradient = update->gradient;
