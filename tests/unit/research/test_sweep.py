@@ -130,6 +130,46 @@ def test_a_cell_is_what_adapt_does(finished: Path, tmp_path: Path) -> None:
     assert mine["saturated_logits"].tolist()[1:] == logits
 
 
+def test_a_sweep_says_its_throughput(
+    grid: Path, finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number, cell in enumerate(sorted((finished / "cells").iterdir())):
+        if number:  # all but one are done
+            (tmp_path / "cells").mkdir(exist_ok=True)
+            (tmp_path / "cells" / cell.name).write_bytes(cell.read_bytes())
+    summary = tmp_path / "summary.json"
+    how = ("--jobs", "1", "--json", str(summary))
+    assert sweep(grid, tmp_path, *how) == 0
+    assert "throughput: 1 cells in " in capsys.readouterr().out
+    found = json.loads(summary.read_text())["throughput"]
+    upright = 40 if "PRIOT" in missing_label(finished, tmp_path) else 0
+    assert found["images"] == EPOCHS * 120 + (EPOCHS + 1) * (40 + upright)
+    assert found["cells"] == 1
+    assert found["cells_per_minute"] == pytest.approx(60 / found["seconds"], rel=0.01)
+    assert found["images_per_second"] == pytest.approx(found["images"] / found["seconds"], rel=0.01)
+    assert sweep(grid, tmp_path, *how) == 0
+    assert "throughput" not in capsys.readouterr().out
+    assert json.loads(summary.read_text())["throughput"] is None
+
+
+def missing_label(finished: Path, folder: Path) -> str:
+    """Of the cell that only `finished` had before: the newest file of the folder."""
+    newest = max((folder / "cells").iterdir(), key=lambda path: path.stat().st_mtime_ns)
+    frame = read_results(finished / "results.csv")
+    return str(frame.loc[frame["cell"] == newest.stem, "label"].iloc[0])
+
+
+def test_cells_that_differ_in_how_they_learn_share_their_images(grid: Path) -> None:
+    first, second = (
+        job
+        for job in map(job_of, load_grid(grid))
+        if job.cell.seed == 1 and job.cell.label == "static"
+    )
+    cells_module._prepared.cache_clear()
+    assert run_job(first).state_sha256 != run_job(second).state_sha256
+    assert cells_module._prepared.cache_info()[:2] == (1, 1)
+
+
 def test_a_killed_sweep_goes_on_and_ends_with_the_same_bytes(
     grid: Path, finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -27,7 +27,7 @@ from picotrain.research.sweep.cell import Job
 from picotrain.research.sweep.grid import Cell, load_grid
 from picotrain.research.sweep.plot import check_plot, write_plot
 from picotrain.research.sweep.results import check_file, groups, summary, write_results
-from picotrain.research.sweep.run import CELLS, Store, check_scheduler, frame, plan, sweep
+from picotrain.research.sweep.run import CELLS, Pace, Store, check_scheduler, frame, plan, sweep
 from picotrain.stopping import status_of
 from picotrain.text import table
 
@@ -94,8 +94,9 @@ def run(options: argparse.Namespace) -> int:
         finish(options, _listed(jobs, states))
         return 0
     _announce(options.grid, jobs, states)
+    pace = Pace()
     try:
-        errors = sweep(jobs, store, options.jobs, options.scheduler)
+        errors = sweep(jobs, store, options.jobs, options.scheduler, pace)
     except KeyboardInterrupt as stop:
         kept = sum(store.state(job) == "done" for job in jobs)
         print(
@@ -114,6 +115,8 @@ def run(options: argparse.Namespace) -> int:
         write_plot(options.plot, results)
         tell("plot", options.plot)
     tell("results", out)
+    if pace.cells:
+        print(f"throughput: {pace}")
     failed = [job for job in jobs if job.digest in errors]
     for job in failed:
         print(f"picotrain: cell {_describe(job)} failed: {errors[job.digest]}", file=sys.stderr)
@@ -123,6 +126,7 @@ def run(options: argparse.Namespace) -> int:
             "grid": str(options.grid),
             "results": str(out),
             "cells": len(jobs),
+            "throughput": pace.to_json() if pace.cells else None,
             "failed": {job.digest: errors[job.digest] for job in failed},
             "summary_by": by,
             "summary": means.astype(object).where(means.notna(), None).to_dict("records"),

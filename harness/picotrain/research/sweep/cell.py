@@ -11,6 +11,7 @@ import os
 import platform
 import signal
 import threading
+from collections.abc import Sequence
 from contextlib import redirect_stderr
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -27,7 +28,7 @@ from picotrain.device.backends import KERNELS, choose_kernels, open_device
 from picotrain.errors import DeviceFailure, UserError
 from picotrain.image import firmware
 from picotrain.image.elf import open_elf
-from picotrain.learn.adapt import AdaptOptions, AdaptResult, adapt, prepare
+from picotrain.learn.adapt import AdaptOptions, AdaptResult, Task, adapt, prepare
 from picotrain.research.sweep.grid import Cell, load_dataset, load_network
 
 _NOT_IN_KEY = ("label", "backbone", "ram_kib")
@@ -59,12 +60,15 @@ class Job:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a job: measured rows, one per epoch from 0, or else an error's sentence."""
+    """What came of a job: measured rows, one per epoch from 0, or else an error's sentence.
+
+    `images` is how many the device saw, trained on or evaluated."""
 
     digest: str
     rows: tuple[dict[str, Any], ...] = ()
     state_sha256: str = ""
     error: str = ""
+    images: int = 0
 
 
 def job_of(cell: Cell) -> Job:
@@ -204,14 +208,51 @@ def _run(job: Job) -> Outcome:
         logits_exponent=cell.read_with,
     )
     network = load_network(cell.backbone)
-    task = prepare(load_dataset(cell.dataset), options)
+    task = _prepared(
+        *(cell.dataset, cell.angle, cell.seed, cell.train_samples, cell.test_samples),
+        *(cell.split, cell.replay),
+    )
     arena = None if cell.ram_kib is None else cell.ram_kib * 1024
     device = open_device(cell.target, arena, cell.kernels)
     try:
         result = adapt(device, network, task, options, lambda _: None)
     finally:
         device.close()
-    return Outcome(job.digest, tuple(_rows(result)), result.state_sha256)
+    evaluated = len(task.test) + (len(task.upright) if cell.retention and task.upright else 0)
+    images = cell.epochs * len(task.train) + (cell.epochs + 1) * evaluated
+    return Outcome(job.digest, tuple(_rows(result)), result.state_sha256, images=images)
+
+
+@lru_cache(maxsize=16)
+def _prepared(
+    dataset: str,
+    angle: float,
+    seed: int,
+    train_samples: int | None,
+    test_samples: int | None,
+    split: str,
+    replay: float,
+) -> Task:
+    """What `prepare` draws and turns: the same for all cells that differ in how they learn."""
+    drawn = AdaptOptions(
+        angle=angle,
+        seed=seed,
+        train_samples=train_samples,
+        test_samples=test_samples,
+        evaluate_on=split,
+        replay=replay,
+    )
+    return prepare(load_dataset(dataset), drawn)
+
+
+def share(jobs: Sequence[Job]) -> None:
+    """Read, before workers are forked, what each of them would read before its first image: the
+    layouts of the firmware."""
+    for target, wanted in {(job.cell.target, job.cell.kernels) for job in jobs}:
+        kernels = choose_kernels(target, wanted)
+        if kernels is not None:
+            elf = open_elf(firmware.require(KERNELS[target][kernels]))
+            _ = elf.compiler, elf.dtype("pt_mailbox")
 
 
 def _rows(result: AdaptResult) -> list[dict[str, Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from picotrain.research.sweep.cell import (
     key_of,
     portable,
     run_job,
+    share,
 )
 from picotrain.research.sweep.grid import Cell
 from picotrain.research.sweep.pool import first_line
@@ -97,6 +99,32 @@ class Store:
         return content
 
 
+@dataclass
+class Pace:
+    """What a sweep ran, in so much time on the clock: finished cells, and images of theirs that
+    devices saw."""
+
+    cells: int = 0
+    images: int = 0
+    seconds: float = 0.0
+
+    def to_json(self) -> dict[str, float]:
+        return {
+            "cells": self.cells,
+            "images": self.images,
+            "seconds": round(self.seconds, 3),
+            "cells_per_minute": round(60 * self.cells / self.seconds, 2),
+            "images_per_second": round(self.images / self.seconds, 1),
+        }
+
+    def __str__(self) -> str:
+        found = self.to_json()
+        return (
+            f"{self.cells} cells in {self.seconds:,.1f} s: {found['cells_per_minute']:,.1f} cells "
+            f"a minute, {found['images_per_second']:,.0f} images a second"
+        )
+
+
 def plan(cells: Sequence[Cell]) -> list[Job]:
     """The jobs of the cells, in their order."""
     return [job_of(cell) for cell in cells]
@@ -109,13 +137,20 @@ def check_scheduler(address: str) -> None:
 
 
 def sweep(
-    jobs: Sequence[Job], store: Store, processes: int | None = None, scheduler: str | None = None
+    jobs: Sequence[Job],
+    store: Store,
+    processes: int | None = None,
+    scheduler: str | None = None,
+    pace: Pace | None = None,
 ) -> dict[str, str]:
     """Run what is not finished; returns the error of each job that failed, by its digest.
 
     Each finished cell is kept at once. `processes` of None: one per core. `scheduler`: the address
-    of a Dask cluster, which runs the cells instead; this process alone writes files.
+    of a Dask cluster, which runs the cells instead; this process alone writes files. `pace` is told
+    what ran.
     """
+    pace = Pace() if pace is None else pace
+    start = time.monotonic()
     missing = list({job.digest: job for job in jobs if store.load(job) is None}.values())
     by_digest = {job.digest: job for job in missing}
     errors: dict[str, str] = {}
@@ -129,7 +164,10 @@ def sweep(
                 errors[outcome.digest] = outcome.error
             else:
                 store.save(by_digest[outcome.digest], outcome)
+                pace.cells += 1
+                pace.images += outcome.images
             advance(1)
+            pace.seconds = time.monotonic() - start
     return errors
 
 
@@ -156,6 +194,7 @@ def frame(jobs: Sequence[Job], store: Store) -> pd.DataFrame:
 
 def _here(jobs: Sequence[Job], processes: int | None) -> Generator[Outcome]:
     """Outcomes as they come, from processes of this machine."""
+    share(jobs)
     return pool.results(run_job, jobs, processes, "finished cells are kept")
 
 
