@@ -251,9 +251,18 @@ def _error(random: Random, kernel: str, layer: Layer) -> Case:
     error = tensor(random, *layer.out_shape)
     found = edges(random, layer.rows, layer.row_length)
     total = layers.backward(layer, found.effective, error)
+    given = {"ERROR": error, **found.inputs}
+    if kernel == "LINEAR_ERROR" and random.random() < 0.6:
+        # What is needed: words of zeros need no error.
+        needed = tensor(random, *layer.in_shape, unsigned=True)
+        needed[random.random(needed.shape) < 0.7] = 0
+        words = needed.reshape(-1)[: needed.size // 4 * 4].reshape(-1, 4)
+        idle = np.repeat(~words.any(axis=1), 4)
+        total.reshape(-1)[: idle.size][idle] = 0
+        given["INPUT"] = needed
     job = Job(
         kernel,
-        {"ERROR": error, **found.inputs},
+        given,
         {"OUTPUT": (total.shape, np.int32)},
         layer,
         found.masks,

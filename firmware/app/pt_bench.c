@@ -171,8 +171,10 @@ static void need_operands(struct bench *b)
         need_edges(b);
         needed[PT_BENCH_OUTPUT] = out;
         break;
-    case PT_BENCH_CONV2D_ERROR:
     case PT_BENCH_LINEAR_ERROR:
+        needed[PT_BENCH_INPUT] = activation_size(b, in);
+        /* fall through */
+    case PT_BENCH_CONV2D_ERROR:
         needed[PT_BENCH_ERROR] = out;
         need_edges(b);
         need_words(b, PT_BENCH_OUTPUT, in);
@@ -523,7 +525,7 @@ static uint32_t run_layer(const struct bench *b)
     case PT_BENCH_LINEAR_FORWARD_S8:
         return pt_linear_forward_s8(input, &edges, b->rows, job->shift, relu, scratch, output);
     case PT_BENCH_LINEAR_ERROR:
-        pt_linear_error_s32(error, &edges, b->rows, scratch, output);
+        pt_linear_error_s32(error, &edges, b->rows, input, scratch, output);
         return 0;
     case PT_BENCH_LINEAR_UPDATE:
         return linear_update(b);

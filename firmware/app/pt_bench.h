@@ -14,7 +14,8 @@
  *   CONV2D_POOL_ERROR     ERROR, PLACES, edges, INPUT (the activation), SCRATCH, shift
  *                         -> OUTPUT                                                saturated
  *   CONV2D_POOL_GRADIENT  INPUT, ERROR, PLACES, SCRATCH -> OUTPUT int32, all rows
- *   LINEAR_FORWARD_S32, LINEAR_FORWARD_S8, LINEAR_ERROR    as CONV2D_
+ *   LINEAR_FORWARD_S32, LINEAR_FORWARD_S8    as CONV2D_
+ *   LINEAR_ERROR        ERROR, edges, INPUT (what is needed), SCRATCH -> OUTPUT int32
  *   LINEAR_UPDATE       INPUT, ERROR, edges, SCRATCH, shift -> state, STEPS        saturated
  *   UPDATE              ACCUMULATOR (the gradient), edges, shifts -> state, STEPS  saturated
  *   MAXPOOL2_FORWARD    INPUT -> OUTPUT

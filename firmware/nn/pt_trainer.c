@@ -142,7 +142,6 @@ static uint32_t pair_error(const struct pt_trainer *t, uint32_t l, struct pt_pas
                            uint8_t *scratch)
 {
     pass->places = places_of(t, l);
-    pass->shift = t->model.layer[l].error_shift;
     return pt_part_operator(t, l)->pool_error_s8(pass, scratch);
 }
 
@@ -164,6 +163,8 @@ static void error(struct pt_trainer *t, const struct pt_operation *operation)
     pass.error = (int8_t *)pt_part_transient(t, at);
     pass.input_error = (int8_t *)pt_part_transient(t, at + 1);
     pass.edges = pt_part_edges(t, l);
+    pass.shift = layer->error_shift;
+    pass.dynamic = pt_part_dynamic(t);
     if (op->error_s32 == NULL) {
         op->error_s8(&pass);
         return;

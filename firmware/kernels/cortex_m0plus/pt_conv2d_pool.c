@@ -8,6 +8,7 @@
 #include "kernels/pt_conv2d_pool_rows.h"
 #include "kernels/pt_memory.h"
 #include "kernels/pt_requantize.h"
+#include "kernels/pt_skips.h"
 
 /*
  * A sum that ReLU makes 0 takes 2.5 cycles to requantise, and nearly all of them are such. So two
@@ -128,6 +129,39 @@ uint32_t pt_conv2d_pool_forward_s8(const struct pt_shape *shape, const int8_t *i
     return saturated;
 }
 
+static bool all_zero(const int8_t *values, uint32_t count)
+{
+    const int8_t *end = values + count;
+    if ((((uintptr_t)values | count) & 3u) == 0u) {
+        for (; values != end && pt_load_word(values) == 0u; values += 4) {
+        }
+    } else {
+        for (; values != end && *values == 0; ++values) {
+        }
+    }
+    return values == end;
+}
+
+/*
+ * Leaves out positions at either end of a row whose activations are all 0, so that ReLU lets no
+ * error through; only where no sum can saturate, which would count.
+ */
+static void narrow(const struct pt_convolution *c, const int8_t *activation, uint32_t count,
+                   uint32_t channels, uint32_t shift, struct pt_lanes_job *job)
+{
+    if (!PT_SKIP_ZEROS || activation == NULL || c->magnitudes > 1u << shift) {
+        return;
+    }
+    const int8_t *at = activation + job->first * channels;
+    for (; job->first != job->positions && all_zero(at, count); ++job->first) {
+        at += channels;
+    }
+    at = activation + job->positions * channels;
+    while (job->first != job->positions && all_zero(at -= channels, count)) {
+        --job->positions;
+    }
+}
+
 /* One block of the input's channels, row by row. */
 static uint32_t error_block(struct pt_convolution *c, uint32_t count, uint32_t channels,
                             const int8_t *activation, uint32_t shift, int8_t *input_error)
@@ -138,16 +172,24 @@ static uint32_t error_block(struct pt_convolution *c, uint32_t count, uint32_t c
     uint32_t saturated = 0;
     pt_convolution_restart(c, true);
     for (uint32_t y = 0; y < c->target_h; ++y, input_error += row) {
+        job.first = 0;
+        job.positions = c->target_w;
         const enum pt_magnitude magnitude = pt_convolution_rows_under(c, y, lists, &job);
         if (magnitude != PT_NONE) {
-            pt_convolution_sum_row(c, magnitude, &job);
-            if (channels == PT_LANES) {
-                saturated += pt_requantize_error_s8(c->sums, activation, row, shift, input_error);
-            }
-            for (uint32_t x = 0; channels != PT_LANES && x < c->target_w; ++x) {
+            narrow(c, activation, count, channels, shift, &job);
+        }
+        if (magnitude != PT_NONE && job.first != job.positions) {
+            /* With eight channels the positions lie together, and are one stretch. */
+            const bool whole = channels == PT_LANES;
+            const uint32_t length = whole ? (job.positions - job.first) * channels : count;
+            const uint32_t step = whole ? job.positions - job.first : 1u;
+            int32_t *sums = c->sums + job.first * PT_LANES;
+            memset(sums, 0, (job.positions - job.first) * PT_LANES * sizeof *sums);
+            pt_convolution_sum(magnitude, c->sums, 4u * PT_LANES, &job);
+            for (uint32_t x = job.first; x < job.positions; x += step) {
                 saturated += pt_requantize_error_s8(
                     c->sums + x * PT_LANES,
-                    activation == NULL ? NULL : activation + x * channels, count, shift,
+                    activation == NULL ? NULL : activation + x * channels, length, shift,
                     input_error + x * channels);
             }
         }

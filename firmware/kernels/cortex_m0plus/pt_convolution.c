@@ -192,8 +192,8 @@ static enum pt_magnitude magnitude_of(uint32_t sum)
  * One channel: the source rows [first, first + rows) in one list, column by column, for kernel rows
  * from `begin` on. A window then is one stretch of the list, and finding it costs a third.
  */
-static enum pt_magnitude list_columns(const struct pt_convolution *c, uint32_t first,
-                                      uint32_t begin, uint32_t rows, struct pt_lanes_row *row,
+static enum pt_magnitude list_columns(struct pt_convolution *c, uint32_t first, uint32_t begin,
+                                      uint32_t rows, struct pt_lanes_row *row,
                                       struct pt_lanes_job *job)
 {
     const uint32_t base = (uint32_t)address_base(c);
@@ -231,9 +231,11 @@ static enum pt_magnitude list_columns(const struct pt_convolution *c, uint32_t f
     }
     job->first = left;
     job->positions = right;
-    return left == right ? PT_NONE
-                         : magnitude_of(c->measured ? sum_magnitudes(list, end)
-                                                    : PT_ERROR_BUDGET + 1u);
+    if (left == right) {
+        return PT_NONE;
+    }
+    c->magnitudes = c->measured ? sum_magnitudes(list, end) : PT_ERROR_BUDGET + 1u;
+    return magnitude_of(c->magnitudes);
 }
 
 enum pt_magnitude pt_convolution_rows_under(struct pt_convolution *c, uint32_t y,
@@ -265,6 +267,7 @@ enum pt_magnitude pt_convolution_rows_under(struct pt_convolution *c, uint32_t y
         }
     }
     job->rows_end = rows;
+    c->magnitudes = magnitudes;
     return job->rows == rows ? PT_NONE : magnitude_of(magnitudes);
 }
 

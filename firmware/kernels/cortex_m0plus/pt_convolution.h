@@ -39,6 +39,7 @@ struct pt_convolution {
     int8_t *row;        /* one effective row of edges, behind the sums */
     uint32_t listed;    /* rows listed so far */
     uint32_t *next;     /* list of row `listed` */
+    uint32_t magnitudes; /* under the last row of windows, if measured */
     bool negative;      /* a listed value was */
     bool measured;      /* whether lists hold the sum of their magnitudes */
     bool merged;        /* one channel: one list for each target row, not for each source row */

@@ -188,11 +188,11 @@ uint32_t pt_linear_forward_s8(const int8_t *input, const struct pt_edges *edges,
 
 /* sums += rows of edges, each times its error, that lie on word boundaries. */
 static void add_rows(const struct pt_row_error *rows, const struct pt_row_error *end,
-                     const struct pt_edges *edges, int32_t *sums)
+                     const struct pt_edges *edges, const int8_t *needed, int32_t *sums)
 {
     const uint32_t threshold = (uint32_t)edges->threshold & 0x7fu;
     struct pt_columns_job job = {
-        rows, end, sums, edges->row_length, 0, threshold * 0x01010101u,
+        rows, end, sums, edges->row_length, 0, threshold * 0x01010101u, needed,
     };
     if (rows == end) {
         return;
@@ -210,7 +210,7 @@ static void add_rows(const struct pt_row_error *rows, const struct pt_row_error 
 }
 
 static void error_of_words(const int8_t *error, const struct pt_edges *edges, uint32_t rows,
-                           int32_t *input_error)
+                           const int8_t *needed, int32_t *input_error)
 {
     struct pt_row_error listed[ROWS_AT_ONCE];
     struct pt_row_error *next = listed;
@@ -222,11 +222,11 @@ static void error_of_words(const int8_t *error, const struct pt_edges *edges, ui
         next->error = error[row];
         next->weights = weights;
         if (++next == listed + ROWS_AT_ONCE) {
-            add_rows(listed, next, edges, input_error);
+            add_rows(listed, next, edges, needed, input_error);
             next = listed;
         }
     }
-    add_rows(listed, next, edges, input_error);
+    add_rows(listed, next, edges, needed, input_error);
 }
 
 /* Moves the edges on by one row that nobody needs. */
@@ -264,11 +264,11 @@ static void subtract_pruned(int32_t factor, struct pt_edges *edges, int32_t *sum
 
 /* Sparsely scored: few edges are pruned, so they are added first and taken off again. */
 static void error_of_sparse_words(const int8_t *error, const struct pt_edges *edges, uint32_t rows,
-                                  int32_t *input_error)
+                                  const int8_t *needed, int32_t *input_error)
 {
     struct pt_edges left = *edges;
     left.scores = NULL;
-    error_of_words(error, &left, rows, input_error);
+    error_of_words(error, &left, rows, needed, input_error);
     left.scores = edges->scores;
     for (uint32_t row = 0; row < rows; ++row) {
         if (PT_SKIP_ZEROS && error[row] == 0) {
@@ -298,16 +298,23 @@ static void error_of_rows(const int8_t *error, const struct pt_edges *edges, uin
 }
 
 void pt_linear_error_s32(const int8_t *error, const struct pt_edges *edges, uint32_t rows,
-                         void *scratch, int32_t *input_error)
+                         const int8_t *needed, void *scratch, int32_t *input_error)
 {
     const uintptr_t scores = edges->bitmap == NULL ? (uintptr_t)edges->scores : 0u;
     const uintptr_t places = edges->row_length | (uintptr_t)edges->weights | scores;
     memset(input_error, 0, edges->row_length * sizeof *input_error);
     if (places % 4u != 0u) {
         error_of_rows(error, edges, rows, scratch, input_error);
-    } else if (edges->bitmap != NULL) {
-        error_of_sparse_words(error, edges, rows, input_error);
     } else {
-        error_of_words(error, edges, rows, input_error);
+        const int8_t *words = PT_SKIP_ZEROS && (uintptr_t)needed % 4u == 0u ? needed : NULL;
+        if (edges->bitmap == NULL) {
+            error_of_words(error, edges, rows, words, input_error);
+            if (words == needed) {
+                return;
+            }
+        } else {
+            error_of_sparse_words(error, edges, rows, words, input_error);
+        }
     }
+    pt_linear_leave_out(needed, edges->row_length, input_error);
 }

@@ -13,6 +13,7 @@ enum { GROUP = 4 /* rows that the tuned kernel makes at a time */ };
 
 struct job {
     const int8_t *input; /* or error */
+    const int8_t *needed;
     struct pt_edges edges[2];
     uint32_t begin[2];
     uint32_t rows[2];
@@ -89,7 +90,7 @@ static uint32_t half_error(const void *argument, uint32_t core)
 {
     const struct job *job = argument;
     pt_linear_error_s32_alone(job->input + job->begin[core], &job->edges[core], job->rows[core],
-                              job->scratch[core], job->sums[core]);
+                              job->needed, job->scratch[core], job->sums[core]);
     return 0;
 }
 
@@ -112,19 +113,20 @@ static uint32_t half_addition(const void *argument, uint32_t core)
 }
 
 void pt_linear_error_s32(const int8_t *error, const struct pt_edges *edges, uint32_t rows,
-                         void *scratch, int32_t *input_error)
+                         const int8_t *needed, void *scratch, int32_t *input_error)
 {
     const uint32_t length = edges->row_length;
     const uint32_t cut = pt_share_fits(4u * length + pt_linear_error_scratch(length))
                              ? pt_share_rows(error, rows)
                              : 0u;
     if (cut == 0u) {
-        pt_linear_error_s32_alone(error, edges, rows, scratch, input_error);
+        pt_linear_error_s32_alone(error, edges, rows, needed, scratch, input_error);
         return;
     }
     int32_t *sums = pt_share_scratch();
     struct job job = {
-        .input = error, .scratch = {scratch, sums + length}, .sums = {input_error, sums},
+        .input = error, .needed = needed, .scratch = {scratch, sums + length},
+        .sums = {input_error, sums},
     };
     cut_rows(&job, edges, rows, cut);
     pt_share(half_error, &job);

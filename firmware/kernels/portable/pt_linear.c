@@ -35,7 +35,7 @@ uint32_t pt_linear_forward_s8(const int8_t *input, const struct pt_edges *edges,
 }
 
 void pt_linear_error_s32(const int8_t *error, const struct pt_edges *edges, uint32_t rows,
-                         void *scratch, int32_t *input_error)
+                         const int8_t *needed, void *scratch, int32_t *input_error)
 {
     struct pt_edges left = *edges;
     memset(input_error, 0, edges->row_length * sizeof *input_error);
@@ -49,4 +49,5 @@ void pt_linear_error_s32(const int8_t *error, const struct pt_edges *edges, uint
             input_error[i] += factor * weights[i];
         }
     }
+    pt_linear_leave_out(needed, edges->row_length, input_error);
 }

@@ -50,9 +50,23 @@ static void linear_forward_s32(const struct pt_pass *pass, void *scratch, int32_
     pt_linear_forward_s32(pass->input, &pass->edges, pass->shape->out_c, scratch, accumulator);
 }
 
+/* Where ReLU lets no error through its sum matters only to the range, and if it saturates. */
+static const int8_t *needed_of(const struct pt_pass *pass)
+{
+    uint32_t magnitudes = 0;
+    if (!pass->relu || pass->dynamic) {
+        return NULL;
+    }
+    for (uint32_t row = 0; row < pass->shape->out_c; ++row) {
+        magnitudes += pt_abs_s32(pass->error[row]);
+    }
+    return magnitudes <= 1u << pass->shift ? pass->input : NULL;
+}
+
 static void linear_error_s32(const struct pt_pass *pass, void *scratch, int32_t *accumulator)
 {
-    pt_linear_error_s32(pass->error, &pass->edges, pass->shape->out_c, scratch, accumulator);
+    pt_linear_error_s32(pass->error, &pass->edges, pass->shape->out_c, needed_of(pass), scratch,
+                        accumulator);
 }
 
 static void linear_forward_affine(const struct pt_affine_pass *pass, void *scratch)
@@ -123,7 +137,8 @@ static uint32_t linear_affine_scratch(const struct pt_shape *shape, uint32_t ope
 static void linear_error_affine_s32(const struct pt_affine_error *pass, void *scratch,
                                     int32_t *accumulator)
 {
-    pt_linear_error_s32(pass->error, &pass->edges, pass->shape->out_c, scratch, accumulator);
+    pt_linear_error_s32(pass->error, &pass->edges, pass->shape->out_c, NULL, scratch,
+                        accumulator);
 }
 
 static bool linear_gradient_affine(const struct pt_update *update, uint32_t row,

@@ -43,7 +43,8 @@ struct pt_pass {
     const int8_t *error;   /* error: that of the output */
     int8_t *input_error;   /* error */
     uint8_t *places;       /* of a pair: of the maxima that are its output */
-    uint32_t shift;        /* forward; error of a pair */
+    uint32_t shift;        /* forward; error, */
+    bool dynamic;          /* or, error: it comes from the range of the accumulators */
     bool relu;             /* forward: the layer has one; error: the layer below has one */
 };
 

@@ -1,6 +1,9 @@
 #include "kernels/cortex_m0plus/pt_linear_inner.h"
 
 #include <stdbool.h>
+#include <stddef.h>
+
+#include "kernels/pt_memory.h"
 
 static int32_t sum_row(const struct pt_rows_job *job, uint32_t row, bool masked)
 {
@@ -65,11 +68,16 @@ uint32_t pt_row_words_masked_positive(const struct pt_words_job *job)
     return sum_words(job, true, (int32_t)(job->threshold & 0x7fu));
 }
 
+static bool needs(const struct pt_columns_job *job, uint32_t k)
+{
+    return job->needed == NULL || pt_load_word(job->needed + (k & ~3u)) != 0u;
+}
+
 void pt_columns(struct pt_columns_job *job)
 {
     for (const struct pt_row_error *row = job->rows; row != job->end; ++row) {
         for (uint32_t k = 0; k < job->length; ++k) {
-            job->sums[k] += row->error * row->weights[k];
+            job->sums[k] += needs(job, k) ? row->error * row->weights[k] : 0;
         }
     }
 }
@@ -79,7 +87,7 @@ static void columns_masked(const struct pt_columns_job *job, int32_t threshold)
     for (const struct pt_row_error *row = job->rows; row != job->end; ++row) {
         const int8_t *scores = scores_of(row->weights, job->scores);
         for (uint32_t k = 0; k < job->length; ++k) {
-            if (scores[k] >= threshold) {
+            if (needs(job, k) && scores[k] >= threshold) {
                 job->sums[k] += row->error * row->weights[k];
             }
         }
