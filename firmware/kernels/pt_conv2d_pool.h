@@ -35,10 +35,22 @@ static inline uint32_t pt_place_of(const uint8_t *places, uint32_t i)
     return (uint32_t)places[i / 4u] >> 2u * (i % 4u) & 3u;
 }
 
-/* Two rows of outputs of PT_LANES channels more. */
+enum { PT_POOL_BLOCKS = 2, PT_MOST_POOL_LANES = 2048 };
+
+/* Blocks of PT_LANES output channels that share the lists of a forward pass: two of them, if the
+ * lanes of one take no more than PT_MOST_POOL_LANES bytes. */
+static inline uint32_t pt_conv2d_pool_blocks(const struct pt_shape *shape)
+{
+    const uint32_t lanes = 2u * PT_LANES * pt_shape_patch_size(shape);
+    return shape->out_c > PT_LANES && lanes <= PT_MOST_POOL_LANES ? PT_POOL_BLOCKS : 1u;
+}
+
+/* For each block two rows of outputs of PT_LANES channels more, and its lanes. */
 static inline uint32_t pt_conv2d_pool_forward_scratch(const struct pt_shape *shape)
 {
-    return pt_conv2d_forward_scratch(shape) + 2u * PT_LANES * shape->out_w;
+    const uint32_t blocks = pt_conv2d_pool_blocks(shape);
+    return pt_conv2d_forward_scratch(shape) + blocks * 2u * PT_LANES * shape->out_w +
+           (blocks - 1u) * 2u * PT_LANES * pt_shape_patch_size(shape);
 }
 
 /* A row of the convolution's output has no more errors than one of the pool's. */

@@ -13,6 +13,7 @@ from picotrain_golden.sparse.selection import Selection, learning, of_method, up
 
 # docs/numerics.md section 11: channels that are made together, and the errors that 16 bits hold.
 LANES = 8
+MOST_POOL_LANES = 2048
 ERROR_BUDGET = 258
 
 TILE_WORDS, BAND_WORDS = 2048, 1536
@@ -290,7 +291,9 @@ def _pooled_scratch(operation: OperationKind, layer: Layer) -> list[int]:
     lanes = 2 * LANES * layer.kernel[0] * layer.kernel[1]
     if operation == "forward":
         lists = _lists(layer, layer.in_shape, layer.padding[1], in_width * in_channels)
-        return [lists, lanes * in_channels, 4 * LANES * width, 2 * LANES * width, row]
+        lanes *= in_channels
+        blocks = 2 if rows > LANES and lanes <= MOST_POOL_LANES else 1
+        return [lists, blocks * lanes, 4 * LANES * width, blocks * 2 * LANES * width, row]
     if operation == "error":
         padding = layer.kernel[1] - 1 - layer.padding[1]
         lists = _lists(layer, layer.out_shape, padding, width // 2 * rows)

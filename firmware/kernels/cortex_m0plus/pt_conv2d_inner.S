@@ -28,14 +28,15 @@
     .equ LANE_STEP, 20
     .equ OUTPUT_STEP, 24
     .equ OUTPUT_END, 28
-    .equ ROWS, 32
-    .equ ROWS_END, 36
+    .equ ROWS_END, 32
+    .equ ROWS, 36
     .equ ROW, 40         /* the next pt_lanes_row */
     .equ JOB, 44
-    .equ SPILLED, 48     /* whether SUMS holds anything */
-    .equ NEGLIGIBLE, 52  /* requantize_lanes */
-    .equ SUMS, 56        /* int32 [8] */
-    .equ FRAME, 88
+    .equ SHIFT, 48
+    .equ SPILLED, 52     /* whether SUMS holds anything */
+    .equ NEGLIGIBLE, 56  /* requantize_lanes */
+    .equ SUMS, 60        /* int32 [8] */
+    .equ FRAME, 92
 
     .equ COLUMNS_PIXEL, 0
     .equ COLUMNS_ENTRY, 4
@@ -198,26 +199,36 @@
     .global __stack_pt_list_columns
     .set __stack_pt_list_columns, 40
 
-/* SUMS[\at], SUMS[\at + 1] <- (with \add: +=) the two sums in \lanes, which becomes 0; r6 is 0 */
-.macro spill lanes, at, add
-    split \lanes, r3, r4
+/*
+ * The next two SUMS, r7, <- (with \add: +=) the two sums in \lanes: 7 cycles, 12. ADCS makes up for
+ * what the lower sum took from the upper one where it is negative. r6 is 0 without \add.
+ */
+.macro spill lanes, add
+    mov r5, \lanes              /* 1 */
 .if \add
-    ldr r5, [sp, #SUMS + 4 * \at]
-    adds r3, r5
-    ldr r5, [sp, #SUMS + 4 * \at + 4]
-    adds r4, r5
+    ldr r3, [r7]                /* 2 */
+    ldr r4, [r7, #4]            /* 2 */
+    sxth r6, r5                 /* 1 */
+    adds r3, r6                 /* 1 */
+    asrs r5, #16                /* 1 */
+    adcs r4, r5                 /* 1 */
+.else
+    sxth r3, r5                 /* 1 */
+    asrs r4, r5, #16            /* 1 */
+    adcs r4, r6                 /* 1 */
 .endif
-    str r3, [sp, #SUMS + 4 * \at]
-    str r4, [sp, #SUMS + 4 * \at + 4]
-    mov \lanes, r6
+    stm r7!, {r3, r4}           /* 3 */
 .endm
 
 .macro spill_all add
+    add r7, sp, #SUMS
+.if !\add
     movs r6, #0
-    spill r8, 0, \add
-    spill r9, 2, \add
-    spill r10, 4, \add
-    spill r11, 6, \add
+.endif
+    spill r8, \add
+    spill r9, \add
+    spill r10, \add
+    spill r11, \add
 .endm
 
 /* The magnitude of the value in r1 off the budget in r7. */
@@ -255,17 +266,16 @@
 .endm
 
 /*
- * Begins the next row of a window whose list is not empty: r0 entry, r5 end. r3 is the next
- * pt_lanes_row, r6 the end of them, r1 and r2 where the window begins and ends; 12 cycles for an
- * empty list. Falls through behind the last row.
+ * Begins the next row of a window whose list is not empty: r0 entry, r4 end, r5 lanes. r3 is the
+ * next pt_lanes_row, r6 the end of them, r1 and r2 where the window begins and ends; 12 cycles for
+ * an empty list. Falls through behind the last row.
  */
 .macro find_row found
 1:
-    ldr r5, [r3]                /* 2 */
-    adds r3, #8                 /* 1 */
-    ldr r0, [r5, r1]            /* 2 */
-    ldr r5, [r5, r2]            /* 2 */
-    cmp r0, r5                  /* 1 */
+    ldm r3!, {r4, r5}           /* 3 */
+    ldr r0, [r4, r1]            /* 2 */
+    ldr r4, [r4, r2]            /* 2 */
+    cmp r0, r4                  /* 1 */
     bne \found                  /* 1 */
     cmp r3, r6                  /* 1 */
     bne 1b                      /* 2 */
@@ -288,6 +298,7 @@
     str r1, [sp, #ROWS_END]
 .if \relu
     ldr r2, [r0, #JOB_SHIFT]
+    str r2, [sp, #SHIFT]
     movs r1, #1
     lsls r1, r2
     lsrs r1, #1                 /* half */
@@ -325,9 +336,9 @@
     adds r2, r1
     str r2, [sp, #INDEX_END]
 
-\prefix\()_window:
     ldr r3, [sp, #ROWS]
     ldr r6, [sp, #ROWS_END]
+\prefix\()_window:
     find_row \prefix\()_begin
     b \prefix\()_next
 
@@ -344,13 +355,11 @@
 .endif
 
 \prefix\()_row:
-    mov r12, r5
-    subs r3, #4
-    ldm r3!, {r2}
+    mov r12, r4
     str r3, [sp, #ROW]
     ldr r4, [sp, #LANES_AT]
-    subs r2, r4
-    mov lr, r2
+    subs r5, r4
+    mov lr, r5
 
 \prefix\()_entry:
     next_value \prefix, \budget
@@ -385,6 +394,11 @@
 \prefix\()_spill_more:
     spill_all 1
 \prefix\()_spill_end:
+    movs r7, #0
+    mov r8, r7
+    mov r9, r7
+    mov r10, r7
+    mov r11, r7
     movs r7, #PT_ERROR_BUDGET - 255
     adds r7, #255
     charge \budget
@@ -397,15 +411,15 @@
 /* To the next window, or out; r1 and r2 are where it begins and ends in an index. */
 .macro next_window prefix
     mov r0, sp
-    ldm r0!, {r1-r4}            /* 5: INDEX_AT to OUTPUT */
-    ldm r0!, {r5-r7}            /* 4: INDEX_STEP to OUTPUT_STEP */
+    ldm r0!, {r1-r7}            /* 8: INDEX_AT to OUTPUT_STEP */
     adds r1, r5
     adds r2, r5
     adds r3, r6
     adds r4, r7
+    ldm r0!, {r5-r7}            /* 4: OUTPUT_END to ROWS */
     mov r0, sp
     stm r0!, {r1-r4}            /* 5 */
-    ldr r5, [sp, #OUTPUT_END]
+    movs r3, r7
     cmp r4, r5
     beq 1f
     b \prefix\()_window
@@ -450,12 +464,23 @@ small_next:
     next_window small
     .size pt_lanes_row_small_s32, . - pt_lanes_row_small_s32
 
+/* output[\at] = max(RHU(value, r1), 0), of 0 already: 4 cycles, 7. ADCS adds the last bit that ASRS
+ * shifted out. */
+.macro requantize_sum value, at, saturated
+    asrs \value, r1             /* 1 */
+    adcs \value, r2             /* 1 */
+    ble 1f                      /* 1, 2 */
+    cmp \value, #127            /* 1 */
+    bgt \saturated              /* 1 */
+    strb \value, [r0, #\at]     /* 2 */
+1:
+.endm
+
 /*
- * output[\at], output[\at + 1] = max(RHU(the two sums in \lanes, r1), 0), with r0 the output and
- * r2 = 0; 24 cycles, 26 with what was spilled. ADCS adds the last bit that ASRS shifted out. Above
- * 127 the whole window is done again, slowly. 5 cycles where both are below half = 2^(r1 - 1): the
- * output is 0 then, as it should be. With r6 = 0x80008000 - half * 0x10001 added neither bit of
- * r7 = 0x80008000 is set then, and one is where a borrow hides what the sums are.
+ * Both sums in \lanes, with r0 the output and r2 = 0; 16 to 22 cycles, 18 to 24 with what was
+ * spilled. Above 127 the whole window is done again, slowly. 5 cycles where both are below half =
+ * 2^(r1 - 1): with r6 = 0x80008000 - half * 0x10001 added neither bit of r7 = 0x80008000 is set
+ * then, and one is where a borrow hides what the sums are.
  */
 .macro requantize_lanes lanes, at, spilled, saturated
 .if !\spilled
@@ -471,20 +496,8 @@ small_next:
     ldr r5, [sp, #SUMS + 4 * \at + 4]
     adds r4, r5
 .endif
-    asrs r3, r1
-    adcs r3, r2
-    asrs r5, r3, #31
-    bics r3, r5
-    asrs r4, r1
-    adcs r4, r2
-    asrs r5, r4, #31
-    bics r4, r5
-    movs r5, r3
-    orrs r5, r4
-    cmp r5, #127
-    bgt \saturated
-    strb r3, [r0, #\at]
-    strb r4, [r0, #\at + 1]
+    requantize_sum r3, \at, \saturated
+    requantize_sum r4, \at + 1, \saturated
 2:
 .endm
 
@@ -497,16 +510,14 @@ small_next:
 
     start_function pt_lanes_row_relu_s8
     windows relu, 1, 1
-    ldr r0, [sp, #OUTPUT]
-    movs r2, #0
-    ldr r1, [sp, #JOB]
-    ldr r1, [r1, #JOB_SHIFT]
-    ldr r3, [sp, #SPILLED]
-    cmp r3, #0
-    beq 1f
+    ldr r0, [sp, #OUTPUT]       /* 2 */
+    movs r2, #0                 /* 1 */
+    add r3, sp, #SHIFT          /* 1 */
+    ldm r3, {r1, r3, r6}        /* 4: to NEGLIGIBLE */
+    cmp r3, #0                  /* 1 */
+    beq 1f                      /* 2 */
     b relu_spilled
 1:
-    ldr r6, [sp, #NEGLIGIBLE]
     ldr r7, =0x80008000
     requantize_window 0, relu_saturated
 relu_next:

@@ -59,6 +59,12 @@ static void pool_rows(const int8_t *upper, const int8_t *lower, const struct poo
     }
 }
 
+/* Lanes of a block. */
+static uint32_t block_words(const struct pt_convolution *c)
+{
+    return c->kernel_h * c->kernel_w * c->channels * PT_LANE_WORDS;
+}
+
 /* One row of a block's outputs into int8 [target_w, PT_LANES], which is 0. */
 static uint32_t outputs_of_row(const struct pt_convolution *c, enum pt_magnitude magnitude,
                                bool whole, struct pt_lanes_job *job, int8_t *row)
@@ -74,11 +80,12 @@ static uint32_t outputs_of_row(const struct pt_convolution *c, enum pt_magnitude
     return pt_requantize_s8(c->sums, c->target_w * PT_LANES, job->shift, true, row);
 }
 
-/* One block of channels. */
-static uint32_t pool_block(struct pt_convolution *c, uint32_t shift, int8_t *rows,
-                           struct pooling *pooling)
+/* Up to PT_POOL_BLOCKS blocks of channels, whose lanes and rows lie one after the other. */
+static uint32_t pool_blocks(struct pt_convolution *c, uint32_t shift, int8_t *rows,
+                            struct pooling *first, const struct pooling *end)
 {
     const uint32_t row_bytes = c->target_w * PT_LANES;
+    const uint32_t lane_words = block_words(c);
     struct pt_lanes_job job = pt_convolution_job(c);
     struct pt_lanes_row lists[PT_MOST_KERNEL_ROWS];
     uint32_t saturated = 0;
@@ -87,22 +94,30 @@ static uint32_t pool_block(struct pt_convolution *c, uint32_t shift, int8_t *row
     c->negative = c->merged && pt_convolution_any_negative(c->source, c->height * c->width);
     job.shift = shift;
     for (uint32_t y = 0; y < c->target_h; ++y) {
+        int8_t *upper = rows;
         int8_t *row = rows + (y & 1u) * row_bytes;
         if ((y & 1u) == 0u && any) {
-            memset(rows, 0, 2u * row_bytes);
+            memset(rows, 0, (uint32_t)(end - first) * 2u * row_bytes);
             any = false;
         }
         const enum pt_magnitude magnitude = pt_convolution_rows_under(c, y, lists, &job);
-        if (magnitude != PT_NONE) {
-            any = true;
-            saturated += outputs_of_row(c, magnitude, pooling->count == PT_LANES, &job, row);
-        }
-        if ((y & 1u) != 0u) {
-            if (any) {
-                pool_rows(rows, row, pooling);
+        any = any || magnitude != PT_NONE;
+        for (struct pooling *p = first; p != end; ++p) {
+            if (magnitude != PT_NONE) {
+                saturated += outputs_of_row(c, magnitude, p->count == PT_LANES, &job, row);
+                for (struct pt_lanes_row *list = lists; list != job.rows_end; ++list) {
+                    list->lanes += lane_words;
+                }
             }
-            pooling->output += pooling->width * pooling->channels;
-            pooling->at += pooling->width * pooling->channels;
+            if ((y & 1u) != 0u) {
+                if (any) {
+                    pool_rows(upper, row, p);
+                }
+                p->output += p->width * p->channels;
+                p->at += p->width * p->channels;
+            }
+            row += 2u * row_bytes;
+            upper += 2u * row_bytes;
         }
     }
     return saturated + job.saturated;
@@ -114,17 +129,27 @@ uint32_t pt_conv2d_pool_forward_s8(const struct pt_shape *shape, const int8_t *i
 {
     struct pt_convolution c = pt_convolution_forward(shape, input, scratch);
     struct pt_edges left = *edges;
-    int8_t *rows = (int8_t *)(c.sums + c.target_w * PT_LANES);
+    const uint32_t blocks = pt_conv2d_pool_blocks(shape);
     uint32_t saturated = 0;
-    c.row = rows + 2u * c.target_w * PT_LANES;
+    c.sums += (blocks - 1u) * block_words(&c);
+    int8_t *rows = (int8_t *)(c.sums + c.target_w * PT_LANES);
+    c.row = rows + blocks * 2u * c.target_w * PT_LANES;
     memset(output, 0, pt_pooled_size(shape));
     memset(places, 0, pt_places_size(shape));
-    for (uint32_t begin = 0; begin < shape->out_c; begin += PT_LANES) {
-        struct pooling pooling = {
-            output + begin,      places,       begin,
-            shape->out_w / 2u, shape->out_c, pt_convolution_pack(&c, &left, shape->out_c - begin),
-        };
-        saturated += pool_block(&c, shift, rows, &pooling);
+    for (uint32_t begin = 0; begin < shape->out_c;) {
+        struct pooling pooling[PT_POOL_BLOCKS];
+        struct pooling *next = pooling;
+        struct pt_convolution packed = c;
+        for (; next != pooling + blocks && begin < shape->out_c; ++next, begin += PT_LANES) {
+            const struct pooling block = {
+                output + begin,    places,       begin,
+                shape->out_w / 2u, shape->out_c,
+                pt_convolution_pack(&packed, &left, shape->out_c - begin),
+            };
+            *next = block;
+            packed.lanes += block_words(&c);
+        }
+        saturated += pool_blocks(&c, shift, rows, pooling, next);
     }
     return saturated;
 }
