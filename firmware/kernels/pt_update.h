@@ -32,7 +32,7 @@ uint32_t pt_update_sparse_scores_s8(int8_t *scores, const uint8_t *bitmap, const
  */
 static inline uint32_t pt_update_linear_scratch(uint32_t count)
 {
-    return 8u * count + 4u;
+    return 4u * count + 4u;
 }
 
 void pt_update_linear_begin(const int8_t *input, uint32_t count, void *scratch);

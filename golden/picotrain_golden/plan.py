@@ -279,7 +279,7 @@ def _scratch(operation: OperationKind, layer: Layer, method: Method) -> list[int
             *_conv2d_lists(layer, layer.out_shape, padding, layer.in_shape[1]),
         ]
     if not convolution:
-        return [row, 8 * row + 4]
+        return [row, 4 * row + 4]
     gradient = 4 * (layer.weight_count if method.dynamic else row)
     return [gradient, row, 4 * _pairs(layer), 32, 8 * layer.positions, 8 * ERROR_BUDGET + 4]
 

@@ -41,47 +41,50 @@ static uint32_t pooled_positions(const struct pt_shape *shape)
     return (uint32_t)(shape->out_h / 2u) * (shape->out_w / 2u);
 }
 
-/* Where a row goes on behind `input`: a word where it has `words`, else its end. */
-static const int8_t *next_stretch(const int8_t *input, const int8_t *end, bool words)
+/* Byte `at` of a word, and times 2^16. */
+static int32_t byte_of(uint32_t word, uint32_t at)
 {
-    return words ? input + 4 : end;
+    return (int8_t)(uint8_t)(word >> 8u * at);
 }
 
-static bool skipped(const int8_t *input, bool words)
+static int32_t upper_byte(uint32_t word, uint32_t at)
 {
-    return PT_SKIP_ZEROS && words && pt_load_word(input) == 0u;
+    return (int32_t)(word >> 8u * at << 24) >> 8;
 }
 
 static void pair_even(int32_t *pair, const int8_t *input, uint32_t width, bool words)
 {
-    for (const int8_t *end = input + width; input != end;) {
-        const int8_t *next = next_stretch(input, end, words);
-        if (skipped(input, words)) {
-            pair += 2;
-            input = next;
+    const int8_t *end = input + width;
+    for (; words && input != end; input += 4, pair += 2) {
+        const uint32_t word = pt_load_word(input);
+        if (!PT_SKIP_ZEROS || word != 0u) {
+            pair[0] = byte_of(word, 0) + upper_byte(word, 1);
+            pair[1] = byte_of(word, 2) + upper_byte(word, 3);
         }
-        for (; input != next; input += 2) {
-            *pair++ = input[0] + input[1] * 65536;
-        }
+    }
+    for (; input != end; input += 2) {
+        *pair++ = input[0] + input[1] * 65536;
     }
 }
 
 /* In front of the first pair is padding, or the end of the row above, which no window uses. */
 static void pair_odd(int32_t *pair, const int8_t *input, uint32_t width, bool words)
 {
-    for (const int8_t *end = input + width; input != end;) {
-        const int8_t *next = next_stretch(input, end, words);
-        if (skipped(input, words)) {
-            pair += 4;
-            input = next;
+    const int8_t *end = input + width;
+    for (; words && input != end; input += 4, pair += 4) {
+        const uint32_t word = pt_load_word(input);
+        if (!PT_SKIP_ZEROS || word != 0u) {
+            pair[-1] += upper_byte(word, 0);
+            pair[0] = byte_of(word, 0) + upper_byte(word, 1);
+            pair[1] = byte_of(word, 1) + upper_byte(word, 2);
+            pair[2] = byte_of(word, 2) + upper_byte(word, 3);
+            pair[3] = byte_of(word, 3);
         }
-        for (; input != next; ++pair) {
-            const int32_t value = *input++;
-            if (value != 0) {
-                pair[0] += value;
-                pair[-1] += value * 65536;
-            }
-        }
+    }
+    for (; input != end; ++pair) {
+        const int32_t value = *input++;
+        pair[0] += value;
+        pair[-1] += value * 65536;
     }
 }
 

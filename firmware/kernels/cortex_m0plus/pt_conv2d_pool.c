@@ -139,16 +139,16 @@ uint32_t pt_conv2d_pool_forward_s8(const struct pt_shape *shape, const int8_t *i
     for (uint32_t begin = 0; begin < shape->out_c;) {
         struct pooling pooling[PT_POOL_BLOCKS];
         struct pooling *next = pooling;
-        struct pt_convolution packed = c;
         for (; next != pooling + blocks && begin < shape->out_c; ++next, begin += PT_LANES) {
             const struct pooling block = {
                 output + begin,    places,       begin,
                 shape->out_w / 2u, shape->out_c,
-                pt_convolution_pack(&packed, &left, shape->out_c - begin),
+                pt_convolution_pack(&c, &left, shape->out_c - begin),
             };
             *next = block;
-            packed.lanes += block_words(&c);
+            c.lanes += block_words(&c);
         }
+        c.lanes -= (uint32_t)(next - pooling) * block_words(&c);
         saturated += pool_blocks(&c, shift, rows, pooling, next);
     }
     return saturated;

@@ -360,16 +360,29 @@ struct pt_convolution pt_convolution_error(const struct pt_shape *shape, const i
     return c;
 }
 
-/* One effective row into its half of the lanes; even channels first. */
+/* One effective row into its half of the lanes, four weights at a time; even channels first. */
 static void pack_row(uint32_t *lanes, const int8_t *row, uint32_t length, uint32_t channel)
 {
     const int8_t *end = row + length;
+    const int8_t *fours = row + (length & ~3u);
     lanes += channel / 2u;
     if (channel % 2u == 0u) {
+        for (; row != fours; row += 4, lanes += 4 * PT_LANE_WORDS) {
+            lanes[0] = (uint32_t)(int32_t)row[0];
+            lanes[PT_LANE_WORDS] = (uint32_t)(int32_t)row[1];
+            lanes[2 * PT_LANE_WORDS] = (uint32_t)(int32_t)row[2];
+            lanes[3 * PT_LANE_WORDS] = (uint32_t)(int32_t)row[3];
+        }
         for (; row != end; lanes += PT_LANE_WORDS) {
             *lanes = (uint32_t)(int32_t)*row++;
         }
     } else {
+        for (; row != fours; row += 4, lanes += 4 * PT_LANE_WORDS) {
+            lanes[0] += (uint32_t)(int32_t)row[0] << 16;
+            lanes[PT_LANE_WORDS] += (uint32_t)(int32_t)row[1] << 16;
+            lanes[2 * PT_LANE_WORDS] += (uint32_t)(int32_t)row[2] << 16;
+            lanes[3 * PT_LANE_WORDS] += (uint32_t)(int32_t)row[3] << 16;
+        }
         for (; row != end; lanes += PT_LANE_WORDS) {
             *lanes += (uint32_t)(int32_t)*row++ << 16;
         }

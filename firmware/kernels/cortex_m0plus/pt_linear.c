@@ -37,25 +37,38 @@ static bool word_aligned(const struct pt_edges *edges)
     return (((uintptr_t)edges->weights | (uintptr_t)edges->scores | edges->row_length) & 3u) == 0u;
 }
 
+uint32_t *pt_list_inputs(const int8_t *values, uint32_t length, uint32_t *list)
+{
+    if ((((uintptr_t)values | length) & 3u) == 0u) {
+        return pt_list_input_words(values, values + length, list);
+    }
+    for (uint32_t k = 0; k < length; ++k) {
+        if (!PT_SKIP_ZEROS || values[k] != 0) {
+            *list++ = k << 8 | (uint8_t)values[k];
+        }
+    }
+    return list;
+}
+
+static bool any_negative(const int8_t *values, uint32_t count)
+{
+    const int8_t *end = values + count;
+    while (values != end && *values >= 0) {
+        ++values;
+    }
+    return values != end;
+}
+
 static struct input list_input(const int8_t *values, const struct pt_edges *edges,
                                uint32_t *list)
 {
-    const int8_t *at = values;
     const uint32_t length = edges->row_length;
-    uint32_t *entry = list;
-    uint32_t bits = 0;
-    for (uint32_t k = 0; k < length << 8; k += 1u << 8) {
-        const uint32_t value = (uint8_t)*at++;
-        if (!PT_SKIP_ZEROS || value != 0u) {
-            *entry++ = k | value;
-            bits |= value;
-        }
-    }
+    const struct input input = {list, pt_list_inputs(values, length, list), false, 0};
     /* Pairs cost 5 to 8 cycles for each edge, lists 7 to 11 for each input that is not zero. */
-    if ((uint32_t)(entry - list) > length / 4u * 3u && bits <= INT8_MAX && word_aligned(edges)) {
+    if ((uint32_t)(input.end - list) > length / 4u * 3u && word_aligned(edges) &&
+        !any_negative(values, length)) {
         return pair_input(values, length, list);
     }
-    const struct input input = {list, entry, false, 0};
     return input;
 }
 

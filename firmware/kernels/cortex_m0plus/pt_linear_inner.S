@@ -3,6 +3,53 @@
  * instructions.
  */
 #include "kernels/cortex_m0plus/pt_macros.inc"
+#include "kernels/pt_skips.h"
+
+/* One of the four values in r4: 8 cycles, 5 for a zero. */
+.macro list_input
+    lsls r5, r4, #24            /* 1 */
+.if PT_SKIP_ZEROS
+    beq 3f                      /* 1, 2 */
+.endif
+    lsrs r5, #24                /* 1 */
+    orrs r5, r3                 /* 1 */
+    stm r2!, {r5}               /* 2 */
+3:
+    lsrs r4, #8                 /* 1 */
+    adds r3, r6                 /* 1 */
+.endm
+
+/* r0 values  r1 end  r2 list  r3 k << 8  r4 word  r5 scratch  r6 2^8  r7 2^10; 8 cycles for a zero
+ * word */
+    start_function pt_list_input_words
+    push {r4-r7, lr}
+    movs r3, #0
+    movs r6, #1
+    lsls r6, #8
+    lsls r7, r6, #2
+1:
+    ldm r0!, {r4}               /* 2 */
+.if PT_SKIP_ZEROS
+    cmp r4, #0                  /* 1 */
+    beq 4f                      /* 1, 2 */
+.endif
+    list_input
+    list_input
+    list_input
+    list_input
+    cmp r0, r1                  /* 1 */
+    bne 1b                      /* 2 */
+    b 5f
+4:
+    adds r3, r7                 /* 1 */
+    cmp r0, r1                  /* 1 */
+    bne 1b                      /* 2 */
+5:
+    movs r0, r2
+    pop {r4-r7, pc}
+    .size pt_list_input_words, . - pt_list_input_words
+    .global __stack_pt_list_input_words
+    .set __stack_pt_list_input_words, 20
 
     .equ ROWS_LIST, 0
     .equ ROWS_END, 4

@@ -8,6 +8,12 @@
 
 #include <stdint.h>
 
+/* Lists inputs, of which there are any; returns where the list ends. */
+uint32_t *pt_list_inputs(const int8_t *values, uint32_t length, uint32_t *list);
+
+/* The same of words: values up to `end`, aligned to 4. */
+uint32_t *pt_list_input_words(const int8_t *values, const int8_t *end, uint32_t *list);
+
 struct pt_rows_job {
     const uint32_t *list;
     const uint32_t *end;

@@ -4,6 +4,7 @@
 #include <stddef.h>
 
 #include "kernels/cortex_m0plus/pt_bits.h"
+#include "kernels/cortex_m0plus/pt_linear_inner.h"
 #include "kernels/cortex_m0plus/pt_update_inner.h"
 #include "kernels/pt_memory.h"
 #include "kernels/pt_numerics.h"
@@ -115,17 +116,7 @@ uint32_t pt_update_sparse_scores_s8(int8_t *scores, const uint8_t *bitmap, const
 void pt_update_linear_begin(const int8_t *input, uint32_t count, void *scratch)
 {
     uint32_t *length = scratch;
-    struct pt_input *first = (struct pt_input *)(length + 1);
-    struct pt_input *entry = first;
-    for (uint32_t k = 0; k < count; ++k) {
-        const int32_t value = *input++;
-        if (!PT_SKIP_ZEROS || value != 0) {
-            entry->value = value;
-            entry->k = k;
-            ++entry;
-        }
-    }
-    *length = (uint32_t)(entry - first);
+    *length = (uint32_t)(pt_list_inputs(input, count, length + 1) - (length + 1));
 }
 
 /* Runs `steps` over the listed inputs of one row; returns how many edges saturated. */
@@ -134,7 +125,7 @@ static uint32_t step_row(void (*steps)(struct pt_steps_job *), int8_t *state,
                          const void *scratch)
 {
     const uint32_t *length = scratch;
-    const struct pt_input *list = (const struct pt_input *)(length + 1);
+    const uint32_t *list = length + 1;
     struct pt_steps_job job = {
         list, list + *length, state, weights, error, psto_of(shift), 0,
     };

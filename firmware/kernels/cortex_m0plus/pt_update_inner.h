@@ -20,14 +20,8 @@ struct pt_psto {
     uint32_t shift;
 };
 
-/* An input that is not zero. */
-struct pt_input {
-    int32_t value;
-    uint32_t k;
-};
-
 struct pt_steps_job {
-    const void *list;      /* pt_input, int32 for pt_step_gradient; not empty */
+    const void *list;      /* of inputs (pt_linear_inner.h), int32 for pt_step_gradient; not empty */
     const void *end;
     int8_t *state;         /* of the row: scores or weights */
     const int8_t *weights; /* of the row; not used by pt_step_weights */

@@ -4,6 +4,17 @@
 #include <stddef.h>
 
 #include "kernels/pt_memory.h"
+#include "kernels/pt_skips.h"
+
+uint32_t *pt_list_input_words(const int8_t *values, const int8_t *end, uint32_t *list)
+{
+    for (uint32_t k = 0; values != end; ++k, ++values) {
+        if (!PT_SKIP_ZEROS || *values != 0) {
+            *list++ = k << 8 | (uint8_t)*values;
+        }
+    }
+    return list;
+}
 
 static int32_t sum_row(const struct pt_rows_job *job, uint32_t row, bool masked)
 {

@@ -13,17 +13,18 @@ static void step(struct pt_steps_job *job, uint32_t k, int32_t x)
 
 void pt_step_scores(struct pt_steps_job *job)
 {
-    const struct pt_input *end = job->end;
-    for (const struct pt_input *entry = job->list; entry != end; ++entry) {
-        step(job, entry->k, job->error * entry->value * job->weights[entry->k]);
+    const uint32_t *end = job->end;
+    for (const uint32_t *entry = job->list; entry != end; ++entry) {
+        const uint32_t k = *entry >> 8;
+        step(job, k, job->error * (int8_t)(uint8_t)*entry * job->weights[k]);
     }
 }
 
 void pt_step_weights(struct pt_steps_job *job)
 {
-    const struct pt_input *end = job->end;
-    for (const struct pt_input *entry = job->list; entry != end; ++entry) {
-        step(job, entry->k, job->error * entry->value);
+    const uint32_t *end = job->end;
+    for (const uint32_t *entry = job->list; entry != end; ++entry) {
+        step(job, *entry >> 8, job->error * (int8_t)(uint8_t)*entry);
     }
 }
 
