@@ -36,10 +36,17 @@ static void pool_window(const int8_t *upper, const int8_t *lower, uint32_t at,
     p->places[at / 4u] |= (uint8_t)(place << 2u * (at % 4u));
 }
 
-/* Two rows of outputs, int8 [2 * width + ..., PT_LANES], into the pool's. */
-static void pool_rows(const int8_t *upper, const int8_t *lower, const struct pooling *pooling)
+/* Two rows of outputs, int8 [2 * width + ..., PT_LANES], into the pool's, of which positions from
+ * `from` to `to` have any. */
+static void pool_rows(const int8_t *upper, const int8_t *lower, uint32_t from, uint32_t to,
+                      const struct pooling *pooling)
 {
     struct pooling p = *pooling;
+    upper += from * 2u * PT_LANES;
+    lower += from * 2u * PT_LANES;
+    p.output += from * p.channels;
+    p.at += from * p.channels;
+    p.width = to - from;
     if (p.count == PT_LANES && ((p.channels | (uintptr_t)p.output | (uintptr_t)upper) & 3u) == 0u) {
         const int8_t *end = upper + 2u * PT_LANES * p.width;
         struct pt_pool_rows_job job = {
@@ -80,6 +87,16 @@ static uint32_t outputs_of_row(const struct pt_convolution *c, enum pt_magnitude
     return pt_requantize_s8(c->sums, c->target_w * PT_LANES, job->shift, true, row);
 }
 
+static uint32_t smaller(uint32_t a, uint32_t b)
+{
+    return a < b ? a : b;
+}
+
+static uint32_t larger(uint32_t a, uint32_t b)
+{
+    return a > b ? a : b;
+}
+
 /* Up to PT_POOL_BLOCKS blocks of channels, whose lanes and rows lie one after the other. */
 static uint32_t pool_blocks(struct pt_convolution *c, uint32_t shift, int8_t *rows,
                             struct pooling *first, const struct pooling *end)
@@ -89,29 +106,34 @@ static uint32_t pool_blocks(struct pt_convolution *c, uint32_t shift, int8_t *ro
     struct pt_lanes_job job = pt_convolution_job(c);
     struct pt_lanes_row lists[PT_MOST_KERNEL_ROWS];
     uint32_t saturated = 0;
-    bool any = true;
+    uint32_t from = 0; /* of the pool's positions the first that may have an output, */
+    uint32_t to = c->target_w; /* and behind the last; these two: all rows are to be cleared */
     pt_convolution_restart(c, false);
     c->negative = c->merged && pt_convolution_any_negative(c->source, c->height * c->width);
     job.shift = shift;
     for (uint32_t y = 0; y < c->target_h; ++y) {
         int8_t *upper = rows;
         int8_t *row = rows + (y & 1u) * row_bytes;
-        if ((y & 1u) == 0u && any) {
+        if ((y & 1u) == 0u && from < to) {
             memset(rows, 0, (uint32_t)(end - first) * 2u * row_bytes);
-            any = false;
+            from = c->target_w;
+            to = 0;
         }
         const enum pt_magnitude magnitude = pt_convolution_rows_under(c, y, lists, &job);
-        any = any || magnitude != PT_NONE;
+        if (magnitude != PT_NONE) {
+            from = smaller(from, job.first / 2u);
+            to = smaller(first->width, larger(to, (job.positions + 1u) / 2u));
+        }
         for (struct pooling *p = first; p != end; ++p) {
             if (magnitude != PT_NONE) {
                 saturated += outputs_of_row(c, magnitude, p->count == PT_LANES, &job, row);
-                for (struct pt_lanes_row *list = lists; list != job.rows_end; ++list) {
+                for (struct pt_lanes_row *list = lists; p + 1 != end && list != job.rows_end; ++list) {
                     list->lanes += lane_words;
                 }
             }
             if ((y & 1u) != 0u) {
-                if (any) {
-                    pool_rows(upper, row, p);
+                if (from < to) {
+                    pool_rows(upper, row, from, to, p);
                 }
                 p->output += p->width * p->channels;
                 p->at += p->width * p->channels;
@@ -197,8 +219,6 @@ static uint32_t error_block(struct pt_convolution *c, uint32_t count, uint32_t c
     uint32_t saturated = 0;
     pt_convolution_restart(c, true);
     for (uint32_t y = 0; y < c->target_h; ++y, input_error += row) {
-        job.first = 0;
-        job.positions = c->target_w;
         const enum pt_magnitude magnitude = pt_convolution_rows_under(c, y, lists, &job);
         if (magnitude != PT_NONE) {
             narrow(c, activation, count, channels, shift, &job);

@@ -188,6 +188,27 @@ static enum pt_magnitude magnitude_of(uint32_t sum)
     return sum <= PT_ERROR_BUDGET ? PT_SMALL : PT_LARGE;
 }
 
+/* Windows at either end of a row that have no input are not walked: job's positions come to include
+ * those with input in a list. */
+static void widen(const struct pt_convolution *c, const uint32_t *index, const uint32_t *last,
+                  struct pt_lanes_job *job)
+{
+    const uint32_t step = c->stride;
+    const uint32_t begin = *index;
+    const uint32_t end = *last;
+    const uint32_t *window = index + c->kernel_w;
+    uint32_t at = 0;
+    for (; at != job->first && *window == begin; window += step) {
+        ++at;
+    }
+    job->first = at;
+    at = c->target_w;
+    for (window = index + at * step; at != job->positions && *(window -= step) == end;) {
+        --at;
+    }
+    job->positions = at;
+}
+
 /*
  * One channel: the source rows [first, first + rows) in one list, column by column, for kernel rows
  * from `begin` on. A window then is one stretch of the list, and finding it costs a third.
@@ -218,20 +239,10 @@ static enum pt_magnitude list_columns(struct pt_convolution *c, uint32_t first, 
     if (!PT_SKIP_ZEROS) {
         return PT_LARGE;
     }
-    /* Windows at either end that have no input are not walked. */
-    const uint32_t step = c->stride;
-    const uint32_t *window = index;
-    uint32_t left = 0;
-    for (; left != c->target_w && window[c->kernel_w] == *index; window += step) {
-        ++left;
+    if (end != list) {
+        widen(c, index, last, job);
     }
-    uint32_t right = c->target_w;
-    for (window = index + (right - 1u) * step; right != left && *window == *last; window -= step) {
-        --right;
-    }
-    job->first = left;
-    job->positions = right;
-    if (left == right) {
+    if (job->first >= job->positions) {
         return PT_NONE;
     }
     c->magnitudes = c->measured ? sum_magnitudes(list, end) : PT_ERROR_BUDGET + 1u;
@@ -249,6 +260,10 @@ enum pt_magnitude pt_convolution_rows_under(struct pt_convolution *c, uint32_t y
     pt_overlap_clip(y, c->stride, c->padding_h, c->kernel_h, c->height, &begin, &end);
     const uint32_t first = y * c->stride + begin - c->padding_h;
     job->rows = rows;
+    if (PT_SKIP_ZEROS) {
+        job->first = c->target_w;
+        job->positions = 0;
+    }
     if (c->merged) {
         job->rows_end = rows + 1;
         return begin == end ? PT_NONE : list_columns(c, first, begin, end - begin, rows, job);
@@ -260,6 +275,9 @@ enum pt_magnitude pt_convolution_rows_under(struct pt_convolution *c, uint32_t y
     for (uint32_t k = begin; k < end; ++k, list = list_after(c, list)) {
         const uint32_t *index = index_of(c, list);
         if (!PT_SKIP_ZEROS || !list_empty(c, index)) {
+            if (PT_SKIP_ZEROS) {
+                widen(c, index, index + index_words - 1, job);
+            }
             rows->index = index;
             magnitudes += index[index_words];
             rows->lanes = c->lanes + k * kernel_row;
@@ -268,7 +286,7 @@ enum pt_magnitude pt_convolution_rows_under(struct pt_convolution *c, uint32_t y
     }
     job->rows_end = rows;
     c->magnitudes = magnitudes;
-    return job->rows == rows ? PT_NONE : magnitude_of(magnitudes);
+    return job->first < job->positions ? magnitude_of(magnitudes) : PT_NONE;
 }
 
 struct pt_lanes_job pt_convolution_job(const struct pt_convolution *c)

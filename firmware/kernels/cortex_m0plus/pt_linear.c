@@ -130,7 +130,7 @@ static void sum_group(const struct input *input, const struct pt_edges *edges, u
 {
     struct pt_rows_job job = {
         input->list, input->end, edges->weights, edges->scores, edges->row_length,
-        edges->threshold, {0},
+        edges->threshold, sums,
     };
     if (input->paired) {
         sum_pairs(input, edges, rows, sums);
@@ -138,9 +138,6 @@ static void sum_group(const struct input *input, const struct pt_edges *edges, u
     }
     if (rows == GROUP && input->list != input->end) {
         (edges->scores == NULL ? pt_rows4 : pt_rows4_masked)(&job);
-        for (uint32_t row = 0; row < GROUP; ++row) {
-            sums[row] = job.sums[row];
-        }
         return;
     }
     struct pt_edges one = *edges;

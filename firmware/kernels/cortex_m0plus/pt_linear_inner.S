@@ -73,7 +73,7 @@
 
 .macro store_sums
     pop {r0}
-    adds r0, #ROWS_SUMS
+    ldr r0, [r0, #ROWS_SUMS]
     mov r1, r8
     mov r2, r9
     mov r3, r10
@@ -82,12 +82,18 @@
     restore_all
 .endm
 
-/* To \odd if a list from r0 to \end has an odd length. */
-.macro branch_odd end, odd
+/* Falls through if the length of a list from r0 to \end is a multiple of four; where it leaves more,
+ * the first time round begins with the last three, two or one. */
+.macro begin_fours end, three, two, one
     mov r3, \end
     subs r3, r0
-    lsls r3, #29
-    bmi \odd
+    lsls r3, #28
+    beq 9f
+    bpl \one
+    lsls r3, #1
+    bpl \two
+    b \three
+9:
 .endm
 
 .macro add_edge sum, weights
@@ -107,7 +113,7 @@
 .endm
 
 /*
- * Four rows at once: 21.5 cycles for each input that is not zero.
+ * Four rows at once: 20.8 cycles for each input that is not zero.
  *   r0 list  r1 k  r2 value  r3 weight  r4-r7 rows of weights  r8-r11 sums  r12 end
  */
     start_function pt_rows4
@@ -118,10 +124,14 @@
     ldr r1, [r0, #ROWS_END]
     mov r12, r1
     ldr r0, [r0, #ROWS_LIST]
-    branch_odd r12, 2f
+    begin_fours r12, 2f, 3f, 4f
 1:
     add_edges                   /* 20 */
 2:
+    add_edges                   /* 20 */
+3:
+    add_edges                   /* 20 */
+4:
     add_edges                   /* 20 */
     cmp r0, r12                 /* 1 */
     bne 1b                      /* 2 */
@@ -155,7 +165,7 @@
 .endm
 
 /*
- * The same with masks: 40.5 cycles for each input that is not zero, 3 less for each pruned edge.
+ * The same with masks: 39.8 cycles for each input that is not zero, 3 less for each pruned edge.
  *   r0 list  r1 value  r2 k, moved on by row  r3 score, weight  r4 weights  r5 scores  r6 end
  *   r7 threshold  r8-r11 sums  r12 length
  */
@@ -166,10 +176,14 @@
     ldr r6, [r0, #ROWS_END]
     ldr r7, [r0, #ROWS_THRESHOLD]
     ldr r0, [r0, #ROWS_LIST]
-    branch_odd r6, 2f
+    begin_fours r6, 2f, 4f, 5f
 1:
     add_masked_edges            /* 39 */
 2:
+    add_masked_edges            /* 39 */
+4:
+    add_masked_edges            /* 39 */
+5:
     add_masked_edges            /* 39 */
     cmp r0, r6                  /* 1 */
     bne 1b                      /* 2 */

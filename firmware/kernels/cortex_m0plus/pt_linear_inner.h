@@ -21,7 +21,7 @@ struct pt_rows_job {
     const int8_t *scores;  /* laid out like them; only for _masked */
     uint32_t length;
     int32_t threshold;     /* only for _masked */
-    int32_t sums[4];
+    int32_t *sums;         /* [4] */
 };
 
 /* sums[row] = sum of value * weight over the list, which is not empty. */
