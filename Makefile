@@ -58,7 +58,8 @@ setup-renode: $(READY) ## Downloads Renode into build/renode, if it is not insta
 
 firmware: build/.tools ## The firmware for every board, and QEMU's cycle plugin
 	@$(MAKE) -s --no-print-directory -C firmware host host-tuned host-cores microbit microbit-portable \
-	    microbit-dense microbit-large rp2040 rp2040-cores standalone
+	    microbit-dense microbit-large microbit-chain microbit-affine rp2040 rp2040-cores \
+	    rp2040-chain rp2040-affine standalone
 	@$(MAKE) -s --no-print-directory -C emulation/rom BUILD=../../build
 	@$(MAKE) -s --no-print-directory -C emulation/qemu BUILD=../../build
 	@$(MAKE) -s --no-print-directory -C emulation/renode BUILD=../../build
@@ -110,7 +111,9 @@ profile: setup ## Cycles and memory, against the committed baselines
 	        --method $$method --baseline tests/baselines/cycles-$$method.json || exit 1; \
 	done
 	@$(BIN)/picotrain memory --budget tests/baselines/memory.json
-	@$(BIN)/picotrain memory --board rp2040 --budget tests/baselines/memory-rp2040.json
+	@for board in rp2040 microbit-chain; do \
+	    $(BIN)/picotrain memory --board $$board --budget tests/baselines/memory-$$board.json || exit 1; \
+	done
 
 robot: setup ## The Robot suites; TARGETS="qemu rp2040js renode serial:PORT" runs them on each
 	@for target in $(if $(filter-out file,$(origin TARGETS)),$(TARGETS),qemu rp2040js); do \

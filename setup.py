@@ -29,7 +29,8 @@ SOURCES = {
 }
 BOARDS = (
     *("microbit", "microbit-portable", "microbit-dense", "microbit-large"),
-    *("rp2040", "rp2040-cores", "standalone"),
+    *("microbit-chain", "microbit-affine"),
+    *("rp2040", "rp2040-cores", "rp2040-chain", "rp2040-affine", "standalone"),
 )
 BUILT = ("*/picotrain.elf", "*/picotrain.map", "rp2040/rom.*", "**/*.su")
 """Beside the images what `picotrain memory` reads: the linker's maps, the frames of functions."""

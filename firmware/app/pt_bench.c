@@ -108,6 +108,9 @@ static int check_shape(struct bench *b, struct pt_detail *detail)
     b->layer.shape = b->job->shape;
     const bool affine = pt_bench_affine_kind(b->job->kernel) != 0u;
     const uint32_t form = affine ? PT_AFFINE : PT_POWER_OF_TWO;
+    if (!pt_form_built(form)) {
+        return pt_refuse(detail, PT_ERR_FORM, form, 0, 0, 0);
+    }
     if (!pt_layer_shape_valid(&b->layer, form) ||
         (affine && !pt_bench_affine_factors_valid(b->job))) {
         return pt_refuse(detail, PT_ERR_LAYER_SHAPE, 0, 0, 0, 0);
@@ -567,7 +570,7 @@ static uint32_t run(const struct bench *b)
         pt_bench_affine_run(job, b->window, &edges);
         return 0;
     }
-    return run_layer(b);
+    return PT_WITH_CHAIN ? run_layer(b) : 0u;
 }
 
 int pt_bench_run(uint8_t *window, uint32_t size, uint32_t mode, uint32_t *value,

@@ -24,7 +24,7 @@ int pt_sparse_select(struct pt_app *app, struct pt_detail *detail)
     _Static_assert(sizeof job <= sizeof app->mailbox->argument &&
                        sizeof solution <= sizeof app->mailbox->response,
                    "both fit the mailbox");
-    if (t->method.kind != PT_FISHER) {
+    if (!PT_WITH_AFFINE || t->method.kind != PT_FISHER) {
         return pt_refuse(detail, PT_ERR_METHOD_NEEDED, t->method.kind, PT_FISHER, 0, 0);
     }
     if (room < pt_solver_scratch()) {

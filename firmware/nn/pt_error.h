@@ -89,6 +89,8 @@ enum pt_error {
     PT_ERR_STORE_DAMAGED = -58, /* no state can be read, though there was one: {its sector} */
     /* Of memory that must not change by itself: */
     PT_ERR_DAMAGED = -59, /* it did: {enum pt_region, sum found, sum expected} */
+    /* Of a build without one of the forms: */
+    PT_ERR_FORM = -60, /* that one (pt_forms.h): {form} */
 };
 
 struct pt_detail {

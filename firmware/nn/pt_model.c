@@ -333,6 +333,9 @@ static int check_header(const struct pt_model_header *header, uint32_t size,
     if (header->form >= PT_FORMS) {
         return pt_refuse(detail, PT_ERR_BLOB_FORM, header->form, PT_FORMS, 0, 0);
     }
+    if (!pt_form_built(header->form)) {
+        return pt_refuse(detail, PT_ERR_FORM, header->form, 0, 0, 0);
+    }
     const bool affine = header->form == PT_AFFINE;
     if (affine ? header->logits_multiplier < PT_MIN_LOGITS_MULTIPLIER ||
                      header->logits_exponent < PT_MIN_LOGITS_EXPONENT ||

@@ -20,6 +20,7 @@
 #include "nn/operators/pt_geometry.h"
 #include "nn/operators/pt_operator.h"
 #include "nn/pt_error.h"
+#include "nn/pt_forms.h"
 
 enum pt_model_format {
     PT_MODEL_MAGIC = 0x314d5450, /* "PTM1" */
@@ -34,9 +35,10 @@ enum pt_model_form { PT_POWER_OF_TWO = 0, PT_AFFINE = 1, PT_FORMS };
 enum pt_special_layer { PT_INPUT_LAYER = 0xff, PT_NO_LAYER = 0xfe };
 
 enum pt_limit {
-    PT_MAX_LAYERS = 48,
     PT_MAX_CHAIN_LAYERS = 24,    /* of the power-of-two form */
-    PT_MAX_TRAINED_LAYERS = 32,  /* of the affine form, which infers with more */
+    PT_MAX_LAYERS = PT_WITH_AFFINE ? 48 : PT_MAX_CHAIN_LAYERS,
+    /* Of the affine form, which infers with more. */
+    PT_MAX_TRAINED_LAYERS = PT_WITH_AFFINE ? 32 : PT_MAX_CHAIN_LAYERS,
     PT_MAX_CLASSES = 256,        /* of the power-of-two form, or to train */
     PT_MAX_OUTPUTS = 4096,       /* of the affine form */
     PT_MAX_DIMENSION = 4096,
@@ -125,6 +127,12 @@ void pt_model_forget_copies(struct pt_model *model);
  */
 int pt_model_trains(const struct pt_model *model, uint32_t weights, struct pt_detail *detail);
 
+/* Whether this build has a form. */
+static inline bool pt_form_built(uint32_t form)
+{
+    return form == PT_AFFINE ? PT_WITH_AFFINE : PT_WITH_CHAIN;
+}
+
 static inline int8_t *pt_model_weights(const struct pt_model *model, uint32_t layer)
 {
     return model->weights[layer];
@@ -132,7 +140,7 @@ static inline int8_t *pt_model_weights(const struct pt_model *model, uint32_t la
 
 static inline bool pt_model_affine(const struct pt_model *model)
 {
-    return model->header->form == PT_AFFINE;
+    return PT_WITH_AFFINE && (!PT_WITH_CHAIN || model->header->form == PT_AFFINE);
 }
 
 static inline const struct pt_factor *pt_model_factors(const struct pt_model *model,

@@ -109,7 +109,7 @@ int pt_prototypes_make(struct pt_trainer *t, struct pt_detail *detail)
     const uint32_t length = pt_layer_row_length(&t->model.layer[last]);
     const int32_t *sums = (const int32_t *)pt_part_scores(t);
     const uint32_t *counts = (const uint32_t *)(sums + classes * length);
-    if (t->method.kind != PT_PROTOTYPE) {
+    if (!PT_WITH_AFFINE || t->method.kind != PT_PROTOTYPE) {
         return pt_refuse(detail, PT_ERR_METHOD_NEEDED, t->method.kind, PT_PROTOTYPE, 0, 0);
     }
     const uint32_t size = pt_round4(classes * length) +

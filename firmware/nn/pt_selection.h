@@ -14,7 +14,7 @@
 #include "nn/pt_error.h"
 #include "nn/pt_model.h"
 
-enum pt_selection_limit { PT_MAX_SELECTION = 1024 };
+enum pt_selection_limit { PT_MAX_SELECTION = PT_WITH_AFFINE ? 1024 : 128 };
 
 struct pt_selected {
     uint32_t size; /* of the bits; 0: all rows learn */

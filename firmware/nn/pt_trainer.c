@@ -344,7 +344,7 @@ struct pt_event pt_trainer_next(struct pt_trainer *t, int8_t *sink, uint32_t sin
             break;
         }
         predict(t);
-        if (t->method.kind == PT_PROTOTYPE) {
+        if (PT_WITH_AFFINE && t->method.kind == PT_PROTOTYPE) {
             pt_prototypes_add(t);
         }
         break;

@@ -72,7 +72,8 @@ struct pt_trainer {
     struct pt_plan plan;
     struct pt_scores scores[PT_MAX_LAYERS]; /* where each layer's lie */
     struct pt_saturation saturation[PT_MAX_LAYERS];
-    struct pt_error_scale scale[PT_MAX_TRAINED_LAYERS]; /* affine: of each layer's error so far */
+    /* Affine: of each layer's error so far. */
+    struct pt_error_scale scale[PT_WITH_AFFINE ? PT_MAX_TRAINED_LAYERS : 1];
     int8_t *weights[PT_MAX_LAYERS]; /* where each layer's lie, for the model */
     struct pt_selected selected;    /* for the methods that select rows */
 };

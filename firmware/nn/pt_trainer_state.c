@@ -232,7 +232,7 @@ int pt_trainer_tensor(const struct pt_trainer *t, uint32_t kind, uint32_t layer,
             *size = scores.count;
             break;
         case PT_TENSOR_FISHER:
-            if (t->method.kind == PT_FISHER) {
+            if (PT_WITH_AFFINE && t->method.kind == PT_FISHER) {
                 *data = (uint8_t *)pt_fisher_of(t, layer);
                 *size = pt_layer_rows(entry) * (uint32_t)sizeof(uint64_t);
             }

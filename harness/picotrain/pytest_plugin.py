@@ -5,7 +5,7 @@ It comes with the package (entry point `picotrain`) and adds
 - the option `--picotrain-target NAME`, repeatable, and the ini key `picotrain_targets`, a list, for
   where the option is not given: `host` (the default), `qemu`, `rp2040js`, `renode`, `golden`, a
   Pico at `serial:PORT`, and those with other kernels: `host-tuned`, `host-cores`, `qemu-portable`,
-  `qemu-dense`, `qemu-large`, `rp2040js-cores`;
+  `qemu-dense`, `qemu-large`, `qemu-chain`, `rp2040js-cores` and so on;
 - the fixture `device`, a connected `picotrain.device.interface.Device` without a model, once per
   chosen target;
 - the fixture `target_name`, the name of that target, for tests that open their own device.
@@ -64,7 +64,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="NAME",
         help="run tests that take `device` on this picotrain target: golden, host, qemu, rp2040js, "
         "renode or serial:PORT, or with other kernels host-tuned, host-cores, qemu-portable, "
-        "qemu-dense, qemu-large or rp2040js-cores; repeat for several (default: the ini key "
+        "qemu-dense, qemu-large, qemu-chain, qemu-affine, rp2040js-cores, rp2040js-chain or "
+        "rp2040js-affine; repeat for several (default: the ini key "
         f"{_INI}, else {_DEFAULT})",
     )
     parser.addini(

@@ -36,9 +36,9 @@ PARTS = (
     *("tests/baselines/memory.json", "origin.json"),
 )
 BUILT = (
-    *(f"microbit{kind}/picotrain.elf" for kind in ("", "-portable", "-dense", "-large")),
+    *(f"microbit{kind}/picotrain.elf" for kind in ("", "-portable", "-dense", "-large", "-chain")),
     *("rp2040/picotrain.elf", "rp2040/picotrain.uf2", "rp2040/rom.bin"),
-    *("rp2040-cores/picotrain.elf", "standalone/picotrain.elf"),
+    *("rp2040-cores/picotrain.elf", "rp2040-chain/picotrain.elf", "standalone/picotrain.elf"),
 )
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "python.md"
 FEW = ("--epochs", "1", "--train-samples", "8", "--test-samples", "8")

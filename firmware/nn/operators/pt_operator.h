@@ -18,6 +18,7 @@
 #include "kernels/pt_merge.h"
 #include "kernels/pt_shape.h"
 #include "nn/pt_error_scale.h"
+#include "nn/pt_forms.h"
 
 enum pt_layer_kind {
     PT_CONV2D = 1,
@@ -94,7 +95,7 @@ struct pt_affine_error {
     struct pt_error_scale scale; /* with this scale */
 };
 
-/* Functions that a kind has no use for are NULL. */
+/* Functions that a kind has no use for, or that a form alone has which is left out, are NULL. */
 struct pt_operator {
     bool head;          /* it may end a network that trains */
     uint8_t inputs;     /* tensors that it reads */
@@ -165,7 +166,7 @@ struct pt_operator {
     uint32_t (*update_row)(const struct pt_update *update);
 };
 
-/* By enum pt_layer_kind; NULL for what is none. */
+/* By enum pt_layer_kind; NULL for what is none, or of a form that is left out (pt_forms.h). */
 extern const struct pt_operator *const pt_operators[PT_LAYER_KINDS];
 
 /* NULL for an unknown kind. */

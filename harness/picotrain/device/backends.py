@@ -50,6 +50,13 @@ class Availability:
     remark: str = ""
 
 
+_RP2040 = {
+    "tuned": firmware.RP2040,
+    "cores": firmware.RP2040_CORES,
+    "chain": firmware.RP2040_CHAIN,
+    "affine": firmware.RP2040_AFFINE,
+}
+
 KERNELS = {
     "host": {
         "portable": firmware.HOST,
@@ -61,16 +68,18 @@ KERNELS = {
         "portable": firmware.MICROBIT_PORTABLE,
         "dense": firmware.MICROBIT_DENSE,
         "large": firmware.MICROBIT_LARGE,
+        "chain": firmware.MICROBIT_CHAIN,
+        "affine": firmware.MICROBIT_AFFINE,
     },
-    "rp2040js": {"tuned": firmware.RP2040, "cores": firmware.RP2040_CORES},
+    "rp2040js": _RP2040,
     "renode": {"tuned": firmware.RP2040},
-    SERIAL: {"tuned": firmware.RP2040, "cores": firmware.RP2040_CORES},
+    SERIAL: _RP2040,
 }
 """The sets of kernels of each target and the firmware with them; the first is the default.
 
 `cores` is `tuned` on two cores. `dense` is `tuned`, but leaves out no zero: the cost of the worst
-input. `large` has the
-objects of `tuned`, on a machine with 96 MiB of SRAM: for networks that no Pico holds.
+input. `large` has the objects of `tuned`, on a machine with 96 MiB of SRAM: for networks that no
+Pico holds. `chain` and `affine` know networks of one form alone, for less RAM.
 """
 
 
@@ -194,10 +203,11 @@ def availability() -> list[Availability]:
 
 
 def arena_bytes(target: str, kernels: str | None = None) -> int | None:
-    """The arena of a target whose memory is not a Pico's, for the golden beside it; else None."""
+    """The arena of firmware that leaves more than others, for the golden beside it; else None."""
     chosen = choose_kernels(target, kernels)
-    large = target == "qemu" and chosen == "large"
-    return firmware.arena_bytes(firmware.require(firmware.MICROBIT_LARGE)) if large else None
+    if chosen not in ("large", "chain", "affine"):
+        return None
+    return firmware.arena_bytes(firmware.require(KERNELS[backend_of(target)][chosen]))
 
 
 def open_target(name: str, arena_bytes: int | None = None, kernels: str | None = None) -> Target:

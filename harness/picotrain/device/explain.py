@@ -69,6 +69,12 @@ _SPARSE = {
 }
 """Of selections, and of what they and heads are made from."""
 
+_FORMS = {
+    "PT_POWER_OF_TWO": ("a chain of the power-of-two form", "chain"),
+    "PT_AFFINE": ("affine", "affine"),
+}
+"""Of networks, and the kernels of firmware that has that form alone."""
+
 _KEPT = {
     "PT_ERR_STORE_FLASH": (
         "a flash with sectors of {0} bytes, pages of {1} and {2} sectors holds no states: pages "
@@ -185,6 +191,13 @@ def explain(command: str, name: str, detail: tuple[int, ...], elf: Elf) -> str:
         return (
             "the weights lie in flash, where nothing can train or write them; use priot or "
             "priot-s, or load the model into the arena (--plan fast)"
+        )
+    if name == "PT_ERR_FORM":
+        what = "that kernel" if command == "BENCH" else "the network"
+        form, kernels = _FORMS[elf.enum("pt_model_form")(a).name]
+        return (
+            f"{what} is {form}, and the firmware {elf.path.parent.name} was built without that "
+            f"form; use --kernels {kernels}, or leave --kernels out for firmware that has both"
         )
     if name == "PT_ERR_AFFINE":
         return (

@@ -20,8 +20,12 @@ MICROBIT = comes_built("microbit/picotrain.elf")
 MICROBIT_PORTABLE = comes_built("microbit-portable/picotrain.elf")
 MICROBIT_DENSE = comes_built("microbit-dense/picotrain.elf")
 MICROBIT_LARGE = comes_built("microbit-large/picotrain.elf")
+MICROBIT_CHAIN = comes_built("microbit-chain/picotrain.elf")
+MICROBIT_AFFINE = comes_built("microbit-affine/picotrain.elf")
 RP2040 = comes_built("rp2040/picotrain.elf")
 RP2040_CORES = comes_built("rp2040-cores/picotrain.elf")
+RP2040_CHAIN = comes_built("rp2040-chain/picotrain.elf")
+RP2040_AFFINE = comes_built("rp2040-affine/picotrain.elf")
 STANDALONE = comes_built("standalone/picotrain.elf")
 """The program of a device that stands alone (firmware/examples/standalone)."""
 RP2040_ROM = comes_built("rp2040/rom.bin")
@@ -30,7 +34,8 @@ CYCLE_PLUGIN = BUILD / "qemu" / "cycles.so"
 
 _BOARDS = (
     *(MICROBIT, MICROBIT_PORTABLE, MICROBIT_DENSE, MICROBIT_LARGE),
-    *(RP2040, RP2040_CORES, STANDALONE),
+    *(MICROBIT_CHAIN, MICROBIT_AFFINE, RP2040, RP2040_CORES, RP2040_CHAIN, RP2040_AFFINE),
+    STANDALONE,
 )
 
 _SANITIZED = (HOST_SANITIZED, HOST_TUNED_SANITIZED, HOST_CORES_THREADS)

@@ -44,7 +44,8 @@ class Recipe:
 
 _BOARDS = (
     *("microbit", "microbit-portable", "microbit-dense", "microbit-large"),
-    *("rp2040", "rp2040-cores", "standalone"),
+    *("microbit-chain", "microbit-affine"),
+    *("rp2040", "rp2040-cores", "rp2040-chain", "rp2040-affine", "standalone"),
 )
 
 

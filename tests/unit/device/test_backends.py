@@ -41,7 +41,11 @@ def test_variants() -> None:
         "qemu-dense": ("qemu", "dense"),
         "qemu-large": ("qemu", "large"),
         "rp2040js": ("rp2040js", "tuned"),
+        "qemu-chain": ("qemu", "chain"),
+        "qemu-affine": ("qemu", "affine"),
         "rp2040js-cores": ("rp2040js", "cores"),
+        "rp2040js-chain": ("rp2040js", "chain"),
+        "rp2040js-affine": ("rp2040js", "affine"),
         "renode": ("renode", "tuned"),
     }
     assert backends.variant_of("qemu-dense") == ("qemu", "dense")
@@ -51,7 +55,7 @@ def test_variants() -> None:
 
 def test_every_set_of_kernels_has_a_program_of_its_own() -> None:
     paths = [path for name in ("host", "qemu", "rp2040js") for path in KERNELS[name].values()]
-    assert len(paths) == len(set(paths)) == 9
+    assert len(paths) == len(set(paths)) == 13
     assert all(path.is_relative_to(places.BUILD) for path in paths)
     one_core = {"tuned": KERNELS["rp2040js"]["tuned"]}
     assert KERNELS["renode"] == one_core  # one flash image
@@ -65,13 +69,14 @@ def test_every_set_of_kernels_has_a_program_of_its_own() -> None:
         (
             "qemu",
             "fast",
-            "target qemu has no kernels 'fast'; use one of tuned, portable, dense, large",
+            "target qemu has no kernels 'fast'; use one of tuned, portable, dense, large, "
+            "chain, affine",
         ),
         ("golden", "tuned", "target golden has no kernels 'tuned'; leave --kernels out"),
         (
             "serial:COM3",
             "dense",
-            "target serial:COM3 has no kernels 'dense'; use one of tuned, cores",
+            "target serial:COM3 has no kernels 'dense'; use one of tuned, cores, chain, affine",
         ),
         ("pico", None, UNKNOWN.format("pico")),
         ("pico", "tuned", UNKNOWN.format("pico")),
@@ -92,7 +97,7 @@ def test_what_there_is_not(target: str, kernels: str | None, sentence: str) -> N
     ("verb", "target", "known"),
     [
         (["verify", "--steps", "1"], "host", "portable, tuned, cores"),
-        (["profile", "--images", "1"], "qemu", "tuned, portable, dense, large"),
+        (["profile", "--images", "1"], "qemu", "tuned, portable, dense, large, chain, affine"),
         (["adapt", "--epochs", "1"], "host", "portable, tuned, cores"),
     ],
 )

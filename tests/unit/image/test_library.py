@@ -129,10 +129,12 @@ def test_with_a_makefile_and_as_golden_learns(place: Path, by_make: Path, langua
     assert told == f"right: {before} of 64 before, {after} after\n"
 
 
-@pytest.mark.parametrize("options", [[], ["-DPICOTRAIN_KERNELS=vector"]])
+@pytest.mark.parametrize(
+    "options", [[], ["-DPICOTRAIN_KERNELS=vector"], ["-DPICOTRAIN_FORMS=chain"]]
+)
 def test_with_cmake_from_a_folder_of_ones_own(place: Path, options: list[str]) -> None:
     need("cmake", "cc", "c++")
-    build = place / f"build-{len(options)}"
+    build = place / f"build-{''.join(options)[-5:]}"
     ran("cmake", "-S", "project", "-B", build, *paths(place), *options, cwd=place)
     ran("cmake", "--build", build, "-j2", cwd=place)
     before, after = expected(place)

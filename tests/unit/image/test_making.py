@@ -116,6 +116,8 @@ def test_every_built_part_has_a_recipe() -> None:
         *(firmware.HOST_CORES_THREADS, firmware.RP2040_CORES),
         *(firmware.HOST_TUNED_SANITIZED, firmware.MICROBIT, firmware.MICROBIT_PORTABLE),
         *(firmware.MICROBIT_DENSE, firmware.MICROBIT_LARGE, firmware.RP2040),
+        *(firmware.MICROBIT_CHAIN, firmware.MICROBIT_AFFINE),
+        *(firmware.RP2040_CHAIN, firmware.RP2040_AFFINE),
         *(firmware.RP2040_ROM, firmware.CYCLE_PLUGIN),
     ):
         recipe = making.recipe_of(path)

@@ -19,7 +19,7 @@ from picotrain.cli.options import (
     finish,
 )
 from picotrain.datasets import Split
-from picotrain.device.backends import open_device, problem
+from picotrain.device.backends import KERNELS, open_device, problem
 from picotrain.device.blob import blob_size
 from picotrain.device.mailbox import MailboxDevice
 from picotrain.device.room import fits_flash
@@ -50,15 +50,23 @@ from picotrain_golden import Method, Network, plan
 
 @dataclass(frozen=True)
 class Board:
-    """A board's image, and the target that runs it to read its plan and its painted stack."""
+    """An image, and the target that runs it to read its plan and its painted stack."""
 
-    elf: Path
     target: str
+    kernels: str
+
+    @property
+    def elf(self) -> Path:
+        return KERNELS[self.target][self.kernels]
 
 
 BOARDS = {
-    "microbit": Board(firmware.MICROBIT, "qemu"),
-    "rp2040": Board(firmware.RP2040, "rp2040js"),
+    "microbit": Board("qemu", "tuned"),
+    "microbit-chain": Board("qemu", "chain"),
+    "microbit-affine": Board("qemu", "affine"),
+    "rp2040": Board("rp2040js", "tuned"),
+    "rp2040-chain": Board("rp2040js", "chain"),
+    "rp2040-affine": Board("rp2040js", "affine"),
 }
 
 
@@ -115,7 +123,7 @@ def run(options: argparse.Namespace) -> int:
     elif lean and not fits_flash(network, image.symbols):
         untaken = f"as the flash has {MODEL_FLASH:,} bytes for a model"
     if not untaken:
-        timeline, painted = _on_device(board.target, *_material(options, network), method, lean)
+        timeline, painted = _on_device(board, *_material(options, network), method, lean)
     uses = arena_uses(image.symbols, network)
     in_flash = blob_size(network, image.symbols) if lean else 0
     print(render_sections(sections))
@@ -174,13 +182,13 @@ def _material(options: argparse.Namespace, network: Network) -> tuple[Network, S
 
 
 def _on_device(
-    target: str, network: Network, split: Split, method: Method, frozen: bool
+    board: Board, network: Network, split: Split, method: Method, frozen: bool
 ) -> tuple[Timeline, int | None]:
     """The device's own plan, and the deepest its stack got on the images, in bytes."""
-    device = open_device(target)
+    device = open_device(board.target, kernels=board.kernels)
     try:
         if not isinstance(device, MailboxDevice):
-            raise UserError(f"target {target} has no plan to read")
+            raise UserError(f"target {board.target} has no plan to read")
         device.load_model(network, frozen=frozen)
         device.set_method(method)
         if method.trains:

@@ -25,7 +25,8 @@ _STUBS = "linker stubs"
 _STACK = ".stack"
 _MAP_HEAD = "Linker script and memory map"
 _OBJECT = re.compile(
-    r"(?:.*/)?(cortex-m0plus[^/]*|rp2040(?:-\d+mhz)?(?:-\d+baud)?)/((?:app|boards|kernels|nn)/.+)"
+    r"(?:.*/)?(cortex-m0plus[^/]*|rp2040(?:-\d+mhz)?(?:-\d+baud)?(?:-chain|-affine)?)"
+    r"/((?:app|boards|kernels|nn)/.+)"
 )
 """Our objects in the linker map: the folder of a set of kernels or of a board that depends on its
 clock, and the path in it, which is that of the source."""
@@ -341,8 +342,10 @@ class Image:
             held = self.object_of(address)
             if held not in by_object:
                 by_object[held] = self._su(held)
-            # The compiler numbers the clones of a function, but not in .su: forward.isra.0.
-            size = by_object[held].get(re.sub(r"\.\d+$", "", name))
+            # The compiler numbers the clones of a function, but in .su not all: forward.isra.0 is
+            # forward.isra there, and select.part.0 is that.
+            frames_of = by_object[held]
+            size = frames_of.get(name, frames_of.get(re.sub(r"\.\d+$", "", name)))
             if size is not None:
                 frames[address] = size
         return frames

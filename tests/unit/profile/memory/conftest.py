@@ -10,7 +10,7 @@ from picotrain.profile.memory.stack import StackReport, worst_stack
 from support import require
 
 
-@pytest.fixture(scope="module", params=BOARDS)
+@pytest.fixture(scope="module", params=["microbit", "rp2040"])
 def image(request: pytest.FixtureRequest) -> Image:
     return Image(require(BOARDS[request.param].elf))
 

@@ -13,6 +13,7 @@ import support
 from memory_boards import FIVE, board_of, golden_timeline, rp2040_only
 from picotrain import places
 from picotrain.cli import main
+from picotrain.cli.profile.memory import BOARDS
 from picotrain.device import backends
 from picotrain.errors import UserError
 from picotrain.image import firmware
@@ -45,6 +46,15 @@ def now(image: Image) -> Budget:
 
 def test_the_firmware_is_within_its_budget(image: Image, now: Budget) -> None:
     assert check_budget(read_budget(BUDGETS[board_of(image)]), now) == []
+
+
+@pytest.mark.parametrize(
+    "name", ["microbit-chain", "microbit-affine", "rp2040-chain", "rp2040-affine"]
+)
+def test_firmware_of_one_form_is_within_its_budget(name: str) -> None:
+    """That of microbit-chain is what holds PRIOT's RAM, all in: docs/kernels.md, Memory."""
+    now = present(Image(support.require(BOARDS[name].elf)))
+    assert check_budget(read_budget(BUDGET.with_name(f"memory-{name}.json")), now) == []
 
 
 def test_what_each_method_leaves_of_the_arena(image: Image, now: Budget) -> None:
