@@ -153,7 +153,6 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     older = arguments.against
     if older is None:
         return parts
-    firmware.require(older)
     parts["tinycnn"] = _part(
         METHODS,
         "tinycnn: the older firmware, this one",
@@ -170,16 +169,27 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     return parts
 
 
+def _file(text: str) -> Path:
+    if not Path(text).is_file():
+        raise argparse.ArgumentTypeError(f"{text} is no file")
+    return Path(text)
+
+
 def main(arguments: Sequence[str]) -> int:
     """Measure, show and write."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("--against", type=Path, metavar="FILE", help="an older picotrain-host")
-    parser.add_argument("--network", type=Path, metavar="FILE", help="a backbone of vgg11")
+    parser.add_argument("--against", type=_file, metavar="FILE", help="an older picotrain-host")
+    parser.add_argument("--network", type=_file, metavar="FILE", help="a backbone of vgg11")
     parser.add_argument("--rounds", type=count, default=9, help="of each pair (default: 9)")
     given = parser.parse_args(arguments)
+    try:
+        parts = measure(given)
+    except UserError as error:
+        print(f"host-speed: {error}", file=sys.stderr)
+        return 2
     kept = read_json(FILE, "remove it") if FILE.exists() else {}
     machine = {"architecture": platform.machine(), "instruction_sets": instruction_sets()}
-    write_json(FILE, {**kept, "machine": machine, "rounds": given.rounds, **measure(given)})
+    write_json(FILE, {**kept, "machine": machine, "rounds": given.rounds, **parts})
     return 0
 
 

@@ -122,8 +122,8 @@ static inline struct pt_steps pt_steps_of(const __m512i g[4], __m512i weights, b
     };
 }
 
-/* Moves 64 states, or those of them that a bitmap says there are: these lie packed. Returns how many
- * saturated. */
+/* Moves 64 states, or those of them that a bitmap says there are: these lie packed. Returns how
+ * many saturated. */
 static inline __attribute__((always_inline)) uint32_t
 pt_descend_64(int8_t *state, struct pt_steps steps, __mmask64 edges, __mmask64 scored, bool sparse,
               int8_t *update, __m512i weights, const struct pt_kept_row *kept)

@@ -2,7 +2,7 @@
 
 #ifdef PT_TILES
 
-/* Of the eight tile registers: all are whole. Constant, as compilers do not see what is read of it. */
+/* Of the eight tile registers: all are whole. Constant, as compilers do not see what is read. */
 static const struct {
     uint8_t palette;
     uint8_t start;

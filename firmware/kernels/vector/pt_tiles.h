@@ -2,8 +2,8 @@
  * Products of matrices of int8 where the machine has tiles for them (AMX): PT_TILES is defined, and
  * pt_tiles_begin says at run time whether the system allows them.
  *
- * The left side are rows of bytes. The right side are tiles: for each block of 64 terms 1 KiB, which
- * holds, for each four of these terms, those four of 16 columns side by side.
+ * The left side are rows of bytes. The right side are tiles: for each block of 64 terms 1 KiB,
+ * which holds, for each four of these terms, those four of 16 columns side by side.
  */
 #ifndef PT_TILES_H
 #define PT_TILES_H
