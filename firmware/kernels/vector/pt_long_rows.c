@@ -176,8 +176,8 @@ static uint32_t pack_errors(const struct pt_shape *shape, const int8_t *error,
 
 /*
  * Tiles of 64 columns of up to 64 rows: four of them, `apart` bytes from one to the next. Of each
- * 16 columns the first has 0..3, the next one 4..7, and so on: that is how bytes of four rows come to
- * stand side by side.
+ * 16 columns the first has 0..3, the next one 4..7, and so on: that is how bytes of four rows come
+ * to stand side by side.
  */
 static void pack_columns(const int8_t *const *rows, uint32_t count, uint32_t at, uint32_t end,
                          uint32_t apart, int8_t *tile)
