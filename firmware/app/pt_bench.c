@@ -565,7 +565,7 @@ static uint32_t run(const struct bench *b)
     default:
         break;
     }
-    if (pt_bench_affine_kind(job->kernel) != 0u) {
+    if (PT_WITH_AFFINE && pt_bench_affine_kind(job->kernel) != 0u) {
         const struct pt_edges edges = edges_of(b);
         pt_bench_affine_run(job, b->window, &edges);
         return 0;

@@ -68,7 +68,9 @@ bool pt_bench_affine_factors_valid(const struct pt_bench_job *job)
 uint32_t pt_bench_affine_scratch(const struct pt_bench_job *job)
 {
     const struct pt_operator *op = operator_of(job);
-    return op->affine_scratch == NULL ? 0u : op->affine_scratch(&job->shape, PT_FORWARD, false);
+    return !PT_WITH_AFFINE || op->affine_scratch == NULL
+               ? 0u
+               : op->affine_scratch(&job->shape, PT_FORWARD, false);
 }
 
 int pt_bench_affine_check_factors(const struct pt_bench_job *job, const uint8_t *window,

@@ -29,7 +29,7 @@ bool pt_layer_shape_valid(const struct pt_model_layer *layer, uint32_t form)
 {
     const struct pt_operator *op = pt_operators[layer->kind];
     bool (*valid)(const struct pt_shape *shape) = op->shape_valid;
-    if (form == PT_AFFINE) {
+    if (pt_form_affine(form)) {
         valid = op->affine_shape_valid;
     }
     return valid != NULL && sizes_valid(&layer->shape) && valid(&layer->shape);
@@ -38,7 +38,7 @@ bool pt_layer_shape_valid(const struct pt_model_layer *layer, uint32_t form)
 uint32_t pt_layer_terms(const struct pt_model_layer *layer, uint32_t form)
 {
     const struct pt_operator *op = pt_operators[layer->kind];
-    if (form == PT_AFFINE) {
+    if (pt_form_affine(form)) {
         return pt_layer_row_length(layer);
     }
     return op->terms == NULL ? 0u : op->terms(&layer->shape);
@@ -70,7 +70,7 @@ static int check_scales(const struct pt_model_layer *layer, uint32_t index,
 /* What a layer has of the form that it is not of is 0. */
 static bool other_form_empty(const struct pt_model_layer *layer, uint32_t form)
 {
-    if (form == PT_AFFINE) {
+    if (pt_form_affine(form)) {
         const bool learns = pt_operators[layer->kind]->row_length != NULL;
         return layer->relu == 0u && layer->weight_exponent == 0 && layer->forward_shift == 0u &&
                (learns || (layer->error_shift == 0u && layer->gradient_bits == 0u &&
@@ -141,7 +141,7 @@ static int check_layer(const struct pt_model *model, uint32_t index, struct pt_d
     const struct pt_model_layer *layer = &model->layer[index];
     const uint32_t form = model->header->form;
     const struct pt_operator *op = pt_operator_of(layer->kind);
-    if (op == NULL || (form == PT_AFFINE ? op->affine_shape_valid == NULL
+    if (op == NULL || (pt_form_affine(form) ? op->affine_shape_valid == NULL
                                          : op->shape_valid == NULL) ||
         layer->relu > (op->row_length == NULL ? 0u : 1u) || layer->reserved != 0u ||
         !other_form_empty(layer, form)) {
@@ -159,7 +159,7 @@ static int check_layer(const struct pt_model *model, uint32_t index, struct pt_d
         return pt_refuse(detail, PT_ERR_LAYER_TERMS, index, terms, PT_MAX_TERMS, 0);
     }
     const int out_of_range = check_scales(layer, index, detail);
-    return out_of_range || form == PT_POWER_OF_TWO ? out_of_range
+    return out_of_range || !pt_form_affine(form) ? out_of_range
                                                    : check_affine(layer, index, detail);
 }
 
@@ -336,7 +336,7 @@ static int check_header(const struct pt_model_header *header, uint32_t size,
     if (!pt_form_built(header->form)) {
         return pt_refuse(detail, PT_ERR_FORM, header->form, 0, 0, 0);
     }
-    const bool affine = header->form == PT_AFFINE;
+    const bool affine = pt_form_affine(header->form);
     if (affine ? header->logits_multiplier < PT_MIN_LOGITS_MULTIPLIER ||
                      header->logits_exponent < PT_MIN_LOGITS_EXPONENT ||
                      header->logits_exponent > PT_MAX_LOGITS_EXPONENT

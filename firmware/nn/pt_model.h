@@ -127,6 +127,12 @@ void pt_model_forget_copies(struct pt_model *model);
  */
 int pt_model_trains(const struct pt_model *model, uint32_t weights, struct pt_detail *detail);
 
+/* Of a form that this build has. */
+static inline bool pt_form_affine(uint32_t form)
+{
+    return PT_WITH_AFFINE && (!PT_WITH_CHAIN || form == PT_AFFINE);
+}
+
 /* Whether this build has a form. */
 static inline bool pt_form_built(uint32_t form)
 {
@@ -140,7 +146,7 @@ static inline int8_t *pt_model_weights(const struct pt_model *model, uint32_t la
 
 static inline bool pt_model_affine(const struct pt_model *model)
 {
-    return PT_WITH_AFFINE && (!PT_WITH_CHAIN || model->header->form == PT_AFFINE);
+    return pt_form_affine(model->header->form);
 }
 
 static inline const struct pt_factor *pt_model_factors(const struct pt_model *model,

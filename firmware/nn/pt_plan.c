@@ -139,7 +139,7 @@ static uint32_t find_pairs(const struct pt_planned *planned)
 /* The same for networks with more layers than there are bits: they have no pairs. */
 static bool pairs(const struct pt_plan *plan, uint32_t layer)
 {
-    return plan->pairs != 0u && pt_plan_pairs(plan, layer);
+    return PT_WITH_CHAIN && plan->pairs != 0u && pt_plan_pairs(plan, layer);
 }
 
 static bool pooled(const struct pt_plan *plan, uint32_t layer)
