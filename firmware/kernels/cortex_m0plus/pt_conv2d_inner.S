@@ -134,8 +134,8 @@
 /*
  * r0 pixel  r1 entry  r2 index  r3 value  r4 row  r5 lane offset  r6 width  r7 row step
  * r8 offset of the column  r9 end of the index  r11 end of the group of columns
- * r12 size  lr that of three rows; 8 cycles for a zero, 10 for others. Where all rows begin on a word boundary a group is
- * four columns, and takes 27 cycles and 7 for each row if they are 0.
+ * r12 size  lr that of three rows; 8 cycles for a zero, 10 for others. Where all rows begin on
+ * a word boundary a group is four columns, and takes 27 cycles and 7 for each row if they are 0.
  */
     start_function pt_list_columns
     save_all

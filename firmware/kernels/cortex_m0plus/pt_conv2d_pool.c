@@ -127,7 +127,8 @@ static uint32_t pool_blocks(struct pt_convolution *c, uint32_t shift, int8_t *ro
         for (struct pooling *p = first; p != end; ++p) {
             if (magnitude != PT_NONE) {
                 saturated += outputs_of_row(c, magnitude, p->count == PT_LANES, &job, row);
-                for (struct pt_lanes_row *list = lists; p + 1 != end && list != job.rows_end; ++list) {
+                const struct pt_lanes_row *last = p + 1 == end ? lists : job.rows_end;
+                for (struct pt_lanes_row *list = lists; list != last; ++list) {
                     list->lanes += lane_words;
                 }
             }

@@ -27,9 +27,10 @@
 .endm
 
 /*
- * Four channels of a window, \at bytes behind the first: 63 cycles, 16 where all are 0. The larger of
- * either row, and the larger of those; so the first of equal ones. A multiplication brings the bits
- * of four channels together, which say upper row and left column until they are turned around.
+ * Four channels of a window, \at bytes behind the first: 63 cycles, 16 where all are 0. The larger
+ * of either row, and the larger of those; so the first of equal ones. A multiplication brings the
+ * bits of four channels together, which say upper row and left column until they are turned
+ * around.
  */
 .macro pool_four at
     ldr r2, [r0, #\at]          /* 2 */

@@ -82,8 +82,8 @@
     restore_all
 .endm
 
-/* Falls through if the length of a list from r0 to \end is a multiple of four; where it leaves more,
- * the first time round begins with the last three, two or one. */
+/* Falls through if the length of a list from r0 to \end is a multiple of four; where it leaves
+ * more, the first time round begins with the last three, two or one. */
 .macro begin_fours end, three, two, one
     mov r3, \end
     subs r3, r0

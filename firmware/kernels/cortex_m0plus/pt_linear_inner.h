@@ -58,7 +58,7 @@ struct pt_columns_job {
     uint32_t length;       /* a multiple of 4, not 0 */
     uintptr_t scores;      /* only for _masked: bytes from a weight to its score, a multiple of 4 */
     uint32_t threshold;    /* only for _masked: (uint8_t)threshold % 128, in every byte */
-    const int8_t *needed;  /* [length], aligned to 4: words of it that are 0 need no sums; or NULL */
+    const int8_t *needed;  /* [length], aligned to 4: words of zeros need no sums; NULL: all do */
 };
 
 /* sums[k] += sum of error * weights[k] over the rows, of which there is at least one. */

@@ -114,8 +114,8 @@
 .endm
 
 /*
- * Most edges of a linear layer move or come near it, so all go one way: 47 cycles, weights 42; 33 and
- * 28 where the step is 0, 17 and 14 where it is because the product is small.
+ * Most edges of a linear layer move or come near it, so all go one way: 47 cycles, weights 42; 33
+ * and 28 where the step is 0, 17 and 14 where it is because the product is small.
  *   r0 list  r1 product, magnitude, step  r2 k  r3 weights  r4 error  r6 sign  r5, r7 scratch
  *   r8 the least magnitude that counts  r9 left  r10 left_low  r11 ones  r12 shift  lr end
  * \low is a register for round_step: r4 where weights need r3.

@@ -21,7 +21,7 @@ struct pt_psto {
 };
 
 struct pt_steps_job {
-    const void *list;      /* of inputs (pt_linear_inner.h), int32 for pt_step_gradient; not empty */
+    const void *list;      /* pt_linear_inner.h; int32 for pt_step_gradient; not empty */
     const void *end;
     int8_t *state;         /* of the row: scores or weights */
     const int8_t *weights; /* of the row; not used by pt_step_weights */
