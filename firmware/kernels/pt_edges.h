@@ -20,8 +20,8 @@ struct pt_edges {
     uint32_t row_length;
 };
 
-/* Effective weights that hosts keep from step to step (vector/pt_kept.h), or NULL, and the threshold
- * of the scores that they come from. */
+/* Effective weights that hosts keep from step to step (vector/pt_kept.h), or NULL, and the
+ * threshold of the scores that they come from. */
 struct pt_kept_row {
     int8_t *effective;
     int32_t threshold;

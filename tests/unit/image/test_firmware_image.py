@@ -377,7 +377,7 @@ def test_memory_is_divided_without_gaps(elf: Elf) -> None:
     assert symbol("pt_stack_end") - symbol("pt_stack_start") == ON_STACK
     assert firmware.pico_arena_bytes() == symbol("pt_arena_end") - symbol("pt_arena_start")
     # What is left must do for the network of the results.
-    assert firmware.pico_arena_bytes() > 216 * 1024
+    assert firmware.pico_arena_bytes() > 215 * 1024
 
 
 @rp2040_only
