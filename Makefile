@@ -110,6 +110,8 @@ profile: setup ## Cycles and memory, against the committed baselines
 	    $(BIN)/picotrain profile --target qemu --dataset digits --angle 180 --images 16 \
 	        --method $$method --baseline tests/baselines/cycles-$$method.json || exit 1; \
 	done
+	@$(BIN)/picotrain profile --target qemu --dataset digits --angle 180 --images 16 \
+	    --method priot --fused --baseline tests/baselines/cycles-priot-fused.json
 	@$(BIN)/picotrain memory --budget tests/baselines/memory.json
 	@for board in rp2040 microbit-chain; do \
 	    $(BIN)/picotrain memory --board $$board --budget tests/baselines/memory-$$board.json || exit 1; \
