@@ -177,7 +177,7 @@ def test_plan_by_hand() -> None:
         "scratch forward(0)": (192 + 144 + 128 + 64 + 12, 0, 0),
         "scratch forward(2)": (32 + 8, 1, 1),
         "scratch error(2)": (32 + 8, 3, 3),
-        "scratch update(2)": (8 + 68, 4, 4),
+        "scratch update(2)": (8 + 36, 4, 4),
         # Four positions, and room for as many errors of a channel.
         "scratch update(0)": (36 + 12 + 144 + 32 + 32 + 36, 5, 5),
     }

@@ -51,16 +51,16 @@ def test_priot_by_hand() -> None:
     expected = {
         "activation[-1]": (16, 0, 7, 2452),
         "activation[0]": (32, 0, 6, 476),
-        "activation[1]": (8, 1, 5, 76),
+        "activation[1]": (8, 1, 5, 44),
         "activation[2]": (4, 2, 3, 40),
-        "error[2]": (4, 3, 5, 92),
-        "error[1]": (8, 4, 6, 84),
+        "error[2]": (4, 3, 5, 60),
+        "error[1]": (8, 4, 6, 52),
         "error[0]": (32, 6, 7, 2420),
         # Three rows of 8 + 4 + 2 + 2 words and 9 weights of 8 channels; 4 sums of 8 channels.
         "scratch forward(0)": (192 + 144 + 128 + 12, 0, 0, 0),
         "scratch forward(2)": (32 + 8, 2, 2, 0),
         "scratch error(2)": (32 + 8, 4, 4, 0),
-        "scratch update(2)": (8 + 68, 5, 5, 0),
+        "scratch update(2)": (8 + 36, 5, 5, 0),
         # The padded input has 6 * 6 pixels of one channel.
         "scratch update(0)": (36 + 12 + 144 + 32 + 128 + 2068, 7, 7, 0),
     }
@@ -91,7 +91,7 @@ def test_other_methods_by_hand() -> None:
     assert dynamic["scratch forward(0)"] == (476 + 128, 0, 0)
     assert dynamic["scratch forward(2)"] == (40 + 12, 2, 2)
     assert dynamic["scratch update(0)"] == (2420 + 36, 7, 7)
-    assert dynamic["scratch update(2)"] == (8 + 68, 5, 5)
+    assert dynamic["scratch update(2)"] == (8 + 36, 5, 5)
     # A budget of 4 + 6: 4 scores and 2 rows of 2 bytes; 6 or fewer scores, 3 rows of 1 byte.
     chosen = plan(small(), Method("priot-s", permille=250), 0)
     assert chosen.score_bytes == (4 + 4, 0, 8 + 4)

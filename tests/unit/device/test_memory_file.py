@@ -171,7 +171,7 @@ def test_only_a_small_folder_is_refused_before_anything_starts(small: Path) -> N
     target = QemuTarget(
         require(firmware.MICROBIT), require(firmware.CYCLE_PLUGIN), folders=(small,)
     )
-    with pytest.raises(UserError, match=r"no room for QEMU's cycle counts, 3,\d+,\d+ bytes"):
+    with pytest.raises(UserError, match=r"no room for QEMU's cycle counts, 4,\d+,\d+ bytes"):
         target.connect()
     assert list(small.iterdir()) == []
 

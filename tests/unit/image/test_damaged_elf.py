@@ -77,7 +77,7 @@ def test_room_for_variables_between_sections_is_no_damage(tmp_path: Path) -> Non
     [
         (segment(0, "p_memsz", -16), "bytes for the"),
         (segment(0, "p_filesz", 1 << 20), "bytes for the"),
-        (segment(0, "p_filesz", -8), "bytes, but"),
+        (segment(0, "p_filesz", -4), "bytes, but"),
         (segment(0, "p_vaddr", 0x100), "but loaded to 0x10000100"),
         (segment(0, "p_offset", -4), "but loaded to"),
         (segment(1, "p_paddr", -0x100), "two segments hold"),

@@ -142,7 +142,7 @@ COLD_ON = {
 
 BOARD_IN_FLASH = {
     "microbit": {
-        *("pt_reset", "pt_board_idle", "pt_board_halt"),
+        *("pt_reset", "pt_board_idle", "pt_board_halt", "pt_board_run"),
         *("pt_hard_fault", "pt_fault_end"),  # A stack that overflows writes over SRAM.
         *("pt_image_damaged", "pt_board_code", "pt_board_stack_used"),
     },
