@@ -22,10 +22,6 @@ def whole(value: float) -> str:
     return f"{value:,.0f}"
 
 
-def millions(value: float) -> str:
-    return f"{value / 1e6:.2f}"
-
-
 def kilobytes(value: float) -> str:
     return f"{value / 1000:.1f}"
 
@@ -89,7 +85,6 @@ QUOTED: list[tuple[str, str, list[str]]] = [
             ("keyword spotting, inference", "kws", "kws_ref_model"),
         )
     ),
-    (KERNELS, rf"a PRIOT step of {N} M cycles", [millions(METHODS[PRIOT]["step"])]),
     (
         KERNELS,
         rf"weights and scores alone are {N} bytes",

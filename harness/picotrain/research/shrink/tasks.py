@@ -132,7 +132,7 @@ DEEP = Task(
     str(NETWORKS / "vgg11-affine.toml"),
     "cifar10",
     warm=6,
-    tune=4,
+    tune=8,
     limits=(
         ("loose", Asked(flash=460_000, ram=42_500, ms=240)),
         ("middle", Asked(flash=115_000, ram=28_000, ms=80)),
@@ -141,10 +141,10 @@ DEEP = Task(
     adapts_to="cifar10",
     angle=30,
     images={"train": 4_000, "validation": 1_000, "test": 2_000},
-    seeds=1,
+    seeds=3,
     methods=("gates", "magnitude"),
 )
-"""Its epoch of all images takes 7 minutes of a core: hence its few images and its one seed."""
+"""Its epoch of all images takes 7 minutes of a core: hence its few images."""
 SMALL = Task(
     "digits",
     str(NETWORKS / "digits-graph.toml"),
