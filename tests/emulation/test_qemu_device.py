@@ -196,6 +196,7 @@ def test_every_block_lies_in_a_function(qemu: MailboxDevice, microbit_elf: Elf) 
         "check_batch",
         "open_windows",
         "report_memory",
+        "pt_board_run",
     }
 
 

@@ -82,9 +82,9 @@ def test_adapt_says_where_the_weights_are(
 @pytest.mark.parametrize(
     ("kib", "advice"),
     [
-        (128, "use --fused (117,540 bytes), or"),
+        (128, "use --fused (116,656 bytes), or"),
         (112, "use --plan lean (82,420 bytes), or"),
-        (72, "use --fused --plan lean (65,188 bytes), or"),
+        (72, "use --fused --plan lean (64,304 bytes), or"),
         (48, "use priot-s with --plan lean (42,068 bytes), or"),
     ],
 )

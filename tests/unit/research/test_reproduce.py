@@ -341,7 +341,7 @@ def test_smaller_networks_are_a_step_for_each_task(
     assert steps.run(steps.choose(["smaller-deep", "smaller-pictures"]), place, print) == {}
     assert {path.name: read_json(path, "") for path in place.results.iterdir()} == {
         "smaller-pictures.json": {"task": "pictures", "seeds": 3, "processes": 2},
-        "smaller-deep.json": {"task": "deep", "seeds": 1, "processes": 2},
+        "smaller-deep.json": {"task": "deep", "seeds": 3, "processes": 2},
     }
     place = steps.small(tmp_path / "small")
     assert [*steps.run(steps.choose(["smaller"]), place, print)] == [

@@ -13,7 +13,7 @@ import signal
 import threading
 from collections.abc import Sequence
 from contextlib import redirect_stderr
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -68,7 +68,7 @@ class Outcome:
     rows: tuple[dict[str, Any], ...] = ()
     state_sha256: str = ""
     error: str = ""
-    images: int = 0
+    images: int = field(default=0, compare=False)
 
 
 def job_of(cell: Cell) -> Job:

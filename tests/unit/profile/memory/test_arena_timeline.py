@@ -44,7 +44,7 @@ def test_the_timeline_of_static_niti(host_elf: Elf) -> None:
     assert len(buffers["activation[-1]"].operations) == 16
     assert buffers["error[5]"].operations == ("loss", "error 5", "update 5")
     assert buffers["scratch update(5)"].operations == ("update 5",)
-    assert buffers["scratch update(5)"].bytes == 64 + 8 * 64 + 4
+    assert buffers["scratch update(5)"].bytes == 64 + 4 * 64 + 4
     uses = {one.name: one.in_use for one in timeline.operations}
     activations = [784, 6272, 1568, 3136, 784, 64, 12]
     # Forward 0: input, output, lists of 3 rows of it, lanes, sums, and a patch of 3 x 3 in words.
