@@ -228,7 +228,8 @@ def test_the_same_every_time(found: list[bench_cases.Measurement]) -> None:
 def test_mistakes(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["bench", "--kernels", "portable,fast"]) == 2
     assert capsys.readouterr().err == (
-        "picotrain: target qemu has no kernels 'fast'; use one of tuned, portable, dense, large, chain, affine\n"
+        "picotrain: target qemu has no kernels 'fast'; use one of tuned, portable, dense, large, "
+        "chain, affine\n"
     )
     assert main(["bench", "--match", "transformer", "--steps", "1"]) == 2
     assert capsys.readouterr().err == (
