@@ -18,6 +18,11 @@ def is_name(value: object) -> TypeGuard[str]:
     return isinstance(value, str) and _NAME.fullmatch(value) is not None
 
 
+def printable(text: str) -> str:
+    """`text` of a file or a device, without what would break a line or move a terminal's cursor."""
+    return "".join(one if one.isprintable() else "?" for one in text)
+
+
 def table(rows: Sequence[Sequence[str]], header: Sequence[str]) -> str:
     """Aligned columns: numbers to the right, text to the left."""
     columns = list(zip(header, *rows, strict=True))

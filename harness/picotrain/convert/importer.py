@@ -20,6 +20,7 @@ from picotrain.convert.operators import (
 from picotrain.errors import UserError
 from picotrain.learn.affine_file import Scales
 from picotrain.quantise.arithmetic import logits_scale
+from picotrain.text import printable
 from picotrain_golden import Network, Parameters, validate
 from picotrain_golden.network import Shape
 
@@ -247,7 +248,7 @@ def _refusal(model: Model, refused: list[tuple[Operator, str]]) -> UserError:
     listed = "; ".join(f"{operator.title}: {why}" for operator, why in refused)
     count = len({operator.position for operator, _ in refused})
     what = "1 operator that is" if count == 1 else f"{count} operators that are"
-    return UserError(f"{model.path} has {what} not taken: {listed}")
+    return UserError(f"{model.path} has {what} not taken: {printable(listed)}")
 
 
 def _name(model: Model) -> str:
@@ -298,7 +299,7 @@ def _network(
         validate(network)
     except ValueError as error:
         raise UserError(
-            f"{model.path} is not taken: {error}; build the network otherwise"
+            f"{model.path} is not taken: {printable(str(error))}; build the network otherwise"
         ) from None
     return network
 

@@ -34,6 +34,7 @@ from picotrain.convert.onnx.views import (
 )
 from picotrain.errors import UserError
 from picotrain.quantise.graph import FloatGraph
+from picotrain.text import printable
 
 _INSTEAD = {
     **dict.fromkeys(
@@ -92,7 +93,8 @@ def import_floats(model: Model, name: str | None = None) -> Floats:
     if not builder.layers:
         kinds = ", ".join(dict.fromkeys(node.kind for node in nodes))
         raise UserError(
-            f"{model.path} has no layer, only {kinds}; give a network with Conv, Gemm or MatMul"
+            f"{model.path} has no layer, only {printable(kinds)}; give a network with Conv, Gemm or "
+            "MatMul"
         )
     in_order = np.array_equal(builder.native(end).reshape(-1), np.arange(end.index.size))
     last = builder.layers[-1].layer
@@ -161,7 +163,7 @@ class _Walk:
         try:
             self._values[model.input] = self.builder.input()
         except NotTaken as why:
-            raise UserError(f"{model.path} is not taken: {why}") from None
+            raise UserError(f"{model.path} is not taken: {printable(str(why))}") from None
         for node in self._nodes:
             made: Value = Refused()
             try:
@@ -218,7 +220,7 @@ def _unknown(node: Node) -> str:
 def _refusal(model: Model, refused: list[tuple[Node, str]]) -> UserError:
     listed = "; ".join(f"{node.title}: {why}" for node, why in refused)
     what = "1 operator that is" if len(refused) == 1 else f"{len(refused)} operators that are"
-    return UserError(f"{model.path} has {what} not taken: {listed}")
+    return UserError(f"{model.path} has {what} not taken: {printable(listed)}")
 
 
 def _constant(node: Node) -> Constant:

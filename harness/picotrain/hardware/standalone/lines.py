@@ -6,6 +6,7 @@ from time import monotonic
 
 from picotrain.device.link.port import SerialPort
 from picotrain.errors import LinkFailure
+from picotrain.text import printable
 
 _LONGEST = 1 << 20
 _SHOWN = 80
@@ -54,5 +55,5 @@ def number(word: str) -> int | None:
 
 def shown(line: str) -> str:
     """A line as messages have it: short, and without what moves a terminal's cursor."""
-    text = "".join(one if one.isprintable() else "?" for one in line)
+    text = printable(line)
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."

@@ -354,3 +354,10 @@ def test_damaged_files_are_told_and_write_nothing(tmp_path: Path) -> None:
     assert taken > MUTATIONS // 20
     assert len(sentences) > MUTATIONS // 20
     assert [one.name for one in tmp_path.iterdir()] == ["model.onnx"]
+
+
+def test_a_name_that_breaks_lines_is_told_in_one(tmp_path: Path) -> None:
+    """Found by the fuzzer."""
+    sentence = refused(tmp_path, behind("Sof\ntmax"))
+    assert "operator 1, Sof?tmax: it is not known here" in sentence
+    assert "\n" not in sentence
