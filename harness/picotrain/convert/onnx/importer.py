@@ -93,8 +93,8 @@ def import_floats(model: Model, name: str | None = None) -> Floats:
     if not builder.layers:
         kinds = ", ".join(dict.fromkeys(node.kind for node in nodes))
         raise UserError(
-            f"{model.path} has no layer, only {printable(kinds)}; give a network with Conv, Gemm or "
-            "MatMul"
+            f"{model.path} has no layer, only {printable(kinds)}; give a network with Conv, Gemm "
+            "or MatMul"
         )
     in_order = np.array_equal(builder.native(end).reshape(-1), np.arange(end.index.size))
     last = builder.layers[-1].layer
