@@ -6,10 +6,10 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
+from picotrain.device.meter import CLOCK_HZ
 from picotrain.inputs import read_json
 from picotrain.output import write_text
+from picotrain.text import templates
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -20,12 +20,6 @@ BESIDE = {"cores": "cores.json", "plugin": "plugin-speed.json", "host": "host-sp
 """Results of other commands, which the page shows where they are there."""
 ENDS = {"forward": "predicted", "step": "stepped"}
 """What the float program does, and the function behind it."""
-CLOCK = 125e6
-
-
-def whole(value: float) -> str:
-    """With commas."""
-    return f"{value:,.0f}"
 
 
 def million(value: float, digits: int = 2) -> str:
@@ -35,7 +29,7 @@ def million(value: float, digits: int = 2) -> str:
 
 def milliseconds(value: float) -> str:
     """At 125 MHz."""
-    return f"{value / CLOCK * 1000:.1f}"
+    return f"{value / CLOCK_HZ * 1000:.1f}"
 
 
 def times(other: float, mine: float) -> str:
@@ -46,15 +40,8 @@ def times(other: float, mine: float) -> str:
 
 def render(results: Path = RESULTS) -> str:
     """The page of what is in folder `results`."""
-    environment = Environment(
-        loader=FileSystemLoader(HERE),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        autoescape=False,
-    )
-    environment.filters |= {"whole": whole, "million": million, "milliseconds": milliseconds}
+    environment = templates("performance", html=False)
+    environment.filters |= {"million": million, "milliseconds": milliseconds}
     environment.globals["times"] = times
     given: dict[str, Any] = {"found": read_json(results / FILE.name, "make performance")}
     for name, file in BESIDE.items():

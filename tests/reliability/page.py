@@ -10,10 +10,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
 from picotrain.inputs import read_json
 from picotrain.output import write_json, write_text
+from picotrain.text import templates
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -36,14 +35,7 @@ def file_of(section: str, results: Path = RESULTS) -> Path:
 
 def section(name: str, **context: Any) -> str:
     """One section of these results."""
-    environment = Environment(
-        loader=FileSystemLoader(HERE),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        autoescape=False,
-    )
+    environment = templates("reliability", html=False)
     environment.filters |= {"cell": cell}
     return environment.get_template(f"{name}.md.j2").render(context)
 
