@@ -75,7 +75,8 @@ def test_the_other_form_is_refused_and_the_device_goes_on(target: str, form: str
         image = {"qemu": "microbit", "rp2040js": "rp2040"}[target]
         assert (
             f"{SAID[form]}, and the firmware {image}-{form} was built without that form; use "
-            f"--kernels {OTHER[form]}, or leave --kernels out for firmware that has both"
+            "firmware that has it: without a form in --kernels or --board, or with "
+            f"{OTHER[form]}"
         ) in str(caught.value)
         assert learnt(device, OF[form], priot) == before
 

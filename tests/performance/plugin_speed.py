@@ -28,7 +28,7 @@ from picotrain.learn.adapt import AdaptOptions, adapt, prepare
 from picotrain.output import write_json
 from picotrain.places import SHIPPED
 from picotrain.versions import first_line
-from reliability.asked import count
+from reliability.asked import count, told
 
 FILE = SHIPPED / "experiments" / "results" / "plugin-speed.json"
 DATASET, MODEL, ANGLE = "mnist", "tinycnn", 30.0
@@ -139,4 +139,4 @@ def main(arguments: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(told("plugin-speed", main))

@@ -33,6 +33,7 @@ from picotrain.places import BUILD
 from picotrain.profile.profile import FLOOR, Profile, profile
 from picotrain.versions import first_line
 from picotrain_golden import Network
+from reliability.asked import told
 
 HERE = Path(__file__).parent
 IMAGES, ANGLE, SEED = 256, 30.0, 0
@@ -168,4 +169,4 @@ def main(arguments: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(told("performance", main))

@@ -1,9 +1,22 @@
-"""Numbers that are given to the runners of campaigns."""
+"""What is given to the runners of campaigns: numbers, and mistakes that are told in a sentence."""
 
 from __future__ import annotations
 
+import sys
 from argparse import ArgumentTypeError
+from collections.abc import Callable, Sequence
 from math import isfinite
+
+from picotrain.errors import UserError
+
+
+def told(name: str, main: Callable[[Sequence[str]], int]) -> int:
+    """The status of `main` of the command line; 2 for a mistake of the user's."""
+    try:
+        return main(sys.argv[1:])
+    except UserError as error:
+        print(f"{name}: {error}", file=sys.stderr)
+        return 2
 
 
 def count(text: str) -> int:

@@ -197,7 +197,8 @@ def explain(command: str, name: str, detail: tuple[int, ...], elf: Elf) -> str:
         form, kernels = _FORMS[elf.enum("pt_model_form")(a).name]
         return (
             f"{what} is {form}, and the firmware {elf.path.parent.name} was built without that "
-            f"form; use --kernels {kernels}, or leave --kernels out for firmware that has both"
+            f"form; use firmware that has it: without a form in --kernels or --board, or with "
+            f"{kernels}"
         )
     if name == "PT_ERR_AFFINE":
         return (

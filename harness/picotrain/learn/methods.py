@@ -50,7 +50,7 @@ def add_fused(parser: argparse.ArgumentParser) -> None:
         "--fused",
         action="store_true",
         help="convolution, ReLU and pooling as one operation where they follow each other: less "
-        "memory, the same results (all methods but niti-dynamic)",
+        "memory, the same results (chains of the power-of-two form; all methods but niti-dynamic)",
     )
 
 

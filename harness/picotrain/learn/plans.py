@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from picotrain.errors import UserError
-from picotrain_golden import Method
+from picotrain_golden import Method, Network, fused
 
 NAMES = ("fast", "lean")
 """The first is the default."""
@@ -30,9 +32,26 @@ def check(plan: str, method: Method) -> None:
         )
 
 
-def named(plan: str, method: Method) -> str:
+def check_fused(network: Network, *methods: Method) -> None:
+    """Raise UserError where --fused was asked for, and by none of the methods anything is one
+    operation."""
+    if not methods or not all(method.fused for method in methods):
+        return
+    if any(any(fused(network, method)) for method in methods):
+        return
+    alone = replace(methods[0], name="priot")
+    why = (
+        f"method {methods[0].name} takes the scale of a whole map, which is nowhere then"
+        if any(fused(network, alone))
+        else f"{network.name} has no convolution of the power-of-two form with ReLU and a 2x2 "
+        "max-pool behind it"
+    )
+    raise UserError(f"--fused changes nothing: {why}; leave it out")
+
+
+def named(plan: str, method: Method, network: Network) -> str:
     """The plan with what the method adds to its name: "lean, fused"."""
-    return f"{plan}, fused" if method.fused and not method.dynamic else plan
+    return f"{plan}, fused" if any(fused(network, method)) else plan
 
 
 def note(plan: str) -> str:

@@ -133,7 +133,15 @@ def text(result: dict[str, dict[str, Figures]]) -> str:
 
 def main(arguments: Sequence[str]) -> int:
     """Measure, show and write."""
-    result: dict[str, Any] = measure([Path(name) for name in arguments])
+    paths = [Path(name) for name in arguments]
+    for path in paths:
+        if not path.is_file():
+            print(
+                f"cores-figures: there is no network {path}: make it with `picotrain import`",
+                file=sys.stderr,
+            )
+            return 2
+    result: dict[str, Any] = measure(paths)
     print(text(result))
     write_json(FILE, {"images": IMAGES, **result})
     return 0

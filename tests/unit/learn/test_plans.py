@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+import support
 from picotrain import cli
 from picotrain.errors import UserError
 from picotrain.learn import plans
+from picotrain_golden import Method
 from support import INFER, METHODS
 
 SMALL = ["--train-samples", "40", "--test-samples", "30", "--epochs", "2", "--seed", "3"]
@@ -93,6 +95,32 @@ def test_what_fits_is_proposed_with_pairs_as_one_operation(
 ) -> None:
     assert cli.main(["adapt", "--target", "host", "--ram-kib", str(kib)]) == 1
     assert f"; {advice}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("verb", "chosen", "why"),
+    [
+        ("adapt", ["--method", "niti-dynamic"], "method niti-dynamic takes the scale of a whole"),
+        ("verify", ["--method", "niti-dynamic"], "method niti-dynamic takes the scale of a whole"),
+        ("profile", ["--method", "niti-dynamic"], "method niti-dynamic takes the scale of a whole"),
+        ("memory", ["--model", "resnet8"], "resnet8 has no convolution of the power-of-two form"),
+        ("verify", ["--model", "resnet8"], "resnet8 has no convolution of the power-of-two form"),
+    ],
+)
+def test_fused_is_refused_where_it_changes_nothing(
+    verb: str, chosen: list[str], why: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main([verb, *chosen, "--fused"]) == 2
+    assert capsys.readouterr().err.startswith(f"picotrain: --fused changes nothing: {why}")
+
+
+def test_only_what_is_one_operation_is_called_fused() -> None:
+    chain, graph = support.shipped("oddnet"), support.shipped("resnet8")
+    priot, dynamic = (Method(name, fused=True) for name in ("priot", "niti-dynamic"))
+    assert plans.named("lean", priot, chain) == "lean, fused"
+    assert plans.named("lean", priot, graph) == "lean"
+    assert plans.named("fast", dynamic, chain) == "fast"
+    plans.check_fused(chain, dynamic, priot)
 
 
 def test_verify_all_takes_what_lean_allows(

@@ -29,7 +29,7 @@ from picotrain.device.repeating import retrying, twice
 from picotrain.device.repeating.retrying import Death, RetryingDevice
 from picotrain.device.repeating.twice import Disagreement
 from picotrain.device.room import check_room
-from picotrain.learn import calibration, methods, models, turning
+from picotrain.learn import calibration, methods, models, plans, turning
 from picotrain.learn.adapt import (
     SAMPLES,
     SPLITS,
@@ -179,6 +179,7 @@ def run(options: argparse.Namespace) -> int:
     dataset = datasets.load(options.dataset)
     network = backbone(options)
     models.check_fit(network, dataset)
+    plans.check_fused(network, method)
     _note_pixels(options, dataset)
     task = prepare(dataset, choice)
     replayed = f" (and {task.replayed} upright)" if task.replayed else ""

@@ -32,7 +32,7 @@ from picotrain.learn.calibration import FAIR, calibrated_by, of_images
 from picotrain.learn.turning import angle_of, in_words
 from picotrain.learn.verify import Comparison, verify, verify_selected
 from picotrain.progress import progress_bar
-from picotrain_golden import Method, Network, plan, validate_training
+from picotrain_golden import Method, Network, fused, plan, validate_training
 from picotrain_golden.generator import Select
 
 RANDOM = "random"
@@ -84,6 +84,9 @@ def run(options: argparse.Namespace) -> int:
     if permille is not None:
         _check_selects(network)
     prepared = _verified_methods(options, network)
+    chosen = [method for _, method in prepared]
+    plans.check_fused(network, *chosen)
+    pairs = any(any(fused(network, method)) for method in chosen)
     kernels = choose_kernels(options.target, options.kernels)
     room = arena(options) or arena_bytes(options.target, options.kernels)
     golden, device = open_device("golden", room), _device_to_verify(options)
@@ -91,7 +94,7 @@ def run(options: argparse.Namespace) -> int:
     form = f"{'affine, ' if network.affine else ''}logits exponent {exponent}"
     print(
         f"{network.name}, {material}: {options.target} ({kernels} kernels) against golden, "
-        f"plan {options.plan}{', fused' if options.fused else ''}, {form}, "
+        f"plan {options.plan}{', fused' if pairs else ''}, {form}, "
         f"seed {options.seed}{_share_in_words(permille)}"
     )
     results, skipped = [], []
@@ -141,7 +144,7 @@ def run(options: argparse.Namespace) -> int:
             "model": network.name,
             "logits_exponent": exponent,
             "plan": options.plan,
-            "fused": options.fused,
+            "fused": pairs,
             "plan_note": plans.note(options.plan),
             "seed": options.seed,
             "selected": options.selected,

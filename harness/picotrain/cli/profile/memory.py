@@ -106,6 +106,7 @@ def run(options: argparse.Namespace) -> int:
     budget = None if options.budget is None else read_budget(options.budget)
     check_backbone(options, method)
     network = _network(options)
+    plans.check_fused(network, method)
     board = BOARDS[options.board]
     image = Image(firmware.require(board.elf))
     sections, stack = image.sections(), worst_stack(image)
@@ -142,7 +143,7 @@ def run(options: argparse.Namespace) -> int:
             "board": options.board,
             "model": network.name,
             "method": method.name,
-            "plan": plans.named(options.plan, method),
+            "plan": plans.named(options.plan, method, network),
             "plan_note": plans.note(options.plan),
             "model_in_flash": in_flash,
             "sections": asdict(sections),

@@ -129,6 +129,7 @@ def run(options: argparse.Namespace) -> int:
     frozen = options.plan == "lean"
     dataset = datasets.load(options.dataset)
     network = network_of(options, dataset, adaptation, method)
+    plans.check_fused(network, method)
     options.angle = angle_of(dataset, options.angle)
     split = datasets.rotated_sample(dataset.train, options.images, options.seed, options.angle)
     split = replace(split, images=images_for(network, split.images))
@@ -146,7 +147,7 @@ def run(options: argparse.Namespace) -> int:
         "images_sha256": _images_sha256(split),
         "method": method.name,
         **_numbers(method),
-        "plan": plans.named(options.plan, method),
+        "plan": plans.named(options.plan, method, network),
         "kernels": kernels,
     }
     if pinned is not None:
