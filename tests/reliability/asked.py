@@ -7,16 +7,17 @@ from argparse import ArgumentTypeError
 from collections.abc import Callable, Sequence
 from math import isfinite
 
-from picotrain.errors import UserError
+from picotrain.errors import DeviceFailure, UserError
 
 
 def told(name: str, main: Callable[[Sequence[str]], int]) -> int:
-    """The status of `main` of the command line; 2 for a mistake of the user's."""
+    """The status of `main` of the command line; 2 for a mistake of the user's, 1 for a device that
+    fails."""
     try:
         return main(sys.argv[1:])
-    except UserError as error:
+    except (UserError, DeviceFailure) as error:
         print(f"{name}: {error}", file=sys.stderr)
-        return 2
+        return 2 if isinstance(error, UserError) else 1
 
 
 def count(text: str) -> int:

@@ -13,6 +13,8 @@ ROOT = Path(__file__).resolve().parents[3]
 KERNELS, README = "docs/kernels.md", "README.md"
 COSTS: Any = json.loads((ROOT / "experiments" / "results" / "costs.json").read_text())
 FIGURES: Any = json.loads((ROOT / "docs" / "figures.json").read_text())
+HOST: Any = json.loads((ROOT / "experiments" / "results" / "host-speed.json").read_text())
+PERFORMANCE: Any = json.loads((ROOT / "experiments" / "results" / "performance.json").read_text())
 CORES: Any = json.loads((ROOT / "experiments" / "results" / "cores.json").read_text())
 EXAMPLE = FIGURES["example"]
 METHODS = COSTS["methods"]
@@ -42,6 +44,19 @@ def of_cores(part: str, what: str) -> list[str]:
     held = CORES[part][what]
     cycles = [whole(held[setting]) for setting in ("one", "apart", "two")]
     return [*cycles, f"{held['one'] / held['two']:.2f}"]
+
+
+def of_host(part: str, method: str, *, rate: bool) -> list[str]:
+    """Microseconds, `rate` images a second, and times, of the other and of ours."""
+    row = HOST[part]["methods"][method]
+    each = [whole(row[key]) for key in ("other_us", "ours_us")]
+    return [*each, *([whole(row["images_per_second"])] if rate else []), f"{row['times']:.1f}"]
+
+
+def both_forms(method: str, zeros: str = "") -> list[str]:
+    """Convolution and pool apart, and as one operation."""
+    found = PERFORMANCE["ours"][method]
+    return [whole(found[zeros or "tuned"]), whole(found[f"{zeros}_fused" if zeros else "fused"])]
 
 
 def ram(label: str, plan: str = "ram_bytes", part: str = "total") -> int:
@@ -83,6 +98,29 @@ QUOTED: list[tuple[str, str, list[str]]] = [
             ),
             ("visual wake words, inference", "vww", "vww_96_int8"),
             ("keyword spotting, inference", "kws", "kws_ref_model"),
+        )
+    ),
+    (KERNELS, rf"\| inference, cycles \| {W} \| {W} \|", both_forms("infer")),
+    (KERNELS, rf"\| PRIOT step, cycles \| {W} \| {W} \|", both_forms("priot")),
+    (
+        KERNELS,
+        rf"\| no zero left out \(`dense`\): inference \| {W} \| {W} \|",
+        both_forms("infer", "dense"),
+    ),
+    (
+        KERNELS,
+        rf"\| no zero left out: PRIOT step \| {W} \| {W} \|",
+        both_forms("priot", "dense"),
+    ),
+    *(
+        (
+            KERNELS,
+            rf"\| {label} \| {N} \| {N} \| {N} \| {N} \|",
+            of_cores("steps", what),
+        )
+        for label, what in (
+            ("tinycnn, inference, `--fused`", "infer, fused"),
+            ("PRIOT, the same step, `--fused`", "priot, fused"),
         )
     ),
     (
@@ -159,3 +197,21 @@ def test_what_the_readme_repeats_of_its_run_is_what_the_run_shows() -> None:
     [again] = re.findall(r"the ([\d.]+) ms above are the mean of all epochs", page)
     pictured = re.findall(r"([\d.]+) ms a training image", page)
     assert again == shown and len(pictured) == 2 and len(set(pictured)) == 1
+
+
+LABELS = {
+    "infer": "inference",
+    "niti-static": "NITI static, training",
+    "priot": "PRIOT, training",
+    "priot-s": "PRIOT-S 10 %, training",
+    "niti-dynamic": "NITI dynamic, training",
+}
+
+
+@pytest.mark.parametrize(("part", "header"), [("naive", "tinycnn | naive C"), ("vgg11", "VGG11")])
+def test_the_host_is_as_fast_as_the_page_says(part: str, header: str) -> None:
+    page = (ROOT / KERNELS).read_text(encoding="utf-8")
+    table = page.split(f"\n| {header} |")[1].split("\n\n")[0].splitlines()[2:]
+    assert [[cell.strip() for cell in row.strip("|").split("|")] for row in table] == [
+        [LABELS[name], *of_host(part, name, rate=part == "vgg11")] for name in HOST[part]["methods"]
+    ]
