@@ -46,15 +46,24 @@ class Subject:
     shown: str
 
 
-def subjects() -> Iterator[Subject]:
-    """The shipped networks, untrained and pre-trained, and drawn ones of other seeds."""
-    for name in models.shipped():
-        yield Subject(name, *material(models.resolve(name), CHECK_SEED, IMAGES), "noise")
+def untrained(name: str) -> Subject:
+    """A shipped network, and noise."""
+    return Subject(name, *material(models.resolve(name), CHECK_SEED, IMAGES), "noise")
+
+
+def tinycnn() -> Subject:
+    """What knows its images upright, and sees them turned."""
     digits = datasets.load("digits")
     network, _ = models.load_backbone(models.backbone_path("tinycnn", "digits"))
     split = rotated_sample(digits.train, 4 * IMAGES, 0, _ANGLE)
     split = Split(images_for(network, split.images), split.labels)
-    yield Subject("tinycnn, pre-trained", network, split, f"digits, {_ANGLE} degrees")
+    return Subject("tinycnn, pre-trained", network, split, f"digits, {_ANGLE} degrees")
+
+
+def subjects() -> Iterator[Subject]:
+    """The shipped networks, untrained and pre-trained, and drawn ones of other seeds."""
+    yield from map(untrained, models.shipped())
+    yield tinycnn()
     network, _ = models.load_backbone(models.BACKBONES / "mobilenet-v2-few-meta.npz")
     split = images(network.input_shape, network.classes, CHECK_SEED, 4)
     network = calibrated(network, split)
