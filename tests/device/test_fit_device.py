@@ -21,7 +21,8 @@ from picotrain_golden import Method
 @pytest.mark.parametrize("affine", [True, False])
 def test_the_room_is_exact(device: Device, affine: bool) -> None:
     network, images = material(architecture(CHECK_SEED, affine), CHECK_SEED, 1)
-    for method in (INFER, *METHODS):
+    pairs = () if affine else (Method("infer", fused=True), Method("priot", fused=True))
+    for method in (INFER, *METHODS, *pairs):
         verdict = judge(load(), network, method, images, layout(), pico_arena_bytes())
         for room in verdict.rooms:
             if room.because:

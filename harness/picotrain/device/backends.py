@@ -50,12 +50,7 @@ class Availability:
     remark: str = ""
 
 
-_RP2040 = {
-    "tuned": firmware.RP2040,
-    "cores": firmware.RP2040_CORES,
-    "chain": firmware.RP2040_CHAIN,
-    "affine": firmware.RP2040_AFFINE,
-}
+_RP2040 = {"tuned": firmware.RP2040, "cores": firmware.RP2040_CORES}
 
 KERNELS = {
     "host": {
@@ -68,12 +63,11 @@ KERNELS = {
         "portable": firmware.MICROBIT_PORTABLE,
         "dense": firmware.MICROBIT_DENSE,
         "large": firmware.MICROBIT_LARGE,
-        "chain": firmware.MICROBIT_CHAIN,
-        "affine": firmware.MICROBIT_AFFINE,
+        **firmware.ONE_FORM["qemu"],
     },
-    "rp2040js": _RP2040,
+    "rp2040js": _RP2040 | firmware.ONE_FORM["rp2040js"],
     "renode": {"tuned": firmware.RP2040},
-    SERIAL: _RP2040,
+    SERIAL: _RP2040 | firmware.ONE_FORM[SERIAL],
 }
 """The sets of kernels of each target and the firmware with them; the first is the default.
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 from typing import Protocol, runtime_checkable
 
 from picotrain.device.blob import blob_size
 from picotrain.device.explain import refuse_blob, words_of_buffer
 from picotrain.errors import CommandError
 from picotrain.image.elf import Elf
-from picotrain.image.firmware import MODEL_FLASH, arena_bytes, layout
+from picotrain.image.firmware import MODEL_FLASH, ONE_FORM, arena_bytes, layout
 from picotrain_golden import Method, MethodName, Network, Selection, copies, fused, plan
 
 _INSTEAD: tuple[MethodName, ...] = ("priot", "priot-s", "infer")
@@ -114,7 +115,8 @@ def shortage(
     if choice:
         # Of a selection its budgets are what is to be changed.
         selects = selection is not None and method.selects
-        ways = ["select fewer rows"] if selects else [*_ways(network, method, frozen, room, elf)]
+        way = "select fewer rows" if selects else _way(network, method, frozen, room, elf, target)
+        ways = [way] if way else []
     return Shortage(
         planned.total,
         room,
@@ -125,32 +127,50 @@ def shortage(
     )
 
 
-def _ways(network: Network, method: Method, frozen: bool, room: int, elf: Elf) -> Iterator[str]:
-    """The one plan, or method and plan, that comes nearest to what was asked for and fits."""
+def one_form(network: Network, elf: Elf, target: str) -> tuple[str, int]:
+    """The kernels that know networks of this form alone, and the arena that they leave; "" where
+    the target has none, they are not built, or they are what runs."""
+    form = "affine" if network.affine else "chain"
+    image = ONE_FORM.get(target.partition(":")[0], {}).get(form)
+    if image is None or image == elf.path or not image.is_file():
+        return "", 0
+    return form, arena_bytes(image)
 
-    def fits(other: Method, lean: bool) -> int:
-        if lean and (not fits_flash(network, elf) or other.changes_weights):
-            return 0
-        needed = need_of(network, other, elf, lean)
-        return needed if needed <= room else 0
 
+def nearest(
+    network: Network, method: Method, frozen: bool, room: int, elf: Elf, target: str
+) -> tuple[str, str]:
+    """The fewest options with which this method fits, "" where it fits as it is, and its bytes in
+    words, which are "" where nothing helps."""
     pairs = replace(method, fused=True)
-    fuses = method.trains and not method.fused and any(fused(network, pairs))
-    near = [(pairs, frozen, "--fused")] if fuses else []
-    if not frozen:
-        near.append((method, True, "--plan lean"))
-        near += [(pairs, True, "--fused --plan lean")] if fuses else []
-    for other, lean, how in near:
-        if needed := fits(other, lean):
-            yield f"use {how} ({needed:,} bytes)"
-            return
+    fuses = not method.fused and any(fused(network, pairs))
+    form, wide = one_form(network, elf, target)
+    leans = not frozen and not method.changes_weights and fits_flash(network, elf)
+    ways = product((False, True)[: 1 + (wide > room)], (False, True)[: 1 + leans], (False, True))
+    for narrow, lean, pair in sorted(ways, key=sum):
+        if pair and not fuses:
+            continue
+        needed = need_of(network, pairs if pair else method, elf, frozen or lean)
+        if needed <= (wide if narrow else room):
+            options = ("--fused" * pair, "--plan lean" * lean, f"--kernels {form}" * narrow)
+            size = f"{needed:,} of {wide:,} bytes" if narrow else f"{needed:,} bytes"
+            return " ".join(filter(None, options)), f"({size})"
+    return "", ""
+
+
+def _way(network: Network, method: Method, frozen: bool, room: int, elf: Elf, target: str) -> str:
+    """What comes nearest to what was asked for and fits: options, or another method with them."""
+    options, size = nearest(network, method, frozen, room, elf, target)
+    if options:
+        return f"use {options} {size}"
     for name in _INSTEAD:
-        for lean in (False, True):
-            if needed := fits(Method(name), lean):
-                how = f"{name}{' with --plan lean' if lean else ''} ({needed:,} bytes)"
-                only = name == "infer" and method.trains
-                yield f"no method trains it there and only {how} fits" if only else f"use {how}"
-                return
+        other = replace(Method(name), fused=method.fused)
+        options, size = nearest(network, other, False, room, elf, target)
+        if size:
+            how = f"{name}{' with ' * bool(options)}{options} {size}"
+            only = name == "infer" and method.trains
+            return f"no method trains it there and only {how} fits" if only else f"use {how}"
+    return ""
 
 
 def missing(

@@ -32,6 +32,14 @@ RP2040_ROM = comes_built("rp2040/rom.bin")
 """Our model of the boot ROM (emulation/rom), for emulators of the whole chip."""
 CYCLE_PLUGIN = BUILD / "qemu" / "cycles.so"
 
+_RP2040_ONE_FORM = {"chain": RP2040_CHAIN, "affine": RP2040_AFFINE}
+ONE_FORM = {
+    "qemu": {"chain": MICROBIT_CHAIN, "affine": MICROBIT_AFFINE},
+    "rp2040js": _RP2040_ONE_FORM,
+    "serial": _RP2040_ONE_FORM,
+}
+"""By backend: what knows networks of one form alone, for less RAM, as `--kernels` names it."""
+
 _BOARDS = (
     *(MICROBIT, MICROBIT_PORTABLE, MICROBIT_DENSE, MICROBIT_LARGE),
     *(MICROBIT_CHAIN, MICROBIT_AFFINE, RP2040, RP2040_CORES, RP2040_CHAIN, RP2040_AFFINE),

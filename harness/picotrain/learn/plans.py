@@ -49,6 +49,11 @@ def check_fused(network: Network, *methods: Method) -> None:
     raise UserError(f"--fused changes nothing: {why}; leave it out")
 
 
+def told_fused(network: Network, method: Method) -> str:
+    """What follows in a sentence about a run, "" where nothing is one operation."""
+    return ", convolution and pool as one" if any(fused(network, method)) else ""
+
+
 def named(plan: str, method: Method, network: Network) -> str:
     """The plan with what the method adds to its name: "lean, fused"."""
     return f"{plan}, fused" if any(fused(network, method)) else plan

@@ -204,7 +204,7 @@ def test_the_way_out_of_a_target_whose_memory_is_fixed(resnet8: Network) -> None
     assert short is not None
     assert short.advice.endswith(f", or use --target host --ram-kib {-(-short.need // 1024)}")
     least = needs(Method("infer"), resnet8, lean=True)
-    short = shortage(resnet8, Method("priot"), False, least, elf, "qemu")
+    short = shortage(resnet8, Method("priot"), False, least, elf, "renode")
     assert short is not None
     only = f"no method trains it there and only infer with --plan lean ({least:,} bytes) fits, or "
     assert short.advice.startswith(only)

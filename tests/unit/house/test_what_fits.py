@@ -15,7 +15,7 @@ from picotrain.image.elf import open_elf
 from picotrain.learn import models
 from picotrain.learn.architectures.architecture import Architecture
 from picotrain.profile.memory.arena import arena_uses
-from picotrain_golden import Affine, Network, Parameters
+from picotrain_golden import Affine, Method, Network, Parameters, plan
 from picotrain_golden import network as limits
 from picotrain_golden.method import MethodName
 from support import require
@@ -92,6 +92,22 @@ def test_the_memory_is_that_of_the_plan() -> None:
         )
     lines = "\n".join(f"| `{row[0]}` | {' | '.join(row[1:])} |" for row in expected)
     assert rows("Memory of a Pico") == expected, f"the table is now\n{lines}"
+
+
+def test_what_one_operation_and_one_form_leave_is_that_of_plan_and_images() -> None:
+    elf = open_elf(require(firmware.RP2040))
+    for name in ("tinycnn", "oddnet"):
+        network = shapes_of(models.resolve(name))
+        in_arena = (blob_size(network, elf), 0)
+        sizes = [plan(network, Method("priot", fused=True), one).total for one in in_arena]
+        said = " / ".join(f"{size / 1000:.0f}" for size in sizes)
+        assert re.search(rf"`{name}` (?:trains by PRIOT )?in {said}[ .]", TEXT), said
+    (told,) = re.findall(r"leaves some (\d+) KB more for the arena", TEXT)
+    for forms in firmware.ONE_FORM.values():
+        whole = firmware.MICROBIT if forms is firmware.ONE_FORM["qemu"] else firmware.RP2040
+        for image in forms.values():
+            more = firmware.arena_bytes(require(image)) - firmware.arena_bytes(require(whole))
+            assert abs(more - 1000 * int(told)) < 3000, image
 
 
 def test_the_limits_are_those_of_the_code() -> None:

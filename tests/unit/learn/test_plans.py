@@ -9,7 +9,11 @@ import pytest
 
 import support
 from picotrain import cli
+from picotrain.device.backends import KERNELS
+from picotrain.device.room import nearest, shortage
 from picotrain.errors import UserError
+from picotrain.image.elf import open_elf
+from picotrain.image.firmware import arena_bytes
 from picotrain.learn import plans
 from picotrain_golden import Method
 from support import INFER, METHODS
@@ -97,9 +101,76 @@ def test_what_fits_is_proposed_with_pairs_as_one_operation(
     assert f"; {advice}" in capsys.readouterr().err
 
 
+def advice(
+    name: str, target: str, room: int, *, lean: bool = False, kernels: str = "tuned", **given: bool
+) -> str:
+    """What is said of tinycnn where there are `room` bytes."""
+    image = KERNELS[target][kernels]
+    support.require(image)
+    method, network = Method(name, **given), support.shipped("tinycnn")
+    short = shortage(network, method, lean, room, open_elf(image), target)
+    assert short is not None
+    return short.advice
+
+
+def test_firmware_of_one_form_is_proposed_where_it_has_the_room() -> None:
+    """After one option that needs no other firmware; not where it runs, or where there is none."""
+    for target in ("qemu", "rp2040js"):
+        wide = arena_bytes(support.require(KERNELS[target]["chain"]))
+        room = f"of {wide:,} bytes)"
+        form = f"use --kernels chain (87,400 {room}"
+        assert advice("niti-dynamic", target, 87_399).startswith(form)
+        said = advice("priot", target, 60_000, lean=True)
+        assert said.startswith(f"use --kernels chain (82,420 {room}")
+        assert advice("priot", target, 116_656).startswith("use --fused (116,656 bytes)")
+        assert advice("priot", target, 60_000, lean=True, fused=True).startswith(
+            f"use --kernels chain (64,304 {room}"
+        )
+        assert "--kernels" not in advice("niti-dynamic", target, 87_399, kernels="chain")
+    assert "--kernels" not in advice("niti-dynamic", "renode", 87_399)
+    assert "--kernels" not in advice("niti-dynamic", "host", 87_399, kernels="portable")
+
+
+def test_several_options_together_are_proposed_where_one_is_too_little() -> None:
+    """Of a network that is wider than the whole firmware leaves room for."""
+    elf = open_elf(support.require(KERNELS["qemu"]["tuned"]))
+    network = support.shipped("tinycnn")
+    wide = arena_bytes(support.require(KERNELS["qemu"]["chain"]))
+    assert nearest(network, Method("priot"), False, wide, elf, "qemu") == ("", "(134,772 bytes)")
+    resnet8, priot = support.shipped("resnet8"), Method("priot")
+    assert nearest(resnet8, priot, True, 200_000, elf, "qemu") == ("", "")
+
+
+def test_infer_takes_fewer_bytes_as_one_operation(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And says the same of the images; a state's method too."""
+    state = tmp_path / "state.npz"
+    chosen = ["--target", "host", "--method", "priot", "--fused", "--save", str(state)]
+    chosen += ["--json", str(tmp_path / "adapt.json")]
+    assert cli.main(["adapt", *chosen, *SMALL]) == 0
+    assert "test images, convolution and pool as one\n" in capsys.readouterr().out
+    for given in ([], ["--state", str(state)]):
+        found = []
+        for how in ([], ["--fused"]):
+            file = tmp_path / "infer.json"
+            words = ["infer", "--images", "30", *given, *how, "--json", str(file)]
+            assert cli.main(words) == 0
+            said = ", convolution and pool as one\n" in capsys.readouterr().out
+            found.append(json.loads(file.read_text()))
+            assert said == found[-1]["fused"]
+        apart, one = found
+        assert one["predictions"] == apart["predictions"]
+        assert one["fused"]
+        if not given:
+            assert one["ram_bytes"]["network"] < apart["ram_bytes"]["network"]
+
+
 @pytest.mark.parametrize(
     ("verb", "chosen", "why"),
     [
+        ("fit", ["resnet8"], "resnet8 has no convolution of the power-of-two form"),
+        ("fit", ["oddnet", "--method", "niti-dynamic"], "method niti-dynamic takes the scale of a"),
         ("adapt", ["--method", "niti-dynamic"], "method niti-dynamic takes the scale of a whole"),
         ("verify", ["--method", "niti-dynamic"], "method niti-dynamic takes the scale of a whole"),
         ("profile", ["--method", "niti-dynamic"], "method niti-dynamic takes the scale of a whole"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from picotrain.cli import main
 from picotrain.datasets import Split
 from picotrain.device.backends import open_device
 from picotrain.device.blob import blob_size
+from picotrain.image import firmware
 from picotrain.image.firmware import layout, pico_arena_bytes
 from picotrain.learn import models
 from picotrain.profile.fit.fitting import check, fitted
@@ -250,6 +252,51 @@ def test_what_is_missing_is_told() -> None:
     assert not fits and re.fullmatch(
         r"a training step takes [\d.]+ ms, more than the [\d.]+ of --ms", because
     )
+
+
+def test_what_is_missing_is_told_with_what_helps() -> None:
+    """One operation for two within any limit; other firmware within a Pico's alone."""
+    network, split = network_of("tinycnn")
+    priot, dynamic = Method("priot"), Method("niti-dynamic")
+
+    def because(method: Method, arena: int, limits: Limits | None = None) -> str:
+        return judge(load(), network, method, split, layout(), arena, limits).because
+
+    assert because(priot, 70_000).endswith("; it fits with --fused (64,304 bytes)")
+    assert because(priot, 1 << 20, Limits(ram=70_000)).endswith(
+        "; it fits with --fused (64,304 bytes)"
+    )
+    assert because(priot, 60_000, Limits(ram=60_000)).endswith(" with 50,176")
+    support.require(firmware.MICROBIT_CHAIN)
+    wide = firmware.arena_bytes(firmware.MICROBIT_CHAIN)
+    form = f"; it fits with --kernels chain (87,400 of {wide:,} bytes)"
+    assert because(dynamic, 87_399).endswith(form)
+    assert because(dynamic, 1 << 20, Limits(ram=87_399)).endswith(" with 50,176")
+
+
+def test_fused_is_judged_by_its_own_room_and_the_cycles_of_two() -> None:
+    network, split = network_of("tinycnn")
+    method = Method("priot")
+    apart, one = (
+        judge(load(), network, replace(method, fused=pairs), split, layout(), pico_arena_bytes())
+        for pairs in (False, True)
+    )
+    assert [room.ram for room in apart.rooms] == [134_772, 82_420]
+    assert [room.ram for room in one.rooms] == [116_656, 64_304]
+    assert one.step == apart.step and one.most == apart.most
+
+
+def test_the_verb_says_whose_cycles_those_of_fused_are(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "fit.json"
+    assert main(["fit", "tinycnn", "--fused", "--json", str(out)]) == 0
+    assert "\nfused: RAM is that of convolution and pool as one" in capsys.readouterr().out
+    content = json.loads(out.read_text())
+    assert content["cycles_of"] == "convolution and pool apart"
+    assert [one["method"] for one in content["methods"] if not one["fused"]] == ["niti-dynamic"]
+    assert main(["fit", "tinycnn"]) == 0
+    assert "fused" not in capsys.readouterr().out
 
 
 def test_a_sum_of_a_layer_and_itself_is_judged(tmp_path: Path) -> None:

@@ -220,7 +220,7 @@ def run(options: argparse.Namespace) -> int:
             f"{network.name} on {options.dataset} {turning.in_words(task.angle)}, "
             f"{method.name} on {options.target}: "
             f"{len(task.train.labels) - task.replayed} training{replayed} and "
-            f"{len(task.test.labels)} {options.split} images"
+            f"{len(task.test.labels)} {options.split} images{plans.told_fused(network, method)}"
         )
         keeper = None if options.save is None else keep
         result = adapt(device, network, task, choice, report, resume=state, keep=keeper)

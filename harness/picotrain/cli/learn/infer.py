@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from typing import Any
 
 from picotrain import datasets
@@ -21,7 +22,7 @@ from picotrain.datasets import Dataset, Split, rotate, sample
 from picotrain.device.backends import choose_kernels, open_device
 from picotrain.device.room import check_room
 from picotrain.errors import UserError
-from picotrain.learn import models, plans
+from picotrain.learn import methods, models, plans
 from picotrain.learn.adapt import SAMPLES, TEST_STREAM
 from picotrain.learn.field.infer import Inference, infer
 from picotrain.learn.field.state_file import load_state
@@ -62,12 +63,15 @@ def add_parser(verbs: Verbs) -> None:
         help=f"how many, drawn by --seed (default: {SAMPLES}, or all there are)",
     )
     add_plan(parser)
+    methods.add_fused(parser)
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
     state = None if options.state is None else load_state(options.state)
     method = Method("infer") if state is None else state.method
+    if options.fused:
+        method = replace(method, fused=True)
     plans.check(options.plan, method)
     choose_kernels(options.target, options.kernels)
     dataset = datasets.load(options.dataset)
@@ -75,6 +79,8 @@ def run(options: argparse.Namespace) -> int:
     models.check_fit(network, dataset)
     if state is not None:
         network = state.network_of(network)
+        state = replace(state, method=method)
+    plans.check_fused(network, method)
     name, split, angle = _images(options, dataset)
     frozen = options.plan == "lean"
     with open_device(options.target, arena(options), options.kernels) as device:
@@ -82,9 +88,9 @@ def run(options: argparse.Namespace) -> int:
         learned = "" if state is None else f", {method.name} of {state.source}"
         print(
             f"{network.name}{learned} on {options.target}: {len(split)} {name} images of "
-            f"{options.dataset} {in_words(angle)}"
+            f"{options.dataset} {in_words(angle)}{plans.told_fused(network, method)}"
         )
-        done = infer(device, network, split, state, frozen)
+        done = infer(device, network, split, state, frozen, method.fused)
         kernels = device.kernels
     print(_for_people(done))
     finish(
@@ -99,6 +105,7 @@ def run(options: argparse.Namespace) -> int:
             "state": "" if options.state is None else str(options.state),
             "state_sha256": "" if state is None else state.sha256(network),
             "plan": options.plan,
+            "fused": method.fused,
             "dataset": dataset.name,
             "split": name,
             "angle": angle,

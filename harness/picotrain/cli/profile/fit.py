@@ -15,16 +15,21 @@ from picotrain.device.given import images_for
 from picotrain.device.meter import CLOCK_HZ
 from picotrain.errors import UserError
 from picotrain.image.firmware import MODEL_FLASH, layout, pico_arena_bytes
-from picotrain.learn import methods, models
+from picotrain.learn import methods, models, plans
 from picotrain.learn.architectures.words import layer_in_words
 from picotrain.profile.fit import verdict as verdicts
 from picotrain.profile.fit.model import load
 from picotrain.profile.fit.prepare import calibrated
 from picotrain.profile.fit.verdict import Limits, Verdict, milliseconds
 from picotrain.text import table
-from picotrain_golden import Method, Network
+from picotrain_golden import Method, Network, fused
 
 METHODS = ("infer", "niti-dynamic", "niti-static", "priot", "priot-s")
+
+_FUSED_NOTE = (
+    "fused: RAM is that of convolution and pool as one operation, to the byte; cycles and "
+    "milliseconds are those of the two apart, which the cost model was fitted to (docs/fit.md)"
+)
 
 
 def add_parser(verbs: Verbs) -> None:
@@ -69,6 +74,7 @@ def add_parser(verbs: Verbs) -> None:
     parser.add_argument(
         "--flash", type=positive, metavar="BYTES", help="most of the model (default: a Pico's)"
     )
+    methods.add_fused(parser)
     add_seed(parser, Method.seed, "draws weights and images where there are none")
     parser.set_defaults(run=run)
 
@@ -78,18 +84,22 @@ def run(options: argparse.Namespace) -> int:
         raise UserError(f"method {options.method!r} is none of {', '.join(METHODS)}")
     asked = METHODS if options.method is None else tuple(dict.fromkeys(("infer", options.method)))
     network, images, shown = _material(options)
+    made = [methods.make(name, fused=options.fused) for name in asked]
+    plans.check_fused(network, *(made if options.method is None else made[-1:]))
     elf, arena, model = layout(), pico_arena_bytes(), load()
     judged = options.method or "infer"
     limits = Limits(options.ms, options.ram, options.flash)
     found = []
-    for name in asked:
+    for method in made:
         # The time is that of what is judged; the room is for all.
-        by = limits if name == judged else replace(limits, ms=None)
-        found.append(verdicts.judge(model, network, methods.make(name), images, elf, arena, by))
+        by = limits if method.name == judged else replace(limits, ms=None)
+        found.append(verdicts.judge(model, network, method, images, elf, arena, by))
     print(f"{network.name}: {_size(network)}; activity of {shown}")
     print(_layers(network, found))
     print("\n" + _methods(found))
     print(f"RAM beside the firmware {arena:,} bytes, flash for a model {MODEL_FLASH:,}")
+    if options.fused:
+        print(_FUSED_NOTE)
     last = next(one for one in found if one.method.name == judged)
     for one in found:
         if one.because:
@@ -175,12 +185,14 @@ def _content(
         "model": network.name,
         "clock_hz": CLOCK_HZ,
         "activity": shown,
+        "cycles_of": "convolution and pool apart",
         "arena": arena,
         "model_flash": MODEL_FLASH,
         "limits": {"ms": options.ms, "ram": options.ram, "flash": options.flash},
         "methods": [
             {
                 "method": one.method.name,
+                "fused": any(fused(network, one.method)),
                 "fits": one.fits,
                 "because": one.because,
                 "rooms": [asdict(room) for room in one.rooms],

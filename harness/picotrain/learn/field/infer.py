@@ -64,11 +64,13 @@ def infer(
     split: Split,
     state: State | None = None,
     frozen: bool = False,
+    fused: bool = False,
 ) -> Inference:
-    """Predict all images of a split, pixels 0..255, as the state's method does, or by `infer`."""
+    """Predict all images of a split, pixels 0..255, as the state's method does, or by `infer`, then
+    with convolution and pool as one operation where `fused`."""
     if state is None:
         device.load_model(network, frozen=frozen)
-        device.set_method(Method("infer"))
+        device.set_method(Method("infer", fused=fused))
     else:
         network = state.restore(device, network, frozen)
     meter, images = CycleMeter(device), images_for(network, split.images)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from picotrain.datasets import Split
 from picotrain.device.blob import blob_size
 from picotrain.device.given import check_form
 from picotrain.device.meter import CLOCK_HZ
-from picotrain.device.room import fits_flash, shortage
+from picotrain.device.room import fits_flash, nearest, shortage
 from picotrain.errors import UserError
 from picotrain.image.elf import Elf
 from picotrain.image.firmware import MODEL_FLASH
@@ -18,8 +18,8 @@ from picotrain.profile.fit.model import WORST, CostModel, Prediction
 from picotrain.profile.fit.observe import observe
 from picotrain_golden import Method, Network, plan
 
-_TARGET = "a Pico"
-"""Whose memory cannot be widened."""
+_TARGET = "qemu"
+"""Whose firmware has a Pico's memory, which cannot be widened."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,10 @@ class Room:
 
 @dataclass(frozen=True)
 class Verdict:
-    """Of one method; `step` is None where the network cannot train by it, `because` says why."""
+    """Of one method; `step` is None where the network cannot train by it, `because` says why.
+
+    Rooms are those of the method as it is, fused or not; cycles always those of convolution and
+    pool apart, which is what the cost model knows."""
 
     method: Method
     rooms: tuple[Room, ...]
@@ -91,11 +94,13 @@ def judge(
         for name in plans.NAMES
         if plans.allows(name, method)
     )
-    step = model.predict(network, method, observe(network, method, images))
-    most = model.predict(network, method, [[WORST] * len(network.layers)])
+    apart = replace(method, fused=False)
+    step = model.predict(network, apart, observe(network, apart, images))
+    most = model.predict(network, apart, [[WORST] * len(network.layers)])
     verdict = Verdict(method, rooms, step, most, "")
     if verdict.room is None:
-        return Verdict(method, rooms, step, most, rooms[-1].because)
+        because = rooms[-1].because + _instead(network, method, rooms[-1], elf, arena, limits)
+        return Verdict(method, rooms, step, most, because)
     spent = milliseconds(step.total)
     if limits.ms is not None and spent > limits.ms:
         what = "an inference" if not method.trains else "a training step"
@@ -125,6 +130,18 @@ def _room(
     elif flash > store or (lean and not fits_flash(network, elf)):
         because = f"{flash - store:,} bytes of flash are missing: {flash:,} of {store:,}"
     return Room(name, need, flash, because, missing, largest)
+
+
+def _instead(
+    network: Network, method: Method, last: Room, elf: Elf, arena: int, limits: Limits
+) -> str:
+    """The options with which there is room, where RAM alone is missing."""
+    if not last.missing or last.flash > (limits.flash or MODEL_FLASH):
+        return ""
+    # Other firmware leaves more of a Pico's memory, and no more of a user's limit.
+    room, target = (arena, _TARGET) if limits.ram is None else (min(arena, limits.ram), "")
+    options, size = nearest(network, method, last.plan == "lean", room, elf, target)
+    return f"; it fits with {options} {size}" if options else ""
 
 
 def helps(network: Network, verdicts: Sequence[Verdict]) -> str:
