@@ -3,9 +3,9 @@
 It comes with the package (entry point `picotrain`) and adds
 
 - the option `--picotrain-target NAME`, repeatable, and the ini key `picotrain_targets`, a list, for
-  where the option is not given: `host` (the default), `qemu`, `rp2040js`, `renode`, `golden`, a
-  Pico at `serial:PORT`, and those with other kernels: `host-tuned`, `host-cores`, `qemu-portable`,
-  `qemu-dense`, `qemu-large`, `qemu-chain`, `rp2040js-cores` and so on;
+  where the option is not given: a target of `picotrain targets` (the default is `host`), or one
+  with other kernels, as `--kernels` names them: `qemu-portable`. A name that is none of them is
+  answered with all;
 - the fixture `device`, a connected `picotrain.device.interface.Device` without a model, once per
   chosen target;
 - the fixture `target_name`, the name of that target, for tests that open their own device.
@@ -62,11 +62,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="append",
         dest="picotrain_targets",
         metavar="NAME",
-        help="run tests that take `device` on this picotrain target: golden, host, qemu, rp2040js, "
-        "renode or serial:PORT, or with other kernels host-tuned, host-cores, qemu-portable, "
-        "qemu-dense, qemu-large, qemu-chain, qemu-affine, rp2040js-cores, rp2040js-chain or "
-        "rp2040js-affine; repeat for several (default: the ini key "
-        f"{_INI}, else {_DEFAULT})",
+        help="run tests that take `device` on this target: one of `picotrain targets`, or "
+        "with other kernels as its --kernels names them (qemu-portable); a name that is none is "
+        f"answered with all; repeat for several (default: the ini key {_INI}, else {_DEFAULT})",
     )
     parser.addini(
         _INI, f"the picotrain targets where {_OPTION} is not given", type="args", default=[]

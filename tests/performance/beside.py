@@ -8,11 +8,10 @@ from typing import Any
 
 from picotrain.device.meter import CLOCK_HZ
 from picotrain.inputs import read_json
-from picotrain.output import write_text
 from picotrain.text import templates
+from rendered import ROOT, write_page
 
 HERE = Path(__file__).parent
-ROOT = HERE.parents[1]
 PAGE = ROOT / "docs" / "performance.md"
 RESULTS = ROOT / "experiments" / "results"
 FILE = RESULTS / "performance.json"
@@ -53,10 +52,7 @@ def render(results: Path = RESULTS) -> str:
 
 def write() -> None:
     """The page of what is there."""
-    made = render()
-    same = PAGE.is_file() and PAGE.read_text(encoding="utf-8") == made
-    write_text(PAGE, made)
-    print(f"{PAGE.relative_to(ROOT)}: {'as it was' if same else 'written'}")
+    write_page(PAGE, render())
 
 
 if __name__ == "__main__":

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from picotrain.inputs import read_json
-from picotrain.output import write_json, write_text
+from picotrain.output import write_json
 from picotrain.text import templates
+from rendered import ROOT, write_page
 
 HERE = Path(__file__).parent
-ROOT = HERE.parents[1]
 PAGE = ROOT / "docs" / "reliability.md"
 RESULTS = ROOT / "experiments" / "results"
 SECTIONS = ("memory", "deaths", "fuzzing", "exactness", "selftest", "stress", "mutants")
@@ -56,10 +56,7 @@ def write() -> None:
     """The page of what is there."""
     from mutants import report, results  # Which need a filter of this module.
 
-    made = render(RESULTS, report.render(results.read()))
-    same = PAGE.is_file() and PAGE.read_text(encoding="utf-8") == made
-    write_text(PAGE, made)
-    print(f"{PAGE.relative_to(ROOT)}: {'as it was' if same else 'written'}")
+    write_page(PAGE, render(RESULTS, report.render(results.read())))
 
 
 def keep(name: str, found: Mapping[str, Any]) -> None:

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
+
+from picotrain import pytest_plugin
+from picotrain.device import backends
 
 pytest_plugins = ["pytester"]
 
@@ -79,6 +85,13 @@ def test_the_option_goes_before_the_ini(project: pytest.Pytester) -> None:
     result = project.runpytest("-v", "--picotrain-target", "golden")
     result.assert_outcomes(passed=2)
     assert on(result) == ["golden"]
+
+
+def test_what_is_given_as_an_example_is_a_target() -> None:
+    """The help has no list of its own: an unknown name is answered with what there is."""
+    text = Path(pytest_plugin.__file__).read_text(encoding="utf-8")
+    named = set(re.findall(r"\b(?:golden|host|qemu|rp2040js|renode)-[a-z]+", text))
+    assert named == {"qemu-portable"} and named < set(backends.VARIANTS)
 
 
 def test_unknown_target_of_the_ini(project: pytest.Pytester) -> None:
