@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from flips.flipping import FIXED, PARTS, STEP, WHEN, campaign, table, wrong
-from flips.trials import OUTCOMES, SETTLED
+from flips.flipping import FIXED, PARTS, STEP, WHEN, campaign, in_words, table, wrong
+from flips.trials import OUTCOMES, SETTLED, Trial
 
 SHARES = {"host": 0.02, "qemu": 0.01}
 
@@ -54,6 +54,23 @@ def test_what_is_not_as_promised_is_told() -> None:
     assert len(wrong([{**row, "part": "windows", "when": "within", "silent": 1}])) == 1
     assert wrong([{**row, "when": "within", "settled": 1}]) == []
     assert len(wrong([{**row, "when": "within", "settled": 1, "silent": 1}])) == 1
+
+
+def test_what_came_of_a_share_is_a_table_and_a_sentence() -> None:
+    trials = [Trial("scores", "within", 0, 0, 1), Trial("code", "between", 0, 0, 1)]
+    kinds = ("silent", "check", "check")
+    found = [
+        ("qemu", trial, kind, "") for trial, kind in zip([*trials, trials[1]], kinds, strict=True)
+    ]
+    assert in_words(table(found)).splitlines() == [
+        "bits of  when     flips  check  command  stopped  restored  harmless  silent",
+        "-------  -------  -----  -----  -------  -------  --------  --------  ------",
+        "code     between      2      2",
+        "scores   within       1                                                    1",
+        "3 flips, each batch shown once: 2 named by CHECK, 1 silent",
+    ]
+    settled = table([("host", trials[0], "settled", "")], (SETTLED, *OUTCOMES))
+    assert in_words(settled).endswith("\n1 flips, each batch shown twice: 1 settled")
 
 
 def test_there_are_as_many_as_asked_for() -> None:

@@ -25,6 +25,7 @@ from picotrain.device import backends
 from picotrain.device.mailbox import MailboxDevice
 from picotrain.device.repeating.twice import TwiceDevice
 from picotrain.progress import progress_bar
+from picotrain.text import table as text_table
 from reliability import page
 from reliability.asked import share
 
@@ -115,6 +116,8 @@ PARTS = (
         {"host": (60, 200, 0), "qemu": (2, 30, 0)},
     ),
 )
+_SAID = {"check": "named by CHECK", "command": "refused by a command"}
+"""Outcomes that are no word of a sentence."""
 WHEN = ("between", "within", "transfer")
 
 
@@ -221,6 +224,26 @@ def table(found: Found, outcomes: tuple[str, ...] = OUTCOMES) -> list[dict[str, 
     return rows
 
 
+def in_words(rows: list[dict[str, Any]]) -> str:
+    """A table of `table`'s rows, and a sentence about all of them."""
+    kinds = [one for one in (SETTLED, *OUTCOMES) if one in rows[0]]
+    lines = [
+        [
+            row["part"],
+            row["when"],
+            *(f"{row[key]:,}" if row[key] else "" for key in ("flips", *kinds)),
+        ]
+        for row in rows
+    ]
+    sums = {key: sum(row[key] for row in rows) for key in ("flips", *kinds)}
+    counted = ", ".join(f"{sums[kind]:,} {_SAID.get(kind, kind)}" for kind in kinds if sums[kind])
+    shown = "each batch shown twice" if SETTLED in kinds else "each batch shown once"
+    return (
+        f"{text_table(lines, ['bits of', 'when', 'flips', *kinds])}\n"
+        f"{sums['flips']:,} flips, {shown}: {counted}"
+    )
+
+
 def wrong(rows: list[dict[str, Any]]) -> list[str]:
     """Rows that break what is promised."""
     words = []
@@ -248,8 +271,7 @@ def main() -> int:
         ]
         once, twice = [[one for done in of for one in done.result()] for of in asked]
     rows, settled = table(once), table(twice, (SETTLED, *OUTCOMES))
-    for row in (*rows, *settled):
-        print(", ".join(f"{name} {value}" for name, value in row.items() if value))
+    print(f"{in_words(rows)}\n\n{in_words(settled)}")
     if options.share == 1.0 and options.target == ["host", "qemu"]:
         page.keep(
             "memory",

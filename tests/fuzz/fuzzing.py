@@ -88,12 +88,12 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--keep", action="store_true", help="write the results, and their page")
     args = parser.parse_args()
+    targets = args.target or list(EVERY)
     try:
-        programs.build()
+        programs.build(targets)
     except Unbuilt as reason:
         print(f"fuzz: {reason}", file=sys.stderr)
         return 2
-    targets = args.target or list(EVERY)
     found = run(shares(targets, args.minutes, args.jobs), args.jobs, args.seed)
     if args.keep:
         keep(found)

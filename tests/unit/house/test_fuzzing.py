@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -82,6 +83,28 @@ def test_without_clang_it_says_what_to_install(
     monkeypatch.setattr("sys.argv", ["fuzz"])
     assert fuzzing.main() == 2
     assert capsys.readouterr().err == (f"fuzz: {programs.MISSING}\n")
+
+
+def test_what_is_not_asked_for_is_not_built(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Damaged models, which are no program, want no clang either."""
+    made: list[list[str]] = []
+
+    def make(command: list[str], check: bool) -> SimpleNamespace:
+        made.append(command)
+        return SimpleNamespace(returncode=0)
+
+    monkeypatch.setattr(programs.shutil, "which", lambda name: "clang")
+    monkeypatch.setattr(programs.subprocess, "run", make)
+    for targets in (["link"], ["models", "blob-tuned", "mailbox"], list(fuzzing.EVERY)):
+        programs.build(targets)
+    assert [command[-1] for command in made] == [
+        "PROGRAMS=link",
+        "PROGRAMS=mailbox blob-tuned",
+        f"PROGRAMS={' '.join(SHARES)}",
+    ]
+    monkeypatch.setattr(programs.shutil, "which", lambda name: None)
+    programs.build([fuzzing.MODELS])
+    assert len(made) == 3
 
 
 def test_an_importer_that_ends_otherwise(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
