@@ -5,6 +5,7 @@
 #include "kernels/cortex_m0plus/pt_byte_order.h"
 #include "kernels/cortex_m0plus/pt_conv2d_pool_inner.h"
 #include "kernels/cortex_m0plus/pt_convolution.h"
+#include "kernels/cortex_m0plus/pt_slices.h"
 #include "kernels/pt_conv2d_pool_rows.h"
 #include "kernels/pt_memory.h"
 #include "kernels/pt_requantize.h"
@@ -146,9 +147,10 @@ static uint32_t pool_blocks(struct pt_convolution *c, uint32_t shift, int8_t *ro
     return saturated + job.saturated;
 }
 
-uint32_t pt_conv2d_pool_forward_s8(const struct pt_shape *shape, const int8_t *input,
-                                   const struct pt_edges *edges, uint32_t shift, void *scratch,
-                                   int8_t *output, uint8_t *places)
+uint32_t pt_conv2d_pool_forward_slice_s8(const struct pt_shape *shape, uint32_t begin,
+                                         uint32_t end, const int8_t *input,
+                                         const struct pt_edges *edges, uint32_t shift,
+                                         void *scratch, int8_t *output, uint8_t *places)
 {
     struct pt_convolution c = pt_convolution_forward(shape, input, scratch);
     struct pt_edges left = *edges;
@@ -157,16 +159,14 @@ uint32_t pt_conv2d_pool_forward_s8(const struct pt_shape *shape, const int8_t *i
     c.sums += (blocks - 1u) * block_words(&c);
     int8_t *rows = (int8_t *)(c.sums + c.target_w * PT_LANES);
     c.row = rows + blocks * 2u * c.target_w * PT_LANES;
-    memset(output, 0, pt_pooled_size(shape));
-    memset(places, 0, pt_places_size(shape));
-    for (uint32_t begin = 0; begin < shape->out_c;) {
+    while (begin < end) {
         struct pooling pooling[PT_POOL_BLOCKS];
         struct pooling *next = pooling;
-        for (; next != pooling + blocks && begin < shape->out_c; ++next, begin += PT_LANES) {
+        for (; next != pooling + blocks && begin < end; ++next, begin += PT_LANES) {
             const struct pooling block = {
                 output + begin,    places,       begin,
                 shape->out_w / 2u, shape->out_c,
-                pt_convolution_pack(&c, &left, shape->out_c - begin),
+                pt_convolution_pack(&c, &left, end - begin),
             };
             *next = block;
             c.lanes += block_words(&c);
@@ -175,6 +175,16 @@ uint32_t pt_conv2d_pool_forward_s8(const struct pt_shape *shape, const int8_t *i
         saturated += pool_blocks(&c, shift, rows, pooling, next);
     }
     return saturated;
+}
+
+uint32_t pt_conv2d_pool_forward_s8(const struct pt_shape *shape, const int8_t *input,
+                                   const struct pt_edges *edges, uint32_t shift, void *scratch,
+                                   int8_t *output, uint8_t *places)
+{
+    memset(output, 0, pt_pooled_size(shape));
+    memset(places, 0, pt_places_size(shape));
+    return pt_conv2d_pool_forward_slice_s8(shape, 0, shape->out_c, input, edges, shift, scratch,
+                                           output, places);
 }
 
 static bool all_zero(const int8_t *values, uint32_t count)

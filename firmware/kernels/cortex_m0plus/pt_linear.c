@@ -4,6 +4,7 @@
 
 #include "kernels/cortex_m0plus/pt_bits.h"
 #include "kernels/cortex_m0plus/pt_linear_inner.h"
+#include "kernels/cortex_m0plus/pt_slices.h"
 #include "kernels/pt_memory.h"
 #include "kernels/pt_requantize.h"
 #include "kernels/pt_skips.h"
@@ -196,13 +197,14 @@ uint32_t pt_linear_forward_s8(const int8_t *input, const struct pt_edges *edges,
     return saturated;
 }
 
-/* sums += rows of edges, each times its error, that lie on word boundaries. */
+/* sums += `count` edges of rows, each times its error, that lie on word boundaries. */
 static void add_rows(const struct pt_row_error *rows, const struct pt_row_error *end,
-                     const struct pt_edges *edges, const int8_t *needed, int32_t *sums)
+                     const struct pt_edges *edges, uint32_t count, const int8_t *needed,
+                     int32_t *sums)
 {
     const uint32_t threshold = (uint32_t)edges->threshold & 0x7fu;
     struct pt_columns_job job = {
-        rows, end, sums, edges->row_length, 0, threshold * 0x01010101u, needed,
+        rows, end, sums, count, 0, threshold * 0x01010101u, needed,
     };
     if (rows == end) {
         return;
@@ -220,7 +222,7 @@ static void add_rows(const struct pt_row_error *rows, const struct pt_row_error 
 }
 
 static void error_of_words(const int8_t *error, const struct pt_edges *edges, uint32_t rows,
-                           const int8_t *needed, int32_t *input_error)
+                           uint32_t count, const int8_t *needed, int32_t *input_error)
 {
     struct pt_row_error listed[ROWS_AT_ONCE];
     struct pt_row_error *next = listed;
@@ -232,11 +234,11 @@ static void error_of_words(const int8_t *error, const struct pt_edges *edges, ui
         next->error = error[row];
         next->weights = weights;
         if (++next == listed + ROWS_AT_ONCE) {
-            add_rows(listed, next, edges, needed, input_error);
+            add_rows(listed, next, edges, count, needed, input_error);
             next = listed;
         }
     }
-    add_rows(listed, next, edges, needed, input_error);
+    add_rows(listed, next, edges, count, needed, input_error);
 }
 
 /* Moves the edges on by one row that nobody needs. */
@@ -278,7 +280,7 @@ static void error_of_sparse_words(const int8_t *error, const struct pt_edges *ed
 {
     struct pt_edges left = *edges;
     left.scores = NULL;
-    error_of_words(error, &left, rows, needed, input_error);
+    error_of_words(error, &left, rows, left.row_length, needed, input_error);
     left.scores = edges->scores;
     for (uint32_t row = 0; row < rows; ++row) {
         if (PT_SKIP_ZEROS && error[row] == 0) {
@@ -289,9 +291,10 @@ static void error_of_sparse_words(const int8_t *error, const struct pt_edges *ed
     }
 }
 
-/* Rows that are made one by one, because they lie anywhere. */
+/* Inputs [begin, end) of rows that are made one by one, because they lie anywhere. */
 static void error_of_rows(const int8_t *error, const struct pt_edges *edges, uint32_t rows,
-                          int8_t *row_scratch, int32_t *input_error)
+                          uint32_t begin, uint32_t end, int8_t *row_scratch,
+                          int32_t *input_error)
 {
     struct pt_edges left = *edges;
     for (uint32_t row = 0; row < rows; ++row) {
@@ -301,30 +304,52 @@ static void error_of_rows(const int8_t *error, const struct pt_edges *edges, uin
             continue;
         }
         const int8_t *weights = pt_edges_next_row(&left, row_scratch);
-        for (uint32_t i = 0; i < left.row_length; ++i) {
+        for (uint32_t i = begin; i < end; ++i) {
             input_error[i] += factor * weights[i];
         }
     }
 }
 
+/* What words tell of what is needed. */
+static const int8_t *needed_words(const int8_t *needed)
+{
+    return PT_SKIP_ZEROS && (uintptr_t)needed % 4u == 0u ? needed : NULL;
+}
+
+void pt_linear_error_slice_s32(const int8_t *error, const struct pt_edges *edges, uint32_t rows,
+                               uint32_t begin, uint32_t end, const int8_t *needed, void *scratch,
+                               int32_t *input_error)
+{
+    const uint32_t count = end - begin;
+    const int8_t *wanted = needed == NULL ? NULL : needed + begin;
+    memset(input_error + begin, 0, count * sizeof *input_error);
+    if (!word_aligned(edges)) {
+        error_of_rows(error, edges, rows, begin, end, scratch, input_error);
+    } else {
+        struct pt_edges slice = *edges;
+        slice.weights += begin;
+        slice.scores += slice.scores == NULL ? 0u : begin;
+        error_of_words(error, &slice, rows, count, needed_words(wanted), input_error + begin);
+        if (needed_words(wanted) == wanted) {
+            return;
+        }
+    }
+    pt_linear_leave_out(wanted, count, input_error + begin);
+}
+
 void pt_linear_error_s32(const int8_t *error, const struct pt_edges *edges, uint32_t rows,
                          const int8_t *needed, void *scratch, int32_t *input_error)
 {
-    const uintptr_t scores = edges->bitmap == NULL ? (uintptr_t)edges->scores : 0u;
-    const uintptr_t places = edges->row_length | (uintptr_t)edges->weights | scores;
-    memset(input_error, 0, edges->row_length * sizeof *input_error);
-    if (places % 4u != 0u) {
-        error_of_rows(error, edges, rows, scratch, input_error);
-    } else {
-        const int8_t *words = PT_SKIP_ZEROS && (uintptr_t)needed % 4u == 0u ? needed : NULL;
-        if (edges->bitmap == NULL) {
-            error_of_words(error, edges, rows, words, input_error);
-            if (words == needed) {
-                return;
-            }
-        } else {
-            error_of_sparse_words(error, edges, rows, words, input_error);
-        }
+    const uint32_t length = edges->row_length;
+    if (edges->bitmap == NULL) {
+        pt_linear_error_slice_s32(error, edges, rows, 0, length, needed, scratch, input_error);
+        return;
     }
-    pt_linear_leave_out(needed, edges->row_length, input_error);
+    memset(input_error, 0, length * sizeof *input_error);
+    if (((length | (uintptr_t)edges->weights) & 3u) != 0u) {
+        error_of_rows(error, edges, rows, 0, length, scratch, input_error);
+    } else {
+        error_of_sparse_words(error, edges, rows, needed_words(needed), input_error);
+    }
+    pt_linear_leave_out(needed, length, input_error);
 }

@@ -50,9 +50,9 @@ static void weigh(__typeof__(pt_affine_conv2d_s8) *alone, uint32_t needed,
 {
     struct job job = {
         .affine = affine, .edges = edges, .input = input,
-        .scratch = {scratch, pt_share_scratch()}, .output = output, .weigh = alone,
+        .scratch = {scratch, pt_share_scratch(needed)}, .output = output, .weigh = alone,
     };
-    if (pt_share_fits(needed) && pt_share_forward(shape, &job.parts)) {
+    if (pt_share_fits(needed) && pt_share_forward(shape, NULL, &job.parts)) {
         pt_share(half_weigh, &job);
     } else {
         alone(shape, affine, edges, input, scratch, output);
@@ -79,7 +79,7 @@ static void pool(__typeof__(pt_affine_maxpool_s8) *alone, const struct pt_shape 
                  const struct pt_affine *affine, const int8_t *input, int8_t *output)
 {
     struct job job = {.affine = affine, .input = input, .output = output, .pool = alone};
-    if (pt_share_forward(shape, &job.parts)) {
+    if (pt_share_forward(shape, NULL, &job.parts)) {
         pt_share(half_pool, &job);
     } else {
         alone(shape, affine, input, output);
@@ -119,14 +119,15 @@ void pt_affine_linear_s8(const struct pt_shape *shape, const struct pt_affine *a
                          const struct pt_edges *edges, const int8_t *input, void *scratch,
                          int8_t *output)
 {
-    if (shape->out_c < 2u || !pt_share_fits(pt_affine_linear_scratch(shape))) {
+    const uint32_t needed = pt_affine_linear_scratch(shape);
+    if (shape->out_c < 2u || !pt_share_fits(needed)) {
         pt_affine_linear_s8_alone(shape, affine, edges, input, scratch, output);
         return;
     }
     const uint32_t cut = pt_core_cut(shape->out_c);
     struct rows job = {
         {*shape, *shape}, {*affine, *affine}, {*edges, pt_share_edges(edges, cut)}, input,
-        {scratch, pt_share_scratch()}, {output, output + cut},
+        {scratch, pt_share_scratch(needed)}, {output, output + cut},
     };
     job.shape[0].out_c = (uint16_t)cut;
     job.shape[1].out_c = (uint16_t)(shape->out_c - cut);
@@ -148,7 +149,7 @@ void pt_affine_add_s8(const struct pt_shape *shape, const struct pt_affine *affi
                       const int8_t *a, const int8_t *b, int8_t *output)
 {
     struct job job = {.affine = affine, .input = a, .other = b, .output = output};
-    if (pt_share_forward(shape, &job.parts)) {
+    if (pt_share_forward(shape, NULL, &job.parts)) {
         pt_share(half_add, &job);
     } else {
         pt_affine_add_s8_alone(shape, affine, a, b, output);

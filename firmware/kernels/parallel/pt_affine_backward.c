@@ -28,11 +28,12 @@ static void share_error(__typeof__(pt_affine_conv2d_error_s32) *alone,
                         const struct pt_shape *shape, const int8_t *error,
                         const struct pt_edges *edges, void *scratch, int32_t *sums)
 {
+    const uint32_t needed = pt_round4(edges->row_length);
     struct job job = {
-        .error = error, .edges = edges, .scratch = {scratch, pt_share_scratch()}, .sums = sums,
-        .alone = alone,
+        .error = error, .edges = edges, .scratch = {scratch, pt_share_scratch(needed)},
+        .sums = sums, .alone = alone,
     };
-    if (pt_share_fits(pt_round4(edges->row_length)) && pt_share_error(shape, &job.parts)) {
+    if (pt_share_fits(needed) && pt_share_error(shape, &job.parts)) {
         pt_share(half_error, &job);
     } else {
         alone(shape, error, edges, scratch, sums);

@@ -33,10 +33,12 @@ static uint32_t half_s32(const void *argument, uint32_t core)
 void pt_conv2d_forward_s32(const struct pt_shape *shape, const int8_t *input,
                            const struct pt_edges *edges, void *scratch, int32_t *output)
 {
+    const uint32_t needed = pt_conv2d_forward_scratch(shape);
     struct job job = {
-        .scratch = {scratch, pt_share_scratch()}, .input = input, .edges = edges, .sums = output,
+        .scratch = {scratch, pt_share_scratch(needed)}, .input = input, .edges = edges,
+        .sums = output,
     };
-    if (pt_share_fits(pt_conv2d_forward_scratch(shape)) && pt_share_forward(shape, &job.parts)) {
+    if (pt_share_fits(needed) && pt_share_forward(shape, input, &job.parts)) {
         pt_share(half_s32, &job);
     } else {
         pt_conv2d_forward_s32_alone(shape, input, edges, scratch, output);
@@ -56,11 +58,12 @@ uint32_t pt_conv2d_forward_s8(const struct pt_shape *shape, const int8_t *input,
                               const struct pt_edges *edges, uint32_t shift, bool relu,
                               void *scratch, int8_t *output)
 {
+    const uint32_t needed = pt_conv2d_forward_scratch(shape);
     struct job job = {
-        .scratch = {scratch, pt_share_scratch()}, .input = input, .edges = edges,
+        .scratch = {scratch, pt_share_scratch(needed)}, .input = input, .edges = edges,
         .output = output, .shift = shift, .relu = relu,
     };
-    if (pt_share_fits(pt_conv2d_forward_scratch(shape)) && pt_share_forward(shape, &job.parts)) {
+    if (pt_share_fits(needed) && pt_share_forward(shape, input, &job.parts)) {
         return pt_share(half_s8, &job);
     }
     return pt_conv2d_forward_s8_alone(shape, input, edges, shift, relu, scratch, output);
@@ -78,11 +81,12 @@ static uint32_t half_error(const void *argument, uint32_t core)
 void pt_conv2d_error_s32(const struct pt_shape *shape, const int8_t *error,
                          const struct pt_edges *edges, void *scratch, int32_t *input_error)
 {
+    const uint32_t needed = pt_conv2d_error_scratch(shape);
     struct job job = {
-        .scratch = {scratch, pt_share_scratch()}, .input = error, .edges = edges,
+        .scratch = {scratch, pt_share_scratch(needed)}, .input = error, .edges = edges,
         .sums = input_error,
     };
-    if (pt_share_fits(pt_conv2d_error_scratch(shape)) && pt_share_error(shape, &job.parts)) {
+    if (pt_share_fits(needed) && pt_share_error(shape, &job.parts)) {
         pt_share(half_error, &job);
     } else {
         pt_conv2d_error_s32_alone(shape, error, edges, scratch, input_error);
@@ -106,8 +110,9 @@ static uint32_t half_begin(const void *argument, uint32_t core)
 void pt_conv2d_gradient_begin(const struct pt_shape *shape, const int8_t *input,
                               const int8_t *error, void *scratch)
 {
-    const struct begin job = {shape, input, error, {scratch, pt_share_scratch()}};
-    if (pt_gradient_shared(shape, pt_conv2d_gradient_scratch(shape))) {
+    const uint32_t kernel = pt_conv2d_gradient_scratch(shape);
+    const struct begin job = {shape, input, error, {scratch, pt_gradient_scratch(shape, kernel)}};
+    if (pt_gradient_shared(shape, kernel)) {
         pt_share(half_begin, &job);
     } else {
         pt_conv2d_gradient_begin_alone(shape, input, error, scratch);

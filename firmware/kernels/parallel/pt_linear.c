@@ -2,6 +2,7 @@
 
 #include <stddef.h>
 
+#include "kernels/cortex_m0plus/pt_slices.h"
 #include "kernels/parallel/pt_core.h"
 #include "kernels/parallel/pt_share.h"
 
@@ -35,6 +36,11 @@ static void cut_rows(struct job *job, const struct pt_edges *edges, uint32_t row
     job->rows[1] = rows - cut;
 }
 
+static void *forward_scratch(const struct pt_edges *edges)
+{
+    return pt_share_scratch(pt_linear_forward_scratch(edges->row_length));
+}
+
 static bool cut_forward(struct job *job, const struct pt_edges *edges, uint32_t rows)
 {
     if (rows < 2u * GROUP || !pt_share_fits(pt_linear_forward_scratch(edges->row_length))) {
@@ -56,7 +62,7 @@ void pt_linear_forward_s32(const int8_t *input, const struct pt_edges *edges, ui
                            void *scratch, int32_t *output)
 {
     struct job job = {
-        .input = input, .scratch = {scratch, pt_share_scratch()}, .sums = {output, output},
+        .input = input, .scratch = {scratch, forward_scratch(edges)}, .sums = {output, output},
     };
     if (cut_forward(&job, edges, rows)) {
         pt_share(half_s32, &job);
@@ -77,13 +83,32 @@ uint32_t pt_linear_forward_s8(const int8_t *input, const struct pt_edges *edges,
                               uint32_t shift, bool relu, void *scratch, int8_t *output)
 {
     struct job job = {
-        .input = input, .scratch = {scratch, pt_share_scratch()}, .output = output,
+        .input = input, .scratch = {scratch, forward_scratch(edges)}, .output = output,
         .shift = shift, .relu = relu,
     };
     if (cut_forward(&job, edges, rows)) {
         return pt_share(half_s8, &job);
     }
     return pt_linear_forward_s8_alone(input, edges, rows, shift, relu, scratch, output);
+}
+
+struct columns {
+    const int8_t *error;
+    const struct pt_edges *edges;
+    const int8_t *needed;
+    void *scratch[2];
+    int32_t *sums;
+    uint32_t rows;
+    uint32_t begin[2];
+    uint32_t end[2];
+};
+
+static uint32_t half_columns(const void *argument, uint32_t core)
+{
+    const struct columns *job = argument;
+    pt_linear_error_slice_s32(job->error, job->edges, job->rows, job->begin[core], job->end[core],
+                              job->needed, job->scratch[core], job->sums);
+    return 0;
 }
 
 static uint32_t half_error(const void *argument, uint32_t core)
@@ -116,14 +141,24 @@ void pt_linear_error_s32(const int8_t *error, const struct pt_edges *edges, uint
                          const int8_t *needed, void *scratch, int32_t *input_error)
 {
     const uint32_t length = edges->row_length;
-    const uint32_t cut = pt_share_fits(4u * length + pt_linear_error_scratch(length))
-                             ? pt_share_rows(error, rows)
-                             : 0u;
+    const uint32_t size = pt_linear_error_scratch(length);
+    const uint32_t column = edges->bitmap == NULL && pt_share_fits(size)
+                                ? pt_share_words(needed, length)
+                                : 0u;
+    if (column != 0u) {
+        const struct columns job = {
+            error, edges, needed, {scratch, pt_share_scratch(size)}, input_error, rows,
+            {0, column}, {column, length},
+        };
+        pt_share(half_columns, &job);
+        return;
+    }
+    const uint32_t cut = pt_share_fits(4u * length + size) ? pt_share_rows(error, rows) : 0u;
     if (cut == 0u) {
         pt_linear_error_s32_alone(error, edges, rows, needed, scratch, input_error);
         return;
     }
-    int32_t *sums = pt_share_scratch();
+    int32_t *sums = pt_share_scratch(4u * length + size);
     struct job job = {
         .input = error, .needed = needed, .scratch = {scratch, sums + length},
         .sums = {input_error, sums},

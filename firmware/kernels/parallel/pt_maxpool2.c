@@ -1,5 +1,7 @@
 #include "kernels/pt_maxpool2.h"
 
+#include <stddef.h>
+
 #include "kernels/parallel/pt_share.h"
 
 __typeof__(pt_maxpool2_forward_s8) pt_maxpool2_forward_s8_alone;
@@ -25,7 +27,7 @@ static uint32_t half_forward(const void *argument, uint32_t core)
 void pt_maxpool2_forward_s8(const struct pt_shape *shape, const int8_t *input, int8_t *output)
 {
     struct job job = {.input = input, .output = output};
-    if (pt_share_forward(shape, &job.parts)) {
+    if (pt_share_forward(shape, NULL, &job.parts)) {
         pt_share(half_forward, &job);
     } else {
         pt_maxpool2_forward_s8_alone(shape, input, output);
@@ -47,7 +49,7 @@ void pt_maxpool2_error_s8(const struct pt_shape *shape, const int8_t *input,
     struct job job = {
         .input = input, .error = output_error, .output = input_error, .relu = relu,
     };
-    if (pt_share_forward(shape, &job.parts)) {
+    if (pt_share_forward(shape, NULL, &job.parts)) {
         pt_share(half_error, &job);
     } else {
         pt_maxpool2_error_s8_alone(shape, input, output_error, relu, input_error);

@@ -3,6 +3,10 @@
 #include <stddef.h>
 
 #include "kernels/parallel/pt_core.h"
+#include "kernels/pt_memory.h"
+#include "kernels/pt_skips.h"
+
+enum { PARTS = 256 /* of what is to be done */, STRETCH = 32 /* values looked at together */ };
 
 static _Alignas(8) uint8_t core_scratch[PT_CORE_SCRATCH];
 
@@ -32,14 +36,61 @@ bool pt_share_fits(uint32_t scratch)
     return scratch <= sizeof core_scratch && pt_core_ready();
 }
 
-void *pt_share_scratch(void)
+void *pt_share_scratch(uint32_t size)
 {
-    return core_scratch;
+    return core_scratch + (size < sizeof core_scratch ? (sizeof core_scratch - size) & ~7u : 0u);
+}
+
+/* What a stretch of values costs: 1, and as much again for each word of it that is not 0. */
+static uint32_t work_of(const int8_t *values, uint32_t length)
+{
+    uint32_t work = 1;
+    for (const int8_t *end = values + length; values != end; values += 4) {
+        work += pt_load_word(values) != 0u ? 1u : 0u;
+    }
+    return work;
+}
+
+/* Whether zeros are left out, and stretches of that length are words. */
+static bool tells(const int8_t *values, uint32_t length)
+{
+    return PT_SKIP_ZEROS && values != NULL && (((uintptr_t)values | length) & 3u) == 0u;
+}
+
+/*
+ * Of `count` stretches, 2 or more, those before the cut, at least one for each core: equal ones, or
+ * as the values say, of which each has `length`. From either end on, who has less takes the next.
+ */
+static uint32_t cut_by_work(const int8_t *values, uint32_t count, uint32_t length)
+{
+    if (!tells(values, length)) {
+        return pt_core_cut(count);
+    }
+    const uint32_t part = pt_core_cut(PARTS);
+    uint32_t first = 1;
+    uint32_t last = count - 1u;
+    uint32_t mine = work_of(values, length);
+    uint32_t theirs = work_of(values + last * length, length);
+    while (first != last) {
+        if (mine * (PARTS - part) <= theirs * part) {
+            mine += work_of(values + first++ * length, length);
+        } else {
+            theirs += work_of(values + --last * length, length);
+        }
+    }
+    return first;
 }
 
 uint32_t pt_share_stretch(uint32_t count)
 {
     return count < PT_SHARE_LEAST || !pt_share_fits(0) ? 0u : 4u * pt_core_cut(count / 4u);
+}
+
+uint32_t pt_share_words(const int8_t *values, uint32_t count)
+{
+    return count < PT_SHARE_LEAST || !pt_share_fits(0) || !tells(values, count)
+               ? pt_share_stretch(count)
+               : STRETCH * cut_by_work(values, count / STRETCH, STRETCH);
 }
 
 struct count {
@@ -119,12 +170,27 @@ static void forward_parts(const struct pt_shape *shape, uint32_t cut, struct pt_
     parts->of[1].output = cut * shape->out_w * shape->out_c;
 }
 
-bool pt_share_forward(const struct pt_shape *shape, struct pt_share_parts *parts)
+/* Where to cut `count` stretches of `rows` output rows: as the input in the middle of their windows
+ * says, where there is as much. */
+static uint32_t output_cut(const struct pt_shape *shape, const int8_t *input, uint32_t count,
+                           uint32_t rows)
+{
+    const uint32_t length = (uint32_t)shape->in_w * shape->in_c;
+    const uint32_t middle = (shape->kernel_h - 1u) / 2u;
+    const uint32_t step = rows * shape->stride_h;
+    const uint32_t above = middle - shape->padding_h; /* huge where it would be negative */
+    const bool inside = middle >= shape->padding_h && above + count * step <= shape->in_h;
+    return cut_by_work(inside && input != NULL ? input + above * length : NULL, count,
+                       step * length);
+}
+
+bool pt_share_forward(const struct pt_shape *shape, const int8_t *input,
+                      struct pt_share_parts *parts)
 {
     if (shape->out_h < 2u || !pt_share_fits(0)) {
         return false;
     }
-    forward_parts(shape, pt_core_cut(shape->out_h), parts);
+    forward_parts(shape, output_cut(shape, input, shape->out_h, 1), parts);
     return true;
 }
 
@@ -174,13 +240,14 @@ static uint32_t pooled_before(const struct pt_shape *shape, uint32_t row)
     return row / 2u * (shape->out_w / 2u) * shape->out_c;
 }
 
-bool pt_share_pool_forward(const struct pt_shape *shape, struct pt_share_parts *parts)
+bool pt_share_pool_forward(const struct pt_shape *shape, const int8_t *input,
+                           struct pt_share_parts *parts)
 {
     const uint32_t rows = shape->out_h / 2u;
     if (rows < 2u || !pt_share_fits(0)) {
         return false;
     }
-    const uint32_t cut = 2u * pt_core_cut(rows);
+    const uint32_t cut = 2u * output_cut(shape, input, rows, 2);
     forward_parts(shape, cut, parts);
     parts->of[1].output = pooled_before(shape, cut);
     return parts->of[1].output % 4u == 0u;

@@ -30,11 +30,15 @@ uint32_t pt_share(uint32_t (*half)(const void *job, uint32_t core), const void *
 /* Whether the other core is ready, and a half of it fits. */
 bool pt_share_fits(uint32_t scratch);
 
-/* Scratch of core 1, aligned to 8. */
-void *pt_share_scratch(void);
+/* Scratch of core 1, that much if it fits, aligned to 8: the last bytes of what it has, which on
+ * the RP2040 lie in banks of memory that core 0 leaves alone. */
+void *pt_share_scratch(uint32_t size);
 
 /* For `count` elements, where to cut: a multiple of 4. 0: they are too few. */
 uint32_t pt_share_stretch(uint32_t count);
+
+/* The same for values of which words of zeros are left out, if they are not NULL. */
+uint32_t pt_share_words(const int8_t *values, uint32_t count);
 
 /* Scores of the first `rows` rows of a bitmap; both cores count. */
 uint32_t pt_share_scores(const uint8_t *bitmap, uint32_t row_length, uint32_t rows);
@@ -56,13 +60,19 @@ struct pt_share_parts {
     struct pt_share_part of[2];
 };
 
-/* By output rows; by input rows, with all errors whose windows reach them. False: not to be cut. */
-bool pt_share_forward(const struct pt_shape *shape, struct pt_share_parts *parts);
+/*
+ * By output rows; by input rows, with all errors whose windows reach them. False: not to be cut.
+ * Forward, where a kernel leaves out zeros, its input says how much there is to do for each row;
+ * NULL: as much for all. Errors are not looked at: nearly every row has as many.
+ */
+bool pt_share_forward(const struct pt_shape *shape, const int8_t *input,
+                      struct pt_share_parts *parts);
 bool pt_share_error(const struct pt_shape *shape, struct pt_share_parts *parts);
 
 /* The same of a pair (pt_conv2d_pool.h), between windows of its pool: what is of the convolution's
  * output counts pooled elements, and is a multiple of 4, where a byte of places begins. */
-bool pt_share_pool_forward(const struct pt_shape *shape, struct pt_share_parts *parts);
+bool pt_share_pool_forward(const struct pt_shape *shape, const int8_t *input,
+                           struct pt_share_parts *parts);
 bool pt_share_pool_error(const struct pt_shape *shape, struct pt_share_parts *parts);
 
 #endif

@@ -70,7 +70,7 @@ static uint32_t half_rows(const void *argument, uint32_t core)
 static bool separate(struct pt_update *other, bool affine)
 {
     if (affine) {
-        other->gradient = pt_share_scratch();
+        other->gradient = pt_share_scratch(4u * other->row_length);
         return pt_share_fits(4u * other->row_length);
     }
     if (other->op == &pt_linear_operator || other->dynamic) {
@@ -78,8 +78,8 @@ static bool separate(struct pt_update *other, bool affine)
     }
     const uint32_t kernel = other->places != NULL ? pt_conv2d_pool_gradient_scratch(other->shape)
                                                   : pt_conv2d_gradient_scratch(other->shape);
-    other->kernel = pt_share_scratch();
-    other->gradient = pt_gradient_of_core(kernel);
+    other->kernel = pt_gradient_scratch(other->shape, kernel);
+    other->gradient = pt_gradient_of_core(other->shape, kernel);
     return pt_gradient_shared(other->shape, kernel);
 }
 

@@ -192,6 +192,7 @@ static bool input_error(void)
 static bool gradient(void)
 {
     const uint32_t length = pt_shape_patch_size(&shape);
+    const uint32_t kernel = pt_conv2d_gradient_scratch(&shape);
     pt_conv2d_gradient_begin_alone(&shape, input, error, scratch);
     for (uint32_t row = 0; row < shape.out_c; ++row) {
         pt_conv2d_gradient_row_s32(&shape, row, input, error, scratch,
@@ -200,10 +201,9 @@ static bool gradient(void)
     memset(scratch, 0x55, sizeof scratch);
     pt_conv2d_gradient_begin(&shape, input, error, scratch);
     for (uint32_t row = 0; row < shape.out_c; ++row) {
-        const bool there = row % 2u != 0u &&
-                           pt_gradient_shared(&shape, pt_conv2d_gradient_scratch(&shape));
-        pt_conv2d_gradient_row_s32(&shape, row, input, error,
-                                   there ? pt_share_scratch() : (void *)scratch,
+        const bool there = row % 2u != 0u && pt_gradient_shared(&shape, kernel);
+        void *kept = there ? pt_gradient_scratch(&shape, kernel) : (void *)scratch;
+        pt_conv2d_gradient_row_s32(&shape, row, input, error, kept,
                                    (int32_t *)got + row * length);
     }
     return true;
@@ -234,6 +234,7 @@ static bool pair_error(void)
 static bool pair_gradient(void)
 {
     const uint32_t length = pt_shape_patch_size(&shape);
+    const uint32_t kernel = pt_conv2d_pool_gradient_scratch(&shape);
     pt_conv2d_pool_gradient_begin_alone(&shape, input, error, scratch);
     for (uint32_t row = 0; row < shape.out_c; ++row) {
         pt_conv2d_pool_gradient_row_s32(&shape, row, error, places, scratch,
@@ -242,10 +243,9 @@ static bool pair_gradient(void)
     memset(scratch, 0x55, sizeof scratch);
     pt_conv2d_pool_gradient_begin(&shape, input, error, scratch);
     for (uint32_t row = 0; row < shape.out_c; ++row) {
-        const bool there = row % 2u != 0u &&
-                           pt_gradient_shared(&shape, pt_conv2d_pool_gradient_scratch(&shape));
-        pt_conv2d_pool_gradient_row_s32(&shape, row, error, places,
-                                        there ? pt_share_scratch() : (void *)scratch,
+        const bool there = row % 2u != 0u && pt_gradient_shared(&shape, kernel);
+        void *kept = there ? pt_gradient_scratch(&shape, kernel) : (void *)scratch;
+        pt_conv2d_pool_gradient_row_s32(&shape, row, error, places, kept,
                                         (int32_t *)got + row * length);
     }
     return true;

@@ -4,6 +4,7 @@
 #include "kernels/parallel/pt_core.h"
 
 #include "boards/rp2040/rp2040.h"
+#include "kernels/pt_memory.h"
 
 enum { STACK_WORDS = 512, POLLS = 10000, TRIES = 4 };
 
@@ -61,6 +62,7 @@ static bool start(void)
         (uint32_t)(uintptr_t)serve,
     };
     const uint32_t count = sizeof words / sizeof *words;
+    memset(stack, 0, sizeof stack); /* shows how deep it was; start-up does not clear it */
     for (uint32_t i = 0; i < TRIES; ++i) {
         uint32_t next = 0;
         while (next < count && told(words[next])) {
