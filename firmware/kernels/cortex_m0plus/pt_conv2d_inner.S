@@ -33,10 +33,13 @@
     .equ ROW, 40         /* the next pt_lanes_row */
     .equ JOB, 44
     .equ SHIFT, 48
-    .equ SPILLED, 52     /* whether SUMS holds anything */
+    .equ SPILLED, 52     /* whether SUMS holds anything; with ReLU: the end of what RAW holds */
     .equ NEGLIGIBLE, 56  /* requantize_lanes */
     .equ SUMS, 60        /* int32 [8] */
     .equ FRAME, 92
+    .equ RAW, 92         /* with ReLU: lanes whose budget was spent, as they were */
+    .equ RAWS, 4
+    .equ RAW_BYTES, 16 * RAWS
 
     .equ COLUMNS_PIXEL, 0
     .equ COLUMNS_ENTRY, 4
@@ -248,6 +251,16 @@
     spill r11, \add
 .endm
 
+.macro clear_sums
+    movs r3, #0
+    movs r4, #0
+    movs r5, #0
+    movs r6, #0
+    add r7, sp, #SUMS
+    stm r7!, {r3-r6}
+    stm r7!, {r3-r6}
+.endm
+
 /* The magnitude of the value in r1 off the budget in r7. */
 .macro charge budget
 .if \budget == 2
@@ -307,7 +320,11 @@
  */
 .macro windows prefix, budget, relu=0
     save_all
+.if \relu
+    sub sp, #FRAME + RAW_BYTES
+.else
     sub sp, #FRAME
+.endif
     str r0, [sp, #JOB]
     ldr r1, [r0, #JOB_ROWS]
     str r1, [sp, #ROWS]
@@ -365,6 +382,9 @@
     mov r9, r7
     mov r10, r7
     mov r11, r7
+.if \relu
+    add r7, sp, #RAW
+.endif
 .if \budget
     str r7, [sp, #SPILLED]
     movs r7, #PT_ERROR_BUDGET - 255
@@ -382,6 +402,7 @@
     next_value \prefix, \budget
 \prefix\()_add:
     add_products
+\prefix\()_added:
     cmp r0, r12                 /* 1 */
     beq \prefix\()_row_done     /* 1 */
     next_value \prefix, \budget
@@ -398,7 +419,46 @@
     find_row \prefix\()_row
     b \prefix\()_finish
 
-.if \budget
+.if \relu
+/*
+ * The value in r1 no longer fits the budget: the lanes move to RAW and begin anew with its
+ * products, 17 cycles. Where RAW is full they are added to SUMS; SPILLED then is one more than RAW
+ * holds.
+ */
+\prefix\()_spill:
+    ldr r7, [sp, #SPILLED]      /* 2 */
+    add r3, sp, #RAW + RAW_BYTES /* 1 */
+    cmp r7, r3                  /* 1 */
+    bhs \prefix\()_full         /* 1 */
+    mov r3, r8                  /* 1 */
+    mov r4, r9                  /* 1 */
+    mov r5, r10                 /* 1 */
+    mov r6, r11                 /* 1 */
+    stm r7!, {r3-r6}            /* 5 */
+    str r7, [sp, #SPILLED]      /* 2 */
+\prefix\()_anew:
+    movs r7, #PT_ERROR_BUDGET - 255
+    adds r7, #255
+    charge \budget
+    ldm r2!, {r3-r6}
+    muls r3, r1
+    mov r8, r3
+    muls r4, r1
+    mov r9, r4
+    muls r5, r1
+    mov r10, r5
+    muls r6, r1
+    mov r11, r6
+    b \prefix\()_added
+\prefix\()_full:
+    bne 1f
+    adds r7, #16
+    str r7, [sp, #SPILLED]
+    clear_sums
+1:
+    spill_all 1
+    b \prefix\()_anew
+.elseif \budget
 /* The value in r1 no longer fits the budget: the lanes move to SUMS and begin anew with it. */
 \prefix\()_spill:
     ldr r3, [sp, #SPILLED]
@@ -425,8 +485,8 @@
 \prefix\()_finish:
 .endm
 
-/* To the next window, or out; r1 and r2 are where it begins and ends in an index. */
-.macro next_window prefix
+/* To the next window, or out, with \raw bytes below FRAME; r1 and r2 are where it begins and ends in an index. */
+.macro next_window prefix, raw=0
     mov r0, sp
     ldm r0!, {r1-r7}            /* 8: INDEX_AT to OUTPUT_STEP */
     adds r1, r5
@@ -441,7 +501,7 @@
     beq 1f
     b \prefix\()_window
 1:
-    add sp, #FRAME
+    add sp, #FRAME + \raw
     restore_all
 .endm
 
@@ -493,36 +553,60 @@ small_next:
 1:
 .endm
 
+/* r3 and r4 of channels \at and \at + 1 */
+.macro requantize_both at, saturated
+    requantize_sum r3, \at, \saturated
+    requantize_sum r4, \at + 1, \saturated
+.endm
+
 /*
- * Both sums in \lanes, with r0 the output and r2 = 0; 16 to 22 cycles, 18 to 24 with what was
- * spilled. Above 127 the whole window is done again, slowly. 5 cycles where both are below half =
- * 2^(r1 - 1): with r6 = 0x80008000 - half * 0x10001 added neither bit of r7 = 0x80008000 is set
- * then, and one is where a borrow hides what the sums are.
+ * Both sums in \lanes, with r0 the output and r2 = 0; 16 to 22 cycles. Above 127 the whole window
+ * is done again, slowly. 5 cycles where both are below half = 2^(r1 - 1): with r6 = 0x80008000 -
+ * half * 0x10001 added neither bit of r7 = 0x80008000 is set then, and one is where a borrow hides
+ * what the sums are.
  */
-.macro requantize_lanes lanes, at, spilled, saturated
-.if !\spilled
+.macro requantize_lanes lanes, at
     mov r3, \lanes
     adds r3, r6
     tst r3, r7
     beq 2f
-.endif
     split \lanes, r3, r4
-.if \spilled
+    requantize_both \at, relu_saturated
+2:
+.endm
+
+/* r3 and r4 += the two sums in word \at of those in RAW: 6 cycles, 10 bytes. */
+.macro add_raw raw, at
+    ldr r5, [sp, #RAW + 16 * \raw + 2 * \at]
+    sxth r6, r5
+    adds r3, r6
+    asrs r5, #16
+    adcs r4, r5
+.endm
+
+/* The same of SUMS, in 10 bytes. */
+.macro add_sums at
     ldr r5, [sp, #SUMS + 4 * \at]
     adds r3, r5
     ldr r5, [sp, #SUMS + 4 * \at + 4]
     adds r4, r5
-.endif
-    requantize_sum r3, \at, \saturated
-    requantize_sum r4, \at + 1, \saturated
-2:
+    nop
 .endm
 
-.macro requantize_window spilled, saturated
-    requantize_lanes r8, 0, \spilled, \saturated
-    requantize_lanes r9, 2, \spilled, \saturated
-    requantize_lanes r10, 4, \spilled, \saturated
-    requantize_lanes r11, 6, \spilled, \saturated
+/* Both sums in \lanes and what was spilled of them, from where r7 says on: 14 to 20 cycles and 6
+ * for each spilled word. */
+.macro requantize_spilled lanes, at, saturated
+    mov r4, \lanes
+    sxth r3, r4
+    asrs r4, #16
+    adcs r4, r2
+    add pc, r7
+    add_sums \at
+    add_raw 3, \at
+    add_raw 2, \at
+    add_raw 1, \at
+    add_raw 0, \at
+    requantize_both \at, \saturated
 .endm
 
     start_function pt_lanes_row_relu_s8
@@ -531,29 +615,55 @@ small_next:
     movs r2, #0                 /* 1 */
     add r3, sp, #SHIFT          /* 1 */
     ldm r3, {r1, r3, r6}        /* 4: to NEGLIGIBLE */
-    cmp r3, #0                  /* 1 */
-    beq 1f                      /* 2 */
-    b relu_spilled
-1:
-    ldr r7, =0x80008000
-    requantize_window 0, relu_saturated
+    add r4, sp, #RAW            /* 1 */
+    subs r3, r4                 /* 1 */
+    bne relu_spilled            /* 1 */
+    ldr r7, =0x80008000         /* 2 */
+    requantize_lanes r8, 0
+    requantize_lanes r9, 2
+    requantize_lanes r10, 4
+    requantize_lanes r11, 6
 relu_next:
-    next_window relu
-relu_saturated:                 /* nothing was spilled */
-    movs r3, #0
-    movs r4, #0
-    movs r5, #0
-    movs r6, #0
-    add r7, sp, #SUMS
-    stm r7!, {r3-r6}
-    stm r7!, {r3-r6}
-    b relu_saturated_more
-relu_spilled:
-    requantize_window 1, relu_saturated_more
+    next_window relu, RAW_BYTES
+relu_saturated:
+    b relu_slow
+relu_spilled:                   /* 16 bytes of RAW are 10 of code not to be left out */
+    lsrs r7, r3, #1
+    lsrs r3, #3
+    adds r3, r7
+    movs r7, #10 * (RAWS + 1) - 2
+    subs r7, r3
+    requantize_spilled r8, 0, relu_saturated
+    requantize_spilled r9, 2, relu_saturated
+    requantize_spilled r10, 4, relu_slow
+    requantize_spilled r11, 6, relu_slow
     b relu_next
-relu_saturated_more:
-    spill_all 1
+    .ltorg
+/* All of RAW is added to SUMS, where its sums are one more than in RAW if it was full. */
 relu_slow:
+    ldr r3, [sp, #SPILLED]
+    add r4, sp, #RAW + RAW_BYTES
+    cmp r3, r4
+    bls 1f
+    str r4, [sp, #SPILLED]
+    b 2f
+1:
+    clear_sums
+2:
+    spill_all 1
+    ldr r7, [sp, #SPILLED]
+    add r3, sp, #RAW
+    cmp r7, r3
+    beq 3f
+    subs r7, #16
+    str r7, [sp, #SPILLED]
+    ldm r7!, {r3-r6}
+    mov r8, r3
+    mov r9, r4
+    mov r10, r5
+    mov r11, r6
+    b 2b
+3:
     add r6, sp, #SUMS
     movs r7, #8
 relu_one:
@@ -575,7 +685,6 @@ relu_one:
     subs r7, #1
     bne relu_one
     b relu_next
-    .ltorg
     .size pt_lanes_row_relu_s8, . - pt_lanes_row_relu_s8
 
 /* Bytes of stack, for `picotrain memory`. */
@@ -583,4 +692,4 @@ relu_one:
     .global __stack_pt_lanes_row_relu_s8
     .set __stack_pt_lanes_row_s32, 36 + FRAME
     .set __stack_pt_lanes_row_small_s32, 36 + FRAME
-    .set __stack_pt_lanes_row_relu_s8, 36 + FRAME
+    .set __stack_pt_lanes_row_relu_s8, 36 + FRAME + RAW_BYTES
