@@ -239,6 +239,10 @@ plugin-speed: setup ## What counting cycles costs on QEMU, beside the bare one; 
 performance: setup ## Ours beside CMSIS-NN's, AIfES' and float C: docs/performance.md; NETWORKS="vww.npz kws.npz"
 	@PYTHONPATH=tests $(BIN)/python -m performance.yardsticks $(NETWORKS)
 
+.PHONY: one-form-figures
+one-form-figures: setup ## What firmware of one form takes and costs: experiments/results/one-form.json, for docs/kernels.md
+	@PYTHONPATH=tests $(BIN)/python -m performance.one_form
+
 performance-page: setup ## That page, from what make performance and its like left in experiments/results
 	@PYTHONPATH=tests $(BIN)/python -m performance.beside
 

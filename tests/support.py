@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from picotrain.datasets.files import roots
 from picotrain.device.interface import Device, UInt8
 from picotrain.device.mailbox import MailboxDevice
 from picotrain.errors import BuildFailure, CommandError
@@ -88,6 +89,15 @@ def require(path: Path) -> Path:
         return firmware.require(path)
     except BuildFailure as failure:
         pytest.skip(str(failure))
+
+
+def reference_model(name: str) -> Path:
+    """Of MLPerf Tiny."""
+    found = [root / "mlperf-tiny" / "models" / f"{name}.tflite" for root in roots()]
+    path = next((one for one in found if one.is_file()), None)
+    if path is None:
+        pytest.skip(f"{name}.tflite is not in PICOTRAIN_DATA/mlperf-tiny/models")
+    return path
 
 
 def with_numbers(network: Network, **numbers: int) -> Network:

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from picotrain.device.meter import CLOCK_HZ
+from picotrain.image.firmware import PICO_RAM
 from picotrain.inputs import read_json
+from picotrain.profile.profile import FLOOR
 from picotrain.text import templates
 from rendered import ROOT, write_page
 
@@ -41,7 +43,7 @@ def render(results: Path = RESULTS) -> str:
     """The page of what is in folder `results`."""
     environment = templates("performance", html=False)
     environment.filters |= {"million": million, "milliseconds": milliseconds}
-    environment.globals["times"] = times
+    environment.globals |= {"times": times, "floor": FLOOR, "pico_kib": PICO_RAM >> 10}
     given: dict[str, Any] = {"found": read_json(results / FILE.name, "make performance")}
     for name, file in BESIDE.items():
         path = results / file

@@ -4,7 +4,8 @@
 
 tinycnn on MNIST turned by 30 degrees: our kernels, what a plain float program of the same network
 takes, and, of each NETWORK that is named (a file of `picotrain import`), an inference of random
-bytes. What is not named stays in the file as it was. Of the code of others: others.toml.
+bytes. What is not named stays in the file as it was, if it is of this compiler. Of the code of
+others: others.toml.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,7 @@ SETTINGS = {
     "dense_fused": ("dense", True),
 }
 """Kernels, and whether convolution, ReLU and pooling are one operation."""
+FLOAT = BUILD / "performance"
 FLOATS = {"plain": [], "skipping": ["-DSKIP_ZEROS"]}
 COMPILER = "arm-none-eabi-gcc"
 
@@ -120,15 +122,26 @@ def floats(network: Network, split: Split) -> Figures:
     """Cycles of the float program: its forward pass and its step."""
     found: Figures = {}
     for name, options in FLOATS.items():
-        elf = build_float(network, split, BUILD / "performance" / name, options)
+        elf = build_float(network, split, FLOAT / name, options)
         found[name] = {what: cycles_to(elf, end) for what, end in beside.ENDS.items()}
         print(name, found[name], flush=True)
     return found
 
 
-def inference(path: Path) -> Figures:
+def float_bytes(elf: Path) -> Figures:
+    """What the float program keeps in RAM: its weights, and all else."""
+    command = ["arm-none-eabi-nm", "--print-size", "--radix=d", str(elf)]
+    listed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    found = {"weights": 0, "others": 0}
+    for line in listed.splitlines():
+        # A variable has a size beside its address; labels of the linker have none.
+        if (words := line.split()) and len(words) == 4 and words[2] in "bBdD":
+            found["weights" if words[3].startswith("weights_") else "others"] += int(words[1])
+    return found
+
+
+def inference(network: Network) -> Figures:
     """Of an imported network, its weights in flash, of random bytes."""
-    network, _ = models.load_backbone(path)
     random = np.random.default_rng(SEED)
     image = random.integers(0, 256, (1, *network.input_shape), dtype=np.uint8)
     row: Figures = {}
@@ -141,7 +154,19 @@ def inference(path: Path) -> Figures:
             device.evaluate(image, np.zeros(1, np.uint8))
             row[kernels] = cycles_spent(device) - before
     print(network.name, row, flush=True)
-    return {network.name: row}
+    return row
+
+
+def kept_networks(held: Figures, measured: Collection[str], compiler: str) -> Figures:
+    """Rows of the file that are not measured now. Raises UserError for one of another compiler."""
+    kept = {name: row for name, row in held.items() if name not in measured}
+    other = {name: row["compiler"] for name, row in kept.items() if row["compiler"] != compiler}
+    if other:
+        raise UserError(
+            f"{beside.FILE.name} has {', '.join(other)} by another compiler than {compiler}: "
+            f"{', '.join(sorted(set(other.values())))}; name their files too, in NETWORKS"
+        )
+    return kept
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -153,14 +178,17 @@ def main(arguments: Sequence[str]) -> int:
     network, _ = models.load_backbone(models.backbone_path("tinycnn", "mnist"))
     split = rotated_sample(datasets.load("mnist").train, IMAGES, SEED, ANGLE)
     kept = read_json(beside.FILE, "remove it") if beside.FILE.exists() else {}
-    networks = dict(kept.get("networks", {}))
-    for path in paths:
-        networks |= inference(path)
+    compiler = first_line(COMPILER, "--version")
+    imported = {one.name: one for one, _ in map(models.load_backbone, paths)}
+    networks = kept_networks(kept.get("networks", {}), imported, compiler)
+    for name, one in imported.items():
+        networks[name] = inference(one) | {"compiler": compiler}
     found = {
         "images": IMAGES,
-        "compiler": first_line(COMPILER, "--version"),
+        "compiler": compiler,
         "ours": ours(network, split),
         "float": floats(network, split),
+        "float_bytes": float_bytes(FLOAT / "plain" / "soft_float.elf"),
         "networks": networks,
     }
     write_json(beside.FILE, found)

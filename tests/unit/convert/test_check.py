@@ -17,13 +17,13 @@ from picotrain.convert.check import check, random_inputs, running
 from picotrain.convert.importer import Imported, import_model
 from picotrain.convert.model import read
 from picotrain.convert.tflm import Reference
-from picotrain.datasets.files import roots
 from picotrain.errors import UserError
 
 pytest.importorskip("tflite", reason="tflite is not installed: pip install -e '.[convert]'")
 pytest.importorskip("tflite_micro", reason="tflite-micro is not installed (extra: convert)")
 
 import tflite_builder as tfl
+from support import reference_model
 from tflite_builder import RELU, RELU6, SAME, VALID, Builder, Made
 
 Make = Callable[[Builder], Made]
@@ -227,15 +227,6 @@ def test_a_difference_is_named(tmp_path: Path) -> None:
 
 
 # The verb
-
-
-def reference_model(name: str) -> Path:
-    """Of MLPerf Tiny."""
-    found = [root / "mlperf-tiny" / "models" / f"{name}.tflite" for root in roots()]
-    path = next((one for one in found if one.is_file()), None)
-    if path is None:
-        pytest.skip(f"{name}.tflite is not in PICOTRAIN_DATA/mlperf-tiny/models")
-    return path
 
 
 def model_file(tmp_path: Path) -> Path:

@@ -30,7 +30,8 @@ from picotrain_golden import Method, Network, Trainer, validate
 pytest.importorskip("tflite", reason="tflite is not installed: pip install -e '.[convert]'")
 pytest.importorskip("tflite_micro", reason="tflite-micro is not installed (extra: convert)")
 
-from test_check import MODELS, equal, imported, reference_model, residual
+from support import reference_model
+from test_check import MODELS, equal, imported, residual
 from tflite_builder import Builder
 
 ROOT = Path(__file__).resolve().parents[3]

@@ -16,6 +16,7 @@ FIGURES: Any = json.loads((ROOT / "docs" / "figures.json").read_text())
 HOST: Any = json.loads((ROOT / "experiments" / "results" / "host-speed.json").read_text())
 PERFORMANCE: Any = json.loads((ROOT / "experiments" / "results" / "performance.json").read_text())
 CORES: Any = json.loads((ROOT / "experiments" / "results" / "cores.json").read_text())
+ONE_FORM: Any = json.loads((ROOT / "experiments" / "results" / "one-form.json").read_text())
 EXAMPLE = FIGURES["example"]
 METHODS = COSTS["methods"]
 
@@ -59,6 +60,18 @@ def both_forms(method: str, zeros: str = "") -> list[str]:
     return [whole(found[zeros or "tuned"]), whole(found[f"{zeros}_fused" if zeros else "fused"])]
 
 
+def of_one_form(step: str) -> list[str]:
+    """RAM on the whole firmware and on the chain's, then cycles."""
+    row = ONE_FORM["steps"][step]
+    return [whole(row[image][what]) for what in ("ram", "step") for image in ("whole", "chain")]
+
+
+def in_sram(form: str) -> list[str]:
+    """Code and static data of both boards."""
+    boards = (ONE_FORM["sram"][board][form] for board in ("microbit", "rp2040"))
+    return [whole(one[part]) for one in boards for part in ("code", "data")]
+
+
 def ram(label: str, plan: str = "ram_bytes", part: str = "total") -> int:
     return int(METHODS[label][plan][part])
 
@@ -99,6 +112,25 @@ QUOTED: list[tuple[str, str, list[str]]] = [
             ("visual wake words, inference", "vww", "vww_96_int8"),
             ("keyword spotting, inference", "kws", "kws_ref_model"),
         )
+    ),
+    *(
+        (KERNELS, rf"\| {label} \| {W} \| {W} \| {W} \| {W} \|", of_one_form(step))
+        for label, step in (
+            ("PRIOT, fast", "priot, fast"),
+            ("PRIOT, lean", "priot, lean"),
+            ("PRIOT-S 10 %, fast", "priot-s, fast"),
+            ("PRIOT-S 10 %, lean", "priot-s, lean"),
+            ("NITI static, fast", "niti-static, fast"),
+        )
+    ),
+    *(
+        (KERNELS, rf"\| {form} \| {N} \+ {N} \| {N} \+ {N} \|", in_sram(form))
+        for form in ("whole", "chain", "affine")
+    ),
+    (
+        KERNELS,
+        rf"Without `--fused` PRIOT takes {N} bytes, fast, and {N}, lean",
+        [whole(ONE_FORM["priot_apart"][plan]) for plan in ("fast", "lean")],
     ),
     (KERNELS, rf"\| inference, cycles \| {W} \| {W} \|", both_forms("infer")),
     (KERNELS, rf"\| PRIOT step, cycles \| {W} \| {W} \|", both_forms("priot")),
