@@ -479,3 +479,9 @@ def test_batches_whose_runs_differed_show() -> None:
     shown = render(replace(CONTENT, run=counted))
     assert "Two runs differed: 1 of the batches that were shown twice; cycles" in shown
     assert "Two runs differed" not in render(CONTENT)
+
+
+def test_the_memory_plan_is_among_the_facts() -> None:
+    """With what the method adds to it, as `picotrain profile --fused` says it."""
+    subject = replace(CONTENT.subject, plan="lean, fused")
+    assert "<dt>memory plan</dt><dd>lean, fused</dd>" in render(replace(CONTENT, subject=subject))

@@ -198,7 +198,7 @@ def run(options: argparse.Namespace) -> int:
     if options.html is not None or options.json is not None:
         image = Image(elf.path)
         report = report_content(
-            _subject(options, network, result.images, content["versions"]),
+            _subject(options, network, method, result.images, content["versions"]),
             network,
             adaptation,
             result,
@@ -277,7 +277,11 @@ def _images_sha256(split: Split) -> str:
 
 
 def _subject(
-    options: argparse.Namespace, network: Network, images: int, known: dict[str, str]
+    options: argparse.Namespace,
+    network: Network,
+    method: Method,
+    images: int,
+    known: dict[str, str],
 ) -> Subject:
     return Subject(
         network.name,
@@ -289,6 +293,7 @@ def _subject(
         options.target,
         options.command,
         known,
+        plans.named(options.plan, method, network),
         plans.note(options.plan),
     )
 

@@ -28,7 +28,7 @@ PICO_FLASH = 2 * 1024 * 1024
 class Subject:
     """What was profiled, and how: `images` were drawn by `seed` and rotated by `angle` degrees.
 
-    `plan_note` is what the memory plan asks a reader to know, if anything.
+    `plan` is as `plans.named` says it; `plan_note` is what it asks a reader to know, if anything.
     """
 
     model: str
@@ -40,6 +40,7 @@ class Subject:
     target: str
     command: str
     versions: dict[str, str]
+    plan: str = "fast"
     plan_note: str = ""
 
 
