@@ -93,28 +93,9 @@ void pt_conv2d_error_s32(const struct pt_shape *shape, const int8_t *error,
     }
 }
 
-struct begin {
-    const struct pt_shape *shape;
-    const int8_t *input;
-    const int8_t *error;
-    void *scratch[2];
-};
-
-static uint32_t half_begin(const void *argument, uint32_t core)
-{
-    const struct begin *job = argument;
-    pt_conv2d_gradient_begin_alone(job->shape, job->input, job->error, job->scratch[core]);
-    return 0;
-}
-
 void pt_conv2d_gradient_begin(const struct pt_shape *shape, const int8_t *input,
                               const int8_t *error, void *scratch)
 {
-    const uint32_t kernel = pt_conv2d_gradient_scratch(shape);
-    const struct begin job = {shape, input, error, {scratch, pt_gradient_scratch(shape, kernel)}};
-    if (pt_gradient_shared(shape, kernel)) {
-        pt_share(half_begin, &job);
-    } else {
-        pt_conv2d_gradient_begin_alone(shape, input, error, scratch);
-    }
+    pt_gradient_begin(pt_conv2d_gradient_begin_alone, pt_conv2d_gradient_scratch(shape), shape,
+                      input, error, scratch);
 }

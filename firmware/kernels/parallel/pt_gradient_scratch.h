@@ -1,5 +1,5 @@
 /*
- * The scratch of core 1 while a layer of the power-of-two form is updated.
+ * The scratch of core 1 while a layer of the power-of-two form is updated, and what begins that.
  */
 #ifndef PT_GRADIENT_SCRATCH_H
 #define PT_GRADIENT_SCRATCH_H
@@ -28,6 +28,12 @@ static inline void *pt_gradient_scratch(const struct pt_shape *shape, uint32_t k
 {
     return pt_share_scratch(pt_gradient_bytes(shape, kernel));
 }
+
+/* `alone` on both cores, each with its own scratch, of `kernel` bytes; or on core 0. */
+void pt_gradient_begin(void (*alone)(const struct pt_shape *shape, const int8_t *input,
+                                     const int8_t *error, void *scratch),
+                       uint32_t kernel, const struct pt_shape *shape, const int8_t *input,
+                       const int8_t *error, void *scratch);
 
 static inline int32_t *pt_gradient_of_core(const struct pt_shape *shape, uint32_t kernel)
 {
