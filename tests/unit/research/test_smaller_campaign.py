@@ -157,6 +157,35 @@ def test_what_a_network_came_to_is_what_adapt_says_of_it(
             ), row
 
 
+def test_an_adaptation_that_is_finished_is_kept_and_another_network_s_is_not(
+    found: dict[str, Any], place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, kept = found["combined"], place / "kept" / "tiny-1"
+    assert len(list((kept / "adapted").glob("*.json"))) == 2 * (2 * 4 + 2 * 2)
+    first, *later = made["mu"]["pruned"]["PRIOT"]
+    method = Method("priot", mu=first, later_mu=tuple(later))
+    job = combined.Job(
+        tiny(place), "pruned", 1, kept / "tight-gates.npz", "PRIOT", method, 0, "test"
+    )
+    (row,) = (
+        one
+        for one in made["runs"]
+        if (one["kind"], one["method"], one["seed"], one["order"]) == ("pruned", "PRIOT", 1, 0)
+    )
+    adapts = combined.adapt
+
+    def never(*_: object) -> None:
+        raise AssertionError("nothing adapts anew")
+
+    monkeypatch.setattr(combined, "adapt", never)
+    assert combined.adapted(job) == (job, row["before"], row["after"])
+    other = shutil.copy(kept / "loose-gates.npz", tmp_path / "tight-gates.npz")
+    with pytest.raises(AssertionError, match="nothing adapts anew"):
+        combined.adapted(replace(job, path=Path(other)))
+    monkeypatch.setattr(combined, "adapt", adapts)
+    assert combined.adapted(replace(job, method=replace(method, mu=-3)))[1] == row["before"]
+
+
 def test_a_step_takes_what_the_plan_says_and_has_cycles_where_it_fits(
     found: dict[str, Any], place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -197,6 +226,14 @@ def test_what_another_firmware_measured_is_measured_again(
         kept.write_text(json.dumps(wrong))
         assert pruned.run(Place(tiny(place), 0, copied, "host")) == found["pruned"][0]
         assert json.loads(kept.read_text()) == right
+
+
+def test_a_task_of_its_own_batch_and_step_size_trains_on_by_half_of_it(tmp_path: Path) -> None:
+    digits = datasets.load("digits")
+    usual, own = tiny(tmp_path), replace(tiny(tmp_path), batch=16, rate=0.02)
+    assert (usual.warming(digits, 0).rate, usual.tuning(digits, 0).rate) == (0.1, 0.05)
+    found = [own.warming(digits, 0), own.tuning(digits, 0)]
+    assert [(one.batch, one.rate) for one in found] == [(16, 0.02), (16, 0.01)]
 
 
 def test_a_whole_network_that_has_no_room_is_predicted_and_does_not_adapt(

@@ -6,8 +6,9 @@ was not heard.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -22,13 +23,13 @@ from picotrain.learn import models
 from picotrain.learn.adapt import AdaptOptions, adapt, configured, prepare
 from picotrain.learn.float_pretrain import ready
 from picotrain.profile.profile import profile
-from picotrain.research.shrink.kept import Found
+from picotrain.research.shrink.kept import Found, kept
 from picotrain.research.shrink.place import Place, quiet
 from picotrain.research.shrink.pruned import cell_name
 from picotrain.research.shrink.tasks import Task
 from picotrain.shrink import float_file
 from picotrain.shrink.depth.cell import Cell
-from picotrain.shrink.depth.kept import Store
+from picotrain.shrink.depth.kept import Store, digest
 from picotrain.shrink.depth.sweep import DepthSweep
 from picotrain.shrink.groups import groups_of
 from picotrain.shrink.pruning.training import GatedTraining
@@ -118,20 +119,29 @@ class Job:
 
 
 def adapted(job: Job) -> tuple[Job, float, float]:
-    """Accuracy before and after."""
-    network = models.load_backbone(job.path)[0]
+    """Accuracy before and after; kept beside the network."""
     options = replace(
         _options(job.task, job.method),
         method=replace(job.method, seed=job.order),
         seed=job.order,
         evaluate_on=job.on,
     )
-    data = prepare(datasets.load(job.task.adapts_to), options)
-    room = need_of(network, options.method, layout(), frozen=job.method.scored)
-    with open_device("host", room) as device:
-        result = adapt(device, network, data, options)
-    assert result.accuracy_before is not None and result.accuracy_final is not None
-    return job, result.accuracy_before, result.accuracy_final
+    dataset = datasets.load(job.task.adapts_to)
+    choices = {
+        "network": hashlib.sha256(job.path.read_bytes()).hexdigest(),
+        "dataset": dataset.sha256 or dataset.name,
+        "options": asdict(options),
+    }
+
+    def make() -> Found:
+        network = models.load_backbone(job.path)[0]
+        room = need_of(network, options.method, layout(), frozen=job.method.scored)
+        with open_device("host", room) as device:
+            result = adapt(device, network, prepare(dataset, options), options)
+        return {"before": result.accuracy_before, "after": result.accuracy_final}
+
+    found = kept(job.path.parent / "adapted" / f"{digest(choices)}.json", choices, make)
+    return job, found["before"], found["after"]
 
 
 def _options(task: Task, method: Method) -> AdaptOptions:
