@@ -449,7 +449,7 @@ def adapt(
     training, inference = CycleMeter(device), CycleMeter(device)
 
     def evaluated(split: Split, label: str) -> BatchResult:
-        with progress_bar(label, len(split)) as advance:
+        with progress_bar(label, len(split), alive=True) as advance:
             return inference.run(partial(device.evaluate, split.images, split.labels, advance))
 
     def accuracy(split: Split, label: str) -> float:
@@ -514,7 +514,7 @@ def adapt(
         order = epoch_order(len(train.labels), options.seed, epoch)
         images, labels = train.images[order], train.labels[order]
         label = f"epoch {epoch}/{options.epochs}"
-        with progress_bar(label, len(labels)) as advance:
+        with progress_bar(label, len(labels), alive=True) as advance:
             done = training.run(partial(device.train, images, labels, advance))
         counts = device.saturation()
         seen = evaluated(test, f"{label} test")

@@ -11,6 +11,7 @@ from picotrain.device.interface import BatchResult, cycles_spent, state_sha256
 from picotrain.device.mailbox import MailboxDevice
 from picotrain.device.meter import CLOCK_HZ
 from picotrain.errors import DeviceFailure, UserError
+from picotrain.progress import progress_bar
 from picotrain_golden import Layer, Method, Network
 
 FLOOR = 1.25
@@ -131,7 +132,8 @@ def _sample(device: MailboxDevice) -> Samples:
 def _record(device: MailboxDevice, images: Split, train: bool) -> tuple[Samples, BatchResult]:
     run = device.train if train else device.evaluate
     before = _sample(device)
-    result = run(images.images, images.labels)
+    with progress_bar("train" if train else "predict", len(images), alive=True) as advance:
+        result = run(images.images, images.labels, advance)
     after = _sample(device)
     samples = Samples(
         cycles.difference(after.blocks, before.blocks),
@@ -143,13 +145,41 @@ def _record(device: MailboxDevice, images: Split, train: bool) -> tuple[Samples,
 def _train_one_by_one(device: MailboxDevice, images: Split, easy: int) -> list[int]:
     """Cycles of each training step whose loss norm is above `easy`, with its command's own."""
     spent = []
-    for at in range(len(images.labels)):
-        start = cycles_spent(device)
-        done = device.train(images.images[at : at + 1], images.labels[at : at + 1])
-        cost = cycles_spent(device) - start
-        if done.loss_norms[0] > easy:
-            spent.append(cost)
+    with progress_bar("train, one by one", len(images), alive=True) as advance:
+        for at in range(len(images)):
+            start = cycles_spent(device)
+            done = device.train(images.images[at : at + 1], images.labels[at : at + 1])
+            cost = cycles_spent(device) - start
+            if done.loss_norms[0] > easy:
+                spent.append(cost)
+            advance(1)
     return spent
+
+
+def _operation_by_operation(
+    device: MailboxDevice, images: Split
+) -> tuple[dict[tuple[int, str], int], int]:
+    """Cycles of each operation, by layer and phase, of all images together; and those of a command
+    that has nothing left to run."""
+    sums: dict[tuple[int, str], int] = {}
+    dispatch = 0
+    with progress_bar("operations", len(images), alive=True) as advance:
+        for image, label in zip(images.images, images.labels, strict=True):
+            device.write_window("IO", image.tobytes() + bytes([int(label)]))
+            device.command("TRACE_BEGIN")
+            dispatch = 0
+            while dispatch == 0:
+                start = cycles_spent(device)
+                event = device.trace_next(bare=True)
+                spent = cycles_spent(device) - start
+                operation = device.operation_name(event)
+                if operation == "PT_DONE":
+                    dispatch = spent
+                else:
+                    key = (int(event["layer"]), _PHASES[operation])
+                    sums[key] = sums.get(key, 0) + spent
+            advance(1)
+    return sums, dispatch
 
 
 def profile(
@@ -177,22 +207,7 @@ def profile(
 
     device.load_model(network, frozen)
     device.set_method(method)
-    sums: dict[tuple[int, str], int] = {}
-    dispatch = 0
-    for image, label in zip(images.images, images.labels, strict=True):
-        device.write_window("IO", image.tobytes() + bytes([int(label)]))
-        device.command("TRACE_BEGIN")
-        dispatch = 0
-        while dispatch == 0:
-            start = cycles_spent(device)
-            event = device.trace_next(bare=True)
-            spent = cycles_spent(device) - start
-            operation = device.operation_name(event)
-            if operation == "PT_DONE":
-                dispatch = spent  # nothing was left to run
-            else:
-                key = (int(event["layer"]), _PHASES[operation])
-                sums[key] = sums.get(key, 0) + spent
+    sums, dispatch = _operation_by_operation(device, images)
     phases = [
         _phase(network.layers[layer], layer, phase, spent / count - dispatch)
         for (layer, phase), spent in sums.items()

@@ -51,7 +51,10 @@ def by_layer(profile: Profile, dense: Profile | None = None) -> str:
 
 
 def by_function(samples: Samples, elf: Elf, images: int) -> str:
-    """Own and inclusive cycles of each function, an image; the own ones add up to the total."""
+    """Own and inclusive cycles of each function, an image; the own ones add up to the total.
+
+    Of a function that others jump to, calls do not tell all: no inclusive cycles are shown then.
+    """
     costs = attribute(samples.blocks, elf)
     inclusive = {entry.name: entry.inclusive for entry in call_costs(samples.calls, elf).functions}
     rows = [
@@ -59,7 +62,9 @@ def by_function(samples: Samples, elf: Elf, images: int) -> str:
             entry.name,
             f"{entry.cycles / images:,.0f}",
             f"{100 * entry.cycles / costs.total:.1f}%",
-            f"{inclusive[entry.name] / images:,.0f}" if entry.name in inclusive else "",
+            f"{inclusive[entry.name] / images:,.0f}"
+            if inclusive.get(entry.name, -1) >= entry.cycles
+            else "",
         ]
         for entry in costs.functions(elf)
     ]

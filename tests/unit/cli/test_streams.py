@@ -9,6 +9,7 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from threading import Event, current_thread, main_thread
 from types import SimpleNamespace
 
 import pytest
@@ -121,10 +122,36 @@ def test_a_log_gets_whole_lines_now_and_then(
         for _ in range(4):
             clock[0] += 0.6 * PAUSE_SECONDS
             advance(1000)
-    assert capsys.readouterr().err == "epoch 1/2: 2,000 of 4,000 img, 12 s\n"
+    assert capsys.readouterr().err == "epoch 1/2: 2,000 of 4,000 images, 12 s\n"
     with progress_bar("short", 10) as advance:
         advance(10)
     assert capsys.readouterr().err == ""
+
+
+def test_a_log_goes_on_where_nothing_advances(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, looked = [0.0], Event()
+
+    def now() -> float:
+        if current_thread() is not main_thread():
+            clock[0] += 0.6 * PAUSE_SECONDS
+            if clock[0] > 4 * PAUSE_SECONDS:
+                looked.set()
+        return clock[0]
+
+    monkeypatch.setattr("picotrain.progress.time.monotonic", now)
+    monkeypatch.setattr("picotrain.progress._LOOK_SECONDS", 0.001)
+    with progress_bar("list", 3, "data set", alive=True):
+        assert looked.wait(60)
+    assert capsys.readouterr().err.splitlines()[:2] == [
+        "list: 0 of 3 data sets, 12 s",
+        "list: 0 of 3 data sets, 24 s",
+    ]
+    with progress_bar("single", 1, "step", alive=True):
+        looked.clear()
+        assert looked.wait(60)
+    assert capsys.readouterr().err.startswith("single: 0 of 1 step, ")
 
 
 def test_without_a_standard_error_there_is_no_bar(

@@ -7,6 +7,7 @@ import random
 import shutil
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -15,6 +16,7 @@ from picotrain.device.cycles import BlockCount, CallNode, total
 from picotrain.device.mailbox import MailboxDevice
 from picotrain.errors import BuildFailure
 from picotrain.image.elf import Elf
+from picotrain.profile import views
 from picotrain.profile.costs import (
     CallCosts,
     CallEdge,
@@ -28,6 +30,7 @@ from picotrain.profile.costs import (
     call_costs,
     decode,
 )
+from picotrain.profile.profile import Samples
 from support import METHODS, images, shipped
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -248,6 +251,23 @@ def test_call_tree() -> None:
             CallEdge("g", G + 4, "f", 1, 300),
         ],
     )
+
+
+def test_with_callees_is_left_out_where_others_jump_to_a_function(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    own = [FunctionCost(name, cycles, 1, 1) for name, cycles in (("m", 18), ("f", 12), ("u", 5))]
+    called = [CallTotals("f", 1, 12, 26), CallTotals("m", 1, 9, 9)]
+    costs = SimpleNamespace(total=35, functions=lambda _: own)
+    monkeypatch.setattr(views, "attribute", lambda *_: costs)
+    monkeypatch.setattr(views, "call_costs", lambda *_: CallCosts(35, called, []))
+    rows = views.by_function(Samples([], []), SMALL, 1).splitlines()[-4:]
+    assert [row.split() for row in rows] == [
+        ["m", "18", "51.4%"],
+        ["f", "12", "34.3%", "26"],
+        ["u", "5", "14.3%"],
+        ["total", "35", "100.0%"],
+    ]
 
 
 def test_order_of_nodes_does_not_matter() -> None:

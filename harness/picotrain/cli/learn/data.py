@@ -29,7 +29,7 @@ def add_parser(verbs: Verbs) -> None:
 
 def run(options: argparse.Namespace) -> int:
     if options.action == "list":
-        with progress_bar("verify", len(datasets.COLLECTIONS), "data set") as advance:
+        with progress_bar("list", len(datasets.COLLECTIONS), "data set") as advance:
             states = datasets.describe(advance)
     elif options.action == "fetch":
         if options.name is None:

@@ -74,7 +74,7 @@ def infer(
     else:
         network = state.restore(device, network, frozen)
     meter, images = CycleMeter(device), images_for(network, split.images)
-    with progress_bar("infer", len(split)) as advance:
+    with progress_bar("infer", len(split), alive=True) as advance:
         done = meter.run(partial(device.evaluate, images, split.labels, advance))
     memory = device.memory()
     return Inference(

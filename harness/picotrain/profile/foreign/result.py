@@ -40,7 +40,8 @@ _PER_PASS = "cycles a pass"
 @dataclass(frozen=True)
 class FunctionLine:
     """A function in all passes together. `own` leaves out its callees, `inclusive` has them, and
-    is None where calls are not followed: there `calls` is how often its first instruction ran."""
+    is None where calls are not followed: there `calls` is how often its first instruction ran. It
+    is None too where calls tell of less than `own`, as others jump to it."""
 
     name: str
     calls: int
@@ -117,7 +118,8 @@ def functions(counted: Counted, costs: Costs, program: Program | None) -> list[F
         found = tree.get(one.name)
         calls = one.executions if found is None and not tree else found.calls if found else 0
         calls = 0 if one.name == UNKNOWN else calls
-        inclusive = found.inclusive if found else None
+        # Where others jump to it, calls do not tell all.
+        inclusive = found.inclusive if found and found.inclusive >= one.cycles else None
         lines.append(FunctionLine(one.name, calls, one.cycles, inclusive, one.retired))
     return lines
 

@@ -60,7 +60,7 @@ def measure(dataset_name: str, images: int) -> dict[str, Any]:
     split = rotated_sample(dataset.train, images, SEED, ANGLE)
     table = list(rows())
     found: dict[str, Any] = {}
-    with progress_bar("costs", len(table)) as advance:
+    with progress_bar("costs", len(table), "method") as advance:
         for label, method in table:
             found[label] = _costs(network, method, split)
             advance(1)

@@ -219,7 +219,10 @@ def choose(names: list[str] | None) -> list[Step]:
             one for one in STEPS if one.startswith(f"{name}-")
         ]
         if not found:
-            raise UserError(f"unknown step {name!r}; use {', '.join(STEPS)}")
+            raise UserError(
+                f"unknown step {name!r}; use {', '.join(STEPS)}, or how the names of several begin "
+                "before a hyphen, as smaller for all of smaller-"
+            )
         chosen.update(found)
     return [step for name, step in STEPS.items() if name in chosen]
 
