@@ -3,7 +3,8 @@
 PYTHON ?= python3
 CC ?= cc
 TARGETS ?= host host-tuned
-# Files of tests at a time: their devices share nothing. 0 runs them one after another.
+# Files of tests at a time: their devices share nothing. 0 runs them one after another, here and in
+# the campaigns that have it too.
 JOBS_OF_TESTS ?= $(shell nproc 2>/dev/null || echo 1)
 SUDO ?= $(if $(filter 0,$(shell id -u)),,sudo)
 
@@ -216,7 +217,7 @@ power-cuts: setup ## States in flash: ten times as many saves, cut at every step
 	    tests/device/library/test_store.py
 
 .PHONY: mutants
-mutants: setup ## Faults in copies, each found by a suite; SAMPLE=20, FILE=a.c, NEW=1; docs/reliability.md
+mutants: setup ## Faults in copies, each found by a suite; SAMPLE=20, FILE=firmware/a.c from the root, NEW=1
 	@cd tests && ../$(BIN)/python -m mutants.running $(if $(SAMPLE),--sample $(SAMPLE)) \
 	    $(if $(SEED),--seed $(SEED)) $(FILE:%=--file %) $(if $(NEW),--new) --jobs $(JOBS_OF_TESTS)
 
@@ -294,6 +295,8 @@ arduino: $(READY) ## build/picotrain-arduino.zip, the library for Arduino
 .PHONY: wheel package-test
 wheel: $(READY) ## build/dist/picotrain-*.whl, by way of the source distribution
 	@rm -rf build/dist
+	@echo "building the source distribution, and the wheel of it, with every board's firmware: some" \
+	    "minutes, as pip fetches what builds it; build/wheel.log"
 	@$(BIN)/python -m build -o build/dist >build/wheel.log 2>&1 || { cat build/wheel.log; exit 1; }
 	@ls build/dist/*.whl
 

@@ -17,6 +17,7 @@ import torch
 from torch import nn
 
 from picotrain.datasets import load
+from picotrain.inputs import positive, seed
 
 CALIBRATION = 512
 """Training images that quantise."""
@@ -87,8 +88,8 @@ def accuracy(model: nn.Module, images: np.ndarray, labels: np.ndarray) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--dataset", default="cifar10", choices=("cifar10", "mnist"))
-    parser.add_argument("--epochs", type=int, default=8)
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--epochs", type=positive, default=8)
+    parser.add_argument("--seed", type=seed, default=0)
     parser.add_argument("--out", type=Path, default=Path("build/onnx"))
     options = parser.parse_args()
     torch.manual_seed(options.seed)

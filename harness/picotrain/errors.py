@@ -9,6 +9,8 @@ the class and the sentence and exits with 1.
 from __future__ import annotations
 
 import operator
+import sys
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -171,3 +173,13 @@ class CommandError(DeviceFailure):
             return f"{self.hint} ({self.command}: {self.name})"
         what = self.hint or f"details {list(self.detail)}"
         return f"{self.command}: the device refused with {self.name}: {what}"
+
+
+def told(name: str, main: Callable[[Sequence[str]], int]) -> int:
+    """The status of `main` of the command line; 2 for a mistake of the user's, 1 for a device that
+    fails."""
+    try:
+        return main(sys.argv[1:])
+    except (UserError, DeviceFailure) as error:
+        print(f"{name}: {error}", file=sys.stderr)
+        return 2 if isinstance(error, UserError) else 1

@@ -1,4 +1,4 @@
-"""Files that a user names: read whole, or one sentence about why they cannot be.
+"""Files and numbers that a user gives: read, or one sentence about why they cannot be.
 
 `pathlib` asks and reads too, but raises for a name that is too long, a folder of somebody else, or
 the home folder of nobody; and reads text in the locale's encoding.
@@ -6,12 +6,19 @@ the home folder of nobody; and reads text in the locale's encoding.
 
 from __future__ import annotations
 
+import argparse
 import json
+import math
 import tomllib
 from pathlib import Path
 from typing import Any
 
 from picotrain.errors import UserError
+
+_MOST = (1 << 31) - 1
+"""What every C int holds: of numbers of images, epochs, processes and the like."""
+_MOST_RAM_KIB = 1 << 20
+_SHOWN = 80
 
 
 def reason(error: OSError) -> str:
@@ -92,3 +99,63 @@ def _unreadable(path: Path, error: OSError | ValueError, fix: str) -> UserError:
     # ValueError: a name with a NUL, which only a file of ours or a program can hold.
     why = reason(error) if isinstance(error, OSError) else str(error)
     return UserError(f"cannot read {path}: {why}; {fix}")
+
+
+# Types of options, for argparse
+
+
+def whole(text: str) -> int:
+    """Of any size. What an option's type is called, argparse would tell the user else."""
+    try:
+        return int(text)
+    except ValueError:
+        short = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+        raise argparse.ArgumentTypeError(f"{short!r} is not a whole number") from None
+
+
+def positive(text: str) -> int:
+    value = whole(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{value} is less than 1")
+    if value > _MOST:
+        raise argparse.ArgumentTypeError(f"{value} is more than {_MOST}")
+    return value
+
+
+def positive_number(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
+    return value
+
+
+def ram_kib(text: str) -> int:
+    value = whole(text)
+    if not 1 <= value <= _MOST_RAM_KIB:
+        raise argparse.ArgumentTypeError(f"{value} is not between 1 and {_MOST_RAM_KIB}, 1 GiB")
+    return value
+
+
+def angle_bound(text: str) -> int:
+    value = whole(text)
+    if not 0 <= value <= 180:
+        raise argparse.ArgumentTypeError(f"{value} is not between 0 and 180")
+    return value
+
+
+def small(text: str) -> int:
+    """A number whose own bounds are checked, and told, where it is used."""
+    value = whole(text)
+    if abs(value) > _MOST:
+        raise argparse.ArgumentTypeError(f"{value} is not between -{_MOST} and {_MOST}")
+    return value
+
+
+def seed(text: str) -> int:
+    value = whole(text)
+    if not 0 <= value < 1 << 32:
+        raise argparse.ArgumentTypeError(f"{value} is not between 0 and 2^32 - 1")
+    return value

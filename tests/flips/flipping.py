@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from random import Random
@@ -24,6 +24,8 @@ from flips.trials import OUTCOMES, SETTLED, Run, Trial, TwiceRun, drawn
 from picotrain.device import backends
 from picotrain.device.mailbox import MailboxDevice
 from picotrain.device.repeating.twice import TwiceDevice
+from picotrain.errors import told
+from picotrain.inputs import seed
 from picotrain.progress import progress_bar
 from picotrain.text import table as text_table
 from reliability import page
@@ -255,12 +257,15 @@ def wrong(rows: list[dict[str, Any]]) -> list[str]:
     return words
 
 
-def main() -> int:
+def main(arguments: Sequence[str]) -> int:
+    """Flip, show, and write what was flipped in all."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--target", nargs="+", default=["host", "qemu"])
     parser.add_argument("--share", type=share, default=1.0)
-    parser.add_argument("--seed", type=int, default=1)
-    options = parser.parse_args()
+    parser.add_argument("--seed", type=seed, default=1)
+    options = parser.parse_args(arguments)
+    for one in options.target:
+        backends.backend_of(one)
     with ProcessPoolExecutor(len(options.target)) as pool:
         asked = [
             [
@@ -290,4 +295,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(told("flips", main))

@@ -25,6 +25,7 @@ from picotrain.convert.model import read as read_tflite
 from picotrain.convert.onnx.file import read as read_onnx
 from picotrain.convert.onnx.importer import import_floats
 from picotrain.errors import UserError
+from picotrain.inputs import positive_number, seed
 from picotrain.quantise.quantise import quantise
 from tflite_builder import Builder
 
@@ -161,8 +162,8 @@ def imported(path: Path) -> str:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, required=True)
-    parser.add_argument("--seed", type=int, required=True)
+    parser.add_argument("--seconds", type=positive_number, required=True)
+    parser.add_argument("--seed", type=seed, required=True)
     parser.add_argument("--found", type=Path, required=True, help="folder for what is broken")
     args = parser.parse_args()
     args.found.mkdir(parents=True, exist_ok=True)

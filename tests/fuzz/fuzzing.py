@@ -14,7 +14,7 @@ from dataclasses import asdict
 
 from fuzz import corpora, programs
 from fuzz.programs import FOUND, ROOT, SHARES, Found, Unbuilt
-from picotrain.inputs import read_json
+from picotrain.inputs import positive_number, read_json, seed
 from reliability import asked, page
 
 MODELS = "models"
@@ -78,16 +78,14 @@ def keep(found: Sequence[Found]) -> None:
     page.keep("fuzzing", results)
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "--minutes", type=asked.more_than_nothing, default=1.0, help="in all; default: 1"
-    )
+    parser.add_argument("--minutes", type=positive_number, default=1.0, help="in all; default: 1")
     parser.add_argument("--target", action="append", choices=EVERY, help="default: all")
-    parser.add_argument("--seed", type=int, default=int(time.time()), help="default: the time")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--seed", type=seed, default=int(time.time()), help="default: the time")
+    parser.add_argument("--jobs", type=asked.jobs, default=os.cpu_count() or 1)
     parser.add_argument("--keep", action="store_true", help="write the results, and their page")
-    args = parser.parse_args()
+    args = parser.parse_args(arguments)
     targets = args.target or list(EVERY)
     try:
         programs.build(targets)

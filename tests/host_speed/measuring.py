@@ -14,7 +14,7 @@ import argparse
 import platform
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,15 +27,14 @@ from picotrain.datasets import Split, rotated_sample
 from picotrain.device.interface import BatchResult, state_sha256
 from picotrain.device.mailbox import MailboxDevice
 from picotrain.device.targets.host import HostTarget
-from picotrain.errors import UserError
+from picotrain.errors import DeviceFailure, UserError, told
 from picotrain.image import firmware
-from picotrain.inputs import read_json
+from picotrain.inputs import positive, read_json
 from picotrain.learn import methods, models
 from picotrain.output import write_json
 from picotrain.places import BUILD, SHIPPED
 from picotrain.text import table
 from picotrain_golden import Network
-from reliability.asked import count, told
 
 FILE = SHIPPED / "experiments" / "results" / "host-speed.json"
 METHODS = ("infer", "niti-static", "priot", "priot-s", "niti-dynamic")
@@ -139,34 +138,55 @@ def _part(names: Sequence[str], what: str, measure: Callable[[str], Row]) -> dic
     return rows
 
 
-def measure(arguments: argparse.Namespace) -> dict[str, Any]:
-    """The parts that were asked for."""
+def _check_older(elf: Path, network: Network) -> None:
+    """Raises UserError unless the program takes a network as ours does."""
+    try:
+        _device(elf, network, "infer")[0].close()
+    except DeviceFailure as error:
+        raise UserError(
+            f"{elf} is no older picotrain-host that runs here: {error}; give the one that "
+            "`make -C firmware host` made of another commit"
+        ) from error
+
+
+def measure(arguments: argparse.Namespace) -> Iterator[tuple[str, dict[str, Row]]]:
+    """The parts that were asked for, each as it is done; what they need is looked at before."""
     tiny, _ = models.load_backbone(models.backbone_path("tinycnn", "mnist"))
-    split, rounds = _split("mnist", "tinycnn"), arguments.rounds
-    parts: dict[str, Any] = {
-        "naive": _part(
-            twin.METHODS,
-            "tinycnn: naive C, the firmware",
-            lambda name: beside_naive(tiny, split, name, rounds),
-        )
-    }
-    older = arguments.against
-    if older is None:
-        return parts
-    parts["tinycnn"] = _part(
-        METHODS,
-        "tinycnn: the older firmware, this one",
-        lambda name: beside_older(older, tiny, split, name, rounds),
-    )
+    split, rounds, older = _split("mnist", "tinycnn"), arguments.rounds, arguments.against
+    large = photographs = None
     if arguments.network is not None:
         large, _ = models.load_backbone(arguments.network)
         photographs = _split("cifar10", "vgg11")
-        parts["vgg11"] = _part(
+        models.check_fit(large, datasets.load("cifar10"))
+    if older is not None:
+        _check_older(older, tiny)
+    yield (
+        "naive",
+        _part(
+            twin.METHODS,
+            "tinycnn: naive C, the firmware",
+            lambda name: beside_naive(tiny, split, name, rounds),
+        ),
+    )
+    if older is None:
+        return
+    yield (
+        "tinycnn",
+        _part(
             METHODS,
-            f"{large.name}: the older firmware, this one",
-            lambda name: beside_older(older, large, photographs, name, rounds),
+            "tinycnn: the older firmware, this one",
+            lambda name: beside_older(older, tiny, split, name, rounds),
+        ),
+    )
+    if large is not None and photographs is not None:
+        yield (
+            "vgg11",
+            _part(
+                METHODS,
+                f"{large.name}: the older firmware, this one",
+                lambda name: beside_older(older, large, photographs, name, rounds),
+            ),
         )
-    return parts
 
 
 def _file(text: str) -> Path:
@@ -180,7 +200,7 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--against", type=_file, metavar="FILE", help="an older picotrain-host")
     parser.add_argument("--network", type=_file, metavar="FILE", help="a backbone of vgg11")
-    parser.add_argument("--rounds", type=count, default=9, help="of each pair (default: 9)")
+    parser.add_argument("--rounds", type=positive, default=9, help="of each pair (default: 9)")
     given = parser.parse_args(arguments)
     if given.network is not None and given.against is None:
         parser.error("--network is run beside an older firmware: name that with --against FILE")
@@ -190,9 +210,9 @@ def main(arguments: Sequence[str]) -> int:
         "rounds": given.rounds,
     }
     kept = read_json(FILE, "remove it") if FILE.exists() else {}
-    for name, rows in measure(given).items():
+    for name, rows in measure(given):
         kept[name] = {"by": by, "methods": rows}
-    write_json(FILE, kept)
+        write_json(FILE, kept)
     return 0
 
 

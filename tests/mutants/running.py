@@ -21,6 +21,8 @@ from mutants import results
 from mutants.mutants import ROOT, Mutant, Suite, mutants, sample, suites, today
 from mutants.results import BROKEN, KILLED, SURVIVED, Outcome
 from picotrain.datasets.files import roots
+from picotrain.errors import UserError, told
+from picotrain.inputs import positive
 from reliability import asked, page
 
 HANGS = "no end"
@@ -156,7 +158,7 @@ def run(wanted: Sequence[Mutant], jobs: int, keep: Callable[[Outcome], None]) ->
     each outcome as it comes, by one thread at a time."""
     known, one_at_a_time = suites(), Lock()
     copies: SimpleQueue[Copy] = SimpleQueue()
-    for number in range(jobs):
+    for number in range(min(jobs, len(wanted))):
         copies.put(Copy(_FOLDER / str(number)))
 
     def with_copy(what: Callable[[Copy], _Result]) -> tuple[_Result, float]:
@@ -192,27 +194,41 @@ def run(wanted: Sequence[Mutant], jobs: int, keep: Callable[[Outcome], None]) ->
         return list(pool.map(tried, wanted))
 
 
-def main() -> int:
+def chosen(areas: Sequence[str] | None, files: Sequence[str] | None) -> list[Mutant]:
+    """Those of all areas and files, or of these. UserError for one that has none."""
+    every = mutants()
+    known = {one.area for one in every}
+    if lacks := [one for one in areas or () if one not in known]:
+        raise UserError(f"no mutant is of {', '.join(lacks)}; areas are {', '.join(sorted(known))}")
+    known = {one.file for one in every}
+    if lacks := [one for one in files or () if one not in known]:
+        raise UserError(
+            f"no mutant is of {', '.join(lacks)}; name files by their paths from the root, as "
+            f"{every[0].file}: those that have mutants are in tests/mutants/*.toml"
+        )
+    return [
+        one
+        for one in every
+        if one.area in (areas or [one.area]) and one.file in (files or [one.file])
+    ]
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run what was chosen, and keep what came of it."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "--sample", type=asked.count, help="so many, chosen by the seed; default: all"
-    )
+    parser.add_argument("--sample", type=positive, help="so many, chosen by the seed; default: all")
     parser.add_argument("--seed", default=today(), help="default: the date of today")
     parser.add_argument("--area", action="append", help="only these files of mutants")
-    parser.add_argument("--file", action="append", help="only mutants of these files")
+    parser.add_argument(
+        "--file", action="append", help="only mutants of these, by their paths from the root"
+    )
     parser.add_argument("--new", action="store_true", help="only mutants without an outcome")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
-    args = parser.parse_args()
+    parser.add_argument("--jobs", type=asked.jobs, default=os.cpu_count() or 1)
+    args = parser.parse_args(arguments)
     known = {one.mutant for one in results.read()} if args.new else set()
-    everyone = [
-        one
-        for one in mutants()
-        if one.area in (args.area or [one.area])
-        and one.file in (args.file or [one.file])
-        and one not in known
-    ]
+    everyone = [one for one in chosen(args.area, args.file) if one not in known]
     if not everyone and not args.new:
-        parser.error(f"no mutant is of {' '.join(args.file or args.area or ['any file'])}")
+        parser.error("no mutant is of these areas and of these files too; leave one of them out")
     wanted = everyone if args.sample is None else sample(everyone, args.sample, args.seed)
     begun = time.monotonic()
     keep = results.keep if args.sample is None else lambda _: None
@@ -235,4 +251,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(told("mutants", main))

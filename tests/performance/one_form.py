@@ -17,6 +17,7 @@ from picotrain import datasets
 from picotrain.datasets import Split, rotated_sample
 from picotrain.device.backends import open_device
 from picotrain.device.mailbox import MailboxDevice
+from picotrain.errors import told
 from picotrain.image import firmware
 from picotrain.learn import methods, models
 from picotrain.output import write_json
@@ -24,7 +25,6 @@ from picotrain.places import SHIPPED
 from picotrain.profile.memory.image import Image
 from picotrain.profile.profile import profile
 from picotrain_golden import Network
-from reliability.asked import told
 
 FILE = SHIPPED / "experiments" / "results" / "one-form.json"
 IMAGES, ANGLE, SEED = 32, 30.0, 0

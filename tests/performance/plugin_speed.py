@@ -23,14 +23,14 @@ from typing import Any
 from picotrain import datasets
 from picotrain.device.mailbox import MailboxDevice
 from picotrain.device.targets.qemu import QemuTarget
-from picotrain.errors import UserError
+from picotrain.errors import UserError, told
 from picotrain.image import firmware
+from picotrain.inputs import positive
 from picotrain.learn import models
 from picotrain.learn.adapt import AdaptOptions, adapt, prepare
 from picotrain.output import write_json
 from picotrain.places import SHIPPED
 from picotrain.versions import first_line
-from reliability.asked import count, told
 
 FILE = SHIPPED / "experiments" / "results" / "plugin-speed.json"
 DATASET, MODEL, ANGLE = "mnist", "tinycnn", 30.0
@@ -124,8 +124,8 @@ def processor() -> str:
 def main(arguments: Sequence[str]) -> int:
     """Measure, show and write."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("--epochs", type=count, default=EPOCHS, help=f"default: {EPOCHS}")
-    parser.add_argument("--rounds", type=count, default=ROUNDS, help=f"default: {ROUNDS}")
+    parser.add_argument("--epochs", type=positive, default=EPOCHS, help=f"default: {EPOCHS}")
+    parser.add_argument("--rounds", type=positive, default=ROUNDS, help=f"default: {ROUNDS}")
     given = parser.parse_args(arguments)
     busy = os.getloadavg()[0]
     found = {

@@ -26,7 +26,7 @@ from picotrain.datasets import Split, rotated_sample
 from picotrain.device.backends import open_device
 from picotrain.device.interface import cycles_spent
 from picotrain.device.mailbox import MailboxDevice
-from picotrain.errors import UserError
+from picotrain.errors import UserError, told
 from picotrain.inputs import read_json
 from picotrain.learn import methods, models
 from picotrain.output import write_json
@@ -34,7 +34,6 @@ from picotrain.places import BUILD
 from picotrain.profile.profile import FLOOR, Profile, profile
 from picotrain.versions import first_line
 from picotrain_golden import Network
-from reliability.asked import told
 
 HERE = Path(__file__).parent
 IMAGES, ANGLE, SEED = 256, 30.0, 0

@@ -15,6 +15,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ from picotrain.errors import BuildFailure, DeviceFailure
 from picotrain.image.elf import open_elf
 from picotrain.inputs import read_json
 from picotrain.places import BUILD, SHIPPED
-from reliability import page
+from reliability import asked, page
 
 _FOLDER = BUILD / "exactness"
 _ARENA = 8 << 20
@@ -184,11 +185,11 @@ def _name(outcome: dict[str, Any]) -> str:
     return f"{outcome['machine']}-{outcome['compiler']}{outcome['level']}"
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--short", action="store_true", help="two combinations, nothing is kept")
-    parser.add_argument("--jobs", type=int, default=1, help="of make (default: %(default)s)")
-    options = parser.parse_args()
+    parser.add_argument("--jobs", type=asked.jobs, default=1, help="of make (default: %(default)s)")
+    options = parser.parse_args(arguments)
     combinations = SHORT if options.short else ALL
     if lacks := missing(combinations):
         print(lacks, file=sys.stderr)

@@ -25,7 +25,8 @@ from picotrain.device import backends
 from picotrain.device.cycles import total
 from picotrain.device.interface import state_sha256
 from picotrain.device.mailbox import MailboxDevice
-from picotrain.errors import CommandError
+from picotrain.errors import CommandError, told
+from picotrain.inputs import positive_number
 from reliability import page
 
 COMMANDS, DEVICES = 10_000, 50
@@ -191,15 +192,19 @@ def _cycles(device: MailboxDevice) -> int:
     return 0 if blocks is None else total(blocks)
 
 
-def main() -> int:
+def main(arguments: Sequence[str]) -> int:
+    """Soak each target, show and write."""
     parser = argparse.ArgumentParser()
     parser.add_argument("targets", nargs="+")
-    parser.add_argument("--minutes", type=float, default=0.0, help="on each target, at least")
-    options = parser.parse_args()
+    parser.add_argument(
+        "--minutes", type=positive_number, default=0.0, help="on each target, at least"
+    )
+    options = parser.parse_args(arguments)
+    variants = [(name, *backends.variant_of(name)) for name in options.targets]
+    # All of them before the first is soaked, for minutes.
+    opened = [(backends.open_target(kind, kernels=own), own) for _, kind, own in variants]
     soaks, churned = [], {}
-    for name in options.targets:
-        kind, kernels = backends.variant_of(name)
-        target = backends.open_target(kind, kernels=kernels)
+    for name, (target, kernels) in zip(options.targets, opened, strict=True):
         try:
             target.connect()
             found = soak(CountedDevice(target, kernels), COMMANDS, options.minutes)
@@ -223,4 +228,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(told("soak", main))

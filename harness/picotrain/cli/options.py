@@ -7,7 +7,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import math
 import os
 import re
 from collections.abc import Iterator
@@ -17,7 +16,7 @@ from typing import Any
 
 from picotrain import output
 from picotrain.errors import UserError
-from picotrain.inputs import is_file, named
+from picotrain.inputs import is_file, named, ram_kib, seed, small
 from picotrain.places import RESULTS
 
 _OR_FILES = ("model", "dataset")
@@ -25,11 +24,6 @@ _OR_FILES = ("model", "dataset")
 
 _LATER = "resume"
 """An option that results had names without; where it is not given it changes none."""
-
-_MOST = (1 << 31) - 1
-"""What every C int holds: of numbers of images, epochs, processes and the like."""
-_MOST_RAM_KIB = 1 << 20
-_SHOWN = 80
 
 Verbs = Any
 """What `ArgumentParser.add_subparsers` returns; argparse keeps its class to itself."""
@@ -172,63 +166,6 @@ def result_file(options: argparse.Namespace, *parts: object, suffix: str = ".jso
     digest = hashlib.sha256(json.dumps(values, sort_keys=True, default=str).encode())
     stem = "-".join(re.sub(r"[^\w.]+", "-", str(part)) for part in parts)
     return RESULTS / f"{stem[:120]}-{digest.hexdigest()[:8]}{suffix}"
-
-
-def whole(text: str) -> int:
-    """Of any size. What an option's type is called, argparse would tell the user else."""
-    try:
-        return int(text)
-    except ValueError:
-        short = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
-        raise argparse.ArgumentTypeError(f"{short!r} is not a whole number") from None
-
-
-def positive(text: str) -> int:
-    value = whole(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{value} is less than 1")
-    if value > _MOST:
-        raise argparse.ArgumentTypeError(f"{value} is more than {_MOST}")
-    return value
-
-
-def positive_number(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 < value < math.inf:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
-    return value
-
-
-def ram_kib(text: str) -> int:
-    value = whole(text)
-    if not 1 <= value <= _MOST_RAM_KIB:
-        raise argparse.ArgumentTypeError(f"{value} is not between 1 and {_MOST_RAM_KIB}, 1 GiB")
-    return value
-
-
-def angle_bound(text: str) -> int:
-    value = whole(text)
-    if not 0 <= value <= 180:
-        raise argparse.ArgumentTypeError(f"{value} is not between 0 and 180")
-    return value
-
-
-def small(text: str) -> int:
-    """A number whose own bounds are checked, and told, where it is used."""
-    value = whole(text)
-    if abs(value) > _MOST:
-        raise argparse.ArgumentTypeError(f"{value} is not between -{_MOST} and {_MOST}")
-    return value
-
-
-def seed(text: str) -> int:
-    value = whole(text)
-    if not 0 <= value < 1 << 32:
-        raise argparse.ArgumentTypeError(f"{value} is not between 0 and 2^32 - 1")
-    return value
 
 
 def add_ram(parser: argparse.ArgumentParser) -> None:

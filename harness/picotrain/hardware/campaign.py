@@ -34,6 +34,7 @@ from picotrain.device.mailbox import MailboxDevice
 from picotrain.errors import LinkFailure
 from picotrain.image import firmware
 from picotrain.image.elf import open_elf
+from picotrain.inputs import positive, seed
 from picotrain.learn import models
 from picotrain.output import check, write_json
 from picotrain.progress import progress_bar
@@ -435,8 +436,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog=to_run("picotrain.hardware.campaign"),
         description="Damage frames between the client and the device, and count mistakes.",
     )
-    parser.add_argument("--frames", type=int, default=1_000_000)
-    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--frames", type=positive, default=1_000_000)
+    parser.add_argument("--seed", type=seed, default=1)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the result as JSON")
     options = parser.parse_args(arguments)
     if options.json is not None:

@@ -7,7 +7,7 @@ by one core, by two that never wait for each other's banks of memory, and by two
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from picotrain import datasets
 from picotrain.datasets import Split, rotated_sample
 from picotrain.device.mailbox import MailboxDevice
 from picotrain.device.targets.rp2040js import Rp2040jsTarget
+from picotrain.errors import UserError, told
 from picotrain.image import firmware
 from picotrain.learn import methods, models
 from picotrain.output import write_json
@@ -93,7 +94,7 @@ def _kernels(device: MailboxDevice, network: Network, split: Split) -> Figures:
     }
 
 
-def measure(others: Sequence[Path]) -> dict[str, dict[str, Figures]]:
+def measure(others: Mapping[str, Network]) -> dict[str, dict[str, Figures]]:
     """Cycles by part, what was measured, and setting."""
     network, _ = models.load_backbone(models.backbone_path("tinycnn", "mnist"))
     train = datasets.load("mnist").train
@@ -103,9 +104,8 @@ def measure(others: Sequence[Path]) -> dict[str, dict[str, Figures]]:
         "steps": lambda device: _steps(device, network, split),
         "kernels": lambda device: _kernels(device, network, many),
     }
-    for path in others:
-        other, _ = models.load_backbone(path)
-        parts[path.stem] = lambda device, other=other: _inference(device, other)  # type: ignore[misc]
+    for name, other in others.items():
+        parts[name] = lambda device, other=other: _inference(device, other)  # type: ignore[misc]
     result: dict[str, dict[str, Figures]] = {}
     for part, use in parts.items():
         by_setting = {name: _with_device(name, use) for name in SETTINGS}
@@ -136,16 +136,13 @@ def main(arguments: Sequence[str]) -> int:
     paths = [Path(name) for name in arguments]
     for path in paths:
         if not path.is_file():
-            print(
-                f"cores-figures: there is no network {path}: make it with `picotrain import`",
-                file=sys.stderr,
-            )
-            return 2
-    result: dict[str, Any] = measure(paths)
+            raise UserError(f"there is no network {path}: make it with `picotrain import`")
+    networks = {path.stem: models.load_backbone(path)[0] for path in paths}
+    result: dict[str, Any] = measure(networks)
     print(text(result))
     write_json(FILE, {"images": IMAGES, **result})
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(told("cores-figures", main))

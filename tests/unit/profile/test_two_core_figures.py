@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from picotrain.errors import UserError
+from picotrain.learn import models
 from picotrain.profile import cores
 
 
@@ -19,9 +23,9 @@ def test_figures_are_shown_and_written(
     monkeypatch.setattr(cores, "FILE", tmp_path / "cores.json")
     paths = [tmp_path / "a.npz", tmp_path / "b.npz"]
     for path in paths:
-        path.touch()
+        shutil.copy(models.backbone_path("tinycnn", "digits"), path)
     assert cores.main(list(map(str, paths))) == 0
-    assert asked == [paths]
+    assert [list(networks) for networks in asked] == [["a", "b"]]
     header, _, row = capsys.readouterr().out.splitlines()
     assert header.split() == ["part", "what", "one", "apart", "two", "one/apart", "one/two"]
     assert row.split() == ["steps", "priot", "3,000", "1,500", "2,000", "2.00", "1.50"]
@@ -35,8 +39,15 @@ def test_settings_differ_in_one_thing_each() -> None:
     assert (one[1], apart[1], two[1]) == (True, False, True)
 
 
-def test_a_network_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cores.main(["nosuch.npz"]) == 2
-    assert capsys.readouterr().err == (
-        "cores-figures: there is no network nosuch.npz: make it with `picotrain import`\n"
-    )
+def test_what_is_no_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cores, "measure", lambda _: pytest.fail("it measured"))
+    junk, data = tmp_path / "junk.npz", tmp_path / "data.npz"
+    junk.write_bytes(b"junk")
+    np.savez(data, x=np.zeros((2, 4, 4), np.uint8), y=np.zeros(2, np.int64))
+    for path, said in (
+        (Path("nosuch.npz"), "^there is no network nosuch.npz: make it with `picotrain import`$"),
+        (junk, "junk.npz"),
+        (data, "data.npz"),
+    ):
+        with pytest.raises(UserError, match=said):
+            cores.main([str(path)])

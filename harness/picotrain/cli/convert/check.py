@@ -19,13 +19,13 @@ from picotrain.cli.options import (
     add_verb,
     arena,
     finish,
-    positive,
 )
 from picotrain.convert.check import GOLDEN, check, random_inputs, running
 from picotrain.convert.importer import Imported, import_model
 from picotrain.convert.model import read
 from picotrain.device.backends import NAMES as TARGETS
 from picotrain.errors import UserError
+from picotrain.inputs import positive
 from picotrain.progress import progress_bar
 from picotrain_golden.numerics import Int8
 

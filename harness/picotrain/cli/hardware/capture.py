@@ -9,7 +9,7 @@ from collections import Counter
 from functools import partial
 from math import prod
 
-from picotrain.cli.options import Verbs, add_output, add_verb, finish, positive, whole
+from picotrain.cli.options import Verbs, add_output, add_verb, finish
 from picotrain.device.link.port import SerialPort
 from picotrain.device.link.ports import AUTO, find_ports, only
 from picotrain.errors import UserError
@@ -24,7 +24,7 @@ from picotrain.hardware.standalone.capture import (
     recorded,
 )
 from picotrain.hardware.standalone.lines import Lines
-from picotrain.inputs import is_file
+from picotrain.inputs import is_file, positive, whole
 from picotrain.learn.architectures.architecture import in_words
 
 _BAUD = 115200

@@ -6,19 +6,14 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
-from picotrain.cli.options import (
-    NamedFile,
-    Verbs,
-    add_verb,
-    finish,
-    positive,
-)
+from picotrain.cli.options import NamedFile, Verbs, add_verb, finish
 from picotrain.device.link.ports import AUTO
 from picotrain.device.targets.serial import BAUD
 from picotrain.errors import BuildFailure, UserError
 from picotrain.hardware.flash import Flasher, How, System
 from picotrain.image import firmware
 from picotrain.image.elf import Elf
+from picotrain.inputs import positive
 from picotrain.places import with_make
 
 _INSTEAD = "leave --elf out, or name the ELF file of a Pico's firmware"

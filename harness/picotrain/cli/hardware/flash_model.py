@@ -7,22 +7,14 @@ from pathlib import Path
 
 from picotrain import datasets
 from picotrain.cli.hardware.flash import add_ways, chosen_board
-from picotrain.cli.options import (
-    NamedFile,
-    Verbs,
-    add_dataset,
-    add_output,
-    add_verb,
-    finish,
-    seed,
-    whole,
-)
+from picotrain.cli.options import NamedFile, Verbs, add_dataset, add_output, add_verb, finish
 from picotrain.device.link.ports import Port
 from picotrain.errors import UserError
 from picotrain.hardware.flash import Flasher, System
 from picotrain.hardware.standalone.window import MOST_EVERY, Window, fill
 from picotrain.image import firmware, uf2
 from picotrain.image.elf import open_elf
+from picotrain.inputs import seed, whole
 from picotrain.learn import calibration, methods, models
 from picotrain.learn.field.state import State
 from picotrain.learn.field.state_file import load_state

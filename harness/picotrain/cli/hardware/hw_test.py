@@ -14,7 +14,7 @@ from typing import get_args
 from picotrain import datasets, places
 from picotrain.cli.hardware.flash import add_board, chosen_elf, chosen_port
 from picotrain.cli.material import backbone, random_material
-from picotrain.cli.options import NamedFile, Verbs, add_seed, add_verb, finish, positive
+from picotrain.cli.options import NamedFile, Verbs, add_seed, add_verb, finish
 from picotrain.datasets.dataset import USUAL_ANGLE
 from picotrain.device.link.ports import is_emulator
 from picotrain.device.versions import versions_of
@@ -37,6 +37,7 @@ from picotrain.hardware.report import (
 from picotrain.hardware.rig import DeviceRig
 from picotrain.hardware.suite import Outcome, Result, Step, exit_status, run_suite
 from picotrain.image import uf2
+from picotrain.inputs import positive
 from picotrain.learn import methods, models
 from picotrain.output import check_folder
 from picotrain.profile.bench_cases import WARM_UP, measurements

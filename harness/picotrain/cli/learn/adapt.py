@@ -19,7 +19,6 @@ from picotrain.cli.options import (
     add_plan,
     add_verb,
     arena,
-    positive,
     result_file,
 )
 from picotrain.datasets import Dataset
@@ -29,6 +28,7 @@ from picotrain.device.repeating import retrying, twice
 from picotrain.device.repeating.retrying import Death, RetryingDevice
 from picotrain.device.repeating.twice import Disagreement
 from picotrain.device.room import check_room
+from picotrain.inputs import positive
 from picotrain.learn import calibration, methods, models, plans, turning
 from picotrain.learn.adapt import (
     SAMPLES,

@@ -8,20 +8,12 @@ from typing import Any
 
 from picotrain import datasets
 from picotrain.cli.material import backbone
-from picotrain.cli.options import (
-    NamedFile,
-    Verbs,
-    add_device,
-    add_plan,
-    add_verb,
-    arena,
-    finish,
-    positive,
-)
+from picotrain.cli.options import NamedFile, Verbs, add_device, add_plan, add_verb, arena, finish
 from picotrain.datasets import Dataset, Split, rotate, sample
 from picotrain.device.backends import choose_kernels, open_device
 from picotrain.device.room import check_room
 from picotrain.errors import UserError
+from picotrain.inputs import positive
 from picotrain.learn import methods, models, plans
 from picotrain.learn.adapt import SAMPLES, TEST_STREAM
 from picotrain.learn.field.infer import Inference, infer

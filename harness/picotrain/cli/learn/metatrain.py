@@ -10,17 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from picotrain import output
-from picotrain.cli.options import (
-    Verbs,
-    add_output,
-    add_seed,
-    add_verb,
-    check_backbone_name,
-    finish,
-    positive,
-)
+from picotrain.cli.options import Verbs, add_output, add_seed, add_verb, check_backbone_name, finish
 from picotrain.datasets.fewshot import LEARNT_FROM, TUNED_ON, cifar100, load_domain
 from picotrain.errors import UserError
+from picotrain.inputs import positive
 from picotrain.learn import models
 from picotrain.learn.affine_file import Scales
 from picotrain.learn.architectures.architecture import Architecture, in_words

@@ -17,11 +17,9 @@ from picotrain.cli.options import (
     add_ram,
     add_seed,
     add_verb,
-    angle_bound,
     arena,
     check_backbone_name,
     finish,
-    positive,
 )
 from picotrain.datasets import Dataset
 from picotrain.device.backends import NAMES as TARGETS
@@ -30,6 +28,7 @@ from picotrain.device.given import check_trains, images_for
 from picotrain.device.interface import Device, state_sha256
 from picotrain.device.room import check_room
 from picotrain.errors import UserError
+from picotrain.inputs import angle_bound, positive
 from picotrain.learn import health, logits, methods, models
 from picotrain.learn.affine_file import Scales
 from picotrain.learn.architectures.architecture import Architecture

@@ -17,7 +17,6 @@ from picotrain.cli.options import (
     add_verb,
     arena,
     finish,
-    positive,
 )
 from picotrain.datasets import Split
 from picotrain.device.backends import arena_bytes, choose_kernels, open_device
@@ -27,6 +26,7 @@ from picotrain.device.interface import Device
 from picotrain.device.room import Roomy, Shortage, fits_flash, missing
 from picotrain.errors import UserError
 from picotrain.image.firmware import layout
+from picotrain.inputs import positive
 from picotrain.learn import logits, methods, models, plans
 from picotrain.learn.calibration import FAIR, calibrated_by, of_images
 from picotrain.learn.turning import angle_of, in_words

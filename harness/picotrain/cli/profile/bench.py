@@ -16,12 +16,12 @@ from picotrain.cli.options import (
     add_seed,
     add_verb,
     finish,
-    positive,
 )
 from picotrain.device.backends import KERNELS, choose_kernels, open_device
 from picotrain.device.mailbox import MailboxDevice
 from picotrain.device.versions import versions_of
 from picotrain.errors import UserError
+from picotrain.inputs import positive
 from picotrain.learn import models
 from picotrain.learn.adapt import AdaptOptions
 from picotrain.learn.turning import angle_of, in_words

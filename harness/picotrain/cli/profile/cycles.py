@@ -8,20 +8,12 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from picotrain.cli.options import (
-    NamedFile,
-    Verbs,
-    add_output,
-    add_verb,
-    finish,
-    positive,
-    positive_number,
-)
+from picotrain.cli.options import NamedFile, Verbs, add_output, add_verb, finish
 from picotrain.device.backends import problem
 from picotrain.device.versions import versions_of
 from picotrain.errors import CrashFailure, TimeoutFailure, UserError
 from picotrain.image import firmware, uf2
-from picotrain.inputs import read_bytes
+from picotrain.inputs import positive, positive_number, read_bytes
 from picotrain.output import write_json, write_text
 from picotrain.profile import exports, gate
 from picotrain.profile.baseline import Comparison, parse_percent

@@ -9,12 +9,13 @@ from typing import Any
 
 from picotrain import datasets
 from picotrain.cli.material import noise
-from picotrain.cli.options import Verbs, add_seed, add_verb, finish, positive, positive_number
+from picotrain.cli.options import Verbs, add_seed, add_verb, finish
 from picotrain.datasets import Split
 from picotrain.device.given import images_for
 from picotrain.device.meter import CLOCK_HZ
 from picotrain.errors import UserError
 from picotrain.image.firmware import MODEL_FLASH, layout, pico_arena_bytes
+from picotrain.inputs import positive, positive_number
 from picotrain.learn import methods, models, plans
 from picotrain.learn.architectures.words import layer_in_words
 from picotrain.profile.fit import verdict as verdicts

@@ -19,7 +19,6 @@ from picotrain.cli.options import (
     add_plan,
     add_verb,
     finish,
-    positive,
 )
 from picotrain.cli.profile.of_run import leave_open, network_of, settle
 from picotrain.datasets import Split
@@ -28,6 +27,7 @@ from picotrain.device.given import images_for
 from picotrain.device.mailbox import MailboxDevice
 from picotrain.device.versions import versions_of
 from picotrain.errors import UserError
+from picotrain.inputs import positive
 from picotrain.learn import methods, models, plans
 from picotrain.learn.turning import angle_of, in_words
 from picotrain.output import tell, write_text

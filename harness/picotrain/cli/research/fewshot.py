@@ -6,15 +6,8 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from picotrain.cli.options import (
-    NamedFile,
-    Verbs,
-    add_output,
-    add_seed,
-    add_verb,
-    finish,
-    positive,
-)
+from picotrain.cli.options import NamedFile, Verbs, add_output, add_seed, add_verb, finish
+from picotrain.inputs import positive
 from picotrain.output import tell, write_json, write_text
 from picotrain.research.fewshot.campaign import Campaign, Tasks
 from picotrain.research.fewshot.summary import Row

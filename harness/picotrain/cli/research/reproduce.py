@@ -7,9 +7,9 @@ import os
 import sys
 from dataclasses import replace
 
-from picotrain.cli.options import Verbs, add_verb, finish, positive
+from picotrain.cli.options import Verbs, add_verb, finish
 from picotrain.errors import UserError
-from picotrain.inputs import named
+from picotrain.inputs import named, positive
 from picotrain.output import check, check_folder
 from picotrain.places import RESULTS
 

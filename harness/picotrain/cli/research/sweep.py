@@ -10,17 +10,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from picotrain.cli.options import (
-    NamedFile,
-    Verbs,
-    add_output,
-    add_verb,
-    finish,
-    positive,
-    result_file,
-)
+from picotrain.cli.options import NamedFile, Verbs, add_output, add_verb, finish, result_file
 from picotrain.errors import UserError
-from picotrain.inputs import named
+from picotrain.inputs import named, positive
 from picotrain.output import tell
 from picotrain.places import RESULTS
 from picotrain.research.sweep.cell import Job

@@ -19,11 +19,11 @@ from picotrain.cli.options import (
     add_verb,
     finish,
     inputs_of,
-    positive,
 )
 from picotrain.device.backends import NAMES as TARGETS
 from picotrain.device.backends import open_device
 from picotrain.errors import UserError
+from picotrain.inputs import positive
 from picotrain.learn import models
 from picotrain.learn.architectures.architecture import Architecture
 from picotrain.learn.float_pretrain import ready, suited

@@ -20,8 +20,6 @@ from picotrain.cli.options import (
     add_verb,
     check_backbone_name,
     finish,
-    positive,
-    positive_number,
 )
 from picotrain.datasets import Dataset
 from picotrain.device.backends import NAMES as TARGETS
@@ -29,6 +27,7 @@ from picotrain.device.backends import open_device
 from picotrain.device.given import check_form
 from picotrain.device.interface import Device
 from picotrain.errors import UserError
+from picotrain.inputs import positive, positive_number
 from picotrain.learn import methods, models, plans
 from picotrain.learn.affine_file import Scales
 from picotrain.learn.architectures.architecture import Architecture

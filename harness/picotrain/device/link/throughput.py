@@ -16,6 +16,7 @@ from picotrain.device.mailbox import MailboxDevice
 from picotrain.device.targets.serial import BAUD, SerialTarget
 from picotrain.errors import DeviceFailure, LinkFailure, UserError
 from picotrain.image import firmware
+from picotrain.inputs import positive
 from picotrain.output import check, write_json
 from picotrain.versions import to_run
 
@@ -90,8 +91,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("url", help="a serial port, or a pyserial URL")
     parser.add_argument("--elf", type=Path, default=firmware.RP2040, help="what the device runs")
-    parser.add_argument("--baud", type=int, default=BAUD)
-    parser.add_argument("--bytes", type=int, default=64 * 1024)
+    parser.add_argument("--baud", type=positive, default=BAUD)
+    parser.add_argument("--bytes", type=positive, default=64 * 1024)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the result as JSON")
     options = parser.parse_args(arguments)
     if options.json is not None:
