@@ -274,9 +274,13 @@ static void subtract_pruned(int32_t factor, struct pt_edges *edges, int32_t *sum
     edges->bitmap = left.end;
 }
 
-/* Sparsely scored: few edges are pruned, so they are added first and taken off again. */
-static void error_of_sparse_words(const int8_t *error, const struct pt_edges *edges, uint32_t rows,
-                                  const int8_t *needed, int32_t *input_error)
+/*
+ * Sparsely scored: few edges are pruned, so they are added first and taken off again. Inlined, the
+ * loop that takes them off has too few registers.
+ */
+static __attribute__((noinline)) void error_of_sparse_words(
+    const int8_t *error, const struct pt_edges *edges, uint32_t rows, const int8_t *needed,
+    int32_t *input_error)
 {
     struct pt_edges left = *edges;
     left.scores = NULL;
