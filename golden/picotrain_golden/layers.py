@@ -17,7 +17,7 @@ from numpy.lib.stride_tricks import as_strided
 from numpy.typing import DTypeLike, NDArray
 
 from picotrain_golden.network import Layer
-from picotrain_golden.numerics import Int8, Int32, UInt8, clamp, requantise, rhu
+from picotrain_golden.numerics import Int8, Int32, Int64, UInt8, clamp, requantise_each, rhu
 
 Float = NDArray[np.floating[Any]]
 
@@ -115,15 +115,15 @@ def maxpool2_backward(inputs: Int8, outputs: Int8, error: Int8) -> Int8:
     return routed
 
 
-def pool_sums(acc: Int32, k: int) -> tuple[Int8, Int8, int]:
+def pool_sums(acc: Int32, k: int) -> tuple[Int8, Int8, Int64]:
     """Sums [N, OH, OW, C] pooled, requantised once with ReLU; the place of each maximum, 0..3, and
-    how many of all sums saturate. Both int8 [N, OH//2, OW//2, C].
+    how many of the sums of each image saturate, int64 [N]. Both int8 [N, OH//2, OW//2, C].
     """
     windows = _windows(acc)
-    outputs, _ = requantise(windows.max(axis=0), k, relu=True)
+    outputs, _ = requantise_each(windows.max(axis=0), k, relu=True)
     # argmax gives the first True.
     places = (clamp(rhu(windows, k), relu=True) == outputs).argmax(axis=0).astype(np.int8)
-    _, saturated = requantise(acc, k, relu=True)
+    _, saturated = requantise_each(acc, k, relu=True)
     return outputs, places, saturated
 
 

@@ -84,8 +84,15 @@ def psto(x: Int32, s: int) -> Int32:
 
 def requantise(acc: Int32, k: int | Int32, relu: bool) -> tuple[Int8, int]:
     """`clamp(RHU(acc, k))` and how many elements saturated (section 9, forward and error)."""
+    values, saturated = requantise_each(acc[np.newaxis], k, relu)
+    return values[0], int(saturated[0])
+
+
+def requantise_each(acc: Int32, k: int | Int32, relu: bool) -> tuple[Int8, Int64]:
+    """The same of images [N, ...], with the count of each, int64 [N]."""
     rounded = rhu(acc, k)
-    saturated = np.count_nonzero(rounded > LIMIT)
+    beyond = rounded > LIMIT
     if not relu:
-        saturated += np.count_nonzero(rounded < -LIMIT)
-    return clamp(rounded, relu), int(saturated)
+        beyond |= rounded < -LIMIT
+    axes = tuple(range(1, beyond.ndim))
+    return clamp(rounded, relu), np.count_nonzero(beyond, axis=axes).astype(np.int64)

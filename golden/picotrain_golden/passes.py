@@ -25,6 +25,7 @@ from picotrain_golden.numerics import (
     peak,
     peak_bits,
     requantise,
+    requantise_each,
     rhu,
 )
 from picotrain_golden.operators import OPERATORS
@@ -43,7 +44,8 @@ class ForwardPass:
     """Lists have one entry per layer; `activations` starts with the input, so it has one more.
 
     `columns` [N, OH*OW, K] and `peaks` (max|acc| of each image, int64 [N], only with dynamic
-    scales) are None where a layer has none. `exponents` int64 [N] are those of the logits. The
+    scales) are None where a layer has none. `saturated` counts elements of each image, int64 [N].
+    `exponents` int64 [N] are those of the logits. The
     activation of a layer that is one operation with its pool is empty; `places` has those of such
     layers, int8 [N, OH//2, OW//2, OC].
     """
@@ -51,7 +53,7 @@ class ForwardPass:
     activations: list[Int8]
     columns: list[Float | None]
     peaks: list[Int64 | None]
-    saturated: list[int]
+    saturated: list[Int64]
     exponents: Int64
     places: dict[int, Int8] = field(default_factory=dict)
 
@@ -104,7 +106,7 @@ def forward_pass(
     for index, layer in enumerate(network.layers):
         columns: Float | None = None
         peaks: Int64 | None = None
-        saturated = 0
+        saturated = np.zeros(n, np.int64)
         matrix = weights[index]
         if index - 1 in done.places:
             activation = pooled
@@ -127,7 +129,7 @@ def forward_pass(
                 pooled, done.places[index], saturated = made
                 activation = np.zeros((n, 0), np.int8)
             else:
-                activation, saturated = requantise(acc, shifts, layer.relu)
+                activation, saturated = requantise_each(acc, shifts, layer.relu)
         done.activations.append(activation)
         done.columns.append(columns)
         done.peaks.append(peaks)
@@ -144,7 +146,8 @@ def _affine_pass(network: Network, weights: Weights, images: UInt8) -> ForwardPa
         made = OPERATORS[layer.kind].forward(layer, network.affine[index], weights[index], inputs)
         tensors.append(made)
     exponents = np.zeros(len(images), np.int64)
-    return ForwardPass(tensors, [None] * count, [None] * count, [0] * count, exponents)
+    nothing = [np.zeros(len(images), np.int64)] * count
+    return ForwardPass(tensors, [None] * count, [None] * count, nothing, exponents)
 
 
 def backward_pass(

@@ -217,13 +217,19 @@ class Trainer:
 
     def predict(self, images: UInt8) -> Int64:
         """Predictions int64 [N] of images uint8 [N, H, W, C]; counts forward saturation."""
+        return self.evaluate(images)[0]
+
+    def evaluate(self, images: UInt8) -> tuple[Int64, Int64]:
+        """The same, with how many elements of each image saturate, int64 [N]."""
         largest = max(_patches(layer) for layer in self.network.layers)
         size = max(1, BATCH_FLOATS // largest)
-        predictions = np.empty(len(images), np.int64)
+        predictions, saturated = (np.empty(len(images), np.int64) for _ in range(2))
         for start in range(0, len(images), size):
-            done = self._forward(images[start : start + size])
-            predictions[start : start + size] = done.logits.argmax(axis=1)
-        return predictions
+            part = slice(start, start + size)
+            done = self._forward(images[part])
+            predictions[part] = done.logits.argmax(axis=1)
+            saturated[part] = np.sum(done.saturated, axis=0)
+        return predictions, saturated
 
     def train_step(self, image: UInt8, label: int, trace: Trace | None = None) -> StepResult:
         """Forward, loss, backward and update with one image uint8 [H, W, C].
@@ -291,7 +297,7 @@ class Trainer:
             )
         dynamic = self.method.dynamic
         done = forward_pass(self.network, self._effective, images, dynamic, self._fused)
-        self._saturation[:, FORWARD] += done.saturated
+        self._saturation[:, FORWARD] += np.sum(done.saturated, axis=1)
         return done
 
     def _backward(self, done: ForwardPass, error: Int8, trace: Trace | None) -> None:

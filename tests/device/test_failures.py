@@ -15,7 +15,7 @@ import support
 from picotrain import errors
 from picotrain.device import backends
 from picotrain.device.golden_device import GoldenDevice
-from picotrain.device.interface import Device, TraceTensor, UInt8
+from picotrain.device.interface import BatchResult, Device, TraceTensor, UInt8
 from picotrain.device.mailbox import MailboxDevice
 from picotrain.device.targets.base import Target
 from picotrain.device.targets.host import HostTarget
@@ -31,7 +31,7 @@ from picotrain.errors import (
     VersionMismatch,
 )
 from picotrain.image.elf import Elf
-from picotrain_golden import Network
+from picotrain_golden import Method, Network
 from support import METHODS, begin, images
 
 Connect = Callable[[], Target]
@@ -235,18 +235,37 @@ def test_wrong_results_of_a_batch(device: Device, host_elf: Elf) -> None:
     assert (failure.expected, failure.actual) == (prediction ^ 1, prediction)
 
 
-def test_wrong_clamps_of_an_image_in_training(device: Device, host_elf: Elf) -> None:
+@pytest.mark.parametrize("command", ["train", "evaluate"])
+def test_wrong_clamps_of_an_image(device: Device, host_elf: Elf, command: str) -> None:
     class OtherClamps(GoldenDevice):
         def train(self, images: UInt8, labels: UInt8, progress: object = None):  # type: ignore[no-untyped-def]
-            result = super().train(images, labels)
+            return self.other(super().train(images, labels))
+
+        def evaluate(self, images: UInt8, labels: UInt8, progress: object = None):  # type: ignore[no-untyped-def]
+            return self.other(super().evaluate(images, labels))
+
+        def other(self, result: BatchResult) -> BatchResult:
             result.saturated[2] += 1
             return result
 
     network = support.shipped("oddnet")
     comparison = begin(device, OtherClamps(host_elf, 1 << 20), network, METHODS["priot"])
     with pytest.raises(MismatchFailure) as caught:
-        comparison.batch(8, *images(network, 5), train=True)
-    assert (caught.value.tensor, caught.value.index) == ("train saturated", (2,))
+        comparison.batch(8, *images(network, 5), train=command == "train")
+    assert (caught.value.tensor, caught.value.index) == (f"{command} saturated", (2,))
+
+
+def test_clamps_of_an_inference_are_those_of_golden(device: Device, host_elf: Elf) -> None:
+    network = support.shipped("oddnet")
+    network.of(0).forward_shift -= 6
+    network.of(0).exponent += 6
+    pixels, labels = images(network, 4)
+    found = []
+    for one in (device, GoldenDevice(host_elf, 1 << 20)):
+        one.load_model(network)
+        one.set_method(Method("infer"))
+        found.append(one.evaluate(pixels, labels).saturated.tolist())
+    assert found[0] == found[1] and len(set(found[0])) > 2
 
 
 def test_wrong_saturation_counts(device: Device, reference: GoldenDevice) -> None:

@@ -261,6 +261,21 @@ def test_forward_saturation_is_counted_per_layer() -> None:
     assert not counts[:, 1:].any()
 
 
+def test_saturation_is_counted_image_by_image() -> None:
+    network = prepared(slow.odd_network)
+    for index in (0, 2, 4, 5):
+        network.of(index).forward_shift = 0
+        network.of(index).exponent = 1
+    images = np.stack([image >> 7 * (n % 2) for n, (image, _) in enumerate(samples(network, 4))])
+    each = []
+    for image in images:
+        alone = Trainer(network, Method("infer"))
+        alone.forward(image)
+        each.append(int(alone.saturation.sum()))
+    assert len(set(each)) > 2
+    assert Trainer(network, Method("infer")).evaluate(images)[1].tolist() == each
+
+
 def test_the_first_maximum_is_predicted() -> None:
     network = prepared(slow.pool_first_network)
     network.of(2).weights[:] = 0

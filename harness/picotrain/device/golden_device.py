@@ -183,15 +183,16 @@ class GoldenDevice:
     ) -> BatchResult:
         images, labels = checked_batch(self._network, images, labels)
         trainer = self._ready("EVALUATE")
-        predictions = []
+        predictions, saturated = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
         for start in range(0, len(images), _EVALUATION_BATCH):
             batch = images[start : start + _EVALUATION_BATCH]
-            predictions.append(trainer.predict(batch))
+            said, beyond = trainer.evaluate(batch)
+            predictions.append(said)
+            saturated.append(beyond)
             if progress is not None:
                 progress(len(batch))
-        nothing = np.zeros(len(images), np.int64)
-        joined = np.concatenate(predictions) if predictions else nothing
-        return BatchResult(joined, nothing, nothing)
+        no_loss = np.zeros(len(images), np.int64)
+        return BatchResult(np.concatenate(predictions), no_loss, np.concatenate(saturated))
 
     def trace(self, image: UInt8, label: int) -> Iterator[TraceTensor]:
         image, label = checked_image(self._network, image, label)

@@ -93,7 +93,7 @@ class Comparison:
         run = "train" if train else "evaluate"
         expected = getattr(self._golden, run)(images, labels)
         actual = getattr(self._device, run)(images, labels)
-        for name in ("predictions", "loss_norms") + (("saturated",) if train else ()):
+        for name in ("predictions", "loss_norms", "saturated"):
             self._equal(step, -1, f"{run} {name}", getattr(expected, name), getattr(actual, name))
         self._saturation(step)
         if train:
