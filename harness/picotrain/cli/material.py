@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 
 import numpy as np
 
 from picotrain import datasets
-from picotrain.datasets import SAMPLE_STREAM, Split
+from picotrain.datasets import SAMPLE_STREAM, Dataset, Split
+from picotrain.device.backends import form_missed
 from picotrain.device.given import check_form, check_trains
 from picotrain.errors import UserError
-from picotrain.learn import models
+from picotrain.inputs import is_file
+from picotrain.learn import methods, models, plans
+from picotrain.learn.architectures.architecture import Architecture
 from picotrain.learn.calibration import of_images
 from picotrain_golden import Method, Network
 from picotrain_golden.generator import words
@@ -18,9 +22,11 @@ from picotrain_golden.generator import words
 _RANDOM_LOGITS_EXPONENT = -4
 
 
-def backbone(options: argparse.Namespace) -> Network:
-    """The pre-trained network of `--model`, `--dataset` and `--backbone`. UserError without one, or
-    if the backbone is of another network than the one that was named."""
+def backbone(options: argparse.Namespace, dataset: Dataset | None = None) -> Network:
+    """The pre-trained network of `--model`, `--dataset` and `--backbone`. UserError without one, if
+    the backbone is of another network than the one that was named, or if firmware of `--kernels`
+    does not know its form. What the named network alone cannot do is told before that it has no
+    backbone: take images of `dataset`, or be `--fused`."""
     named = None if options.model is None else models.resolve(options.model)
     if options.backbone is None and options.dataset not in datasets.NAMES:
         raise UserError(
@@ -29,12 +35,31 @@ def backbone(options: argparse.Namespace) -> Network:
         )
     name = models.DEFAULT if named is None else named.name
     path = options.backbone or models.backbone_path(name, options.dataset)
+    if named is not None:
+        check_kernels(options, named)
     if named is not None and options.backbone is None:
+        if dataset is not None:
+            models.check_fit(named, dataset)
+        if getattr(options, "fused", False) and not is_file(path):
+            untrained = models.initial_network(named, 0)
+            plans.check_fused(untrained, replace(methods.DEFAULT, fused=True))
         models.check_made(path, options.model, options.dataset)
     network, _ = models.load_backbone(path)
     if named is not None:
         models.check_same(named, network, path)
+    check_kernels(options, network)
     return network
+
+
+def check_kernels(options: argparse.Namespace, network: Network | Architecture) -> None:
+    """Raise UserError where `--kernels` are of firmware that knows the other form alone."""
+    for kernels in (getattr(options, "kernels", None) or "").split(","):
+        words, instead = form_missed(network.affine, kernels)
+        if words:
+            raise UserError(
+                f"network {network.name} is {words}, which firmware of --kernels {kernels} does "
+                f"not know; leave out --kernels {kernels}, or say --kernels {instead}"
+            )
 
 
 _MOST_PIXELS = 1 << 26
@@ -63,6 +88,7 @@ def check_backbone(options: argparse.Namespace, *asked: Method) -> None:
     if options.backbone is None:
         return
     network, _ = models.load_backbone(options.backbone)
+    check_kernels(options, network)
     if not asked:
         check_trains(network)
     for method in asked:

@@ -152,6 +152,13 @@ def choose_kernels(target: str, kernels: str | None = None) -> str | None:
     return kernels
 
 
+def form_missed(affine: object, kernels: str | None) -> tuple[str, str]:
+    """Of kernels that know networks of the other form alone: this network's form in words, and the
+    kernels that know that one alone. Two empty texts where they know it."""
+    form = ("of the affine form", "affine") if affine else ("of the power-of-two form", "chain")
+    return form if kernels in firmware.FORMS and kernels != form[1] else ("", "")
+
+
 def _variants() -> dict[str, tuple[str, str | None]]:
     names: dict[str, tuple[str, str | None]] = {}
     for target in _BACKENDS:
@@ -197,9 +204,9 @@ def availability() -> list[Availability]:
 
 
 def arena_bytes(target: str, kernels: str | None = None) -> int | None:
-    """The arena of firmware that leaves more than others, for the golden beside it; else None."""
+    """The arena of a target whose memory is fixed, for the golden beside it; else None."""
     chosen = choose_kernels(target, kernels)
-    if chosen not in ("large", "chain", "affine"):
+    if chosen is None or target == "host":
         return None
     return firmware.arena_bytes(firmware.require(KERNELS[backend_of(target)][chosen]))
 
@@ -246,10 +253,10 @@ def open_device(
 ) -> Device:
     """A connected device, with the kernels that it has by default or those of `KERNELS`.
 
-    `arena_bytes` sets the memory of `golden` and `host`; by default it is what the firmware leaves
-    of a Pico's 264 KiB. With `twice` each batch is shown twice, and it is told where the two differ
-    (`picotrain.device.repeating.twice`). Raises UserError for an unknown name, kernels that the
-    target does not have, an arena for a device whose memory is fixed, or golden twice.
+    `arena_bytes` sets the memory of `golden` and `host`; by default it is what a Pico's image
+    `rp2040` leaves of its 264 KiB. With `twice` each batch is shown twice, and it is told where the
+    two differ (`picotrain.device.repeating.twice`). Raises UserError for an unknown name, kernels
+    that the target does not have, an arena for a device whose memory is fixed, or golden twice.
     """
     must_be("the target", name, str, f"give one of {', '.join(NAMES)}")
     if arena_bytes is not None and whole_number("arena_bytes", arena_bytes) < 1:

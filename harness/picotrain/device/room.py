@@ -11,7 +11,14 @@ from picotrain.device.blob import blob_size
 from picotrain.device.explain import refuse_blob, words_of_buffer
 from picotrain.errors import CommandError
 from picotrain.image.elf import Elf
-from picotrain.image.firmware import MODEL_FLASH, ONE_FORM, arena_bytes, layout
+from picotrain.image.firmware import (
+    MODEL_FLASH,
+    ONE_FORM,
+    RP2040,
+    RP2040_CORES,
+    arena_bytes,
+    layout,
+)
 from picotrain_golden import Method, MethodName, Network, Selection, copies, fused, plan
 
 _INSTEAD: tuple[MethodName, ...] = ("priot", "priot-s", "infer")
@@ -158,8 +165,18 @@ def nearest(
     return "", ""
 
 
+def _one_core(elf: Elf) -> int:
+    """The arena of the image for one core, where an image for two is what runs; else 0."""
+    two = elf.path == RP2040_CORES and RP2040.is_file()
+    return arena_bytes(RP2040) if two else 0
+
+
 def _way(network: Network, method: Method, frozen: bool, room: int, elf: Elf, target: str) -> str:
-    """What comes nearest to what was asked for and fits: options, or another method with them."""
+    """What comes nearest to what was asked for and fits: one core, options, or another method with
+    them."""
+    one_core = _one_core(elf)
+    if need_of(network, method, elf, frozen) <= one_core:
+        return f"leave out --kernels cores: one core has {one_core:,} bytes"
     options, size = nearest(network, method, frozen, room, elf, target)
     if options:
         return f"use {options} {size}"

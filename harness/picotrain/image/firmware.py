@@ -33,6 +33,8 @@ RP2040_ROM = comes_built("rp2040/rom.bin")
 CYCLE_PLUGIN = BUILD / "qemu" / "cycles.so"
 
 _RP2040_ONE_FORM = {"chain": RP2040_CHAIN, "affine": RP2040_AFFINE}
+FORMS = tuple(_RP2040_ONE_FORM)
+"""The kernels that know networks of one form alone, as `--kernels` names them."""
 ONE_FORM = {
     "qemu": {"chain": MICROBIT_CHAIN, "affine": MICROBIT_AFFINE},
     "rp2040js": _RP2040_ONE_FORM,
@@ -51,7 +53,7 @@ _SANITIZED = (HOST_SANITIZED, HOST_TUNED_SANITIZED, HOST_CORES_THREADS)
 PICO_RAM = 264 * 1024
 MODEL_FLASH = 1024 * 1024
 """Of a Pico's 2 MiB, the second: for a model that stays in flash."""
-_ARENA_WITHOUT_MICROBIT = 240 * 1024
+_ARENA_WITHOUT_RP2040 = 200 * 1024
 
 
 def require(path: Path) -> Path:
@@ -97,11 +99,12 @@ def layout() -> Elf:
 
 
 def pico_arena_bytes() -> int:
-    """What code, static data and stack leave of 264 KiB: the microbit build's arena.
+    """What code, static data and stack leave of a Pico's 264 KiB: the arena of its image `rp2040`,
+    whole and of one core. QEMU's, which has no clocks, USB and flash to drive, leaves some KB more.
 
     Without that build (no ARM compiler) a round number below it.
     """
-    return _ARENA_WITHOUT_MICROBIT if missing(MICROBIT) else arena_bytes(require(MICROBIT))
+    return _ARENA_WITHOUT_RP2040 if missing(RP2040) else arena_bytes(require(RP2040))
 
 
 def arena_bytes(image: Path) -> int:

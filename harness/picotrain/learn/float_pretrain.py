@@ -106,6 +106,6 @@ def _torch() -> Any:
         import torch
     except ImportError:
         raise UserError(
-            f"pre-training in floating point needs PyTorch: `{to_install('train')}`"
+            f"training in floating point needs PyTorch: `{to_install('train')}`"
         ) from None
     return torch

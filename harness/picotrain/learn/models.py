@@ -155,14 +155,14 @@ def check_made(path: Path, named: str, dataset: str) -> None:
     )
 
 
-def _to_make(path: Path) -> str:
-    """The same for the place of a file, whatever was meant by it."""
+def _made_for(path: Path) -> tuple[str, str] | None:
+    """Network and data set by the place of a file that `backbone_path` chose; else None."""
     fitting = [name for name in NAMES if path.stem.endswith(f"-{name}")]
     if path.parent != MADE_BACKBONES or not fitting:
-        return "picotrain pretrain"
+        return None
     # Names of networks and of data sets have dashes in them, and one data set may end like another.
     dataset = max(fitting, key=len)
-    return to_make(path.stem.removesuffix(f"-{dataset}"), dataset)
+    return path.stem.removesuffix(f"-{dataset}"), dataset
 
 
 def load_network(name: str | Path, dataset: str | None = None, seed: int = 0) -> Network:
@@ -334,14 +334,17 @@ def load_scales(path: Path) -> Scales | None:
 
 def _backbone_arrays(path: Path) -> dict[str, NDArray[np.generic]]:
     if not inputs.is_file(path):
+        made = _made_for(path)
+        wanted = f"{made[0]}-*.npz" if made else "*.npz"
         there = [
             f"in {place}: {', '.join(names)}"
             for place in (BACKBONES, MADE_BACKBONES)
-            if (names := sorted(file.name for file in place.glob("*.npz")))
+            if (names := sorted(file.name for file in place.glob(wanted)))
         ]
+        makes = to_make(*made) if made else "picotrain pretrain"
+        others = f", or give the path of one of those that are here, {'; '.join(there)}"
         raise UserError(
-            f"there is no backbone at {path}; make it with `{_to_make(path)}`, "
-            f"or give the path of one of those that are here, {'; '.join(there) or 'none'}"
+            f"there is no backbone at {path}; make it with `{makes}`{others * bool(there)}"
         )
     _refuse_model(path)
     if path.suffix.lower() == ".toml":

@@ -40,13 +40,15 @@ def check_fused(network: Network, *methods: Method) -> None:
     if any(any(fused(network, method)) for method in methods):
         return
     alone = replace(methods[0], name="priot")
-    why = (
-        f"method {methods[0].name} takes the scale of a whole map, which is nowhere then"
-        if any(fused(network, alone))
-        else f"{network.name} has no convolution of the power-of-two form with ReLU and a 2x2 "
-        "max-pool behind it"
+    if any(fused(network, alone)):
+        raise UserError(
+            f"{methods[0].name} needs the whole map between convolution and pool, which --fused "
+            "does not keep; leave --fused out"
+        )
+    raise UserError(
+        f"{network.name} has no convolution of the power-of-two form with ReLU and a 2x2 max-pool "
+        "behind it, which --fused would make one operation; leave --fused out"
     )
-    raise UserError(f"--fused changes nothing: {why}; leave it out")
 
 
 def told_fused(network: Network, method: Method) -> str:

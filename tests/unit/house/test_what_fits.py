@@ -15,6 +15,7 @@ from picotrain.image.elf import open_elf
 from picotrain.learn import models
 from picotrain.learn.architectures.architecture import Architecture
 from picotrain.profile.memory.arena import arena_uses
+from picotrain.profile.memory.image import Image
 from picotrain_golden import Affine, Method, Network, Parameters, plan
 from picotrain_golden import network as limits
 from picotrain_golden.method import MethodName
@@ -108,6 +109,21 @@ def test_what_one_operation_and_one_form_leave_is_that_of_plan_and_images() -> N
         for image in forms.values():
             more = firmware.arena_bytes(require(image)) - firmware.arena_bytes(require(whole))
             assert abs(more - 1000 * int(told)) < 3000, image
+
+
+def test_what_two_cores_take_is_that_of_the_images() -> None:
+    text = (ROOT / "docs" / "kernels.md").read_text()
+    two, one = (require(image) for image in (firmware.RP2040_CORES, firmware.RP2040))
+    (code,) = re.findall(r"The image takes some (\d+) KB more code", text)
+    sizes = []
+    for image in (two, one):
+        parts = Image(image).sections().sections
+        sizes.append(sum(part.flash for part in parts))
+    assert abs(sizes[0] - sizes[1] - 1000 * int(code)) < 500
+    told = re.search(r"Its arena has about (\d+) KB .* where that of one core has (\d+)", text)
+    assert told is not None
+    for image, kb in ((two, told[1]), (one, told[2])):
+        assert abs(firmware.arena_bytes(image) - 1000 * int(kb)) < 2000
 
 
 def test_the_limits_are_those_of_the_code() -> None:

@@ -31,7 +31,7 @@ from picotrain.profile.fit.terms.activity import Activity
 from picotrain.profile.fit.terms.affine import Masks, Outputs
 from picotrain.profile.fit.terms.operations import Steps
 from picotrain.profile.fit.terms.shapes import Axis, Shape, aligned, axis
-from picotrain.profile.fit.verdict import Limits, judge
+from picotrain.profile.fit.verdict import Limits, above, judge
 from picotrain_golden import Layer, Method, Network, Selection, plan
 
 INFER = Method("infer")
@@ -248,6 +248,9 @@ def test_what_is_missing_is_told() -> None:
         f"{blob_size(network, layout()) - 100:,} bytes of flash are missing: "
         f"{blob_size(network, layout()):,} of 100"
     )
+    # By the plan that keeps the model in SRAM too.
+    assert verdict(Limits(flash=100)) == (fits, because)
+    assert verdict(Limits(flash=blob_size(network, layout()))) == (True, "")
     fits, because = verdict(Limits(ms=0.5))
     assert not fits and re.fullmatch(
         r"a training step takes [\d.]+ ms, more than the [\d.]+ of --ms", because
@@ -267,8 +270,8 @@ def test_what_is_missing_is_told_with_what_helps() -> None:
         "; it fits with --fused (64,304 bytes)"
     )
     assert because(priot, 60_000, Limits(ram=60_000)).endswith(" with 50,176")
-    support.require(firmware.MICROBIT_CHAIN)
-    wide = firmware.arena_bytes(firmware.MICROBIT_CHAIN)
+    support.require(firmware.RP2040_CHAIN)
+    wide = firmware.arena_bytes(firmware.RP2040_CHAIN)
     form = f"; it fits with --kernels chain (87,400 of {wide:,} bytes)"
     assert because(dynamic, 87_399).endswith(form)
     assert because(dynamic, 1 << 20, Limits(ram=87_399)).endswith(" with 50,176")
@@ -308,6 +311,48 @@ def test_a_sum_of_a_layer_and_itself_is_judged(tmp_path: Path) -> None:
         '[[layer]]\nkind = "linear"\noutputs = 3\n'
     )
     assert main(["fit", str(twice), "--method", "priot"]) == 0
+
+
+def test_a_pico_is_what_its_own_image_leaves(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Not what QEMU's image leaves, which holds this network."""
+    support.require(firmware.RP2040)
+    text = (ROOT / "models" / "tinycnn.toml").read_text()
+    bigger = tmp_path / "bigger.toml"
+    bigger.write_text(text.replace("outputs = 64", "outputs = 228"))
+    network = models.initial_network(models.resolve(str(bigger)), 0)
+    need = plan(network, Method("niti-static"), blob_size(network, layout())).total
+    room = firmware.arena_bytes(firmware.RP2040)
+    assert room < need < firmware.arena_bytes(support.require(firmware.MICROBIT))
+    assert main(["fit", str(bigger), "--method", "niti-static"]) == 1
+    said = capsys.readouterr().out
+    assert f"\nRAM beside the firmware {room:,} bytes (a Pico's image rp2040), " in said
+    assert f"{need - room:,} bytes of RAM are missing: it needs {need:,} of {room:,}; " in said
+    assert "; it fits with --fused (" in said
+
+
+def test_limits_are_shown_and_whom_they_judge(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["fit", "oddnet", "--ms", "0.1", "--ram", "60000", "--flash", "9000"]) == 1
+    said = capsys.readouterr().out
+    assert "; within --ram 60,000, --flash 9,000, --ms 0.1 for infer\n" in said
+    assert said.count("fits, plan fast, time not judged\n") == len(METHODS)
+    assert re.search(r"an inference takes \d+\.\d ms, more than the 0\.1 of --ms", said)
+    assert said.endswith("priot, priot-s; --ms judged infer alone\n")
+    assert "\nnoise has fewer zeros than images, and costs more: " in said
+
+
+def test_milliseconds_are_those_of_the_table_where_they_show_it() -> None:
+    assert above(9.93398, 1) == above(9.93398, 9.85) == "9.9"
+    assert above(9.93398, 9.93) == "9.93398"
+
+
+def test_rows_of_the_check_have_names() -> None:
+    assert len(check.chosen([])) == len(RESULTS["networks"])
+    assert list(check.subjects()) == [row["network"] for row in RESULTS["networks"]]
+    (motion,) = check.chosen(["motion"])
+    assert (motion().name, motion().shown) == ("motion", "noise")
+    assert check.main(["nonet"]) == 2
 
 
 def test_more_noise_than_memory_holds_is_refused(capsys: pytest.CaptureFixture[str]) -> None:

@@ -325,7 +325,11 @@ def test_without_pytorch_the_command_that_installs_it_is_told(
 
     monkeypatch.setattr(builtins, "__import__", without)
     told = said(capsys, words(place, "bad", "--flash", "9000"))
-    assert "needs PyTorch: `" in told and "pip install" in told and "torch" in told
+    assert told.startswith("training in floating point needs PyTorch: `")
+    assert "pip install" in told and "torch" in told
+    # What nothing could meet is told first.
+    told = said(capsys, words(place, "bad", "--flash", "10"))
+    assert told.startswith("--flash 10 cannot be met: the smallest reachable value is 688 bytes")
 
 
 def test_what_the_chip_has_is_no_option_that_was_given(

@@ -174,10 +174,10 @@ def run(options: argparse.Namespace) -> int:
     )
     check_options(choice)
     state = _state(options, method)
-    check_backbone(options, method)
     choose_kernels(options.target, options.kernels)  # refuses unknown ones before work starts
+    check_backbone(options, method)
     dataset = datasets.load(options.dataset)
-    network = backbone(options)
+    network = backbone(options, dataset)
     models.check_fit(network, dataset)
     plans.check_fused(network, method)
     _note_pixels(options, dataset)

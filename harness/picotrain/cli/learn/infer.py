@@ -67,7 +67,7 @@ def run(options: argparse.Namespace) -> int:
     plans.check(options.plan, method)
     choose_kernels(options.target, options.kernels)
     dataset = datasets.load(options.dataset)
-    network = backbone(options)
+    network = backbone(options, dataset)
     models.check_fit(network, dataset)
     if state is not None:
         network = state.network_of(network)

@@ -8,7 +8,7 @@ from dataclasses import asdict, replace
 from typing import get_args
 
 from picotrain import datasets
-from picotrain.cli.material import backbone, check_backbone, noise, random_material
+from picotrain.cli.material import backbone, check_backbone, check_kernels, noise, random_material
 from picotrain.cli.options import (
     Verbs,
     add_device,
@@ -229,12 +229,13 @@ def _verify_material(options: argparse.Namespace) -> tuple[Network, Split, str]:
             network = logits.moved(network, options.logits_exponent)
         return _with_numbers(network, split), split, "on random images"
     if options.dataset == RANDOM:
+        check_kernels(options, models.resolve(options.model or models.DEFAULT))
         network, split = random_material(options.model, options.seed, count)
         if options.logits_exponent is not None:
             network = logits.moved(network, options.logits_exponent)
         return network, split, "untrained, on random images"
     dataset = datasets.load(options.dataset)
-    network = backbone(options)
+    network = backbone(options, dataset)
     models.check_fit(network, dataset)
     options.angle = angle_of(dataset, options.angle)
     if options.logits_exponent is not None:

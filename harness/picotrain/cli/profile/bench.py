@@ -69,7 +69,7 @@ def run(options: argparse.Namespace) -> int:
     chosen = [choose_kernels(_TARGET, name) or "" for name in options.kernels.split(",")]
     check_backbone(options)
     dataset = datasets.load(options.dataset)
-    network = backbone(options)
+    network = backbone(options, dataset)
     if network.affine:
         raise UserError(
             f"network {network.name} is affine, and the bench runs kernels of the power-of-two "

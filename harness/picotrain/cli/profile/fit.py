@@ -27,6 +27,10 @@ from picotrain_golden import Method, Network, fused
 
 METHODS = ("infer", "niti-dynamic", "niti-static", "priot", "priot-s")
 
+_NOISE_NOTE = (
+    "noise has fewer zeros than images, and costs more: a backbone (.npz) with --dataset is "
+    "predicted better"
+)
 _FUSED_NOTE = (
     "fused: RAM is that of convolution and pool as one operation, to the byte; cycles and "
     "milliseconds are those of the two apart, which the cost model was fitted to (docs/fit.md)"
@@ -38,7 +42,8 @@ def add_parser(verbs: Verbs) -> None:
         verbs,
         "fit",
         "Flash, RAM and cycles of a network, of inference and of each training method, before any "
-        "training; and whether a Pico holds it. Status 1 where it does not.",
+        "training; and whether a Pico holds it beside the firmware `rp2040`. Status 1 where it "
+        "does not.",
         "picotrain fit resnet8 --method priot-s --ms 2000",
     )
     parser.add_argument(
@@ -70,10 +75,16 @@ def add_parser(verbs: Verbs) -> None:
         help="most of an inference, or of a step of --method",
     )
     parser.add_argument(
-        "--ram", type=positive, metavar="BYTES", help="most beside the firmware (default: a Pico's)"
+        "--ram",
+        type=positive,
+        metavar="BYTES",
+        help="most beside the firmware (default: what image rp2040 leaves of a Pico's)",
     )
     parser.add_argument(
-        "--flash", type=positive, metavar="BYTES", help="most of the model (default: a Pico's)"
+        "--flash",
+        type=positive,
+        metavar="BYTES",
+        help="most of the model, by either plan (default: a Pico's, of plan lean)",
     )
     methods.add_fused(parser)
     add_seed(parser, Method.seed, "draws weights and images where there are none")
@@ -97,15 +108,18 @@ def run(options: argparse.Namespace) -> int:
         found.append(verdicts.judge(model, network, method, images, elf, arena, by))
     print(f"{network.name}: {_size(network)}; activity of {shown}")
     print(_layers(network, found))
-    print("\n" + _methods(found))
-    print(f"RAM beside the firmware {arena:,} bytes, flash for a model {MODEL_FLASH:,}")
+    print("\n" + _methods(found, None if options.ms is None else judged))
+    print(_limits(limits, judged, arena))
+    if options.dataset is None:
+        print(_NOISE_NOTE)
     if options.fused:
         print(_FUSED_NOTE)
     last = next(one for one in found if one.method.name == judged)
     for one in found:
         if one.because:
             print(f"{one.method.name} does not fit, because {one.because}")
-    print(verdicts.helps(network, found))
+    untimed = "" if options.ms is None else f"; --ms judged {judged} alone"
+    print(verdicts.helps(network, found) + untimed)
     finish(options, _content(options, network, found, arena, shown))
     return 0 if last.fits else 1
 
@@ -157,7 +171,22 @@ def _layers(network: Network, found: list[Verdict]) -> str:
     return table(rows, header)
 
 
-def _methods(found: list[Verdict]) -> str:
+def _limits(limits: Limits, judged: str, arena: int) -> str:
+    """What a Pico has, and what was given."""
+    given = {
+        "--ram": None if limits.ram is None else f"{limits.ram:,}",
+        "--flash": None if limits.flash is None else f"{limits.flash:,}",
+        "--ms": None if limits.ms is None else f"{limits.ms:.9g} for {judged}",
+    }
+    told = ", ".join(f"{option} {value}" for option, value in given.items() if value is not None)
+    return (
+        f"RAM beside the firmware {arena:,} bytes (a Pico's image rp2040), flash for a model "
+        f"{MODEL_FLASH:,}{'; within ' * bool(told)}{told}"
+    )
+
+
+def _methods(found: list[Verdict], timed: str | None) -> str:
+    """`timed`: the only method whose time was judged, where any was."""
     rows = []
     for one in found:
         rams = {room.plan: room for room in one.rooms}
@@ -173,6 +202,8 @@ def _methods(found: list[Verdict]) -> str:
                 f"{milliseconds(one.most.total):.1f}",
             ]
         fits = f"fits, plan {one.room.plan}" if one.fits and one.room else "does not fit"
+        if one.fits and timed not in (None, one.method.name):
+            fits += ", time not judged"
         rows.append([one.method.name, *cells, fits])
     header = ["method", "RAM, fast", "RAM, lean", "flash, lean", "cycles", "ms", "at most ms", ""]
     return table(rows, header)

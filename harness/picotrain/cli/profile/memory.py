@@ -19,7 +19,7 @@ from picotrain.cli.options import (
     finish,
 )
 from picotrain.datasets import Split
-from picotrain.device.backends import KERNELS, open_device, problem
+from picotrain.device.backends import KERNELS, form_missed, open_device, problem
 from picotrain.device.blob import blob_size
 from picotrain.device.mailbox import MailboxDevice
 from picotrain.device.room import fits_flash
@@ -65,6 +65,7 @@ BOARDS = {
     "microbit-chain": Board("qemu", "chain"),
     "microbit-affine": Board("qemu", "affine"),
     "rp2040": Board("rp2040js", "tuned"),
+    "rp2040-cores": Board("rp2040js", "cores"),
     "rp2040-chain": Board("rp2040js", "chain"),
     "rp2040-affine": Board("rp2040js", "affine"),
 }
@@ -106,8 +107,15 @@ def run(options: argparse.Namespace) -> int:
     budget = None if options.budget is None else read_budget(options.budget)
     check_backbone(options, method)
     network = _network(options)
-    plans.check_fused(network, method)
     board = BOARDS[options.board]
+    words, instead = form_missed(network.affine, board.kernels)
+    if words:
+        whole = options.board.removesuffix(f"-{board.kernels}")
+        raise UserError(
+            f"network {network.name} is {words}, which firmware {options.board} does not know; say "
+            f"--board {whole}, or --board {whole}-{instead}"
+        )
+    plans.check_fused(network, method)
     image = Image(firmware.require(board.elf))
     sections, stack = image.sections(), worst_stack(image)
     lean = options.plan == "lean"

@@ -64,7 +64,7 @@ def network_of(
 
     Raises UserError where it is not the run's network.
     """
-    network = backbone(options)
+    network = backbone(options, dataset)
     models.check_fit(network, dataset)
     _check_room(options, network, method)
     if run is None:

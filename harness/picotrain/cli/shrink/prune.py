@@ -170,9 +170,11 @@ def run(options: argparse.Namespace) -> int:
     models.check_fit(architecture, dataset)
     check_form(models.initial_network(architecture, options.seed), method)
     chosen = _options(options, dataset, method)
+    groups = groups_of(architecture)
+    # What no network could meet is told before what this machine lacks.
+    check(limits_of(asked, architecture, groups, chosen), architecture.name)
     torch = ready(dataset, chosen.train)
     _check_space(options, architecture.weight_count)
-    groups = groups_of(architecture)
     training = GatedTraining(architecture, dataset, chosen.warm, torch, groups)
     pretrained = float_file.of(options.pretrained, training)
     device = open_device(options.target)

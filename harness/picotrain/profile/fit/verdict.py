@@ -9,7 +9,7 @@ from picotrain.datasets import Split
 from picotrain.device.blob import blob_size
 from picotrain.device.given import check_form
 from picotrain.device.meter import CLOCK_HZ
-from picotrain.device.room import fits_flash, nearest, shortage
+from picotrain.device.room import nearest, shortage
 from picotrain.errors import UserError
 from picotrain.image.elf import Elf
 from picotrain.image.firmware import MODEL_FLASH
@@ -18,8 +18,8 @@ from picotrain.profile.fit.model import WORST, CostModel, Prediction
 from picotrain.profile.fit.observe import observe
 from picotrain_golden import Method, Network, plan
 
-_TARGET = "qemu"
-"""Whose firmware has a Pico's memory, which cannot be widened."""
+_TARGET = "rp2040js"
+"""Whose images are those of a Pico, and its memory, which cannot be widened."""
 
 
 @dataclass(frozen=True)
@@ -104,10 +104,25 @@ def judge(
     spent = milliseconds(step.total)
     if limits.ms is not None and spent > limits.ms:
         what = "an inference" if not method.trains else "a training step"
-        because = f"{what} takes {spent:.6g} ms, more than the {limits.ms:.9g} of --ms"
+        took = above(spent, limits.ms)
+        because = f"{what} takes {took} ms, more than the {limits.ms:.9g} of --ms"
         late = tuple(Room(one.plan, one.ram, one.flash, one.because or because) for one in rooms)
         return Verdict(method, late, step, most, because)
     return verdict
+
+
+def above(spent: float, most: float) -> str:
+    """Milliseconds as the table has them, or with the digits that show them to be more."""
+    text = f"{spent:.1f}"
+    return text if float(text) > most else f"{spent:.6g}"
+
+
+def _store(lean: bool, limits: Limits) -> int | None:
+    """Most bytes of the model; None: any number that SRAM holds. A limit on flash is one on every
+    plan, as every model comes from there."""
+    if limits.flash is not None:
+        return min(MODEL_FLASH, limits.flash)
+    return MODEL_FLASH if lean else None
 
 
 def _room(
@@ -118,7 +133,7 @@ def _room(
     need, flash = plan(network, method, 0 if lean else size).total, size if lean else 0
     because, missing, largest = "", 0, ""
     room = arena if limits.ram is None else min(arena, limits.ram)
-    store = MODEL_FLASH if limits.flash is None else min(MODEL_FLASH, limits.flash)
+    store = _store(lean, limits)
     if need > room:
         short = shortage(network, method, lean, room, elf, _TARGET)
         assert short is not None
@@ -127,8 +142,8 @@ def _room(
             f"{missing:,} bytes of RAM are missing: it needs {need:,} of {room:,}; the largest "
             f"buffer is {short.largest} with {short.numbers[2]:,}"
         )
-    elif flash > store or (lean and not fits_flash(network, elf)):
-        because = f"{flash - store:,} bytes of flash are missing: {flash:,} of {store:,}"
+    elif store is not None and size > store:
+        because = f"{size - store:,} bytes of flash are missing: {size:,} of {store:,}"
     return Room(name, need, flash, because, missing, largest)
 
 
@@ -136,7 +151,8 @@ def _instead(
     network: Network, method: Method, last: Room, elf: Elf, arena: int, limits: Limits
 ) -> str:
     """The options with which there is room, where RAM alone is missing."""
-    if not last.missing or last.flash > (limits.flash or MODEL_FLASH):
+    store = _store(last.plan == "lean", limits)
+    if not last.missing or (store is not None and blob_size(network, elf) > store):
         return ""
     # Other firmware leaves more of a Pico's memory, and no more of a user's limit.
     room, target = (arena, _TARGET) if limits.ram is None else (min(arena, limits.ram), "")

@@ -47,10 +47,12 @@ def limits_of(
     architecture: Architecture,
     groups: Groups,
     options: PruneOptions,
-    device: Device,
+    device: Device | None = None,
 ) -> Limits:
-    """Those that are asked for, and what the device has of flash and RAM."""
-    room = device.arena_bytes if isinstance(device, Roomy) else pico_arena_bytes()
+    """Those that are asked for, and what a Pico, and the device, have of flash and RAM."""
+    room = pico_arena_bytes()
+    if isinstance(device, Roomy):  # what measures may have more than a Pico, as QEMU has
+        room = min(room, device.arena_bytes)
     ram = Ram(architecture, groups, options.ram_method, options.lean)
     known: list[tuple[Cost, float | None, float | None]] = [
         (Flash(architecture, groups), asked.flash, MODEL_FLASH),

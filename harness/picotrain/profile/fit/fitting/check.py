@@ -4,8 +4,9 @@ fit-check` writes experiments/results/fit.json and the tables of docs/fit.md."""
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -14,7 +15,9 @@ from picotrain import datasets
 from picotrain.datasets import Split, rotated_sample
 from picotrain.device.given import images_for
 from picotrain.device.mailbox import MailboxDevice
+from picotrain.errors import UserError
 from picotrain.learn import models
+from picotrain.learn.architectures.architecture import Architecture
 from picotrain.output import write_json, write_text
 from picotrain.places import SHIPPED
 from picotrain.profile.fit.fitting.drawn import architecture
@@ -60,19 +63,39 @@ def tinycnn() -> Subject:
     return Subject("tinycnn, pre-trained", network, split, f"digits, {_ANGLE} degrees")
 
 
-def subjects() -> Iterator[Subject]:
-    """The shipped networks, untrained and pre-trained, and drawn ones of other seeds."""
-    yield from map(untrained, models.shipped())
-    yield tinycnn()
+def few() -> Subject:
+    """What was trained to learn from few samples."""
     network, _ = models.load_backbone(models.BACKBONES / "mobilenet-v2-few-meta.npz")
     split = images(network.input_shape, network.classes, CHECK_SEED, 4)
     network = calibrated(network, split)
-    few = Split(split.images[:IMAGES], split.labels[:IMAGES])
-    yield Subject("mobilenet-v2-few, pre-trained", network, few, "noise")
+    split = Split(split.images[:IMAGES], split.labels[:IMAGES])
+    return Subject("mobilenet-v2-few, pre-trained", network, split, "noise")
+
+
+def drawn(made: Architecture, seed: int) -> Subject:
+    return Subject(made.name, *material(made, seed, IMAGES), "noise")
+
+
+def subjects() -> dict[str, Callable[[], Subject]]:
+    """The shipped networks, untrained and pre-trained, and drawn ones of other seeds."""
+    found: dict[str, Callable[[], Subject]] = {
+        name: partial(untrained, name) for name in models.shipped()
+    }
+    found |= {"tinycnn, pre-trained": tinycnn, "mobilenet-v2-few, pre-trained": few}
     for affine, count in ((True, _DRAWN_AFFINE), (False, _DRAWN_CHAINS)):
         for seed in range(CHECK_SEED, CHECK_SEED + count):
             made = architecture(seed, affine)
-            yield Subject(made.name, *material(made, seed, IMAGES), "noise")
+            found[made.name] = partial(drawn, made, seed)
+    return found
+
+
+def chosen(names: Sequence[str]) -> list[Callable[[], Subject]]:
+    """Those of these names, or all where there is none. Raises UserError for another name."""
+    every = subjects()
+    for name in names:
+        if name not in every:
+            raise UserError(f"{name!r} is no row of the table; use one of {', '.join(every)}")
+    return [every[name] for name in names or every]
 
 
 def compared(
@@ -114,12 +137,12 @@ def selected(
     }
 
 
-def make() -> dict[str, Any]:
+def make(every: Sequence[Callable[[], Subject]]) -> dict[str, Any]:
     model = load()
-    every = list(subjects())
     found: list[dict[str, Any]] = []
     with open_counter(large=True) as device, progress_bar("check", len(every), "net") as advance:
-        for subject in every:
+        for made in every:
+            subject = made()
             network = subject.network
             row: dict[str, Any] = {
                 "network": subject.name,
@@ -207,8 +230,17 @@ def page(text: str, content: dict[str, Any]) -> str:
     return f"{before}{BEGIN}\n{tables(content)}\n{END}{rest.split(END, 1)[1]}"
 
 
-def main() -> int:
-    content = make()
+def main(names: Sequence[str]) -> int:
+    """With names, those rows are shown and nothing is written."""
+    try:
+        every = chosen(names)
+    except UserError as error:
+        print(f"fit-check: {error}", file=sys.stderr)
+        return 2
+    content = make(every)
+    if names:
+        print(tables(content))
+        return 0
     write_json(FILE, content)
     path = Path(PAGE)
     write_text(path, page(path.read_text(encoding="utf-8"), content))
@@ -220,4 +252,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))
