@@ -295,8 +295,8 @@ arduino: $(READY) ## build/picotrain-arduino.zip, the library for Arduino
 .PHONY: wheel package-test
 wheel: $(READY) ## build/dist/picotrain-*.whl, by way of the source distribution
 	@rm -rf build/dist
-	@echo "building the source distribution, and the wheel of it, with every board's firmware: some" \
-	    "minutes, as pip fetches what builds it; build/wheel.log"
+	@echo "building the source distribution, and the wheel of it, with every board's firmware:" \
+	    "about a minute where nothing else runs; build/wheel.log"
 	@$(BIN)/python -m build -o build/dist >build/wheel.log 2>&1 || { cat build/wheel.log; exit 1; }
 	@ls build/dist/*.whl
 
