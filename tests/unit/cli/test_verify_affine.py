@@ -14,6 +14,7 @@ import slow_affine
 from picotrain import cli
 from picotrain.device.room import need_of, shortage
 from picotrain.image import firmware
+from picotrain.image.elf import open_elf
 from picotrain.learn import models
 from picotrain_golden import Method, Network, Parameters
 from support import require
@@ -196,6 +197,18 @@ def test_a_named_method_that_does_not_fit(
     told = capsys.readouterr().err
     assert told.startswith("picotrain: resnet8 with priot and plan lean needs ")
     assert f"; use priot-s with --plan lean ({lean:,} bytes), or give it --ram-kib " in told
+
+
+def test_two_cores_are_left_where_one_has_room() -> None:
+    one, two = require(firmware.RP2040), require(firmware.RP2040_CORES)
+    network = models.initial_network(models.resolve("mobilenet-v2-pico"), 0)
+    room = firmware.arena_bytes(two)
+    short = shortage(network, Method("priot"), True, room, open_elf(two), "rp2040js")
+    assert short is not None and room < short.need < firmware.arena_bytes(one)
+    wide = f"{firmware.arena_bytes(one):,}"
+    assert short.advice.startswith(f"leave out --kernels cores: one core has {wide} bytes, or ")
+    short = shortage(network, Method("priot"), False, room, open_elf(two), "rp2040js")
+    assert short is not None and "cores" not in short.advice
 
 
 def test_the_way_out_of_a_target_whose_memory_is_fixed(resnet8: Network) -> None:

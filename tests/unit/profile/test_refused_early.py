@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from picotrain import cli
+from picotrain.errors import UserError
 from picotrain.learn import calibration, models
 from picotrain.output import write_json
 from trainable_affine import trainable_network
@@ -22,6 +23,52 @@ def no_work(monkeypatch: pytest.MonkeyPatch) -> None:
     for verb in ("profile", "memory"):
         monkeypatch.delattr(f"picotrain.cli.profile.{verb}.open_device")
     monkeypatch.delattr("picotrain.cli.profile.memory.random_material")
+
+
+OF_ONE_FORM = [
+    ("memory --board microbit-chain --model resnet8", "affine", "microbit-chain", "microbit"),
+    ("memory --board rp2040-affine --model vgg11", "power-of-two", "rp2040-affine", "rp2040"),
+    ("adapt --backbone {chain} --kernels affine", "power-of-two", "--kernels affine", "chain"),
+    ("adapt --model resnet8 --kernels chain", "affine", "--kernels chain", "affine"),
+    ("verify --target qemu --model resnet8 --kernels chain", "affine", "--kernels chain", "affine"),
+    ("infer --target qemu --backbone {chain} --kernels affine", "power-of-two", "affine", "chain"),
+    ("profile --backbone {chain} --kernels affine", "power-of-two", "--kernels affine", "chain"),
+]
+
+
+@pytest.mark.parametrize(("words", "form", "firmware", "instead"), OF_ONE_FORM)
+def test_firmware_of_the_other_form(
+    words: str, form: str, firmware: str, instead: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    chain = models.backbone_path("tinycnn", "digits")
+    assert cli.main(words.format(chain=chain).split()) == 2
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1 and f" is of the {form} form, which firmware " in told
+    what, fix = told.split("; ")
+    assert f"{firmware} does not know" in what and instead in fix
+
+
+@pytest.mark.parametrize("verb", ["adapt", "infer", "profile"])
+def test_images_of_another_shape_are_told_before_a_missing_backbone(
+    verb: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main([verb, "--model", "motion", "--dataset", "digits"]) == 2
+    assert capsys.readouterr().err == (
+        "picotrain: network motion takes images of 50x1x6, data set digits has 28x28x1; use "
+        "another network or data set\n"
+    )
+
+
+def test_a_missing_backbone_is_answered_with_those_of_its_network(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(models, "MADE_BACKBONES", tmp_path)
+    for model, dataset in (("oddnet", "digits"), ("tinycnn", "cifar10")):
+        with pytest.raises(UserError) as caught:
+            models.load_backbone(tmp_path / f"{model}-{dataset}.npz")
+        told = str(caught.value)
+        assert ("tinycnn-mnist.npz" in told) == (model == "tinycnn")
+        assert "mobilenet" not in told
 
 
 @pytest.mark.parametrize(("verb", "option"), GATES)
