@@ -35,7 +35,7 @@ _OPERATORS = "nn/operators/"
 _THROUGH_FIELDS = ("nn/", "app/")
 """Objects that may call through a field that they loaded: of struct pt_operator, in _OPERATORS."""
 
-_INNER_JUMPS = {"pt_affine_dots"}
+_INNER_JUMPS = {"pt_affine_dots", "pt_lanes_row_relu_s8"}
 """Assembly that computes where it enters a loop of its own."""
 
 _ROM = -1
