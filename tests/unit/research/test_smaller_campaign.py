@@ -228,14 +228,6 @@ def test_what_another_firmware_measured_is_measured_again(
         assert json.loads(kept.read_text()) == right
 
 
-def test_a_task_of_its_own_batch_and_step_size_trains_on_by_half_of_it(tmp_path: Path) -> None:
-    digits = datasets.load("digits")
-    usual, own = tiny(tmp_path), replace(tiny(tmp_path), batch=16, rate=0.02)
-    assert (usual.warming(digits, 0).rate, usual.tuning(digits, 0).rate) == (0.1, 0.05)
-    found = [own.warming(digits, 0), own.tuning(digits, 0)]
-    assert [(one.batch, one.rate) for one in found] == [(16, 0.02), (16, 0.01)]
-
-
 def test_a_whole_network_that_has_no_room_is_predicted_and_does_not_adapt(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

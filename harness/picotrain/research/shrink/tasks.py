@@ -36,9 +36,7 @@ class Task:
     is no depth pruning. It adapts to data set `adapts_to`, turned by `angle` (None: as it is): so
     many `samples` (None: as `adapt`) for `adapt` epochs, in `orders` orders, of each of which the
     samples are its own. `images`: so many of a split, the first, are all that is used of it; it is
-    trained `seeds` times anew, and pruned by these `methods`. `batch` and `rate`, None for those of
-    `pretrain`: images of a step, and the largest step size, of which what follows warm-up has a
-    half."""
+    trained `seeds` times anew, and pruned by these `methods`."""
 
     name: str
     model: str
@@ -56,8 +54,6 @@ class Task:
     images: Mapping[str, int] = field(default_factory=dict)
     seeds: int = SEEDS
     methods: tuple[PruneMethod, ...] = METHODS
-    batch: int | None = None
-    rate: float | None = None
 
     @property
     def network(self) -> str:
@@ -76,19 +72,10 @@ class Task:
         return architecture, replace(dataset, splits={**dataset.splits, **fewer})
 
     def warming(self, dataset: Dataset, seed: int) -> FloatOptions:
-        base = suited(dataset)
-        return replace(
-            base,
-            int8_epochs=0,
-            seed=seed,
-            epochs=self.warm,
-            batch=self.batch or base.batch,
-            rate=self.rate or base.rate,
-        )
+        return replace(suited(dataset), int8_epochs=0, seed=seed, epochs=self.warm)
 
     def tuning(self, dataset: Dataset, seed: int) -> FloatOptions:
-        rate = prune.RATE if self.rate is None else self.rate / 2
-        return replace(self.warming(dataset, seed), epochs=self.tune, rate=rate)
+        return replace(self.warming(dataset, seed), epochs=self.tune, rate=prune.RATE)
 
     def cutting(self, dataset: Dataset, seed: int) -> FloatOptions:
         warm = self.warming(dataset, seed)
@@ -156,12 +143,8 @@ DEEP = Task(
     images={"train": 4_000, "validation": 1_000, "test": 2_000},
     seeds=3,
     methods=("gates", "magnitude"),
-    batch=64,
-    rate=0.01,
 )
-"""Its epoch of all images takes 7 minutes of a core: hence its few images, and so small batches
-that an epoch still has 62 steps. Its norms do not follow the batch: at the step size of `pretrain`
-it comes to rest where it is right on 43 % of the validation images, here on 62 %."""
+"""Its epoch of all images takes 7 minutes of a core: hence its few images."""
 SMALL = Task(
     "digits",
     str(NETWORKS / "digits-graph.toml"),
