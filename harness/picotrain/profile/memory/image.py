@@ -242,7 +242,8 @@ class Image:
         running += [Span("arena", arena, arena_end - arena)]
         running += [Span("stack", stack, stack_end - stack)]
         ram = _spans(running, SRAM)
-        if sum(span.bytes for span in ram) != max(one.address + one.bytes for one in running) - SRAM:
+        end = max(span.address + span.bytes for span in running)
+        if sum(span.bytes for span in ram) != end - SRAM:
             raise BuildFailure(f"{self.path}: what lies in RAM does not add up to it")
         loaded = [Span(s.name, s.load_address, s.flash) for s in sections if s.flash]
         return Sections(tuple(sections), tuple(parts), ram, self._flash(loaded))
