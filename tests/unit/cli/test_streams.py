@@ -148,8 +148,9 @@ def test_a_log_goes_on_where_nothing_advances(
         "list: 0 of 3 data sets, 12 s",
         "list: 0 of 3 data sets, 24 s",
     ]
+    clock[0] = 0.0
+    looked.clear()
     with progress_bar("single", 1, "step", alive=True):
-        looked.clear()
         assert looked.wait(60)
     assert capsys.readouterr().err.startswith("single: 0 of 1 step, ")
 

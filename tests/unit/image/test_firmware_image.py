@@ -209,10 +209,10 @@ def test_idle_code_has_pages_of_its_own(symbols: list[Symbol], elf: Elf) -> None
 @microbit_only
 def test_the_loop_that_runs_most_crosses_no_page(symbols: list[Symbol]) -> None:
     """QEMU chains blocks within a page of 1 KiB only: across pages, it looks up every block."""
-    name = "pt_lanes_row_relu_s8"
-    size = next(symbol["st_size"] for symbol in symbols if symbol.name == name)
-    start = functions(symbols)[name]
-    assert start % 1024 == 0 and size <= 1024
+    start = functions(symbols)["pt_lanes_row_relu_s8"]
+    # What follows is for a window in which a sum saturates.
+    [slow] = [symbol["st_value"] for symbol in symbols if symbol.name == "relu_slow"]
+    assert start % 1024 == 0 and start < slow <= start + 1024
 
 
 @rp2040_only
@@ -375,8 +375,8 @@ def test_memory_is_divided_without_gaps(elf: Elf) -> None:
     assert symbol("pt_arena_start") % 8 == 0
     assert symbol("pt_arena_end") == symbol("pt_stack_start")
     assert symbol("pt_stack_end") - symbol("pt_stack_start") == ON_STACK
-    # What is left must do for the network of the results.
-    assert firmware.arena_bytes(elf.path) > 215 * 1024
+    # What fits a Pico fits here: its image has clocks, USB and flash to drive beside.
+    assert firmware.arena_bytes(elf.path) >= firmware.pico_arena_bytes() > 200 * 1024
 
 
 @rp2040_only

@@ -41,7 +41,7 @@ def test_firmware_of_the_other_form(
     words: str, form: str, firmware: str, instead: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     chain = models.backbone_path("tinycnn", "digits")
-    assert cli.main(words.format(chain=chain).split()) == 2
+    assert cli.main([word.format(chain=chain) for word in words.split()]) == 2
     told = capsys.readouterr().err
     assert told.count("\n") == 1 and f" is of the {form} form, which firmware " in told
     what, fix = told.split("; ")

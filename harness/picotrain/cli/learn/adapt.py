@@ -174,8 +174,8 @@ def run(options: argparse.Namespace) -> int:
     )
     check_options(choice)
     state = _state(options, method)
-    choose_kernels(options.target, options.kernels)  # refuses unknown ones before work starts
     check_backbone(options, method)
+    choose_kernels(options.target, options.kernels)  # refuses unknown ones before work starts
     dataset = datasets.load(options.dataset)
     network = backbone(options, dataset)
     models.check_fit(network, dataset)
