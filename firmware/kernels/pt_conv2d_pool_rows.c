@@ -63,7 +63,9 @@ uint32_t pt_conv2d_pool_error_rows_s8(const struct pt_shape *shape, const int8_t
             }
         }
         saturated += pt_requantize_error_s8(sums, activation, row, shift, input_error);
-        activation += activation == NULL ? 0u : row;
+        if (activation != NULL) {
+            activation += row;
+        }
     }
     return saturated;
 }

@@ -249,7 +249,9 @@ static uint32_t error_block(struct pt_convolution *c, uint32_t count, uint32_t c
                     input_error + x * channels);
             }
         }
-        activation += activation == NULL ? 0u : row;
+        if (activation != NULL) {
+            activation += row;
+        }
     }
     return saturated;
 }

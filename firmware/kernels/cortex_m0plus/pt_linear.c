@@ -332,7 +332,9 @@ void pt_linear_error_slice_s32(const int8_t *error, const struct pt_edges *edges
     } else {
         struct pt_edges slice = *edges;
         slice.weights += begin;
-        slice.scores += slice.scores == NULL ? 0u : begin;
+        if (slice.scores != NULL) {
+            slice.scores += begin;
+        }
         error_of_words(error, &slice, rows, count, needed_words(wanted), input_error + begin);
         if (needed_words(wanted) == wanted) {
             return;
