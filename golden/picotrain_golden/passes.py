@@ -45,9 +45,8 @@ class ForwardPass:
 
     `columns` [N, OH*OW, K] and `peaks` (max|acc| of each image, int64 [N], only with dynamic
     scales) are None where a layer has none. `saturated` counts elements of each image, int64 [N].
-    `exponents` int64 [N] are those of the logits. The
-    activation of a layer that is one operation with its pool is empty; `places` has those of such
-    layers, int8 [N, OH//2, OW//2, OC].
+    `exponents` int64 [N] are those of the logits. The activation of a layer that is one operation
+    with its pool is empty; `places` has those of such layers, int8 [N, OH//2, OW//2, OC].
     """
 
     activations: list[Int8]

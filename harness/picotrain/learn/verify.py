@@ -93,10 +93,11 @@ class Comparison:
         run = "train" if train else "evaluate"
         expected = getattr(self._golden, run)(images, labels)
         actual = getattr(self._device, run)(images, labels)
-        for name in ("predictions", "loss_norms") + (("saturated",) if train else ()):
-            self._equal(step, -1, f"{run} {name}", getattr(expected, name), getattr(actual, name))
-        # Of an inference every clamp is counted below, by layer: the images' counts add no tensor.
-        self._alike(step, -1, f"{run} saturated", expected.saturated, actual.saturated)
+        for name in ("predictions", "loss_norms", "saturated"):
+            # Of an inference every clamp is counted below, by layer: the images' add no tensor.
+            counted = train or name != "saturated"
+            want, have = getattr(expected, name), getattr(actual, name)
+            self._equal(step, -1, f"{run} {name}", want, have, counted=counted)
         self._saturation(step)
         if train:
             self.state(step)
@@ -201,19 +202,10 @@ class Comparison:
         name: str,
         expected: NDArray[Any],
         actual: NDArray[Any],
+        *,
+        counted: bool = True,
     ) -> None:
-        self._alike(step, layer, name, expected, actual)
-        self.report.count(expected)
-
-    @staticmethod
-    def _alike(
-        step: int,
-        layer: int,
-        name: str,
-        expected: NDArray[Any],
-        actual: NDArray[Any],
-    ) -> None:
-        """The same, of what is not counted in the report."""
+        """`counted`: in the report."""
         if expected.shape != actual.shape:
             raise MismatchFailure(step, layer, f"{name} count", (), expected.size, actual.size)
         different = np.argwhere(expected != actual)
@@ -221,6 +213,8 @@ class Comparison:
             index = tuple(int(i) for i in different[0])
             want, have = int(expected[index]), int(actual[index])
             raise MismatchFailure(step, layer, name, index, want, have)
+        if counted:
+            self.report.count(expected)
 
     def _index(self, kind: str, layer: int, flat: int) -> tuple[int, ...]:
         """[y, x, channel] of an activation or error, [row, k] of an edge."""
