@@ -42,7 +42,7 @@ def test_one_form_costs_what_the_file_says() -> None:
     found = one_form.step(one_form.KERNELS["chain"], "priot", "lean", network, split)
     row = held["steps"]["priot, lean"]["chain"]
     assert row["step"] == pytest.approx(found["step"], rel=NEAR)
-    assert row["ram"] == pytest.approx(found["ram"], rel=NEAR)
+    assert row["ram"] == found["ram"]
 
 
 @pytest.mark.parametrize("board", one_form.BOARDS)
@@ -52,7 +52,7 @@ def test_one_form_takes_what_the_file_says(board: str) -> None:
     found = one_form.images(board)
     assert held.keys() == found.keys()
     for form, sizes in found.items():
-        assert held[form]["data"] == pytest.approx(sizes["data"], rel=NEAR)
+        assert held[form]["data"] == sizes["data"]
         assert held[form]["code"] == pytest.approx(sizes["code"], rel=NEAR)
 
 
