@@ -5,6 +5,7 @@
 
 #include "kernels/cortex_m0plus/pt_byte_order.h"
 #include "kernels/cortex_m0plus/pt_conv2d_gradient_inner.h"
+#include "kernels/cortex_m0plus/pt_slices.h"
 #include "kernels/pt_conv2d_pool.h"
 #include "kernels/pt_memory.h"
 #include "kernels/pt_numerics.h"
@@ -88,6 +89,19 @@ static void pair_odd(int32_t *pair, const int8_t *input, uint32_t width, bool wo
     }
 }
 
+/* Input row y, of so many values, into pairs that are 0. */
+static inline __attribute__((always_inline)) void pair_row(
+    const struct pt_shape *shape, const int8_t *input, uint32_t y, uint32_t width, bool even,
+    bool words, const struct gradient *g)
+{
+    int32_t *row = g->pairs + (y + shape->padding_h) * (g->row_bytes / 4u);
+    if (even) {
+        pair_even(row + shape->padding_w * shape->in_c / 2u, input, width, words);
+    } else {
+        pair_odd(row + shape->padding_w * shape->in_c, input, width, words);
+    }
+}
+
 static void pair_input(const struct pt_shape *shape, const int8_t *input,
                        const struct gradient *g)
 {
@@ -96,12 +110,7 @@ static void pair_input(const struct pt_shape *shape, const int8_t *input,
     const bool words = ((width | (uintptr_t)input) & 3u) == 0u;
     memset(g->pairs - 1, 0, g->row_bytes * (shape->in_h + 2u * shape->padding_h) + 32u);
     for (uint32_t y = 0; y < shape->in_h; ++y, input += width) {
-        int32_t *row = g->pairs + (y + shape->padding_h) * (g->row_bytes / 4u);
-        if (even) {
-            pair_even(row + shape->padding_w * shape->in_c / 2u, input, width, words);
-        } else {
-            pair_odd(row + shape->padding_w * shape->in_c, input, width, words);
-        }
+        pair_row(shape, input, y, width, even, words, g);
     }
 }
 
@@ -258,14 +267,24 @@ static void list_placed_errors(struct pt_errors *errors, uint32_t row, const uin
     }
 }
 
-/* One channel's gradient from its errors, which are at their places if there are any. */
-__attribute__((noinline)) static void channel_gradient(
+static struct gradient gradient_with(const struct pt_shape *shape, uint32_t positions,
+                                     void *scratch, void *list)
+{
+    struct gradient g = gradient_of(shape, positions, scratch);
+    g.list = list;
+    return g;
+}
+
+/* One channel's gradient from its errors, which are at their places if there are any. NULL: their
+ * list is in scratch too. */
+static inline __attribute__((always_inline)) void walk_channel(
     const struct pt_shape *shape, uint32_t row, const int8_t *error, const uint8_t *places,
-    void *scratch, int32_t *gradient)
+    void *scratch, void *list, int32_t *gradient)
 {
     const uint32_t positions = places == NULL ? pt_shape_positions(shape)
                                               : pooled_positions(shape);
-    const struct gradient g = gradient_of(shape, positions, scratch);
+    const struct gradient g = list == NULL ? gradient_of(shape, positions, scratch)
+                                           : gradient_with(shape, positions, scratch, list);
     const struct pt_position *end = g.position + *g.count;
     uint32_t moves[4] = {0};
     struct pt_placed_errors placed = {{g.position, end, error + row, g.list}, places, 0, moves};
@@ -298,6 +317,13 @@ __attribute__((noinline)) static void channel_gradient(
     }
 }
 
+__attribute__((noinline)) static void channel_gradient(
+    const struct pt_shape *shape, uint32_t row, const int8_t *error, const uint8_t *places,
+    void *scratch, int32_t *gradient)
+{
+    walk_channel(shape, row, error, places, scratch, NULL, gradient);
+}
+
 void pt_conv2d_gradient_row_s32(const struct pt_shape *shape, uint32_t row, const int8_t *input,
                                 const int8_t *error, void *scratch, int32_t *gradient)
 {
@@ -311,3 +337,43 @@ void pt_conv2d_pool_gradient_row_s32(const struct pt_shape *shape, uint32_t row,
 {
     channel_gradient(shape, row, error, places, scratch, gradient);
 }
+
+#ifdef PT_CORES
+void pt_conv2d_gradient_pairs(const struct pt_shape *shape, uint32_t begin, uint32_t end,
+                              const int8_t *input, void *shared)
+{
+    const struct gradient g = gradient_of(shape, 0, shared);
+    const uint32_t width = (uint32_t)shape->in_w * shape->in_c;
+    const bool even = shape->in_c % 2u == 0u;
+    const bool words = ((width | (uintptr_t)input) & 3u) == 0u;
+    const uint32_t step = g.row_bytes / 4u;
+    int32_t *from = g.pairs + (begin + shape->padding_h) * step;
+    int32_t *to = g.pairs + (end + shape->padding_h) * step;
+    if (begin == 0u) {
+        from = g.pairs - 1;
+    }
+    if (end == shape->in_h) {
+        to = g.pairs + (end + 2u * shape->padding_h) * step + 7;
+    }
+    memset(from, 0, (uintptr_t)to - (uintptr_t)from);
+    input += begin * width;
+    for (uint32_t y = begin; y < end; ++y, input += width) {
+        pair_row(shape, input, y, width, even, words, &g);
+    }
+}
+
+void pt_conv2d_gradient_positions(const struct pt_shape *shape, bool pooled, const int8_t *error,
+                                  void *shared)
+{
+    const uint32_t positions = pooled ? pooled_positions(shape) : pt_shape_positions(shape);
+    const struct gradient g = gradient_of(shape, positions, shared);
+    note_positions(shape, pooled ? 1u : 0u, error, &g);
+}
+
+void pt_conv2d_gradient_slice_s32(const struct pt_shape *shape, uint32_t row, const int8_t *error,
+                                  const uint8_t *places, void *shared, void *list,
+                                  int32_t *gradient)
+{
+    walk_channel(shape, row, error, places, shared, list, gradient);
+}
+#endif

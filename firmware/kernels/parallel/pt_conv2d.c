@@ -9,6 +9,7 @@ __typeof__(pt_conv2d_forward_s32) pt_conv2d_forward_s32_alone;
 __typeof__(pt_conv2d_forward_s8) pt_conv2d_forward_s8_alone;
 __typeof__(pt_conv2d_error_s32) pt_conv2d_error_s32_alone;
 __typeof__(pt_conv2d_gradient_begin) pt_conv2d_gradient_begin_alone;
+__typeof__(pt_conv2d_gradient_row_s32) pt_conv2d_gradient_row_s32_alone;
 
 struct job {
     struct pt_share_parts parts;
@@ -96,6 +97,15 @@ void pt_conv2d_error_s32(const struct pt_shape *shape, const int8_t *error,
 void pt_conv2d_gradient_begin(const struct pt_shape *shape, const int8_t *input,
                               const int8_t *error, void *scratch)
 {
-    pt_gradient_begin(pt_conv2d_gradient_begin_alone, pt_conv2d_gradient_scratch(shape), shape,
-                      input, error, scratch);
+    if (!pt_gradient_begin(shape, false, input, error, scratch)) {
+        pt_conv2d_gradient_begin_alone(shape, input, error, scratch);
+    }
+}
+
+void pt_conv2d_gradient_row_s32(const struct pt_shape *shape, uint32_t row, const int8_t *input,
+                                const int8_t *error, void *scratch, int32_t *gradient)
+{
+    if (!pt_gradient_row(shape, row, error, NULL, scratch, gradient)) {
+        pt_conv2d_gradient_row_s32_alone(shape, row, input, error, scratch, gradient);
+    }
 }

@@ -11,6 +11,7 @@
 __typeof__(pt_conv2d_pool_forward_s8) pt_conv2d_pool_forward_s8_alone;
 __typeof__(pt_conv2d_pool_error_s8) pt_conv2d_pool_error_s8_alone;
 __typeof__(pt_conv2d_pool_gradient_begin) pt_conv2d_pool_gradient_begin_alone;
+__typeof__(pt_conv2d_pool_gradient_row_s32) pt_conv2d_pool_gradient_row_s32_alone;
 
 struct forward {
     struct pt_share_parts parts; /* by rows, or by channels: */
@@ -125,6 +126,16 @@ uint32_t pt_conv2d_pool_error_s8(const struct pt_shape *shape, const int8_t *err
 void pt_conv2d_pool_gradient_begin(const struct pt_shape *shape, const int8_t *input,
                                    const int8_t *error, void *scratch)
 {
-    pt_gradient_begin(pt_conv2d_pool_gradient_begin_alone, pt_conv2d_pool_gradient_scratch(shape),
-                      shape, input, error, scratch);
+    if (!pt_gradient_begin(shape, true, input, error, scratch)) {
+        pt_conv2d_pool_gradient_begin_alone(shape, input, error, scratch);
+    }
+}
+
+void pt_conv2d_pool_gradient_row_s32(const struct pt_shape *shape, uint32_t row,
+                                     const int8_t *error, const uint8_t *places, void *scratch,
+                                     int32_t *gradient)
+{
+    if (!pt_gradient_row(shape, row, error, places, scratch, gradient)) {
+        pt_conv2d_pool_gradient_row_s32_alone(shape, row, error, places, scratch, gradient);
+    }
 }

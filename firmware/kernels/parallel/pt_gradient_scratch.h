@@ -1,5 +1,6 @@
 /*
- * The scratch of core 1 while a layer of the power-of-two form is updated, and what begins that.
+ * The gradient of a convolution of the power-of-two form on both cores: what its rows walk is made
+ * once, half by each, in the scratch of core 0, and both read it. Core 1 has a list and a gradient.
  */
 #ifndef PT_GRADIENT_SCRATCH_H
 #define PT_GRADIENT_SCRATCH_H
@@ -7,37 +8,38 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "kernels/cortex_m0plus/pt_slices.h"
 #include "kernels/parallel/pt_share.h"
 #include "kernels/pt_shape.h"
 
-static inline uint32_t pt_gradient_bytes(const struct pt_shape *shape, uint32_t kernel)
+static inline uint32_t pt_gradient_bytes(const struct pt_shape *shape)
 {
-    return pt_round4(kernel) + 4u * pt_shape_patch_size(shape);
+    return PT_GRADIENT_LIST + 4u * pt_shape_patch_size(shape);
 }
 
-/*
- * The `kernel` bytes of pairs and positions of a convolution, which ..._gradient_begin makes there
- * too, then the gradient of a row. False: they do not fit, and core 0 updates the layer alone.
- */
-static inline bool pt_gradient_shared(const struct pt_shape *shape, uint32_t kernel)
+/* Whether core 1 may make rows. */
+static inline bool pt_gradient_shared(const struct pt_shape *shape)
 {
-    return pt_share_fits(pt_gradient_bytes(shape, kernel));
+    return pt_share_fits(pt_gradient_bytes(shape));
 }
 
-static inline void *pt_gradient_scratch(const struct pt_shape *shape, uint32_t kernel)
+/* What core 1 has as the scratch of its rows: a list, then the gradient of one. */
+static inline void *pt_gradient_scratch(const struct pt_shape *shape)
 {
-    return pt_share_scratch(pt_gradient_bytes(shape, kernel));
+    return pt_share_scratch(pt_gradient_bytes(shape));
 }
 
-/* `alone` on both cores, each with its own scratch, of `kernel` bytes; or on core 0. */
-void pt_gradient_begin(void (*alone)(const struct pt_shape *shape, const int8_t *input,
-                                     const int8_t *error, void *scratch),
-                       uint32_t kernel, const struct pt_shape *shape, const int8_t *input,
+static inline int32_t *pt_gradient_of_core(const struct pt_shape *shape)
+{
+    return (int32_t *)pt_gradient_scratch(shape) + PT_GRADIENT_LIST / 4u;
+}
+
+/* Makes what the rows walk; false where core 0 is to do so alone. */
+bool pt_gradient_begin(const struct pt_shape *shape, bool pooled, const int8_t *input,
                        const int8_t *error, void *scratch);
 
-static inline int32_t *pt_gradient_of_core(const struct pt_shape *shape, uint32_t kernel)
-{
-    return (int32_t *)pt_gradient_scratch(shape, kernel) + pt_round4(kernel) / 4u;
-}
+/* Makes a row of core 1, which pt_gradient_begin's scratch is for; false: it is one of core 0. */
+bool pt_gradient_row(const struct pt_shape *shape, uint32_t row, const int8_t *error,
+                     const uint8_t *places, void *scratch, int32_t *gradient);
 
 #endif

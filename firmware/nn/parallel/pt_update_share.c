@@ -6,8 +6,6 @@
 #include "kernels/parallel/pt_core.h"
 #include "kernels/parallel/pt_gradient_scratch.h"
 #include "kernels/parallel/pt_share.h"
-#include "kernels/pt_conv2d.h"
-#include "kernels/pt_conv2d_pool.h"
 #include "nn/operators/pt_row_update.h"
 #include "nn/pt_selection.h"
 
@@ -76,11 +74,9 @@ static bool separate(struct pt_update *other, bool affine)
     if (other->op == &pt_linear_operator || other->dynamic) {
         return true; /* no gradient is stored, or all are there already */
     }
-    const uint32_t kernel = other->places != NULL ? pt_conv2d_pool_gradient_scratch(other->shape)
-                                                  : pt_conv2d_gradient_scratch(other->shape);
-    other->kernel = pt_gradient_scratch(other->shape, kernel);
-    other->gradient = pt_gradient_of_core(other->shape, kernel);
-    return pt_gradient_shared(other->shape, kernel);
+    other->kernel = pt_gradient_scratch(other->shape);
+    other->gradient = pt_gradient_of_core(other->shape);
+    return pt_gradient_shared(other->shape);
 }
 
 uint32_t pt_update_share(struct pt_update *update,

@@ -25,9 +25,11 @@ ALONE(pt_conv2d_forward_s32);
 ALONE(pt_conv2d_forward_s8);
 ALONE(pt_conv2d_error_s32);
 ALONE(pt_conv2d_gradient_begin);
+ALONE(pt_conv2d_gradient_row_s32);
 ALONE(pt_conv2d_pool_forward_s8);
 ALONE(pt_conv2d_pool_error_s8);
 ALONE(pt_conv2d_pool_gradient_begin);
+ALONE(pt_conv2d_pool_gradient_row_s32);
 ALONE(pt_linear_forward_s32);
 ALONE(pt_linear_forward_s8);
 ALONE(pt_linear_error_s32);
@@ -192,17 +194,16 @@ static bool input_error(void)
 static bool gradient(void)
 {
     const uint32_t length = pt_shape_patch_size(&shape);
-    const uint32_t kernel = pt_conv2d_gradient_scratch(&shape);
     pt_conv2d_gradient_begin_alone(&shape, input, error, scratch);
     for (uint32_t row = 0; row < shape.out_c; ++row) {
-        pt_conv2d_gradient_row_s32(&shape, row, input, error, scratch,
+        pt_conv2d_gradient_row_s32_alone(&shape, row, input, error, scratch,
                                    (int32_t *)wanted + row * length);
     }
     memset(scratch, 0x55, sizeof scratch);
     pt_conv2d_gradient_begin(&shape, input, error, scratch);
     for (uint32_t row = 0; row < shape.out_c; ++row) {
-        const bool there = row % 2u != 0u && pt_gradient_shared(&shape, kernel);
-        void *kept = there ? pt_gradient_scratch(&shape, kernel) : (void *)scratch;
+        const bool there = row % 2u != 0u && pt_gradient_shared(&shape);
+        void *kept = there ? pt_gradient_scratch(&shape) : (void *)scratch;
         pt_conv2d_gradient_row_s32(&shape, row, input, error, kept,
                                    (int32_t *)got + row * length);
     }
@@ -234,17 +235,16 @@ static bool pair_error(void)
 static bool pair_gradient(void)
 {
     const uint32_t length = pt_shape_patch_size(&shape);
-    const uint32_t kernel = pt_conv2d_pool_gradient_scratch(&shape);
     pt_conv2d_pool_gradient_begin_alone(&shape, input, error, scratch);
     for (uint32_t row = 0; row < shape.out_c; ++row) {
-        pt_conv2d_pool_gradient_row_s32(&shape, row, error, places, scratch,
-                                        (int32_t *)wanted + row * length);
+        pt_conv2d_pool_gradient_row_s32_alone(&shape, row, error, places, scratch,
+                                              (int32_t *)wanted + row * length);
     }
     memset(scratch, 0x55, sizeof scratch);
     pt_conv2d_pool_gradient_begin(&shape, input, error, scratch);
     for (uint32_t row = 0; row < shape.out_c; ++row) {
-        const bool there = row % 2u != 0u && pt_gradient_shared(&shape, kernel);
-        void *kept = there ? pt_gradient_scratch(&shape, kernel) : (void *)scratch;
+        const bool there = row % 2u != 0u && pt_gradient_shared(&shape);
+        void *kept = there ? pt_gradient_scratch(&shape) : (void *)scratch;
         pt_conv2d_pool_gradient_row_s32(&shape, row, error, places, kept,
                                         (int32_t *)got + row * length);
     }
