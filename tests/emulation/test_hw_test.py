@@ -89,16 +89,17 @@ def test_cycles_are_exact_over_the_uart(
 ) -> None:
     """Without USB no interrupt comes, so the chip's clock shows what the model says.
 
-    An emulated UART is slow, so the jobs with more than 20 KB are left out. Some of the others take
-    longer than the emulator's slice of 400,000 cycles, in which a question cannot interrupt them.
+    An emulated UART is slow, so it is one job of each kernel, and none with more than 20 KB. Some
+    take longer than the emulator's slice of 400,000 cycles, in which a question cannot interrupt
+    them.
     """
 
     def small(found: Iterable[Measurement]) -> list[Case]:
-        return [
-            case
-            for case in choose_cases(found)
-            if sum(operand.nbytes for operand in case.job.inputs.values()) < 20_000
-        ]
+        first: dict[str, Case] = {}
+        for case in choose_cases(found):
+            if sum(operand.nbytes for operand in case.job.inputs.values()) < 20_000:
+                first.setdefault(case.kernel, case)
+        return list(first.values())
 
     monkeypatch.setattr(hw_test_verb, "choose_cases", small)
     more = ("--exact", "--method", "infer", "--skip", "link.echo,link.throughput,verify")
@@ -109,7 +110,7 @@ def test_cycles_are_exact_over_the_uart(
     assert all(row["device"] == [row["model"]] for row in rows)
     assert len({row["kernel"] for row in rows}) == 21
     assert min(row["model"] for row in rows) > 100
-    assert max(row["model"] for row in rows) > 1_000_000
+    assert max(row["model"] for row in rows) > 400_000
 
 
 def test_what_a_uf2_file_holds_boots(launch: Launch) -> None:
