@@ -29,12 +29,16 @@ from picotrain.shrink.depth.cell import TAILS
 from picotrain.shrink.depth.heads import HEADS
 from picotrain.shrink.depth.pareto import pareto
 from picotrain.shrink.depth.table import told
+from picotrain.shrink.pruning import proof
 from picotrain.shrink.pruning.made import Asked
 from picotrain.shrink.pruning.prune import METHODS
 from picotrain.shrink.pruning.stages import Stages
 from picotrain_golden import Method, Network
 from shrinking import TIED, tied
 from support import require
+
+FEW = 64
+"""Images of a proof."""
 
 
 def tiny(folder: Path) -> Task:
@@ -65,7 +69,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def found(place: Path) -> dict[str, Any]:
     pytest.importorskip("torch")
     require(HOST)
-    return measure(tiny(place), 2, place / "kept", "host", processes=1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(proof, "IMAGES", FEW)  # 1,000 take a third of the time; test_prune has them
+        return measure(tiny(place), 2, place / "kept", "host", processes=1)
 
 
 def test_all_methods_within_all_limits_of_every_seed(found: dict[str, Any]) -> None:
@@ -76,7 +82,7 @@ def test_all_methods_within_all_limits_of_every_seed(found: dict[str, Any]) -> N
         for one in run["cells"]:
             for name, row in one["limits"].items():
                 assert row["measured"] <= row["limit"], (one["name"], name)
-            assert one["proofs"]["int8"] == {"images": 1000, "logits": 10_000, "differing": 0}
+            assert one["proofs"]["int8"] == {"images": FEW, "logits": 10 * FEW, "differing": 0}
             assert one["taken"]["flash"] == one["limits"]["flash"]["measured"]
             assert one["parameters"] < run["whole"]["parameters"]
         assert run["whole"]["taken"]["flash"] > 6400
@@ -243,6 +249,7 @@ def test_a_whole_network_that_has_no_room_is_predicted_and_does_not_adapt(
         return found
 
     monkeypatch.setattr(pruned, "measured", without_room)
+    monkeypatch.setattr(proof, "IMAGES", FEW)
     images = {"train": 320, "validation": 48, "test": 40}
     task = replace(
         tiny(tmp_path),
@@ -279,6 +286,14 @@ def test_a_whole_network_that_has_no_room_is_predicted_and_does_not_adapt(
 
 def trains(*_: object) -> None:
     raise AssertionError("it was trained before")
+
+
+def test_a_task_of_its_own_steps_trains_on_by_half_their_size(tmp_path: Path) -> None:
+    digits = datasets.load("digits")
+    usual, own = tiny(tmp_path), replace(tiny(tmp_path), steps=(16, 0.02))
+    assert (usual.warming(digits, 0).rate, usual.tuning(digits, 0).rate) == (0.1, 0.05)
+    found = [own.warming(digits, 0), own.tuning(digits, 0)]
+    assert [(one.batch, one.rate) for one in found] == [(16, 0.02), (16, 0.01)]
 
 
 def test_a_campaign_goes_on_from_what_is_kept(

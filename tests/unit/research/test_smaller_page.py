@@ -89,7 +89,7 @@ def combined() -> dict[str, Any]:
         },
         "networks": [
             {
-                kind: {"test": 0.8 + 0.02 * seed, "taken": taken(size, 1.0)}
+                kind: {"test": pruned(seed)["cells"][3]["test"], "taken": taken(size, 1.0)}
                 for kind, size in sizes.items()
             }
             for seed in range(2)
@@ -224,6 +224,7 @@ def test_epochs_of_further_rounds_are_told(results: dict[str, Any], tmp_path: Pa
 def test_with_results(results: dict[str, Any], tmp_path: Path) -> None:
     write_json(tmp_path / "smaller-speech.json", results)
     text, drawn = page.render(tmp_path, tmp_path / "figures")
+    assert "by steps of" not in text
     assert set(drawn) == {"smaller-speech.svg", "smaller-speech-cuts.svg"}
     assert "The whole network: 81.0 ± 1.4 %, 1,000 bytes of flash" in text
     assert "| loose: 500, 50 | gates | 80.5 ± 1.3 | +0.6 ± 0.1 | 500 | 1,000 | 50.0 | 500 |" in text
@@ -301,6 +302,22 @@ def test_cuts_of_other_whole_networks_say_so(results: dict[str, Any], tmp_path: 
     write_json(tmp_path / "smaller-speech.json", results)
     text = page.render(tmp_path, tmp_path / "figures")[0]
     assert "The whole networks of this table were trained in a run of their own" in text
+
+
+def test_steps_of_its_own_are_told(results: dict[str, Any], tmp_path: Path) -> None:
+    results["steps"] = {"images": 64, "size": 0.01}
+    write_json(tmp_path / "smaller-speech.json", results)
+    text = page.render(tmp_path, tmp_path / "figures")[0]
+    assert "in all, by steps of 64 images and of at most 0.01, later half of it, which" in text
+
+
+def test_networks_of_another_run_that_adapt_say_so(results: dict[str, Any], tmp_path: Path) -> None:
+    write_json(tmp_path / "smaller-speech.json", results)
+    assert "compare rows of this" not in page.render(tmp_path, tmp_path / "figures")[0]
+    results["combined"]["networks"][1]["pruned"]["test"] += 0.01
+    write_json(tmp_path / "smaller-speech.json", results)
+    text = page.render(tmp_path, tmp_path / "figures")[0]
+    assert "These networks are of the run of the cuts, not of that of the channels: compare" in text
 
 
 @pytest.mark.parametrize("has", ["cuts and what adapts without them", "cuts alone", "no cuts"])

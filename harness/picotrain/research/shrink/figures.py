@@ -25,7 +25,10 @@ def trade(results: summary.Results) -> str:
         panels = figure.subplots(1, len(names), sharey=True, squeeze=False)[0]
         for axes, name in zip(panels, names, strict=True):
             for number, method in enumerate(summary.methods(results)):
-                mine = [row for row in rows if row.method == method]
+                mine = sorted(
+                    (row for row in rows if row.method == method),
+                    key=lambda row: row.taken[name],
+                )
                 axes.errorbar(
                     [row.taken[name] for row in mine],
                     [row.test.mean for row in mine],

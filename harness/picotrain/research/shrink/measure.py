@@ -43,6 +43,8 @@ def measure(
         "target": target,
         "pruned": each(f"{task.name}, channels", pruned.run, places),
     }
+    if task.steps:
+        found["steps"] = dict(zip(("images", "size"), task.steps, strict=True))
     if task.images:
         splits = datasets.load(task.dataset).splits
         found["images"] = {

@@ -205,6 +205,17 @@ def cuts_of_the_same(results: Results) -> bool:
     )
 
 
+def combined_of_the_same(results: Results) -> bool:
+    """Whether what adapts are the networks that channels went from, of the first method."""
+    combined, first = results["combined"], methods(results)[0]
+    return all(
+        networks["pruned"]["test"] == cell["test"]
+        for networks, run in zip(combined["networks"], results["pruned"], strict=True)
+        for cell in run["cells"]
+        if (cell["limit"], cell["method"]) == (combined["limit"], first)
+    )
+
+
 def ratio(first: Outcome, other: Outcome, name: str) -> float | None:
     """How much less of a cost."""
     if not first["taken"] or not other["taken"] or not other["taken"][name]:
