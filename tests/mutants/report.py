@@ -11,6 +11,7 @@ from reliability import page
 
 AREAS = {
     "kernels": "inner loops: portable, vectors of hosts, C and assembly tuned for the Cortex-M0+",
+    "cores": "two cores: cuts, what each half gets, and who waits for whom",
     "nn": "the training library: models, plans, steps, errors, scores, selections",
     "store": "states, checkpoints, and what is kept in flash",
     "app": "the program's commands, kernels alone, selections",
