@@ -311,6 +311,22 @@ def test_steps_of_its_own_are_told(results: dict[str, Any], tmp_path: Path) -> N
     assert "in all, by steps of 64 images and of at most 0.01, later half of it, which" in text
 
 
+def test_a_cost_that_is_limited_alone_has_a_line_of_its_own(
+    results: dict[str, Any], tmp_path: Path
+) -> None:
+    write_json(tmp_path / "smaller-speech.json", results)
+    together = page.render(tmp_path, tmp_path / "figures")[1]["smaller-speech.svg"]
+    for run in results["pruned"]:
+        for cell in run["cells"]:
+            cell["limits"]["ms"]["given"] = cell["limit"] == "loose"
+    write_json(tmp_path / "smaller-speech.json", results)
+    text, drawn = page.render(tmp_path, tmp_path / "figures")
+    assert "| tight: 250 | gates |" in text
+    for method in METHODS:
+        assert f"{method}, flash alone" in drawn["smaller-speech.svg"]
+        assert f"{method}, flash alone" not in together
+
+
 def test_networks_of_another_run_that_adapt_say_so(results: dict[str, Any], tmp_path: Path) -> None:
     write_json(tmp_path / "smaller-speech.json", results)
     assert "compare rows of this" not in page.render(tmp_path, tmp_path / "figures")[0]

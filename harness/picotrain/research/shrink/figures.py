@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from statistics import median
+
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
@@ -10,7 +12,7 @@ from picotrain.research.shrink import summary
 
 _TITLES = {"ms": "milliseconds of an inference", "flash": "bytes of flash", "ram": "bytes of RAM"}
 _FAR = 10
-"""So many times more than any smaller network takes, the whole one is too far off for a scale that
+"""So many times more than most smaller networks take, the whole one is too far off for a scale that
 begins at 0."""
 
 
@@ -25,24 +27,26 @@ def trade(results: summary.Results) -> str:
         panels = figure.subplots(1, len(names), sharey=True, squeeze=False)[0]
         for axes, name in zip(panels, names, strict=True):
             for number, method in enumerate(summary.methods(results)):
-                mine = sorted(
-                    (row for row in rows if row.method == method),
-                    key=lambda row: row.taken[name],
-                )
-                axes.errorbar(
-                    [row.taken[name] for row in mine],
-                    [row.test.mean for row in mine],
-                    [row.test.std for row in mine],
-                    color=SERIES[number],
-                    marker="o",
-                    ms=5,
-                    capsize=2,
-                    elinewidth=0.8,
-                    label=method,
-                )
+                mine = [row for row in rows if row.method == method]
+                for limited in dict.fromkeys(tuple(row.limits) for row in mine):
+                    alike = [row for row in mine if tuple(row.limits) == limited]
+                    alone = len(limited) == 1 < max(len(row.limits) for row in mine)
+                    axes.errorbar(
+                        [row.taken[name] for row in alike],
+                        [row.test.mean for row in alike],
+                        [row.test.std for row in alike],
+                        color=SERIES[number],
+                        marker="o",
+                        mfc="white" if alone else None,
+                        ls="--" if alone else "-",
+                        ms=5,
+                        capsize=2,
+                        elinewidth=0.8,
+                        label=f"{method}, {limited[0]} alone" if alone else method,
+                    )
             axes.plot(before[name], accuracy.mean, "*", color=MUTED, ms=11, label="whole")
             axes.set_xlabel(_TITLES[name])
-            if before[name] > _FAR * max(row.taken[name] for row in rows):
+            if before[name] > _FAR * median(row.taken[name] for row in rows):
                 axes.set_xscale("log")
             else:
                 axes.set_xlim(left=0)
@@ -50,6 +54,6 @@ def trade(results: summary.Results) -> str:
             axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
             axes.yaxis.set_major_formatter(PERCENT)
         panels[0].set_ylabel("test accuracy")
-        figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
+        figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=5)
 
     return svg((9.5, 4.2), draw)
