@@ -9,6 +9,7 @@ output, and so is any other name of a file or pipe that standard output goes to.
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
 import os
 import secrets
@@ -45,6 +46,28 @@ def is_standard(path: Path) -> bool:
     except (OSError, ValueError):
         return False
     return os.path.samestat(one, other) and not stat.S_ISCHR(one.st_mode)
+
+
+@contextmanager
+def alone(place: Path) -> Iterator[None]:
+    """No other run that asks writes there meanwhile, to a folder or to a file and what lies beside
+    it. Raises UserError where one does."""
+    folder = place.is_dir()
+    lock = place if folder else place.with_name(f"{place.name}.lock")
+    descriptor = os.open(lock, os.O_RDONLY if folder else os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise UserError(
+            f"another run writes to {place}; wait until it ends, or choose another --out"
+        ) from None
+    try:
+        yield
+    finally:
+        if not folder:
+            lock.unlink(missing_ok=True)
+        os.close(descriptor)
 
 
 def tell(what: str, path: Path) -> None:

@@ -61,6 +61,18 @@ def test_random_cuts(splits: Path, seed: int) -> None:
     assert int(told[2]) >= JOBS // 2
 
 
+@pytest.mark.parametrize(
+    "given", ["", "abc", "0", "-1", "3.5", "4294967296", "99999999999999999999"]
+)
+def test_a_seed_that_is_none_is_refused(splits: Path, given: str) -> None:
+    """Or nothing would be cut anywhere, and nobody late."""
+    done = subprocess.run(
+        [splits, "1", "1"], capture_output=True, text=True, env={"PICOTRAIN_CORES": given}
+    )
+    said = f"picotrain-host: PICOTRAIN_CORES is '{given}': use 1 to 4294967295\n"
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", said)
+
+
 @pytest.fixture
 def device(program: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[MailboxDevice]:
     monkeypatch.setenv("PICOTRAIN_CORES", "77")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from typing import Any, get_args
 
 from picotrain.errors import UserError
@@ -13,6 +14,14 @@ from picotrain_golden.method import Start
 NAMES: tuple[str, ...] = get_args(MethodName)
 DEFAULT = Method("priot")
 """Where no method is named."""
+_OF_SCORES = ("priot", "priot-s")
+_USED_BY = {
+    "threshold": _OF_SCORES,
+    "start": _OF_SCORES,
+    "scored": ("priot-s",),
+    "select": ("priot-s",),
+}
+"""Options that other methods do not have."""
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -74,8 +83,9 @@ def layer_mu(text: str) -> tuple[int, ...]:
     return numbers(text, "--layer-mu", "0,0,1,0") if text else ()
 
 
-def from_options(options: argparse.Namespace, name: str) -> Method:
-    """The method with the options that were given. Raises UserError for values out of range."""
+def from_options(options: argparse.Namespace, name: str, among: Sequence[str] = ()) -> Method:
+    """The method with the options that were given. Raises UserError for values out of range, and
+    for an option that is of none of the methods, `name` or all `among` which it is."""
     given: dict[str, Any] = {"theta": options.threshold, "seed": options.seed}
     given |= {key: getattr(options, key) for key in ("select", "start", "easy")}
     given["fused"] = getattr(options, "fused", False)
@@ -88,7 +98,14 @@ def from_options(options: argparse.Namespace, name: str) -> Method:
                 f"--scored {options.scored} is no share; use 0.001 to 1, e.g. 0.1 for 10 %"
             )
         given["permille"] = round(options.scored * 1000)
-    return make(name, **{key: value for key, value in given.items() if value is not None})
+    made = make(name, **{key: value for key, value in given.items() if value is not None})
+    for option, users in _USED_BY.items():
+        if getattr(options, option) is not None and not {*users} & {*(among or (name,))}:
+            raise UserError(
+                f"--{option} is an option of {' and '.join(users)}, not of "
+                f"{', '.join(among or (name,))}; omit it"
+            )
+    return made
 
 
 def make(name: str, **given: Any) -> Method:

@@ -113,6 +113,12 @@ def test_two_seeds_give_two_results(tmp_path: Path) -> None:
         (["adapt", "--mu", "1,x"], "no list of whole numbers"),
         (["adapt", "--scored", "2"], "use 0.001 to 1"),
         (["adapt", "--threshold", "200"], "theta is 200"),
+        (["adapt", "--scored", "0.1"], "--scored is an option of priot-s, not of priot; omit it"),
+        (
+            ["memory", "--method", "niti-static", "--start", "zero"],
+            "priot and priot-s, not of niti-",
+        ),
+        (["verify", "--method", "priot,infer", "--select", "random"], "not of priot, infer; omit"),
         (["adapt", "--test-samples", "401"], "the split has 400"),
         (["adapt", "--target", "qemu", "--ram-kib", "9"], "memory of target qemu is fixed"),
         (["adapt", "--backbone", "nowhere.npz"], "there is no backbone at nowhere.npz"),

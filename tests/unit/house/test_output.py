@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import resource
 import stat
 import subprocess
@@ -222,6 +223,18 @@ def test_an_output_is_no_input_and_no_other_output(tmp_path: Path) -> None:
         output.check_apart([("--out", output.STANDARD), ("--json", output.STANDARD)], [])
     null = Path(os.devnull)
     output.check_apart([("--out", null), ("--json", null), ("--html", other)], [one, null])
+
+
+def test_a_second_run_does_not_write_to_the_same_place(tmp_path: Path) -> None:
+    for place in (tmp_path, tmp_path / "small.npz"):
+        said = f"another run writes to {place}; wait until it ends, or choose another --out"
+        for _ in range(2):
+            with output.alone(place):
+                with pytest.raises(UserError, match=re.escape(said)), output.alone(place):
+                    pass
+                with output.alone(tmp_path / "other.npz"):
+                    pass
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_name_with_a_nul_is_one_sentence(tmp_path: Path) -> None:

@@ -166,6 +166,19 @@ def test_infer_takes_fewer_bytes_as_one_operation(
             assert one["ram_bytes"]["network"] < apart["ram_bytes"]["network"]
 
 
+def test_verify_says_which_method_ran_apart(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "verify.json"
+    words = ["verify", "--target", "host", "--method", "all", "--steps", "1", "--fused"]
+    assert cli.main([*words, "--json", str(file)]) == 0
+    apart = [line for line in capsys.readouterr().out.splitlines() if line.endswith(", not fused")]
+    assert [line.split()[0] for line in apart] == ["niti-dynamic"]
+    runs = json.loads(file.read_text())["runs"]
+    assert len(runs) == 6
+    assert [one["method"] for one in runs if not one["fused"]] == ["niti-dynamic"]
+
+
 @pytest.mark.parametrize(
     ("verb", "chosen", "why"),
     [

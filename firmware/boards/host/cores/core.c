@@ -60,11 +60,23 @@ static void *serve(void *unused)
     return unused;
 }
 
+static uint32_t seed_of(const char *given)
+{
+    char *end;
+    const unsigned long long found = strtoull(given, &end, 10);
+    if (given[0] < '0' || given[0] > '9' || *end != '\0' || found == 0u || found > UINT32_MAX) {
+        (void)fprintf(stderr, "picotrain-host: PICOTRAIN_CORES is '%s': use 1 to 4294967295\n",
+                      given);
+        exit(EXIT_FAILURE);
+    }
+    return (uint32_t)found;
+}
+
 static bool start(void)
 {
     const char *given = getenv("PICOTRAIN_CORES");
     pthread_t thread;
-    seed = given == NULL ? 0u : (uint32_t)strtoul(given, NULL, 10);
+    seed = given == NULL ? 0u : seed_of(given);
     if (sem_init(&core.posted, 0, 0) != 0 || sem_init(&core.done, 0, 0) != 0 ||
         pthread_create(&thread, NULL, serve, NULL) != 0) {
         (void)fprintf(stderr, "picotrain-host: no second core: no thread can be made\n");

@@ -76,7 +76,7 @@ def add_parser(verbs: Verbs) -> None:
 def run(options: argparse.Namespace) -> int:
     if options.method != "all":
         named = options.method.split(",")
-        check_backbone(options, *(methods.from_options(options, name) for name in named))
+        check_backbone(options, *(methods.from_options(options, name, named) for name in named))
     if options.logits_exponent is not None:
         check_backbone(options)
     permille = _permille(options)
@@ -125,14 +125,18 @@ def run(options: argparse.Namespace) -> int:
                     done = verify_selected(
                         comparison, method, *given, permille, frozen, left, advance
                     )
+            own = any(fused(network, method))
             print(
                 f"{label:17} {done.steps} steps, {done.batches} batches: {done.tensors:,} tensors, "
                 f"{done.elements:,} elements, 0 differences"
-                f"{', plan lean' if frozen and options.plan != 'lean' else ''}",
+                f"{', plan lean' if frozen and options.plan != 'lean' else ''}"
+                f"{', not fused' if pairs and not own else ''}",
                 flush=True,
             )
             plan = "lean" if frozen else "fast"
-            results.append({"method": label, "plan": plan, **asdict(done), "differences": 0})
+            results.append(
+                {"method": label, "plan": plan, "fused": own, **asdict(done), "differences": 0}
+            )
     finally:
         golden.close()
         device.close()
@@ -273,7 +277,7 @@ def _verified_methods(options: argparse.Namespace, network: Network) -> list[tup
     """
     if options.method != "all":
         names = options.method.split(",")
-        runs = [(name, methods.from_options(options, name)) for name in names]
+        runs = [(name, methods.from_options(options, name, names)) for name in names]
         for _, method in runs:
             if options.selected is None:
                 plans.check(options.plan, method)
@@ -285,7 +289,7 @@ def _verified_methods(options: argparse.Namespace, network: Network) -> list[tup
         return runs
     runs = []
     for name in methods.NAMES:
-        method = methods.from_options(options, name)
+        method = methods.from_options(options, name, methods.NAMES)
         if name == "priot-s":
             for select in get_args(Select):
                 runs.append((f"{name} ({select})", replace(method, select=select)))

@@ -177,39 +177,42 @@ def run(options: argparse.Namespace) -> int:
     _check_space(options, architecture.weight_count)
     training = GatedTraining(architecture, dataset, chosen.warm, torch, groups)
     pretrained = float_file.of(options.pretrained, training)
-    device = open_device(options.target)
-    try:
-        limits = limits_of(asked, architecture, groups, chosen, device)
-        check(limits, architecture.name)
-        if options.ms is not None and device.blocks() is None:
-            raise UserError(f"target {options.target} counts no cycles for --ms; use qemu")
-        if options.ms is None and met(limits, groups.sizes):
-            print(f"{architecture.name} meets all limits as it is: no channel is removed")
-        with one_thread(torch, architecture):
-            sha256 = None if pretrained is None else parameters_sha256(pretrained)
-            stages = _stages(options, architecture, dataset, chosen, torch, sha256, device)
-            pruning = Pruning(
-                *(architecture, groups, dataset, limits, chosen, device, stages, torch),
-                lambda entry: print(_told_epoch(entry), flush=True),
-                _say,
+    with output.alone(options.out):
+        device = open_device(options.target)
+        try:
+            limits = limits_of(asked, architecture, groups, chosen, device)
+            check(limits, architecture.name)
+            if options.ms is not None and device.blocks() is None:
+                raise UserError(f"target {options.target} counts no cycles for --ms; use qemu")
+            if options.ms is None and met(limits, groups.sizes):
+                print(f"{architecture.name} meets all limits as it is: no channel is removed")
+            with one_thread(torch, architecture):
+                sha256 = None if pretrained is None else parameters_sha256(pretrained)
+                stages = _stages(options, architecture, dataset, chosen, torch, sha256, device)
+                pruning = Pruning(
+                    *(architecture, groups, dataset, limits, chosen, device, stages, torch),
+                    lambda entry: print(_told_epoch(entry), flush=True),
+                    _say,
+                )
+                pruned = pruning.run(pretrained, partial(_keep, options, architecture))
+            network, accuracy = finished(pruned, dataset, options.seed, _say)
+        finally:
+            device.close()
+        found = found_of(groups, limits, pruned, _say) | accuracy
+        report = _report(options, found, chosen, stages, dataset)
+        models.save_backbone(options.out, network, report, scales=Scales.of(pruned.quantised))
+        comment = f"{architecture.name} without the channels that `picotrain prune` removed."
+        if options.toml is not None:
+            write_text(options.toml, toml_of(pruned.architecture, comment))
+            output.tell("network", options.toml)
+        if options.float_out is not None:
+            float_file.save(
+                options.float_out, pruned.architecture, pruned.parameters, options.dataset
             )
-            pruned = pruning.run(pretrained, partial(_keep, options, architecture))
-        network, accuracy = finished(pruned, dataset, options.seed, _say)
-    finally:
-        device.close()
-    found = found_of(groups, limits, pruned, _say) | accuracy
-    report = _report(options, found, chosen, stages, dataset)
-    models.save_backbone(options.out, network, report, scales=Scales.of(pruned.quantised))
-    comment = f"{architecture.name} without the channels that `picotrain prune` removed."
-    if options.toml is not None:
-        write_text(options.toml, toml_of(pruned.architecture, comment))
-        output.tell("network", options.toml)
-    if options.float_out is not None:
-        float_file.save(options.float_out, pruned.architecture, pruned.parameters, options.dataset)
-        output.tell("in float", options.float_out)
-    output.tell("backbone", options.out)
-    finish(options, report | {"seconds": time.monotonic() - started})
-    stages.forget()
+            output.tell("in float", options.float_out)
+        output.tell("backbone", options.out)
+        finish(options, report | {"seconds": time.monotonic() - started})
+        stages.forget()
     return 0
 
 
