@@ -9,7 +9,9 @@ Wants onnxruntime (`pip install onnxruntime`) and the extra `convert`. A minute.
 from __future__ import annotations
 
 import argparse
+import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +22,7 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 from picotrain.convert.onnx.file import read
 from picotrain.convert.onnx.images import read_images, with_scale
 from picotrain.convert.onnx.importer import import_floats
+from picotrain.errors import told
 from picotrain.quantise.quantise import quantise
 from picotrain_golden.passes import forward_pass
 
@@ -39,11 +42,11 @@ def real(images: np.ndarray) -> np.ndarray:
     return images.transpose(0, 3, 1, 2).astype(np.float32) / np.float32(255)
 
 
-def main() -> None:
+def main(arguments: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("model", type=Path)
     parser.add_argument("images", type=Path)
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     held = np.load(options.images)
     trying, labels = real(held["x_test"][:IMAGES]), held["y_test"][:IMAGES]
     with tempfile.TemporaryDirectory() as folder:
@@ -83,4 +86,4 @@ def compare(path: Path, images: Path, trying: np.ndarray, labels: np.ndarray, ki
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(told("against_onnxruntime", main))

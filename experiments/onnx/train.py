@@ -10,6 +10,8 @@ Wants the extras `train` and `convert`. Minutes on one core; `--epochs` says how
 from __future__ import annotations
 
 import argparse
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +19,7 @@ import torch
 from torch import nn
 
 from picotrain.datasets import load
+from picotrain.errors import told
 from picotrain.inputs import positive, seed
 
 CALIBRATION = 512
@@ -85,13 +88,13 @@ def accuracy(model: nn.Module, images: np.ndarray, labels: np.ndarray) -> float:
     return right / len(images)
 
 
-def main() -> None:
+def main(arguments: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--dataset", default="cifar10", choices=("cifar10", "mnist"))
     parser.add_argument("--epochs", type=positive, default=8)
     parser.add_argument("--seed", type=seed, default=0)
     parser.add_argument("--out", type=Path, default=Path("build/onnx"))
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     torch.manual_seed(options.seed)
     torch.set_num_threads(1)
     data = load(options.dataset)
@@ -153,4 +156,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(told("train", main))

@@ -175,11 +175,11 @@ class CommandError(DeviceFailure):
         return f"{self.command}: the device refused with {self.name}: {what}"
 
 
-def told(name: str, main: Callable[[Sequence[str]], int]) -> int:
+def told(name: str, main: Callable[[Sequence[str]], int | None]) -> int:
     """The status of `main` of the command line; 2 for a mistake of the user's, 1 for a device that
     fails."""
     try:
-        return main(sys.argv[1:])
+        return main(sys.argv[1:]) or 0
     except (UserError, DeviceFailure) as error:
         print(f"{name}: {error}", file=sys.stderr)
         return 2 if isinstance(error, UserError) else 1

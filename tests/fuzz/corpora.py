@@ -19,6 +19,7 @@ import trainable_affine
 from fuzz import programs
 from fuzz.programs import SHARES, committed, grown, name_of
 from picotrain.device.blob import encode
+from picotrain.errors import told
 from picotrain.image import firmware
 from picotrain.image.elf import Elf
 from picotrain_golden import Network
@@ -119,13 +120,12 @@ def minimise(name: str, seeds: Iterator[bytes]) -> None:
     print(f"{name:10}{len(held):6} inputs {sum(held):9,} bytes")
 
 
-def main() -> int:
+def main() -> None:
     programs.build()
     elf = Elf(firmware.HOST)
     for name, seeds in SEEDS.items():
         minimise(name, seeds(elf))
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(told("corpora", lambda _: main()))

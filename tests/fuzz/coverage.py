@@ -13,11 +13,12 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from fuzz.covered import FOLDER, PORTABLE, TUNED
 from fuzz.programs import HERE, ROOT, SHARES, committed
+from picotrain.errors import told
 from picotrain.inputs import read_json
 from reliability import page
 
@@ -141,13 +142,13 @@ def rows(files: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
     return found
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--suite", action="append", help="instead of all of them")
     parser.add_argument("--corpora-only", action="store_true", help="no suites")
     parser.add_argument("--add", action="store_true", help="to what was reached before")
     parser.add_argument("--keep", action="store_true", help="write the results, and their page")
-    args = parser.parse_args()
+    args = parser.parse_args(arguments)
     for tool in ("clang", "llvm-cov", "llvm-profdata"):
         if shutil.which(tool) is None:
             print(f"coverage: {tool} is not installed: apt install clang llvm", file=sys.stderr)
@@ -174,4 +175,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(told("coverage", main))

@@ -14,6 +14,7 @@ from dataclasses import asdict
 
 from fuzz import corpora, programs
 from fuzz.programs import FOUND, ROOT, SHARES, Found, Unbuilt
+from picotrain.errors import told
 from picotrain.inputs import positive_number, read_json, seed
 from reliability import asked, page
 
@@ -104,4 +105,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(told("fuzz", main))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 import tomllib
 from pathlib import Path
 from typing import Any
 
 from picotrain.device.meter import CLOCK_HZ
+from picotrain.errors import told
 from picotrain.image.firmware import PICO_RAM
 from picotrain.inputs import read_json
 from picotrain.profile.profile import FLOOR
@@ -58,4 +60,4 @@ def write() -> None:
 
 
 if __name__ == "__main__":
-    write()
+    sys.exit(told("performance", lambda _: write()))

@@ -7,6 +7,7 @@ import argparse
 import json
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -18,6 +19,7 @@ from picotrain.device import backends
 from picotrain.device.interface import Device
 from picotrain.device.mailbox import MailboxDevice
 from picotrain.device.repeating.retrying import RetryingDevice
+from picotrain.errors import told
 from picotrain.learn import models
 from picotrain.learn.adapt import AdaptOptions, AdaptResult, adapt
 from reliability.page import keep
@@ -112,10 +114,10 @@ def run_with_deaths(target: str) -> dict[str, Any]:
     }
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--targets", nargs="+", default=list(EACH), choices=list(EACH))
-    targets = parser.parse_args().targets
+    targets = parser.parse_args(arguments).targets
     found: dict[str, Any] = {"seed": SEED, "targets": {}, "runs": {}}
     for target in targets:
         found["targets"][target] = told_apart(target, EACH[target])
@@ -133,4 +135,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(told("deaths", main))

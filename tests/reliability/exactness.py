@@ -23,7 +23,7 @@ from typing import Any
 from exact_cases import compare
 from picotrain.device.mailbox import MailboxDevice
 from picotrain.device.targets.host import HostTarget
-from picotrain.errors import BuildFailure, DeviceFailure
+from picotrain.errors import BuildFailure, DeviceFailure, told
 from picotrain.image.elf import open_elf
 from picotrain.inputs import read_json
 from picotrain.places import BUILD, SHIPPED
@@ -215,4 +215,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(told("exactness", main))

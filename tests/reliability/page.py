@@ -6,10 +6,12 @@ A section is `NAME.md.j2` beside this file; it is given `found`, the contents of
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from picotrain.errors import told
 from picotrain.inputs import read_json
 from picotrain.output import write_json
 from picotrain.text import templates
@@ -66,4 +68,4 @@ def keep(name: str, found: Mapping[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    write()
+    sys.exit(told("reliability", lambda _: write()))

@@ -12,6 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from picotrain import cli
+from picotrain.errors import told
 from picotrain.inputs import read_json
 from reliability import page
 
@@ -41,4 +42,4 @@ def run(targets: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(run(sys.argv[1:]))
+    sys.exit(told("selftest", run))

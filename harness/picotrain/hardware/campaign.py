@@ -13,6 +13,7 @@ Nothing waits: the device's side is a process that says when it has no more to a
 from __future__ import annotations
 
 import argparse
+import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
@@ -31,7 +32,7 @@ from picotrain.device.link.damage import DAMAGES
 from picotrain.device.link.frames import DELIMITER, Frame, LinkFormat
 from picotrain.device.link.piped import PipedDevice
 from picotrain.device.mailbox import MailboxDevice
-from picotrain.errors import LinkFailure
+from picotrain.errors import LinkFailure, told
 from picotrain.image import firmware
 from picotrain.image.elf import open_elf
 from picotrain.inputs import positive, seed
@@ -452,4 +453,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    sys.exit(told("link-test", main))

@@ -7,13 +7,13 @@ A test holds every such figure in the pages against that file and against the co
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import Any
 
 from picotrain import datasets
 from picotrain.datasets import rotated_sample
 from picotrain.device.backends import open_device
 from picotrain.device.mailbox import MailboxDevice
+from picotrain.errors import told
 from picotrain.learn import models
 from picotrain.learn.adapt import AdaptOptions, adapt, prepare
 from picotrain.output import write_json
@@ -67,11 +67,10 @@ def example() -> dict[str, Any]:
     }
 
 
-def main(path: Path = FILE) -> int:
+def main() -> None:
     """Measure and write."""
-    write_json(path, {"images": IMAGES, "portable": portable(), "example": example()})
-    return 0
+    write_json(FILE, {"images": IMAGES, "portable": portable(), "example": example()})
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(told("figures", lambda _: main()))

@@ -121,6 +121,23 @@ def test_a_mistake_is_told_in_one_sentence(
     assert (told("runner", fails), capsys.readouterr().err) == (1, "runner: it died\n")
 
 
+OTHERS = ("picotrain/__main__.py", "targets/rp2040js.py", "fuzz/damaged.py", "package/check.py")
+"""The verbs, two whose parent reads what they say, and one that imports nothing from here."""
+MAINS = sorted(
+    path
+    for folder in ("tests", "harness", "experiments")
+    for path in (ROOT / folder).rglob("*.py")
+    if '\nif __name__ == "__main__":' in path.read_text(encoding="utf-8")
+    and not path.as_posix().endswith(OTHERS)
+)
+
+
+@pytest.mark.parametrize("path", MAINS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_runner_shows_a_traceback_for_a_mistake(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert "sys.exit(told(" in text or "except UserError" in text
+
+
 def test_host_speed_looks_before_it_measures(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,6 +15,7 @@ from picotrain.cli import main
 from picotrain.datasets import Split
 from picotrain.device.backends import open_device
 from picotrain.device.blob import blob_size
+from picotrain.errors import UserError
 from picotrain.image import firmware
 from picotrain.image.firmware import layout, pico_arena_bytes
 from picotrain.learn import models
@@ -352,7 +353,8 @@ def test_rows_of_the_check_have_names() -> None:
     assert list(check.subjects()) == [row["network"] for row in RESULTS["networks"]]
     (motion,) = check.chosen(["motion"])
     assert (motion().name, motion().shown) == ("motion", "noise")
-    assert check.main(["nonet"]) == 2
+    with pytest.raises(UserError, match="nonet"):
+        check.main(["nonet"])
 
 
 def test_more_noise_than_memory_holds_is_refused(capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from picotrain.convert.export.header import header
 from picotrain.datasets import Split, load, rotated_sample
 from picotrain.device.blob import encode
+from picotrain.errors import told
 from picotrain.image.firmware import layout
 from picotrain.learn.models import backbone_path, load_backbone
 from picotrain.output import tell, write_bytes
@@ -107,11 +108,10 @@ def archive(files: dict[str, str]) -> bytes:
     return whole.getvalue()
 
 
-def main() -> int:
+def main() -> None:
     write_bytes(OUT, archive(library()))
     tell("wrote", OUT)
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(told("arduino", lambda _: main()))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 
-from picotrain.errors import UserError
+from picotrain.errors import UserError, told
 from picotrain.research.reproduce import findings, horizon
 from picotrain.research.reproduce.results import Candidate, Frame, cells, read
 from picotrain.research.reproduce.steps import Workplace, full
@@ -157,7 +157,4 @@ def main(arguments: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main(sys.argv[1:]))
-    except UserError as error:
-        sys.exit(str(error))
+    sys.exit(told("grids", main))

@@ -15,7 +15,7 @@ from picotrain import datasets
 from picotrain.datasets import Split, rotated_sample
 from picotrain.device.given import images_for
 from picotrain.device.mailbox import MailboxDevice
-from picotrain.errors import UserError
+from picotrain.errors import UserError, told
 from picotrain.learn import models
 from picotrain.learn.architectures.architecture import Architecture
 from picotrain.output import write_json, write_text
@@ -232,11 +232,7 @@ def page(text: str, content: dict[str, Any]) -> str:
 
 def main(names: Sequence[str]) -> int:
     """With names, those rows are shown and nothing is written."""
-    try:
-        every = chosen(names)
-    except UserError as error:
-        print(f"fit-check: {error}", file=sys.stderr)
-        return 2
+    every = chosen(names)
     content = make(every)
     if names:
         print(tables(content))
@@ -252,4 +248,4 @@ def main(names: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(told("fit-check", main))

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from picotrain.device.mailbox import MailboxDevice
+from picotrain.errors import told
 from picotrain.output import write_json
 from picotrain.profile.fit.fitting.material import Case, drawn_cases, forked_cases
 from picotrain.profile.fit.fitting.measure import measure, open_counter
@@ -117,12 +118,11 @@ def _medians(every: list[dict[str, float]]) -> dict[str, float]:
     return {name: round(median(one[name] for one in every), 4) for name in every[0]}
 
 
-def main() -> int:
+def main() -> None:
     content = make()
     write_json(COEFFICIENTS, content)
     print(f"{len(content['cycles'])} terms from {content['samples']:,} samples: {COEFFICIENTS}")
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(told("cost-model", lambda _: main()))
