@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
 from typing import Any, get_args
 
 from picotrain.errors import UserError
@@ -83,9 +82,18 @@ def layer_mu(text: str) -> tuple[int, ...]:
     return numbers(text, "--layer-mu", "0,0,1,0") if text else ()
 
 
-def from_options(options: argparse.Namespace, name: str, among: Sequence[str] = ()) -> Method:
-    """The method with the options that were given. Raises UserError for values out of range, and
-    for an option that is of none of the methods, `name` or all `among` which it is."""
+def check_used(options: argparse.Namespace, *names: str) -> None:
+    """Raise UserError for an option that was given and is of none of these methods."""
+    for option, users in _USED_BY.items():
+        if getattr(options, option) is not None and not {*users} & {*names}:
+            raise UserError(
+                f"--{option} is an option of {' and '.join(users)}, not of {', '.join(names)}; "
+                "omit it"
+            )
+
+
+def from_options(options: argparse.Namespace, name: str) -> Method:
+    """The method with the options that were given. Raises UserError for values out of range."""
     given: dict[str, Any] = {"theta": options.threshold, "seed": options.seed}
     given |= {key: getattr(options, key) for key in ("select", "start", "easy")}
     given["fused"] = getattr(options, "fused", False)
@@ -98,14 +106,7 @@ def from_options(options: argparse.Namespace, name: str, among: Sequence[str] = 
                 f"--scored {options.scored} is no share; use 0.001 to 1, e.g. 0.1 for 10 %"
             )
         given["permille"] = round(options.scored * 1000)
-    made = make(name, **{key: value for key, value in given.items() if value is not None})
-    for option, users in _USED_BY.items():
-        if getattr(options, option) is not None and not {*users} & {*(among or (name,))}:
-            raise UserError(
-                f"--{option} is an option of {' and '.join(users)}, not of "
-                f"{', '.join(among or (name,))}; omit it"
-            )
-    return made
+    return make(name, **{key: value for key, value in given.items() if value is not None})
 
 
 def make(name: str, **given: Any) -> Method:

@@ -155,7 +155,10 @@ def _method(options: argparse.Namespace, state: State | None) -> Method:
         }.items():
             if getattr(options, name) is None:
                 setattr(options, name, value)
-    method = methods.from_options(options, options.method or methods.DEFAULT.name)
+    name = options.method or methods.DEFAULT.name
+    method = methods.from_options(options, name)
+    if state is None:
+        methods.check_used(options, name)
     if options.mu is not None and method.later_mu:
         raise UserError(
             f"--mu {options.mu} is a schedule, and a device that stands alone has one step size; "

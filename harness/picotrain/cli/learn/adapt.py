@@ -156,6 +156,7 @@ def complete(options: argparse.Namespace) -> None:
 
 def run(options: argparse.Namespace) -> int:
     method = methods.from_options(options, options.method)
+    methods.check_used(options, options.method)
     choice = AdaptOptions(
         options.angle,
         method,

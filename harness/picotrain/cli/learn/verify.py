@@ -76,7 +76,8 @@ def add_parser(verbs: Verbs) -> None:
 def run(options: argparse.Namespace) -> int:
     if options.method != "all":
         named = options.method.split(",")
-        check_backbone(options, *(methods.from_options(options, name, named) for name in named))
+        check_backbone(options, *(methods.from_options(options, name) for name in named))
+        methods.check_used(options, *named)
     if options.logits_exponent is not None:
         check_backbone(options)
     permille = _permille(options)
@@ -277,7 +278,7 @@ def _verified_methods(options: argparse.Namespace, network: Network) -> list[tup
     """
     if options.method != "all":
         names = options.method.split(",")
-        runs = [(name, methods.from_options(options, name, names)) for name in names]
+        runs = [(name, methods.from_options(options, name)) for name in names]
         for _, method in runs:
             if options.selected is None:
                 plans.check(options.plan, method)
@@ -289,7 +290,7 @@ def _verified_methods(options: argparse.Namespace, network: Network) -> list[tup
         return runs
     runs = []
     for name in methods.NAMES:
-        method = methods.from_options(options, name, methods.NAMES)
+        method = methods.from_options(options, name)
         if name == "priot-s":
             for select in get_args(Select):
                 runs.append((f"{name} ({select})", replace(method, select=select)))

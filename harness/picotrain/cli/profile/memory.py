@@ -103,6 +103,7 @@ def add_parser(verbs: Verbs) -> None:
 
 def run(options: argparse.Namespace) -> int:
     method = methods.from_options(options, options.method)
+    methods.check_used(options, options.method)
     plans.check(options.plan, method)
     budget = None if options.budget is None else read_budget(options.budget)
     check_backbone(options, method)

@@ -122,6 +122,8 @@ def run(options: argparse.Namespace) -> int:
     pinned, limit = _baseline(options)
     adaptation = settle(options)
     method = methods.from_options(options, options.method)
+    if adaptation is None:
+        methods.check_used(options, options.method)
     plans.check(options.plan, method)
     check_backbone(options, method)
     if backend_of(options.target) not in COUNTING:
