@@ -288,14 +288,14 @@ static void update(struct pt_trainer *t, const struct pt_operation *operation, i
 /* Pixels 0..255 become activations 0..127. */
 static void halve_pixels(const uint8_t *image, uint32_t size, int8_t *input)
 {
-    uint32_t i = 0;
+    const uint8_t *end = image + size;
     if ((uintptr_t)image % 4u == 0u) {
-        for (; i + 4u <= size; i += 4u) {
-            pt_store_word(input + i, pt_load_word(image + i) >> 1 & 0x7f7f7f7fu);
+        for (const uint8_t *words = image + (size & ~3u); image != words; image += 4, input += 4) {
+            pt_store_word(input, pt_load_word(image) >> 1 & 0x7f7f7f7fu);
         }
     }
-    for (; i < size; ++i) {
-        input[i] = (int8_t)(image[i] >> 1);
+    for (; image != end; ++image) {
+        *input++ = (int8_t)(*image >> 1);
     }
 }
 

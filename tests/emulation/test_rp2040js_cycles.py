@@ -114,7 +114,7 @@ SETS = {
 
 RUNS_A_JOB = (
     *("app/pt_bench", "app/pt_bench_affine", "nn/pt_model", "nn/pt_crc32", "nn/pt_error_scale"),
-    *("boards/cortex_m0/memory", "boards/cortex_m0/memset"),
+    *("boards/cortex_m0/memcpy", "boards/cortex_m0/memset"),
 )
 
 

@@ -3,6 +3,7 @@
 #include <stddef.h>
 
 #include "kernels/cortex_m0plus/pt_convolution.h"
+#include "kernels/cortex_m0plus/pt_slices.h"
 #include "kernels/pt_memory.h"
 #include "kernels/pt_overlap.h"
 #include "kernels/pt_requantize.h"
@@ -105,7 +106,16 @@ void pt_conv2d_error_s32(const struct pt_shape *shape, const int8_t *error,
     for (uint32_t begin = 0; begin < shape->in_c; begin += PT_LANES) {
         const uint32_t left = shape->in_c - begin;
         const uint32_t count = left < PT_LANES ? left : PT_LANES;
-        pt_convolution_pack_transposed(&c, shape, edges, begin, count);
+        pt_convolution_pack_transposed(&c, shape, 0, shape->out_c, edges, begin, count);
         convolve_s32(&c, count, shape->in_c, input_error + begin);
     }
+}
+
+void pt_conv2d_error_slice_s32(const struct pt_shape *shape, const int8_t *error, void *shared,
+                               void *scratch, int32_t *input_error)
+{
+    struct pt_convolution c = pt_convolution_error(shape, error, NULL, scratch);
+    c.lanes = pt_convolution_error(shape, error, NULL, shared).lanes;
+    memset(input_error, 0, pt_shape_in_size(shape) * sizeof *input_error);
+    convolve_s32(&c, shape->in_c, shape->in_c, input_error);
 }

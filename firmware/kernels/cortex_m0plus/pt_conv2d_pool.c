@@ -271,10 +271,21 @@ uint32_t pt_conv2d_pool_error_s8(const struct pt_shape *shape, const int8_t *err
     for (uint32_t begin = 0; begin < shape->in_c; begin += PT_LANES) {
         const uint32_t left = shape->in_c - begin;
         const uint32_t count = left < PT_LANES ? left : PT_LANES;
-        pt_convolution_pack_transposed(&c, shape, edges, begin, count);
+        pt_convolution_pack_transposed(&c, shape, 0, shape->out_c, edges, begin, count);
         saturated += error_block(&c, count, shape->in_c,
                                  activation == NULL ? NULL : activation + begin, shift,
                                  input_error + begin);
     }
     return saturated;
+}
+
+uint32_t pt_conv2d_pool_error_slice_s8(const struct pt_shape *shape, const int8_t *error,
+                                       const uint8_t *places, const int8_t *activation,
+                                       uint32_t shift, void *shared, void *scratch,
+                                       int8_t *input_error)
+{
+    struct pt_convolution c = pt_convolution_error(shape, error, places, scratch);
+    c.lanes = pt_convolution_error(shape, error, places, shared).lanes;
+    memset(input_error, 0, pt_shape_in_size(shape));
+    return error_block(&c, shape->in_c, shape->in_c, activation, shift, input_error);
 }

@@ -4,6 +4,7 @@
 
 #include "kernels/cortex_m0plus/pt_byte_order.h"
 #include "kernels/cortex_m0plus/pt_conv2d_pool_inner.h"
+#include "kernels/cortex_m0plus/pt_slices.h"
 #include "kernels/pt_conv2d_pool.h"
 #include "kernels/pt_memory.h"
 #include "kernels/pt_numerics.h"
@@ -16,6 +17,7 @@ static void carve(struct pt_convolution *c, void *scratch)
     c->row_words = 2u * c->most + c->width + 2u * c->padding_w + 2u;
     c->lists = scratch;
     c->lanes = c->lists + c->kernel_h * c->row_words;
+    c->lists_end = c->lanes;
     c->sums = (int32_t *)(c->lanes + c->kernel_h * c->kernel_w * c->channels * PT_LANE_WORDS);
     c->row = (int8_t *)(c->sums + c->target_w * PT_LANES);
 }
@@ -29,7 +31,7 @@ static uintptr_t address_base(const struct pt_convolution *c)
 static uint32_t *list_after(const struct pt_convolution *c, uint32_t *list)
 {
     list += c->row_words;
-    return list == c->lanes ? c->lists : list;
+    return list == c->lists_end ? c->lists : list;
 }
 
 /* A list is followed by its index. */
@@ -438,13 +440,14 @@ static void pack_whole_tap(uint32_t *lanes, const int8_t *weight)
 }
 
 void pt_convolution_pack_transposed(const struct pt_convolution *c, const struct pt_shape *shape,
-                            const struct pt_edges *edges, uint32_t begin, uint32_t count)
+                                    uint32_t first, uint32_t end, const struct pt_edges *edges,
+                                    uint32_t begin, uint32_t count)
 {
     struct pt_edges left = *edges;
     const uint32_t taps = c->kernel_h * c->kernel_w;
     const uint32_t step = shape->out_c * PT_LANE_WORDS;
-    uint32_t *last = c->lanes + (taps - 1u) * step;
-    for (uint32_t row = 0; row < shape->out_c; ++row, last += PT_LANE_WORDS) {
+    uint32_t *last = c->lanes + (taps - 1u) * step + first * PT_LANE_WORDS;
+    for (uint32_t row = first; row < end; ++row, last += PT_LANE_WORDS) {
         const int8_t *weight = pt_edges_next_row(&left, c->row) + begin;
         uint32_t *lanes = last;
         for (uint32_t tap = 0; tap < taps; ++tap) {
@@ -457,4 +460,18 @@ void pt_convolution_pack_transposed(const struct pt_convolution *c, const struct
             lanes -= step;
         }
     }
+}
+
+/* Of a part, whose lanes lie where they do for the whole. */
+static struct pt_convolution error_of(const struct pt_shape *shape, bool pooled, void *scratch)
+{
+    return pt_convolution_error(shape, NULL, pooled ? scratch : NULL, scratch);
+}
+
+void pt_conv2d_error_pack(const struct pt_shape *shape, bool pooled, uint32_t begin, uint32_t end,
+                          const struct pt_edges *edges, void *shared, void *scratch)
+{
+    struct pt_convolution c = error_of(shape, pooled, scratch);
+    c.lanes = error_of(shape, pooled, shared).lanes;
+    pt_convolution_pack_transposed(&c, shape, begin, end, edges, 0, shape->in_c);
 }

@@ -33,8 +33,9 @@ struct pt_convolution {
     uint32_t target_w;
     uint32_t most;      /* elements of a list */
     uint32_t row_words; /* of one list: entries, index, sum of the magnitudes */
-    uint32_t *lists;    /* kernel_h of them, row y in list y % kernel_h, or one; the lanes follow */
-    uint32_t *lanes;    /* [kernel_h, kernel_w, channels, PT_LANE_WORDS] */
+    uint32_t *lists;    /* kernel_h of them, row y in list y % kernel_h, or one */
+    const uint32_t *lists_end;
+    uint32_t *lanes;    /* [kernel_h, kernel_w, channels, PT_LANE_WORDS], behind them if its own */
     int32_t *sums;      /* [target_w, PT_LANES] */
     int8_t *row;        /* one effective row of edges, behind the sums */
     uint32_t listed;    /* rows listed so far */
@@ -59,9 +60,11 @@ struct pt_convolution pt_convolution_error(const struct pt_shape *shape, const i
 uint32_t pt_convolution_pack(const struct pt_convolution *c, struct pt_edges *edges,
                              uint32_t left);
 
-/* Input channels [begin, begin + count) of all rows, the kernel turned by 180 degrees. */
+/* Input channels [begin, begin + count) of rows [first, end), the kernel turned by 180 degrees;
+ * edges from row `first` on. */
 void pt_convolution_pack_transposed(const struct pt_convolution *c, const struct pt_shape *shape,
-                                    const struct pt_edges *edges, uint32_t begin, uint32_t count);
+                                    uint32_t first, uint32_t end, const struct pt_edges *edges,
+                                    uint32_t begin, uint32_t count);
 
 /* Before the first row of a block of channels; `measured`: lists note how large their values are,
  * without which no row is PT_SMALL. */

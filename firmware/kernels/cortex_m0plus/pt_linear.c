@@ -38,14 +38,15 @@ static bool word_aligned(const struct pt_edges *edges)
     return (((uintptr_t)edges->weights | (uintptr_t)edges->scores | edges->row_length) & 3u) == 0u;
 }
 
-uint32_t *pt_list_inputs(const int8_t *values, uint32_t length, uint32_t *list)
+uint32_t *pt_list_inputs(const int8_t *values, uint32_t length, uint32_t k, uint32_t *list)
 {
+    const int8_t *end = values + length;
     if ((((uintptr_t)values | length) & 3u) == 0u) {
-        return pt_list_input_words(values, values + length, list);
+        return pt_list_input_words(values, end, list, k << 8);
     }
-    for (uint32_t k = 0; k < length; ++k) {
-        if (!PT_SKIP_ZEROS || values[k] != 0) {
-            *list++ = k << 8 | (uint8_t)values[k];
+    for (; values != end; ++k, ++values) {
+        if (!PT_SKIP_ZEROS || *values != 0) {
+            *list++ = k << 8 | (uint8_t)*values;
         }
     }
     return list;
@@ -64,9 +65,9 @@ static struct input list_input(const int8_t *values, const struct pt_edges *edge
                                uint32_t *list)
 {
     const uint32_t length = edges->row_length;
-    const struct input input = {list, pt_list_inputs(values, length, list), false, 0};
+    const struct input input = {list, pt_list_inputs(values, length, 0, list), false, 0};
     /* Pairs cost 5 to 8 cycles for each edge, lists 7 to 11 for each input that is not zero. */
-    if ((uint32_t)(input.end - list) > length / 4u * 3u && word_aligned(edges) &&
+    if ((uint32_t)(input.end - list) > pt_linear_most_listed(length) && word_aligned(edges) &&
         !any_negative(values, length)) {
         return pair_input(values, length, list);
     }
@@ -171,30 +172,60 @@ static void next_group(const int8_t *values, const struct input *input, struct p
     }
 }
 
+/* Inlined, as only the image of two cores has them twice. */
+static inline __attribute__((always_inline)) void forward_s32(
+    const int8_t *input, const struct input *listed, const struct pt_edges *edges, uint32_t rows,
+    int32_t *output)
+{
+    struct pt_edges left = *edges;
+    for (uint32_t row = 0; row < rows; row += GROUP) {
+        const uint32_t count = rows - row < GROUP ? rows - row : GROUP;
+        next_group(input, listed, &left, count, output + row);
+    }
+}
+
+static inline __attribute__((always_inline)) uint32_t forward_s8(
+    const int8_t *input, const struct input *listed, const struct pt_edges *edges, uint32_t rows,
+    uint32_t shift, bool relu, int8_t *output)
+{
+    struct pt_edges left = *edges;
+    uint32_t saturated = 0;
+    int32_t sums[GROUP];
+    for (uint32_t row = 0; row < rows; row += GROUP) {
+        const uint32_t count = rows - row < GROUP ? rows - row : GROUP;
+        next_group(input, listed, &left, count, sums);
+        saturated += pt_requantize_s8(sums, count, shift, relu, output + row);
+    }
+    return saturated;
+}
+
 void pt_linear_forward_s32(const int8_t *input, const struct pt_edges *edges, uint32_t rows,
                            void *scratch, int32_t *output)
 {
     const struct input listed = list_input(input, edges, scratch);
-    struct pt_edges left = *edges;
-    for (uint32_t row = 0; row < rows; row += GROUP) {
-        const uint32_t count = rows - row < GROUP ? rows - row : GROUP;
-        next_group(input, &listed, &left, count, output + row);
-    }
+    forward_s32(input, &listed, edges, rows, output);
+}
+
+void pt_linear_forward_slice_s32(const int8_t *input, const uint32_t *list, const uint32_t *end,
+                                 const struct pt_edges *edges, uint32_t rows, int32_t *output)
+{
+    const struct input listed = {list, end, false, 0};
+    forward_s32(input, &listed, edges, rows, output);
 }
 
 uint32_t pt_linear_forward_s8(const int8_t *input, const struct pt_edges *edges, uint32_t rows,
                               uint32_t shift, bool relu, void *scratch, int8_t *output)
 {
     const struct input listed = list_input(input, edges, scratch);
-    struct pt_edges left = *edges;
-    uint32_t saturated = 0;
-    int32_t sums[GROUP];
-    for (uint32_t row = 0; row < rows; row += GROUP) {
-        const uint32_t count = rows - row < GROUP ? rows - row : GROUP;
-        next_group(input, &listed, &left, count, sums);
-        saturated += pt_requantize_s8(sums, count, shift, relu, output + row);
-    }
-    return saturated;
+    return forward_s8(input, &listed, edges, rows, shift, relu, output);
+}
+
+uint32_t pt_linear_forward_slice_s8(const int8_t *input, const uint32_t *list, const uint32_t *end,
+                                    const struct pt_edges *edges, uint32_t rows, uint32_t shift,
+                                    bool relu, int8_t *output)
+{
+    const struct input listed = {list, end, false, 0};
+    return forward_s8(input, &listed, edges, rows, shift, relu, output);
 }
 
 /* sums += `count` edges of rows, each times its error, that lie on word boundaries. */

@@ -23,7 +23,6 @@
  * word */
     start_function pt_list_input_words
     push {r4-r7, lr}
-    movs r3, #0
     movs r6, #1
     lsls r6, #8
     lsls r7, r6, #2

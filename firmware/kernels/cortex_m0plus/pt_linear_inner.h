@@ -8,11 +8,10 @@
 
 #include <stdint.h>
 
-/* Lists inputs, of which there are any; returns where the list ends. */
-uint32_t *pt_list_inputs(const int8_t *values, uint32_t length, uint32_t *list);
-
-/* The same of words: values up to `end`, aligned to 4. */
-uint32_t *pt_list_input_words(const int8_t *values, const int8_t *end, uint32_t *list);
+/* pt_list_inputs (pt_slices.h) of words: values up to `end`, aligned to 4, of which there are any;
+ * `number` is k << 8 of the first. */
+uint32_t *pt_list_input_words(const int8_t *values, const int8_t *end, uint32_t *list,
+                              uint32_t number);
 
 struct pt_rows_job {
     const uint32_t *list;

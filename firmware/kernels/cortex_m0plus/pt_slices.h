@@ -21,6 +21,40 @@ uint32_t pt_conv2d_pool_forward_slice_s8(const struct pt_shape *shape, uint32_t 
                                          const struct pt_edges *edges, uint32_t shift,
                                          void *scratch, int8_t *output, uint8_t *places);
 
+/*
+ * The weights of an input error of stride 1 and PT_LANES input channels at the most, packed for
+ * both cores: of rows [begin, end), edges from row `begin` on, into the scratch `shared` of that
+ * error of a convolution or a pair (`pooled`), by a scratch like it. No two rows write the same
+ * word. Then the errors of parts, by what all rows left in `shared`, which is read only.
+ */
+static inline bool pt_conv2d_error_packs(const struct pt_shape *shape)
+{
+    return shape->stride_h == 1u && shape->in_c <= PT_LANES;
+}
+void pt_conv2d_error_pack(const struct pt_shape *shape, bool pooled, uint32_t begin, uint32_t end,
+                          const struct pt_edges *edges, void *shared, void *scratch);
+void pt_conv2d_error_slice_s32(const struct pt_shape *shape, const int8_t *error, void *shared,
+                               void *scratch, int32_t *input_error);
+uint32_t pt_conv2d_pool_error_slice_s8(const struct pt_shape *shape, const int8_t *error,
+                                       const uint8_t *places, const int8_t *activation,
+                                       uint32_t shift, void *shared, void *scratch,
+                                       int8_t *input_error);
+
+/*
+ * The inputs of a linear layer that are not 0, in order, from number k on (pt_linear_inner.h);
+ * returns where the list ends. Then its rows, by a list of no more than pt_linear_most_listed.
+ */
+uint32_t *pt_list_inputs(const int8_t *values, uint32_t length, uint32_t k, uint32_t *list);
+static inline uint32_t pt_linear_most_listed(uint32_t length)
+{
+    return length / 4u * 3u;
+}
+void pt_linear_forward_slice_s32(const int8_t *input, const uint32_t *list, const uint32_t *end,
+                                 const struct pt_edges *edges, uint32_t rows, int32_t *output);
+uint32_t pt_linear_forward_slice_s8(const int8_t *input, const uint32_t *list, const uint32_t *end,
+                                    const struct pt_edges *edges, uint32_t rows, uint32_t shift,
+                                    bool relu, int8_t *output);
+
 /* pt_linear_error_s32 of inputs [begin, end) alone, multiples of 4, of edges without a bitmap. */
 void pt_linear_error_slice_s32(const int8_t *error, const struct pt_edges *edges, uint32_t rows,
                                uint32_t begin, uint32_t end, const int8_t *needed, void *scratch,

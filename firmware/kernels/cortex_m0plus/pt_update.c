@@ -4,7 +4,7 @@
 #include <stddef.h>
 
 #include "kernels/cortex_m0plus/pt_bits.h"
-#include "kernels/cortex_m0plus/pt_linear_inner.h"
+#include "kernels/cortex_m0plus/pt_slices.h"
 #include "kernels/cortex_m0plus/pt_update_inner.h"
 #include "kernels/pt_memory.h"
 #include "kernels/pt_numerics.h"
@@ -116,7 +116,7 @@ uint32_t pt_update_sparse_scores_s8(int8_t *scores, const uint8_t *bitmap, const
 void pt_update_linear_begin(const int8_t *input, uint32_t count, void *scratch)
 {
     uint32_t *length = scratch;
-    *length = (uint32_t)(pt_list_inputs(input, count, length + 1) - (length + 1));
+    *length = (uint32_t)(pt_list_inputs(input, count, 0, length + 1) - (length + 1));
 }
 
 /* Runs `steps` over the listed inputs of one row; returns how many edges saturated. */

@@ -17,6 +17,7 @@
 #define pt_linear_forward_s32 pt_linear_forward_s32_alone
 #define pt_linear_forward_s8 pt_linear_forward_s8_alone
 #define pt_linear_error_s32 pt_linear_error_s32_alone
+#define pt_update_linear_begin pt_update_linear_begin_alone
 #define pt_maxpool2_forward_s8 pt_maxpool2_forward_s8_alone
 #define pt_maxpool2_error_s8 pt_maxpool2_error_s8_alone
 #define pt_requantize_s8 pt_requantize_s8_alone

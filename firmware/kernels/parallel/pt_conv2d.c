@@ -2,6 +2,8 @@
 
 #include <stddef.h>
 
+#include "kernels/cortex_m0plus/pt_slices.h"
+#include "kernels/parallel/pt_error_weights.h"
 #include "kernels/parallel/pt_gradient_scratch.h"
 #include "kernels/parallel/pt_share.h"
 
@@ -20,6 +22,7 @@ struct job {
     int8_t *output;
     uint32_t shift;
     bool relu;
+    bool packed; /* the weights of an error, for both */
 };
 
 static uint32_t half_s32(const void *argument, uint32_t core)
@@ -74,8 +77,13 @@ static uint32_t half_error(const void *argument, uint32_t core)
 {
     const struct job *job = argument;
     const struct pt_share_part *part = &job->parts.of[core];
-    pt_conv2d_error_s32_alone(&part->shape, job->input + part->output, job->edges,
-                              job->scratch[core], job->sums + part->input);
+    const int8_t *error = job->input + part->output;
+    int32_t *sums = job->sums + part->input;
+    if (job->packed) {
+        pt_conv2d_error_slice_s32(&part->shape, error, job->scratch[0], job->scratch[core], sums);
+    } else {
+        pt_conv2d_error_s32_alone(&part->shape, error, job->edges, job->scratch[core], sums);
+    }
     return 0;
 }
 
@@ -88,6 +96,7 @@ void pt_conv2d_error_s32(const struct pt_shape *shape, const int8_t *error,
         .sums = input_error,
     };
     if (pt_share_fits(needed) && pt_share_error(shape, &job.parts)) {
+        job.packed = pt_error_weights_pack(shape, false, edges, job.scratch);
         pt_share(half_error, &job);
     } else {
         pt_conv2d_error_s32_alone(shape, error, edges, scratch, input_error);

@@ -4,6 +4,7 @@
 
 #include "kernels/cortex_m0plus/pt_slices.h"
 #include "kernels/parallel/pt_core.h"
+#include "kernels/parallel/pt_error_weights.h"
 #include "kernels/parallel/pt_gradient_scratch.h"
 #include "kernels/parallel/pt_share.h"
 #include "kernels/pt_memory.h"
@@ -93,6 +94,7 @@ struct backward {
     const int8_t *activation;
     int8_t *input_error;
     uint32_t shift;
+    bool packed; /* weights for both */
 };
 
 static uint32_t half_error(const void *argument, uint32_t core)
@@ -100,10 +102,14 @@ static uint32_t half_error(const void *argument, uint32_t core)
     const struct backward *job = argument;
     const struct pt_share_part *part = &job->parts.of[core];
     const int8_t *activation = job->activation == NULL ? NULL : job->activation + part->input;
-    return pt_conv2d_pool_error_s8_alone(&part->shape, job->error + part->output,
-                                         job->places + part->output / 4u, job->edges, activation,
-                                         job->shift, job->scratch[core],
-                                         job->input_error + part->input);
+    const int8_t *error = job->error + part->output;
+    const uint8_t *places = job->places + part->output / 4u;
+    int8_t *input_error = job->input_error + part->input;
+    return job->packed
+               ? pt_conv2d_pool_error_slice_s8(&part->shape, error, places, activation, job->shift,
+                                               job->scratch[0], job->scratch[core], input_error)
+               : pt_conv2d_pool_error_s8_alone(&part->shape, error, places, job->edges, activation,
+                                               job->shift, job->scratch[core], input_error);
 }
 
 uint32_t pt_conv2d_pool_error_s8(const struct pt_shape *shape, const int8_t *error,
@@ -117,6 +123,7 @@ uint32_t pt_conv2d_pool_error_s8(const struct pt_shape *shape, const int8_t *err
         .edges = edges, .activation = activation, .input_error = input_error, .shift = shift,
     };
     if (pt_share_fits(needed) && pt_share_pool_error(shape, &job.parts)) {
+        job.packed = pt_error_weights_pack(shape, true, edges, job.scratch);
         return pt_share(half_error, &job);
     }
     return pt_conv2d_pool_error_s8_alone(shape, error, places, edges, activation, shift, scratch,

@@ -41,11 +41,12 @@ void *pt_share_scratch(uint32_t size)
     return core_scratch + (size < sizeof core_scratch ? (sizeof core_scratch - size) & ~7u : 0u);
 }
 
-/* What a stretch of values costs: 1, and as much again for each word of it that is not 0. */
+/* What a stretch of values costs: 1, and as much again for each word of it that is not 0, of which
+ * every other one says enough. */
 static uint32_t work_of(const int8_t *values, uint32_t length)
 {
     uint32_t work = 1;
-    for (const int8_t *end = values + length; values != end; values += 4) {
+    for (const int8_t *end = values + length; values < end; values += 8) {
         work += pt_load_word(values) != 0u ? 1u : 0u;
     }
     return work;
@@ -141,8 +142,9 @@ uint32_t pt_share_rows(const int8_t *error, uint32_t rows)
     if (wrong < 2u || !pt_share_fits(0)) {
         return 0;
     }
+    /* Of an odd number core 0 has one more: core 1 begins later. */
     uint32_t row = 0;
-    for (uint32_t left = pt_core_cut(wrong); left != 0u; ++row) {
+    for (uint32_t left = pt_core_cut(wrong + 1u); left != 0u; ++row) {
         left -= error[row] != 0 ? 1u : 0u;
     }
     return row;

@@ -19,6 +19,7 @@
 #include "kernels/pt_linear.h"
 #include "kernels/pt_maxpool2.h"
 #include "kernels/pt_requantize.h"
+#include "kernels/pt_update.h"
 
 #define ALONE(name) __typeof__(name) name##_alone
 ALONE(pt_conv2d_forward_s32);
@@ -33,6 +34,7 @@ ALONE(pt_conv2d_pool_gradient_row_s32);
 ALONE(pt_linear_forward_s32);
 ALONE(pt_linear_forward_s8);
 ALONE(pt_linear_error_s32);
+ALONE(pt_update_linear_begin);
 ALONE(pt_maxpool2_forward_s8);
 ALONE(pt_maxpool2_error_s8);
 ALONE(pt_requantize_s8);
@@ -288,10 +290,20 @@ static void pair(bool (*run)(void), const char *what)
     compare(run(), what);
 }
 
+/* How many there are and the list; nothing is said of what lies behind. */
+static void list_of(void (*begin)(const int8_t *values, uint32_t count, void *place),
+                    uint32_t length, uint8_t *place)
+{
+    uint32_t *words = (uint32_t *)place;
+    begin(input, length, place);
+    memset(words + 1 + words[0], 0, 4u * (length - words[0]));
+}
+
 static void linear(void)
 {
+    const bool many = drawn(0, 2) == 0u; /* inputs, so that both cores list them */
     const uint32_t rows = drawn(1, 40);
-    const uint32_t length = drawn(1, 150);
+    const uint32_t length = many ? drawn(250, 600) : drawn(1, 150);
     const uint32_t shift = drawn(0, 12);
     const bool relu = drawn(0, 1) != 0u;
     shape = (struct pt_shape){1, 1, (uint16_t)length, 1, 1, (uint16_t)rows, 1, 1, 1, 1, 0, 0};
@@ -308,6 +320,9 @@ static void linear(void)
     pt_linear_error_s32_alone(error, &edges, rows, needed, scratch, (int32_t *)wanted);
     pt_linear_error_s32(error, &edges, rows, needed, scratch, (int32_t *)got);
     compare(true, "linear error");
+    list_of(pt_update_linear_begin_alone, length, wanted);
+    list_of(pt_update_linear_begin, length, got);
+    compare(true, "list of inputs");
 }
 
 static void maxpool(void)

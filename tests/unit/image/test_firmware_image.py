@@ -443,7 +443,9 @@ def test_every_kernel_is_linked(symbols: list[Symbol]) -> None:
     for_a_host = {"pt_affine_gradient_begin"}
     for_two_cores = {
         *("pt_conv2d_gradient_pairs", "pt_conv2d_gradient_positions"),
-        "pt_conv2d_gradient_slice_s32",
+        *("pt_conv2d_gradient_slice_s32", "pt_conv2d_error_pack", "pt_conv2d_error_slice_s32"),
+        *("pt_conv2d_pool_error_slice_s8", "pt_linear_forward_slice_s32"),
+        "pt_linear_forward_slice_s8",
     }
     assert declared - names == for_a_host | for_two_cores
     with require(firmware.RP2040_CORES).open("rb") as file:

@@ -75,7 +75,7 @@ def test_sums_that_are_in_doubt_are_a_zone_of_a_unit() -> None:
 
 
 def test_inputs_of_a_linear_layer_are_paired_from_the_same_share_on() -> None:
-    found = re.findall(r"> length / (\d+)u \* (\d+)u &&", source(f"{TUNED}/pt_linear.c"))
+    found = re.findall(r"return length / (\d+)u \* (\d+)u;", source(f"{TUNED}/pt_slices.h"))
     assert [int(times) / int(parts) for parts, times in found] == [chain._PAIRED]
 
 

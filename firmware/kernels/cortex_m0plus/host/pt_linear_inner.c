@@ -6,11 +6,12 @@
 #include "kernels/pt_memory.h"
 #include "kernels/pt_skips.h"
 
-uint32_t *pt_list_input_words(const int8_t *values, const int8_t *end, uint32_t *list)
+uint32_t *pt_list_input_words(const int8_t *values, const int8_t *end, uint32_t *list,
+                              uint32_t number)
 {
-    for (uint32_t k = 0; values != end; ++k, ++values) {
+    for (; values != end; number += 1u << 8, ++values) {
         if (!PT_SKIP_ZEROS || *values != 0) {
-            *list++ = k << 8 | (uint8_t)*values;
+            *list++ = number | (uint8_t)*values;
         }
     }
     return list;
