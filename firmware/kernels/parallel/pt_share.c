@@ -46,8 +46,8 @@ void *pt_share_scratch(uint32_t size)
 static uint32_t work_of(const int8_t *values, uint32_t length)
 {
     uint32_t work = 1;
-    for (const int8_t *end = values + length; values < end; values += 8) {
-        work += pt_load_word(values) != 0u ? 1u : 0u;
+    for (uint32_t i = 0; i < length; i += 8u) {
+        work += pt_load_word(values + i) != 0u ? 1u : 0u;
     }
     return work;
 }
