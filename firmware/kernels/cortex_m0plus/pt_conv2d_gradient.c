@@ -338,7 +338,7 @@ void pt_conv2d_pool_gradient_row_s32(const struct pt_shape *shape, uint32_t row,
     channel_gradient(shape, row, error, places, scratch, gradient);
 }
 
-#ifdef PT_CORES
+#ifdef PT_CORES /* elsewhere a second caller would keep what is called once from being inlined */
 void pt_conv2d_gradient_pairs(const struct pt_shape *shape, uint32_t begin, uint32_t end,
                               const int8_t *input, void *shared)
 {

@@ -121,8 +121,12 @@ def test_a_mistake_is_told_in_one_sentence(
     assert (told("runner", fails), capsys.readouterr().err) == (1, "runner: it died\n")
 
 
-OTHERS = ("picotrain/__main__.py", "targets/rp2040js.py", "fuzz/damaged.py", "package/check.py")
-"""The verbs, two whose parent reads what they say, and one that imports nothing from here."""
+OTHERS = (
+    *("picotrain/__main__.py", "targets/rp2040js.py", "fuzz/damaged.py", "package/check.py"),
+    *("targets/renode_release.py", "targets/node_package.py", "link/throughput.py"),
+)
+"""The verbs, two whose parent reads what they say, one that imports nothing from here, and three
+that tell it in words of their own."""
 MAINS = sorted(
     path
     for folder in ("tests", "harness", "experiments")
@@ -134,8 +138,7 @@ MAINS = sorted(
 
 @pytest.mark.parametrize("path", MAINS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_no_runner_shows_a_traceback_for_a_mistake(path: Path) -> None:
-    text = path.read_text(encoding="utf-8")
-    assert "sys.exit(told(" in text or "except UserError" in text
+    assert "    sys.exit(told(" in path.read_text(encoding="utf-8")
 
 
 def test_host_speed_looks_before_it_measures(
