@@ -54,11 +54,16 @@ def alone(place: Path) -> Iterator[None]:
     it. Raises UserError where one does."""
     folder = place.is_dir()
     lock = place if folder else place.with_name(f"{place.name}.lock")
-    descriptor = os.open(lock, os.O_RDONLY if folder else os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        descriptor = os.open(lock, os.O_RDONLY if folder else os.O_RDWR | os.O_CREAT, 0o666)
+    except (OSError, ValueError) as error:
+        raise _refusal(lock, error) from error
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+    except OSError as error:
         os.close(descriptor)
+        if not isinstance(error, BlockingIOError):
+            raise _refusal(lock, error) from error
         raise UserError(
             f"another run writes to {place}; wait until it ends, or choose another --out"
         ) from None

@@ -235,6 +235,9 @@ def test_a_second_run_does_not_write_to_the_same_place(tmp_path: Path) -> None:
                 with output.alone(tmp_path / "other.npz"):
                     pass
     assert list(tmp_path.iterdir()) == []
+    long = tmp_path / ("x" * 252)
+    with pytest.raises(UserError, match=r"^cannot write .*x.lock: .*name"), output.alone(long):
+        pass
 
 
 def test_a_name_with_a_nul_is_one_sentence(tmp_path: Path) -> None:

@@ -146,24 +146,20 @@ def run(options: argparse.Namespace) -> int:
     training = GatedTraining(architecture, dataset, warm, torch, groups_of(architecture))
     pretrained = float_file.of(options.pretrained, training)
     output.check_folder(options.out)
-    with output.alone(options.out):
-        device = open_device(options.target)
-        try:
-            sweep = DepthSweep(
-                architecture,
-                dataset,
-                warm,
-                train,
-                Store(options.out, lambda line: print(line, flush=True)),
-                device,
-                torch,
-                lambda entry: print(_told_epoch(entry), flush=True),
-                lambda line: print(line, flush=True),
-            )
-            whole = sweep.whole(pretrained)
-            outcomes = sweep.run(cells, whole)
-        finally:
-            device.close()
+    with output.alone(options.out), open_device(options.target) as device:
+        sweep = DepthSweep(
+            architecture,
+            dataset,
+            warm,
+            train,
+            Store(options.out, lambda line: print(line, flush=True)),
+            device,
+            torch,
+            lambda entry: print(_told_epoch(entry), flush=True),
+            lambda line: print(line, flush=True),
+        )
+        whole = sweep.whole(pretrained)
+        outcomes = sweep.run(cells, whole)
     _shown(options, outcomes, whole.outcome)
     best = choice(outcomes, whole.outcome)
     report = {

@@ -178,8 +178,7 @@ def run(options: argparse.Namespace) -> int:
     training = GatedTraining(architecture, dataset, chosen.warm, torch, groups)
     pretrained = float_file.of(options.pretrained, training)
     with output.alone(options.out):
-        device = open_device(options.target)
-        try:
+        with open_device(options.target) as device:
             limits = limits_of(asked, architecture, groups, chosen, device)
             check(limits, architecture.name)
             if options.ms is not None and device.blocks() is None:
@@ -196,8 +195,6 @@ def run(options: argparse.Namespace) -> int:
                 )
                 pruned = pruning.run(pretrained, partial(_keep, options, architecture))
             network, accuracy = finished(pruned, dataset, options.seed, _say)
-        finally:
-            device.close()
         found = found_of(groups, limits, pruned, _say) | accuracy
         report = _report(options, found, chosen, stages, dataset)
         models.save_backbone(options.out, network, report, scales=Scales.of(pruned.quantised))
