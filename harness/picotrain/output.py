@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import hashlib
 import json
 import os
 import secrets
 import stat
 import sys
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout, suppress
 from pathlib import Path
@@ -50,28 +52,27 @@ def is_standard(path: Path) -> bool:
 
 @contextmanager
 def alone(place: Path) -> Iterator[None]:
-    """No other run that asks writes there meanwhile, to a folder or to a file and what lies beside
-    it. Raises UserError where one does."""
-    folder = place.is_dir()
-    lock = place if folder else place.with_name(f"{place.name}.lock")
+    """No other run that asks writes there meanwhile, to a file or folder and what lies beside it;
+    not of standard output. Raises UserError where one does."""
+    if is_standard(place):
+        yield
+        return
+    # It stays: who unlinks a lock lets in two, one that has it open and one that makes it anew.
+    name = hashlib.sha256(os.fsencode(os.path.realpath(place))).hexdigest()[:32]
+    lock = Path(tempfile.gettempdir(), f"picotrain-{os.getuid()}-{name}.lock")
     try:
-        descriptor = os.open(lock, os.O_RDONLY if folder else os.O_RDWR | os.O_CREAT, 0o666)
-    except (OSError, ValueError) as error:
+        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    except OSError as error:
         raise _refusal(lock, error) from error
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(descriptor)
-        if not isinstance(error, BlockingIOError):
-            raise _refusal(lock, error) from error
-        raise UserError(
-            f"another run writes to {place}; wait until it ends, or choose another --out"
-        ) from None
-    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(
+                f"another run writes to {place}; wait until it ends, or choose another --out"
+            ) from None
         yield
     finally:
-        if not folder:
-            lock.unlink(missing_ok=True)
         os.close(descriptor)
 
 

@@ -225,18 +225,31 @@ def test_an_output_is_no_input_and_no_other_output(tmp_path: Path) -> None:
     output.check_apart([("--out", null), ("--json", null), ("--html", other)], [one, null])
 
 
-def test_a_second_run_does_not_write_to_the_same_place(tmp_path: Path) -> None:
-    for place in (tmp_path, tmp_path / "small.npz"):
+def test_a_second_run_does_not_write_to_the_same_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    locks, home = tmp_path / "locks", tmp_path / "home"
+    locks.mkdir()
+    home.mkdir()
+    (home / "small.npz.lock").write_text("somebody's")
+    (home / "link.npz").symlink_to(home / "small.npz")
+    monkeypatch.setattr("tempfile.tempdir", str(locks))
+    before = sorted(home.iterdir())
+    for place in (home, home / "small.npz", home / "new" / "small.npz", home / ("x" * 252)):
         said = f"another run writes to {place}; wait until it ends, or choose another --out"
         for _ in range(2):
             with output.alone(place):
                 with pytest.raises(UserError, match=re.escape(said)), output.alone(place):
                     pass
-                with output.alone(tmp_path / "other.npz"):
+                with output.alone(home / "other.npz"):
                     pass
-    assert list(tmp_path.iterdir()) == []
-    long = tmp_path / ("x" * 252)
-    with pytest.raises(UserError, match=r"^cannot write .*x.lock: .*name"), output.alone(long):
+    with output.alone(home / "small.npz"), pytest.raises(UserError), output.alone(before[0]):
+        pass
+    with output.alone(Path("-")), output.alone(Path("-")):
+        pass
+    assert sorted(home.iterdir()) == before and before[1].read_text() == "somebody's"
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "nowhere"))
+    with pytest.raises(UserError, match=r"^cannot write .*nowhere"), output.alone(home):
         pass
 
 
